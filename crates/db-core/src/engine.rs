@@ -1,0 +1,35 @@
+//! The two engines, and how they call themselves.
+
+use std::fmt;
+
+/// A database engine that this workspace speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Engine {
+    /// Embedded, one file, the default.
+    Sqlite,
+    /// The engine to grow into.
+    Postgres,
+}
+
+impl Engine {
+    /// Both engines, in the order in which documents list them.
+    pub const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
+
+    /// The name used in folder names, JSON and test names: `sqlite` or `postgres`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
+}
