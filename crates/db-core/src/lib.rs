@@ -1,7 +1,30 @@
 //! Engine, URL, connection, errors and clock: what every layer above shares.
+//!
+//! ```
+//! use db_core::{Access, Connection, DatabaseUrl};
+//!
+//! # fn main() -> Result<(), db_core::Error> {
+//! let url = DatabaseUrl::parse("sqlite::memory:")?;
+//! let mut connection = Connection::open(&url, Access::Create)?;
+//! connection.conn().batch_execute("CREATE TABLE dice (face INTEGER)").expect("valid SQL");
+//! # Ok(())
+//! # }
+//! ```
 
+mod clock;
 mod conn;
+mod connection;
 mod engine;
+mod error;
+mod interrupt;
+mod postgres;
+mod sqlite;
+mod url;
 
+pub use clock::{Clock, FixedClock, SystemClock};
 pub use conn::Conn;
+pub use connection::{Access, Connection};
 pub use engine::Engine;
+pub use error::{Error, ErrorKind, Position};
+pub use interrupt::Interrupt;
+pub use url::{DatabaseUrl, UrlError, redact};

@@ -1,0 +1,253 @@
+//! The one place where an engine's complaint becomes a kind of error.
+//!
+//! Diesel hides most codes (every SQLite error but a constraint, and half of PostgreSQL's, arrive
+//! as `Unknown` with text), so SQLite is classified by the extended code that
+//! [`crate::sqlite`] records beside each failed statement, and PostgreSQL by Diesel's kind and a
+//! table of texts in `postgres.rs`. Nobody else in this workspace looks at error texts.
+
+mod postgres;
+mod sqlite;
+
+use std::fmt;
+
+use diesel::ConnectionError;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+
+use crate::{Engine, UrlError};
+
+/// What kind of trouble a database reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Another connection holds the lock; trying again may work.
+    Busy,
+    /// A read transaction wanted to write, but its snapshot is stale; run it again from the start.
+    BusySnapshot,
+    /// Concurrent transactions conflict; run it again from the start.
+    Serialization,
+    /// The engine broke a deadlock by ending this transaction.
+    Deadlock,
+    /// `lock_timeout` or `NOWAIT`.
+    LockTimeout,
+    /// `statement_timeout`.
+    StatementTimeout,
+    /// Interrupted on request.
+    Cancelled,
+    /// A UNIQUE, foreign-key, CHECK, NOT NULL or exclusion constraint.
+    Constraint,
+    /// No row where one was expected.
+    NotFound,
+    /// The database or transaction is read-only.
+    ReadOnly,
+    /// The operating system or the server's role forbids it.
+    PermissionDenied,
+    /// No space left, or a size limit reached.
+    DiskFull,
+    /// Reading or writing the file failed.
+    Io,
+    /// The file is damaged.
+    Corrupt,
+    /// The file is no SQLite database, or it is encrypted.
+    NotADatabase,
+    /// The file cannot be opened.
+    CannotOpen,
+    /// No such file, or no such database on the server.
+    DatabaseMissing,
+    /// Wrong user, password or `pg_hba.conf` entry.
+    Authentication,
+    /// The server has no free connection slot.
+    TooManyConnections,
+    /// The server cannot be reached.
+    Unavailable,
+    /// The connection broke while in use.
+    ConnectionLost,
+    /// The SQLite library is one that is known to corrupt databases.
+    UnsafeEngine,
+    /// The statement is wrong: syntax, or a name that does not exist.
+    Statement,
+    /// Everything else.
+    Other,
+}
+
+/// An error that a database reported, classified.
+#[derive(Debug, Clone)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    sqlite_code: Option<i32>,
+    position: Option<Position>,
+}
+
+/// Where in a statement's text the engine saw the fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// Bytes from the start of the statement, from 0 (SQLite).
+    Byte(usize),
+    /// Characters from the start of the statement, from 0 (PostgreSQL).
+    Char(usize),
+}
+
+impl Position {
+    /// The byte offset in `statement`, at most its length.
+    #[must_use]
+    pub fn byte_in(self, statement: &str) -> usize {
+        match self {
+            Self::Byte(at) => at.min(statement.len()),
+            Self::Char(at) => statement
+                .char_indices()
+                .nth(at)
+                .map_or(statement.len(), |(byte, _)| byte),
+        }
+    }
+}
+
+impl Error {
+    /// An error of this kind with this message.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            sqlite_code: None,
+            position: None,
+        }
+    }
+
+    /// The same error with a sentence on what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Classifies an error of a running connection.
+    ///
+    /// On SQLite, call it on the thread that ran the statement, before the next one runs.
+    #[must_use]
+    pub fn classify(engine: Engine, error: &DieselError) -> Self {
+        let message = error.to_string();
+        match error {
+            DieselError::NotFound => Self::new(ErrorKind::NotFound, message),
+            DieselError::DatabaseError(kind, information) => {
+                let mut classified = match engine {
+                    Engine::Sqlite => sqlite::classify(kind, &message),
+                    Engine::Postgres => {
+                        Self::new(postgres::classify(kind, &message), message.clone())
+                    }
+                };
+                if let Some(at) = information.statement_position() {
+                    let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
+                    classified.position = Some(Position::Char(from_zero));
+                }
+                if let Some(hint) = information.hint() {
+                    classified.hint = Some(hint.to_owned());
+                }
+                classified
+            }
+            DieselError::BrokenTransactionManager => {
+                Self::new(ErrorKind::ConnectionLost, message)
+            }
+            DieselError::RollbackErrorOnCommit {
+                commit_error,
+                rollback_error: _,
+            } => Self::classify(engine, commit_error),
+            _ => Self::new(ErrorKind::Other, message),
+        }
+    }
+
+    /// Classifies a connection that could not be made. `shown` names the database, redacted.
+    #[must_use]
+    pub fn classify_connect(engine: Engine, error: &ConnectionError, shown: &str) -> Self {
+        let text = crate::url::redact(&error.to_string());
+        match (engine, error) {
+            (Engine::Postgres, _) => postgres::classify_connect(&text, shown),
+            (Engine::Sqlite, ConnectionError::CouldntSetupConfiguration(inner)) => {
+                Self::classify(engine, inner)
+            }
+            (Engine::Sqlite, _) => {
+                Self::new(ErrorKind::CannotOpen, format!("cannot open {shown}: {text}"))
+            }
+        }
+    }
+
+    /// What kind of trouble it is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The engine's own words, without a password.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// SQLite's extended result code, where it was recorded.
+    #[must_use]
+    pub const fn sqlite_code(&self) -> Option<i32> {
+        self.sqlite_code
+    }
+
+    /// Where in the statement the fault is, where the engine says so.
+    #[must_use]
+    pub const fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Whether running the whole transaction again may succeed.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Busy
+                | ErrorKind::BusySnapshot
+                | ErrorKind::Serialization
+                | ErrorKind::Deadlock
+                | ErrorKind::LockTimeout
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<UrlError> for Error {
+    fn from(error: UrlError) -> Self {
+        Self::new(ErrorKind::CannotOpen, error.to_string())
+    }
+}
+
+/// Diesel's own kinds that mean the same on both engines.
+fn common_kind(kind: &DatabaseErrorKind) -> Option<ErrorKind> {
+    Some(match kind {
+        DatabaseErrorKind::UniqueViolation
+        | DatabaseErrorKind::ForeignKeyViolation
+        | DatabaseErrorKind::NotNullViolation
+        | DatabaseErrorKind::CheckViolation
+        | DatabaseErrorKind::RestrictViolation
+        | DatabaseErrorKind::ExclusionViolation => ErrorKind::Constraint,
+        DatabaseErrorKind::SerializationFailure => ErrorKind::Serialization,
+        DatabaseErrorKind::ReadOnlyTransaction => ErrorKind::ReadOnly,
+        DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
+            ErrorKind::ConnectionLost
+        }
+        _ => return None,
+    })
+}

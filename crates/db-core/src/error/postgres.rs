@@ -1,0 +1,133 @@
+//! PostgreSQL's messages, English, as Diesel hands them on without their SQLSTATE.
+//!
+//! Diesel 2.3 keeps the code private (its accessor, pull request 5232, is not released), so the
+//! texts stand here, in one table, each with the SQLSTATE it stands for. A server that speaks
+//! another language is asked for English when the connection is made ([`crate::postgres`]).
+
+use diesel::result::DatabaseErrorKind;
+
+use super::{Error, ErrorKind, common_kind};
+
+/// Messages of a running connection: (part of the text, SQLSTATE, kind).
+const MESSAGES: &[(&str, &str, ErrorKind)] = &[
+    ("deadlock detected", "40P01", ErrorKind::Deadlock),
+    ("canceling statement due to lock timeout", "55P03", ErrorKind::LockTimeout),
+    ("could not obtain lock on", "55P03", ErrorKind::LockTimeout),
+    ("canceling statement due to statement timeout", "57014", ErrorKind::StatementTimeout),
+    ("canceling statement due to user request", "57014", ErrorKind::Cancelled),
+    ("permission denied", "42501", ErrorKind::PermissionDenied),
+    ("must be owner of", "42501", ErrorKind::PermissionDenied),
+    ("No space left on device", "53100", ErrorKind::DiskFull),
+    ("could not extend file", "53100", ErrorKind::DiskFull),
+    ("invalid page in block", "XX001", ErrorKind::Corrupt),
+    ("could not read block", "XX001", ErrorKind::Io),
+    ("terminating connection due to", "57P01", ErrorKind::ConnectionLost),
+    ("server closed the connection unexpectedly", "08006", ErrorKind::ConnectionLost),
+    ("no connection to the server", "08003", ErrorKind::ConnectionLost),
+    ("syntax error", "42601", ErrorKind::Statement),
+    ("unterminated", "42601", ErrorKind::Statement),
+    ("does not exist", "42P01", ErrorKind::Statement),
+    ("already exists", "42P07", ErrorKind::Statement),
+    ("violates ", "23000", ErrorKind::Constraint),
+];
+
+/// Messages of a connection that could not be made: (part of the text, kind, what to do).
+const CONNECT_MESSAGES: &[(&str, ErrorKind, &str)] = &[
+    (
+        "password authentication failed",
+        ErrorKind::Authentication,
+        "check the user and the password, PGPASSFILE or ~/.pgpass",
+    ),
+    (
+        "no password supplied",
+        ErrorKind::Authentication,
+        "give the password in the URL, in PGPASSWORD or in a PGPASSFILE",
+    ),
+    (
+        "no pg_hba.conf entry",
+        ErrorKind::Authentication,
+        "the server's pg_hba.conf does not let this user in from here",
+    ),
+    ("authentication failed", ErrorKind::Authentication, "check the user and how it may log in"),
+    (
+        "is not permitted to log in",
+        ErrorKind::Authentication,
+        "ALTER ROLE … LOGIN, or use another user",
+    ),
+    (
+        "too many clients already",
+        ErrorKind::TooManyConnections,
+        "raise max_connections or close idle clients",
+    ),
+    (
+        "remaining connection slots are reserved",
+        ErrorKind::TooManyConnections,
+        "raise max_connections or close idle clients",
+    ),
+    ("the database system is starting up", ErrorKind::Unavailable, "try again in a moment"),
+    ("the database system is shutting down", ErrorKind::Unavailable, "wait for its restart"),
+    (
+        "Connection refused",
+        ErrorKind::Unavailable,
+        "is the server running, and are host and port right?",
+    ),
+    ("timeout expired", ErrorKind::Unavailable, "is the host reachable from here?"),
+    ("could not translate host name", ErrorKind::Unavailable, "check the host's name"),
+    ("No such file or directory", ErrorKind::Unavailable, "is the server running?"),
+    (
+        "server closed the connection",
+        ErrorKind::Unavailable,
+        "is it a PostgreSQL server, and does it speak TLS if you asked for it?",
+    ),
+    ("No route to host", ErrorKind::Unavailable, "is the host reachable from here?"),
+    ("Network is unreachable", ErrorKind::Unavailable, "is the host reachable from here?"),
+];
+
+pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> ErrorKind {
+    common_kind(kind).unwrap_or_else(|| {
+        MESSAGES
+            .iter()
+            .find(|(part, ..)| message.contains(part))
+            .map_or(ErrorKind::Other, |(_, _, kind)| *kind)
+    })
+}
+
+pub(super) fn classify_connect(text: &str, shown: &str) -> Error {
+    let message = format!("cannot connect to {shown}: {}", text.trim());
+    if text.contains("database \"") && text.contains("does not exist") {
+        return Error::new(ErrorKind::DatabaseMissing, message)
+            .with_hint("create it with createdb, or correct the name in the URL");
+    }
+    if text.contains("role \"") && text.contains("does not exist") {
+        return Error::new(ErrorKind::Authentication, message).with_hint("no such user there");
+    }
+    match CONNECT_MESSAGES.iter().find(|(part, ..)| text.contains(part)) {
+        Some((_, kind, hint)) => Error::new(*kind, message).with_hint(*hint),
+        None => Error::new(ErrorKind::Unavailable, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_have_their_kind() {
+        for (text, _, kind) in MESSAGES {
+            assert_eq!(classify(&DatabaseErrorKind::Unknown, text), *kind, "{text}");
+        }
+        assert_eq!(
+            classify(&DatabaseErrorKind::Unknown, "something new"),
+            ErrorKind::Other
+        );
+    }
+
+    #[test]
+    fn a_refused_connection_says_what_to_do() {
+        let error = classify_connect("FATAL:  database \"x\" does not exist", "postgres://h/x");
+        assert_eq!(error.kind(), ErrorKind::DatabaseMissing);
+        let error = classify_connect("connection failed: Connection refused", "postgres://h/x");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.to_string().contains("is the server running"));
+    }
+}

@@ -1,0 +1,115 @@
+//! SQLite's extended result codes, <https://www.sqlite.org/rescode.html>.
+
+use diesel::result::DatabaseErrorKind;
+use libsqlite3_sys as ffi;
+
+use super::{Error, ErrorKind, Position, common_kind};
+
+/// The bits of an extended code that hold the primary one.
+const PRIMARY_MASK: i32 = 0xff;
+
+/// Classifies by the code recorded for this very message, else by Diesel's kind and the text that
+/// `sqlite3_errstr` gives (a connection that was not opened by this crate records no code).
+pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Error {
+    let recorded = crate::sqlite::take_last_error(message);
+    let code = recorded.map(|r| r.code);
+    let mut error = Error::new(
+        code.map_or_else(|| by_text(kind, message), |code| by_code(code, message)),
+        message,
+    );
+    error.sqlite_code = code;
+    error.position = recorded.and_then(|r| r.offset).map(Position::Byte);
+    if error.kind == ErrorKind::NotADatabase {
+        error.hint = Some(
+            "the file is not a SQLite database, or it is encrypted and needs a key".to_owned(),
+        );
+    }
+    error
+}
+
+/// One row per code that callers tell apart.
+pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
+    match code {
+        ffi::SQLITE_BUSY_SNAPSHOT => return ErrorKind::BusySnapshot,
+        ffi::SQLITE_IOERR_NOMEM => return ErrorKind::Other,
+        _ => {}
+    }
+    match code & PRIMARY_MASK {
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => ErrorKind::Busy,
+        ffi::SQLITE_INTERRUPT => ErrorKind::Cancelled,
+        // A STRICT table's wrong type and a rowid mismatch are constraints of the row.
+        ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH => ErrorKind::Constraint,
+        ffi::SQLITE_READONLY => ErrorKind::ReadOnly,
+        ffi::SQLITE_PERM | ffi::SQLITE_AUTH => ErrorKind::PermissionDenied,
+        ffi::SQLITE_FULL => ErrorKind::DiskFull,
+        ffi::SQLITE_IOERR => ErrorKind::Io,
+        ffi::SQLITE_CORRUPT => ErrorKind::Corrupt,
+        ffi::SQLITE_NOTADB => ErrorKind::NotADatabase,
+        ffi::SQLITE_CANTOPEN => ErrorKind::CannotOpen,
+        ffi::SQLITE_ERROR if is_statement_fault(message) => ErrorKind::Statement,
+        _ => ErrorKind::Other,
+    }
+}
+
+fn by_text(kind: &DatabaseErrorKind, message: &str) -> ErrorKind {
+    if let Some(known) = common_kind(kind) {
+        return known;
+    }
+    match message {
+        "database is locked" | "database table is locked" => ErrorKind::Busy,
+        "interrupted" => ErrorKind::Cancelled,
+        "attempt to write a readonly database" => ErrorKind::ReadOnly,
+        "database or disk is full" => ErrorKind::DiskFull,
+        "disk I/O error" => ErrorKind::Io,
+        "database disk image is malformed" => ErrorKind::Corrupt,
+        "file is not a database" => ErrorKind::NotADatabase,
+        "unable to open database file" => ErrorKind::CannotOpen,
+        _ if is_statement_fault(message) => ErrorKind::Statement,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// SQLITE_ERROR has no finer code for "the text is wrong", which only its message tells.
+fn is_statement_fault(message: &str) -> bool {
+    message.contains("syntax error")
+        || message.starts_with("no such ")
+        || message.starts_with("incomplete input")
+        || message.starts_with("unrecognized token")
+        || message.contains("already exists")
+        || message.starts_with("duplicate column name")
+        || message.contains(" has no column named ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_that_callers_tell_apart_has_its_kind() {
+        for (code, kind) in [
+            (ffi::SQLITE_BUSY, ErrorKind::Busy),
+            (ffi::SQLITE_BUSY_RECOVERY, ErrorKind::Busy),
+            (ffi::SQLITE_BUSY_SNAPSHOT, ErrorKind::BusySnapshot),
+            (ffi::SQLITE_LOCKED_SHAREDCACHE, ErrorKind::Busy),
+            (ffi::SQLITE_INTERRUPT, ErrorKind::Cancelled),
+            (ffi::SQLITE_CONSTRAINT_UNIQUE, ErrorKind::Constraint),
+            (ffi::SQLITE_CONSTRAINT_DATATYPE, ErrorKind::Constraint),
+            (ffi::SQLITE_MISMATCH, ErrorKind::Constraint),
+            (ffi::SQLITE_READONLY_DBMOVED, ErrorKind::ReadOnly),
+            (ffi::SQLITE_PERM, ErrorKind::PermissionDenied),
+            (ffi::SQLITE_FULL, ErrorKind::DiskFull),
+            (ffi::SQLITE_IOERR_WRITE, ErrorKind::Io),
+            (ffi::SQLITE_IOERR_NOMEM, ErrorKind::Other),
+            (ffi::SQLITE_CORRUPT_VTAB, ErrorKind::Corrupt),
+            (ffi::SQLITE_NOTADB, ErrorKind::NotADatabase),
+            (ffi::SQLITE_CANTOPEN_ISDIR, ErrorKind::CannotOpen),
+            (ffi::SQLITE_ERROR, ErrorKind::Other),
+        ] {
+            assert_eq!(by_code(code, "some text"), kind, "code {code}");
+        }
+        assert_eq!(
+            by_code(ffi::SQLITE_ERROR, "near \"SELEC\": syntax error"),
+            ErrorKind::Statement
+        );
+    }
+}

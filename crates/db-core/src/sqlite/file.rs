@@ -1,0 +1,115 @@
+//! The file behind a SQLite database: found, or created privately.
+//!
+//! The database file itself is never opened here: one `open` and `close` beside SQLite drops every
+//! POSIX lock that this process holds on it (docs/adr/0003). `stat` is enough.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::Access;
+use crate::error::{Error, ErrorKind};
+
+/// Checks or creates the file, and returns the URI with which SQLite opens it.
+pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Err(Error::new(
+            ErrorKind::CannotOpen,
+            format!("{} is a folder", path.display()),
+        )
+        .with_hint("name the database file in it")),
+        Ok(_) => Ok(uri(path, access)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound && access == Access::Create => {
+            create(path).map_err(|e| from_io(path, &e))?;
+            Ok(uri(path, access))
+        }
+        Err(e) => Err(from_io(path, &e)),
+    }
+}
+
+/// Whether the system forbids reaching this path.
+pub(super) fn is_forbidden(path: &Path) -> bool {
+    matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::PermissionDenied)
+        || fs::metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+/// Creates an empty file of mode 0600 and the folders above it with mode 0700.
+///
+/// It is made under another name and then linked, so that no descriptor of the database's own
+/// inode is ever closed while another thread may already hold SQLite's locks on it.
+fn create(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    private_folders(&folder)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    drop(private_file(&draft)?);
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    match linked {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn private_folders(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn from_io(path: &Path, error: &io::Error) -> Error {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::new(
+            ErrorKind::DatabaseMissing,
+            format!("there is no database file {shown}"),
+        )
+        .with_hint("check the path; `migrate` creates it"),
+        io::ErrorKind::PermissionDenied => Error::new(
+            ErrorKind::PermissionDenied,
+            format!("{shown}: permission denied"),
+        )
+        .with_hint("check the owner and mode of the file and its folder"),
+        io::ErrorKind::ReadOnlyFilesystem => Error::new(
+            ErrorKind::ReadOnly,
+            format!("{shown}: the file system is read-only"),
+        ),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::new(
+            ErrorKind::DiskFull,
+            format!("{shown}: no space left on the device"),
+        ),
+        _ => Error::new(ErrorKind::Io, format!("{shown}: {error}")),
+    }
+}
+
+/// A `file:` URI with the path percent-encoded, so that no character of it is taken for syntax.
+fn uri(path: &Path, access: Access) -> String {
+    let mode = match access {
+        Access::ReadOnly => "ro",
+        // The file exists by now; SQLite must not make another one in its place.
+        Access::ReadWrite | Access::Create => "rw",
+    };
+    let mut encoded = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                encoded.push(char::from(*byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    format!("{encoded}?mode={mode}")
+}

@@ -1,0 +1,206 @@
+//! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
+//! codes, the offset of a syntax error, and interruption.
+//!
+//! This is the crate's one module with `unsafe`. Each block says why it is sound.
+#![expect(
+    unsafe_code,
+    reason = "SQLite's C interface; every block states why it is sound"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::connection::{Instrumentation, InstrumentationEvent, get_default_instrumentation};
+use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
+use libsqlite3_sys as ffi;
+
+use crate::Interrupt;
+use crate::error::{Error, ErrorKind};
+
+/// Virtual-machine steps between two looks at the interrupt flag: some microseconds of work.
+const STEPS_BETWEEN_LOOKS: c_int = 4_000;
+
+/// Versions with the WAL-reset bug corrupt a database that a pool and a checkpointer share.
+/// Fixed in 3.51.3, and in the maintained branches from these on.
+const SAFE_VERSION: c_int = 3_051_003;
+const SAFE_BACKPORTS: [c_int; 2] = [3_050_007, 3_044_006];
+
+/// What SQLite says of the statement that failed last on this thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LastError {
+    /// The extended result code.
+    pub(crate) code: i32,
+    /// Bytes from the start of the statement, where SQLite knows the place.
+    pub(crate) offset: Option<usize>,
+}
+
+thread_local! {
+    static OPENED: Cell<*mut ffi::sqlite3> = const { Cell::new(ptr::null_mut()) };
+    static LAST_ERROR: RefCell<Option<(LastError, String)>> = const { RefCell::new(None) };
+}
+
+/// The code recorded for this very message, once. A message of another connection gets none.
+pub(crate) fn take_last_error(message: &str) -> Option<LastError> {
+    LAST_ERROR
+        .take()
+        .filter(|(_, recorded)| recorded == message)
+        .map(|(last, _)| last)
+}
+
+/// Refuses to work with a SQLite library that is known to corrupt databases.
+pub(crate) fn refuse_corrupting_library() -> Result<(), Error> {
+    // SAFETY: takes no argument and returns a constant of the library.
+    let version = unsafe { ffi::sqlite3_libversion_number() };
+    if is_safe_version(version) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::UnsafeEngine,
+        format!("SQLite {version} is linked, which can corrupt a database in WAL mode"),
+    )
+    .with_hint("link SQLite 3.51.3 or newer, as the feature `bundled` of libsqlite3-sys does"))
+}
+
+fn is_safe_version(version: c_int) -> bool {
+    let branch = |v: c_int| v / 1_000;
+    version >= SAFE_VERSION
+        || SAFE_BACKPORTS
+            .iter()
+            .any(|safe| branch(*safe) == branch(version) && version >= *safe)
+}
+
+/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
+pub(crate) fn establish(
+    target: &str,
+    interrupt: &Interrupt,
+) -> ConnectionResult<SqliteConnection> {
+    register_extension();
+    OPENED.set(ptr::null_mut());
+    #[expect(clippy::disallowed_methods, reason = "the one door to SQLite")]
+    let mut conn = SqliteConnection::establish(target)?;
+    let handle = OPENED.replace(ptr::null_mut());
+    if handle.is_null() {
+        return Err(ConnectionError::BadConnection(
+            "SQLite did not run the connection hook".to_owned(),
+        ));
+    }
+    watch_interrupt(handle, interrupt.flag())?;
+    conn.set_instrumentation(Recorder {
+        handle,
+        next: get_default_instrumentation(),
+    });
+    Ok(conn)
+}
+
+/// Asks SQLite to tell this module of each connection that the process opens.
+fn register_extension() {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| {
+        // SAFETY: `note_opened` has the signature that SQLite documents for entry points of
+        // automatic extensions, and lives as long as the process.
+        unsafe { ffi::sqlite3_auto_extension(Some(note_opened)) };
+    });
+}
+
+/// Runs inside `sqlite3_open`, on the thread that opens: remembers the handle for `establish`.
+unsafe extern "C" fn note_opened(
+    handle: *mut ffi::sqlite3,
+    _message: *mut *mut c_char,
+    _api: *const ffi::sqlite3_api_routines,
+) -> c_int {
+    OPENED.set(handle);
+    ffi::SQLITE_OK
+}
+
+/// Lets the flag end running statements with SQLITE_INTERRUPT.
+///
+/// The flag is looked at from inside SQLite's virtual machine (a progress handler) instead of
+/// calling `sqlite3_interrupt` from another thread, which would race with the close.
+fn watch_interrupt(handle: *mut ffi::sqlite3, flag: Arc<AtomicBool>) -> ConnectionResult<()> {
+    const NAME: &CStr = c"bitcraps-db interrupt flag";
+    let owned = Arc::into_raw(flag).cast_mut().cast::<c_void>();
+    // SAFETY: `handle` is the open connection that `establish` holds. SQLite takes the one strong
+    // count of `owned` and gives it back through `release_flag` when the connection closes, also
+    // if this call fails; so the pointer that the progress handler gets outlives its last call.
+    let status =
+        unsafe { ffi::sqlite3_set_clientdata(handle, NAME.as_ptr(), owned, Some(release_flag)) };
+    if status != ffi::SQLITE_OK {
+        return Err(ConnectionError::BadConnection("out of memory".to_owned()));
+    }
+    // SAFETY: as above; `is_interrupted` only reads through the pointer.
+    unsafe {
+        ffi::sqlite3_progress_handler(handle, STEPS_BETWEEN_LOOKS, Some(is_interrupted), owned);
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn is_interrupted(flag: *mut c_void) -> c_int {
+    // SAFETY: `flag` is the pointer that `watch_interrupt` registered, alive until the close.
+    let flag = unsafe { &*flag.cast::<AtomicBool>() };
+    c_int::from(flag.load(Ordering::Relaxed))
+}
+
+unsafe extern "C" fn release_flag(flag: *mut c_void) {
+    // SAFETY: SQLite calls this once, with the pointer made by `Arc::into_raw`.
+    drop(unsafe { Arc::from_raw(flag.cast::<AtomicBool>()) });
+}
+
+/// Records code and offset of each failed statement; the connection owns it.
+struct Recorder {
+    handle: *mut ffi::sqlite3,
+    next: Option<Box<dyn Instrumentation>>,
+}
+
+// SAFETY: the handle is used only inside `on_connection_event`, which the connection that owns
+// this recorder calls while it runs a statement itself; they move between threads together.
+unsafe impl Send for Recorder {}
+
+impl Instrumentation for Recorder {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if let InstrumentationEvent::FinishQuery { error: Some(e), .. } = &event {
+            // SAFETY: the owning connection is open and in this very call; both functions only
+            // read its error state.
+            let (code, offset) = unsafe {
+                (
+                    ffi::sqlite3_extended_errcode(self.handle),
+                    ffi::sqlite3_error_offset(self.handle),
+                )
+            };
+            let last = LastError {
+                code,
+                offset: usize::try_from(offset).ok(),
+            };
+            LAST_ERROR.set(Some((last, e.to_string())));
+        }
+        if let Some(next) = &mut self.next {
+            next.on_connection_event(event);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn corrupting_versions_are_refused() {
+        for (version, safe) in [
+            (3_040_001, false),
+            (3_044_005, false),
+            (3_044_006, true),
+            (3_045_000, false),
+            (3_050_006, false),
+            (3_050_007, true),
+            (3_051_002, false),
+            (3_051_003, true),
+            (3_053_002, true),
+        ] {
+            assert_eq!(is_safe_version(version), safe, "{version}");
+        }
+        refuse_corrupting_library().unwrap();
+    }
+}

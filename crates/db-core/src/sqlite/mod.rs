@@ -1,0 +1,79 @@
+//! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
+
+mod file;
+mod handle;
+
+use diesel::connection::SimpleConnection;
+use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
+
+use crate::error::{Error, ErrorKind};
+use crate::{Access, DatabaseUrl, Engine, Interrupt};
+
+pub(crate) use handle::take_last_error;
+
+/// `busy_timeout` of a connection: how long SQLite itself waits for another writer.
+const BUSY_TIMEOUT_MS: u32 = 30_000;
+
+/// Pragmas of every connection, in order: `busy_timeout` first, because even a plain SELECT meets
+/// "database is locked" while another connection opens or closes the file.
+/// `recursive_triggers` stays at SQLite's default here, which is what a shell and diesel_cli use.
+fn pragmas() -> String {
+    format!(
+        "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;"
+    )
+}
+
+#[derive(QueryableByName)]
+struct SchemaVersion {
+    #[diesel(sql_type = diesel::sql_types::Integer)]
+    #[expect(dead_code, reason = "reading it makes SQLite look at the file's header")]
+    schema_version: i32,
+}
+
+/// Opens a file or a private in-memory database.
+pub(crate) fn open(
+    url: &DatabaseUrl,
+    access: Access,
+) -> Result<(SqliteConnection, Interrupt), Error> {
+    handle::refuse_corrupting_library()?;
+    let target = match url.path() {
+        Some(path) => file::prepare(path, access)?,
+        None => ":memory:".to_owned(),
+    };
+    let interrupt = Interrupt::default();
+    let mut conn = handle::establish(&target, &interrupt)
+        .map_err(|e| explain(url, Error::classify_connect(Engine::Sqlite, &e, &url.to_string())))?;
+    let probe = conn.batch_execute(&pragmas()).and_then(|()| {
+        diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
+    });
+    match probe {
+        Ok(_) => Ok((conn, interrupt)),
+        Err(e) => Err(explain(url, Error::classify(Engine::Sqlite, &e))),
+    }
+}
+
+/// Adds the file's name, which SQLite's own messages leave out.
+fn explain(url: &DatabaseUrl, error: Error) -> Error {
+    let message = if error.message().contains(&url.to_string()) {
+        error.message().to_owned()
+    } else {
+        format!("{url}: {}", error.message())
+    };
+    let hint = error.hint().map(ToOwned::to_owned);
+    let kind = match (error.kind(), url.path()) {
+        (ErrorKind::CannotOpen, Some(path)) if file::is_forbidden(path) => {
+            ErrorKind::PermissionDenied
+        }
+        (kind, _) => kind,
+    };
+    match hint {
+        Some(hint) => Error::new(kind, message).with_hint(hint),
+        None => Error::new(kind, message),
+    }
+}
+
+#[cfg(test)]
+mod tests;
