@@ -1,1 +1,3 @@
-//! x
+//! Migrations that can be trusted, on SQLite and PostgreSQL.
+
+pub mod sql;
