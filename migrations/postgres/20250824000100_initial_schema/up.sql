@@ -1,6 +1,6 @@
 -- V1 initial_schema: players, games, bets and the money lines of players.
 
--- functions ----------------------------------------------------------------------------------
+-- functions ---------------------------------------------------------------------------------------
 
 -- Fires only when the statement left updated_at as it was (the WHEN of each trigger), so that a
 -- repository can write the time of its own clock.
@@ -78,6 +78,8 @@ CREATE TABLE games (
 
 COMMENT ON TABLE games IS
     'A game of dice, from its opening to its end.';
+COMMENT ON COLUMN games.state IS
+    'Open vocabulary, checked by the program.';
 COMMENT ON COLUMN games.pot_size IS
     'Smallest unit of CRAP; mirrors the account of the pot.';
 COMMENT ON COLUMN games.phase IS
@@ -151,6 +153,7 @@ CREATE TABLE transactions (
 
     CONSTRAINT pk_transactions PRIMARY KEY (id),
     CONSTRAINT fk_transactions_user_id FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT ck_transactions_id CHECK (id > 0),
     CONSTRAINT ck_transactions_balance_before CHECK (balance_before >= 0),
     CONSTRAINT ck_transactions_balance_after CHECK (balance_after >= 0),
     CONSTRAINT ck_transactions_status CHECK (status IN ('pending', 'completed', 'failed', 'cancelled')),

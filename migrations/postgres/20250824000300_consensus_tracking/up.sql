@@ -5,7 +5,7 @@
 CREATE TABLE consensus_rounds (
     round_number  BIGINT           NOT NULL,
     game_id       TEXT COLLATE "C",
-    proposer_id   TEXT             NOT NULL,
+    proposer_id   TEXT COLLATE "C" NOT NULL,
     proposal_hash BYTEA            NOT NULL,
     vote_count    BIGINT           NOT NULL DEFAULT 0,
     finalized     BOOLEAN          NOT NULL DEFAULT FALSE,

@@ -1,6 +1,6 @@
 -- V6 token_economy: balances of players, and what they have staked.
 
--- functions ----------------------------------------------------------------------------------
+-- functions ---------------------------------------------------------------------------------------
 
 CREATE FUNCTION update_last_updated_column() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -57,9 +57,10 @@ CREATE TRIGGER audit_token_balances_update
     AFTER UPDATE OF user_id, balance, locked_balance, staked_balance
     ON token_balances FOR EACH ROW
     WHEN (
-        ROW(OLD.user_id, OLD.balance, OLD.locked_balance, OLD.staked_balance)
-        IS DISTINCT FROM
-        ROW(NEW.user_id, NEW.balance, NEW.locked_balance, NEW.staked_balance)
+        OLD.user_id IS DISTINCT FROM NEW.user_id
+        OR OLD.balance IS DISTINCT FROM NEW.balance
+        OR OLD.locked_balance IS DISTINCT FROM NEW.locked_balance
+        OR OLD.staked_balance IS DISTINCT FROM NEW.staked_balance
     )
     EXECUTE FUNCTION audit_row('user_id', '{last_updated}', '{}');
 
@@ -114,11 +115,15 @@ CREATE TRIGGER audit_staking_positions_insert
 CREATE TRIGGER audit_staking_positions_update
     AFTER UPDATE ON staking_positions FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.user_id, OLD.amount, OLD.lock_period_days, OLD.reward_rate, OLD.started_at,
-            OLD.ends_at, OLD.claimed_rewards, OLD.is_active)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.user_id, NEW.amount, NEW.lock_period_days, NEW.reward_rate, NEW.started_at,
-            NEW.ends_at, NEW.claimed_rewards, NEW.is_active)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.user_id IS DISTINCT FROM NEW.user_id
+        OR OLD.amount IS DISTINCT FROM NEW.amount
+        OR OLD.lock_period_days IS DISTINCT FROM NEW.lock_period_days
+        OR OLD.reward_rate IS DISTINCT FROM NEW.reward_rate
+        OR OLD.started_at IS DISTINCT FROM NEW.started_at
+        OR OLD.ends_at IS DISTINCT FROM NEW.ends_at
+        OR OLD.claimed_rewards IS DISTINCT FROM NEW.claimed_rewards
+        OR OLD.is_active IS DISTINCT FROM NEW.is_active
     )
     EXECUTE FUNCTION audit_row('id', '{started_at,ends_at}', '{}');
 

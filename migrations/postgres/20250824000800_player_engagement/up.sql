@@ -56,13 +56,18 @@ CREATE TRIGGER audit_telegram_profiles_update
         email_verified, phone_verified, metadata, created_at
     ON telegram_profiles FOR EACH ROW
     WHEN (
-        ROW(OLD.user_id, OLD.telegram_id, OLD.username, OLD.first_name, OLD.last_name,
-            OLD.language_code, OLD.is_bot, OLD.is_premium, OLD.email_verified,
-            OLD.phone_verified, OLD.metadata, OLD.created_at)
-        IS DISTINCT FROM
-        ROW(NEW.user_id, NEW.telegram_id, NEW.username, NEW.first_name, NEW.last_name,
-            NEW.language_code, NEW.is_bot, NEW.is_premium, NEW.email_verified,
-            NEW.phone_verified, NEW.metadata, NEW.created_at)
+        OLD.user_id IS DISTINCT FROM NEW.user_id
+        OR OLD.telegram_id IS DISTINCT FROM NEW.telegram_id
+        OR OLD.username IS DISTINCT FROM NEW.username
+        OR OLD.first_name IS DISTINCT FROM NEW.first_name
+        OR OLD.last_name IS DISTINCT FROM NEW.last_name
+        OR OLD.language_code IS DISTINCT FROM NEW.language_code
+        OR OLD.is_bot IS DISTINCT FROM NEW.is_bot
+        OR OLD.is_premium IS DISTINCT FROM NEW.is_premium
+        OR OLD.email_verified IS DISTINCT FROM NEW.email_verified
+        OR OLD.phone_verified IS DISTINCT FROM NEW.phone_verified
+        OR OLD.metadata IS DISTINCT FROM NEW.metadata
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
     )
     EXECUTE FUNCTION audit_row('user_id', '{created_at,updated_at}', '{}');
 
@@ -131,13 +136,18 @@ CREATE TRIGGER audit_house_games_insert
 CREATE TRIGGER audit_house_games_update
     AFTER UPDATE ON house_games FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.user_id, OLD.algorithm_type, OLD.bet_amount, OLD.outcome, OLD.multiplier,
-            OLD.payout_amount, OLD.house_edge, OLD.session_id, OLD.seed, OLD.created_at,
-            OLD.metadata)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.user_id, NEW.algorithm_type, NEW.bet_amount, NEW.outcome, NEW.multiplier,
-            NEW.payout_amount, NEW.house_edge, NEW.session_id, NEW.seed, NEW.created_at,
-            NEW.metadata)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.user_id IS DISTINCT FROM NEW.user_id
+        OR OLD.algorithm_type IS DISTINCT FROM NEW.algorithm_type
+        OR OLD.bet_amount IS DISTINCT FROM NEW.bet_amount
+        OR OLD.outcome IS DISTINCT FROM NEW.outcome
+        OR OLD.multiplier IS DISTINCT FROM NEW.multiplier
+        OR OLD.payout_amount IS DISTINCT FROM NEW.payout_amount
+        OR OLD.house_edge IS DISTINCT FROM NEW.house_edge
+        OR OLD.session_id IS DISTINCT FROM NEW.session_id
+        OR OLD.seed IS DISTINCT FROM NEW.seed
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
+        OR OLD.metadata IS DISTINCT FROM NEW.metadata
     )
     EXECUTE FUNCTION audit_row('id', '{created_at}', '{}');
 
@@ -271,9 +281,10 @@ CREATE TRIGGER audit_settings_update
     AFTER UPDATE OF id, setting_key, setting_value, created_at
     ON settings FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.setting_key, OLD.setting_value, OLD.created_at)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.setting_key, NEW.setting_value, NEW.created_at)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.setting_key IS DISTINCT FROM NEW.setting_key
+        OR OLD.setting_value IS DISTINCT FROM NEW.setting_value
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
     )
     EXECUTE FUNCTION audit_row('id', '{created_at,updated_at}', '{}');
 

@@ -33,9 +33,10 @@ CREATE TRIGGER audit_worlds_update
     AFTER UPDATE OF id, name, description, created_at
     ON worlds FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.name, OLD.description, OLD.created_at)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.name, NEW.description, NEW.created_at)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.name IS DISTINCT FROM NEW.name
+        OR OLD.description IS DISTINCT FROM NEW.description
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
     )
     EXECUTE FUNCTION audit_row('id', '{created_at,updated_at}', '{}');
 
@@ -84,8 +85,12 @@ CREATE INDEX idx_world_objects_world_id ON world_objects (world_id);
 CREATE INDEX idx_world_objects_world_id_object_type ON world_objects (world_id, object_type);
 
 -- Objects within a range of x, or a box, in a world.
-CREATE INDEX idx_world_objects_world_id_x_y_z
-    ON world_objects (world_id, ((position -> 'x')::double precision), ((position -> 'y')::double precision), ((position -> 'z')::double precision));
+CREATE INDEX idx_world_objects_world_id_x_y_z ON world_objects (
+    world_id,
+    ((position -> 'x')::double precision),
+    ((position -> 'y')::double precision),
+    ((position -> 'z')::double precision)
+);
 
 -- Objects within a range of y in a world.
 CREATE INDEX idx_world_objects_world_id_y
@@ -112,11 +117,13 @@ CREATE TRIGGER audit_world_objects_update
     AFTER UPDATE OF id, world_id, object_type, name, position, properties, created_at
     ON world_objects FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.world_id, OLD.object_type, OLD.name, OLD.position, OLD.properties,
-            OLD.created_at)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.world_id, NEW.object_type, NEW.name, NEW.position, NEW.properties,
-            NEW.created_at)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.world_id IS DISTINCT FROM NEW.world_id
+        OR OLD.object_type IS DISTINCT FROM NEW.object_type
+        OR OLD.name IS DISTINCT FROM NEW.name
+        OR OLD.position IS DISTINCT FROM NEW.position
+        OR OLD.properties IS DISTINCT FROM NEW.properties
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
     )
     EXECUTE FUNCTION audit_row('id', '{created_at,updated_at}', '{}');
 
@@ -179,11 +186,14 @@ CREATE TRIGGER audit_assets_update
     AFTER UPDATE OF id, name, kind, location, size_bytes, hash, metadata, created_at
     ON assets FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.name, OLD.kind, OLD.location, OLD.size_bytes, OLD.hash, OLD.metadata,
-            OLD.created_at)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.name, NEW.kind, NEW.location, NEW.size_bytes, NEW.hash, NEW.metadata,
-            NEW.created_at)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.name IS DISTINCT FROM NEW.name
+        OR OLD.kind IS DISTINCT FROM NEW.kind
+        OR OLD.location IS DISTINCT FROM NEW.location
+        OR OLD.size_bytes IS DISTINCT FROM NEW.size_bytes
+        OR OLD.hash IS DISTINCT FROM NEW.hash
+        OR OLD.metadata IS DISTINCT FROM NEW.metadata
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
     )
     EXECUTE FUNCTION audit_row('id', '{created_at,updated_at}', '{hash}');
 

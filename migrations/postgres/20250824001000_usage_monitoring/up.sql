@@ -67,9 +67,6 @@ COMMENT ON TABLE usage_snapshots IS
 -- Snapshots of one session; the foreign key.
 CREATE INDEX idx_usage_snapshots_session_id ON usage_snapshots (session_id);
 
--- Snapshots of one session in the last hours, newest first.
-CREATE INDEX idx_usage_snapshots_session_id_timestamp ON usage_snapshots (session_id, timestamp);
-
 -- Snapshots past their keeping time.
 CREATE INDEX idx_usage_snapshots_timestamp ON usage_snapshots (timestamp);
 
@@ -144,13 +141,18 @@ CREATE TRIGGER audit_usage_config_update
         refresh_per_second, reset_hour, created_at, is_active
     ON usage_config FOR EACH ROW
     WHEN (
-        ROW(OLD.id, OLD.plan, OLD.custom_limit_tokens, OLD.view, OLD.timezone, OLD.time_format,
-            OLD.theme, OLD.refresh_rate, OLD.refresh_per_second, OLD.reset_hour,
-            OLD.created_at, OLD.is_active)
-        IS DISTINCT FROM
-        ROW(NEW.id, NEW.plan, NEW.custom_limit_tokens, NEW.view, NEW.timezone, NEW.time_format,
-            NEW.theme, NEW.refresh_rate, NEW.refresh_per_second, NEW.reset_hour,
-            NEW.created_at, NEW.is_active)
+        OLD.id IS DISTINCT FROM NEW.id
+        OR OLD.plan IS DISTINCT FROM NEW.plan
+        OR OLD.custom_limit_tokens IS DISTINCT FROM NEW.custom_limit_tokens
+        OR OLD.view IS DISTINCT FROM NEW.view
+        OR OLD.timezone IS DISTINCT FROM NEW.timezone
+        OR OLD.time_format IS DISTINCT FROM NEW.time_format
+        OR OLD.theme IS DISTINCT FROM NEW.theme
+        OR OLD.refresh_rate IS DISTINCT FROM NEW.refresh_rate
+        OR OLD.refresh_per_second IS DISTINCT FROM NEW.refresh_per_second
+        OR OLD.reset_hour IS DISTINCT FROM NEW.reset_hour
+        OR OLD.created_at IS DISTINCT FROM NEW.created_at
+        OR OLD.is_active IS DISTINCT FROM NEW.is_active
     )
     EXECUTE FUNCTION audit_row('id', '{created_at,updated_at}', '{}');
 

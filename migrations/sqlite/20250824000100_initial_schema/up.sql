@@ -43,7 +43,7 @@ END;
 CREATE TABLE games (
     -- A game of dice, from its opening to its end.
     id           TEXT    NOT NULL,
-    state        TEXT    NOT NULL,
+    state        TEXT    NOT NULL, -- Open vocabulary, checked by the program.
     pot_size     INTEGER NOT NULL DEFAULT 0, -- Smallest unit of CRAP; mirrors the account of the pot.
     phase        TEXT    NOT NULL, -- Open vocabulary, checked by the program.
     created_at   INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
@@ -113,6 +113,7 @@ CREATE TABLE transactions (
 
     CONSTRAINT pk_transactions PRIMARY KEY (id),
     CONSTRAINT fk_transactions_user_id FOREIGN KEY (user_id) REFERENCES users (id),
+    CONSTRAINT ck_transactions_id CHECK (id > 0),
     CONSTRAINT ck_transactions_balance_before CHECK (balance_before >= 0),
     CONSTRAINT ck_transactions_balance_after CHECK (balance_after >= 0),
     CONSTRAINT ck_transactions_status CHECK (status IN ('pending', 'completed', 'failed', 'cancelled')),
@@ -145,8 +146,9 @@ BEGIN
     SELECT RAISE(ABORT, 'transactions is append-only: DELETE is refused');
 END;
 
--- REPLACE removes the old row without firing a delete trigger unless recursive_triggers is on, so a
--- row that would be replaced is refused here.
+-- REPLACE removes the old row without firing a delete trigger unless recursive_triggers is on, so
+-- it is refused before the insert. (NEW.id is -1 as long as SQLite has not chosen one, hence the
+-- CHECK that ids are positive.)
 CREATE TRIGGER transactions_append_only_replace
     BEFORE INSERT ON transactions
     WHEN EXISTS (SELECT 1 FROM transactions WHERE id = NEW.id)

@@ -21,6 +21,7 @@ CREATE TABLE audit_logs (
     metadata     TEXT,
 
     CONSTRAINT pk_audit_logs PRIMARY KEY (id),
+    CONSTRAINT ck_audit_logs_id CHECK (id > 0),
     CONSTRAINT ck_audit_logs_action CHECK (action IN ('insert', 'update', 'delete')),
     CONSTRAINT ck_audit_logs_before_state CHECK ((before_state IS NULL) = (action = 'insert')),
     CONSTRAINT ck_audit_logs_after_state CHECK ((after_state IS NULL) = (action = 'delete')),
@@ -45,8 +46,9 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_logs is append-only: DELETE is refused');
 END;
 
--- REPLACE removes the old row without firing a delete trigger unless recursive_triggers is on, so a
--- row that would be replaced is refused here.
+-- REPLACE removes the old row without firing a delete trigger unless recursive_triggers is on, so
+-- it is refused before the insert. (NEW.id is -1 as long as SQLite has not chosen one, hence the
+-- CHECK that ids are positive.)
 CREATE TRIGGER audit_logs_append_only_replace
     BEFORE INSERT ON audit_logs
     WHEN EXISTS (SELECT 1 FROM audit_logs WHERE id = NEW.id)
@@ -54,7 +56,7 @@ BEGIN
     SELECT RAISE(ABORT, 'audit_logs is append-only: this id is taken');
 END;
 
--- audit_context ------------------------------------------------------------------------------
+-- audit_context -----------------------------------------------------------------------------------
 
 -- SQLite only. A trigger in the main schema cannot see temporary tables, and a plain shell has
 -- none of the functions that a program registers, so who did it is handed over in this one row.
@@ -97,7 +99,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -130,11 +135,18 @@ BEGIN
             'public_key', lower(hex(NEW.public_key)),
             'reputation', json(printf('%!.17g', NEW.reputation)),
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at)
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -158,7 +170,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -185,7 +200,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -225,7 +243,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -250,7 +271,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -278,7 +302,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -321,7 +348,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -347,7 +377,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -377,7 +410,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -426,7 +462,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -454,6 +493,9 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;

@@ -51,7 +51,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -81,11 +84,18 @@ BEGIN
             'balance', NEW.balance,
             'locked_balance', NEW.locked_balance,
             'staked_balance', NEW.staked_balance,
-            'last_updated', iif(NEW.last_updated IS OLD.last_updated, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.last_updated)
+            'last_updated', iif(
+                NEW.last_updated IS OLD.last_updated,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.last_updated
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -108,7 +118,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -164,7 +177,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -210,7 +226,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -237,6 +256,9 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;

@@ -74,7 +74,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -129,11 +132,18 @@ BEGIN
             'phone_verified', json(iif(NEW.phone_verified, 'true', 'false')),
             'metadata', json(NEW.metadata),
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at)
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -164,7 +174,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -228,7 +241,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -283,7 +299,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -313,7 +332,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -445,7 +467,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -475,11 +500,18 @@ BEGIN
             'setting_key', NEW.setting_key,
             'setting_value', json(NEW.setting_value),
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at)
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -502,6 +534,9 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;

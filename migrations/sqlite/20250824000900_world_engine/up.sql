@@ -45,7 +45,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -75,11 +78,18 @@ BEGIN
             'name', NEW.name,
             'description', NEW.description,
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at)
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -102,7 +112,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -141,8 +154,12 @@ CREATE INDEX idx_world_objects_world_id ON world_objects (world_id);
 CREATE INDEX idx_world_objects_world_id_object_type ON world_objects (world_id, object_type);
 
 -- Objects within a range of x, or a box, in a world.
-CREATE INDEX idx_world_objects_world_id_x_y_z
-    ON world_objects (world_id, json_extract(position, '$.x'), json_extract(position, '$.y'), json_extract(position, '$.z'));
+CREATE INDEX idx_world_objects_world_id_x_y_z ON world_objects (
+    world_id,
+    json_extract(position, '$.x'),
+    json_extract(position, '$.y'),
+    json_extract(position, '$.z')
+);
 
 -- Objects within a range of y in a world.
 CREATE INDEX idx_world_objects_world_id_y ON world_objects (world_id, json_extract(position, '$.y'));
@@ -182,7 +199,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -221,11 +241,18 @@ BEGIN
             'position', json(NEW.position),
             'properties', json(NEW.properties),
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at)
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -251,7 +278,10 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -317,7 +347,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -359,11 +392,18 @@ BEGIN
             'hash', lower(hex(NEW.hash)),
             'metadata', json(NEW.metadata),
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at)
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            )
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -390,6 +430,9 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;

@@ -60,9 +60,6 @@ CREATE TABLE usage_snapshots (
 -- Snapshots of one session; the foreign key.
 CREATE INDEX idx_usage_snapshots_session_id ON usage_snapshots (session_id);
 
--- Snapshots of one session in the last hours, newest first.
-CREATE INDEX idx_usage_snapshots_session_id_timestamp ON usage_snapshots (session_id, timestamp);
-
 -- Snapshots past their keeping time.
 CREATE INDEX idx_usage_snapshots_timestamp ON usage_snapshots (timestamp);
 
@@ -147,7 +144,10 @@ BEGIN
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -201,12 +201,19 @@ BEGIN
             'refresh_per_second', json(printf('%!.17g', NEW.refresh_per_second)),
             'reset_hour', NEW.reset_hour,
             'created_at', NEW.created_at,
-            'updated_at', iif(NEW.updated_at IS OLD.updated_at, CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER), NEW.updated_at),
+            'updated_at', iif(
+                NEW.updated_at IS OLD.updated_at,
+                CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER),
+                NEW.updated_at
+            ),
             'is_active', json(iif(NEW.is_active, 'true', 'false'))
         ),
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
 
@@ -237,6 +244,9 @@ BEGIN
         NULL,
         (SELECT ip_address FROM audit_context WHERE id = 1),
         (SELECT user_agent FROM audit_context WHERE id = 1),
-        coalesce((SELECT at FROM audit_context WHERE id = 1), CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER))
+        coalesce(
+            (SELECT at FROM audit_context WHERE id = 1),
+            CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)
+        )
     );
 END;
