@@ -13,11 +13,10 @@ use std::collections::{HashMap, HashSet};
 use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
 use super::{Kind, Object, Scope, text};
-use parts::Labels;
 use query::{Part, Prepared};
 use texts::{AllComments, RelationParts, Relations, SomeComments, SpaceParts, Spaces};
 
-pub(super) use parts::Item;
+pub(super) use parts::{Item, Labels};
 
 /// `pg_class`, as comments and dependencies name it.
 pub(super) const PG_CLASS: u32 = 1259;
@@ -86,18 +85,28 @@ impl Names {
         Ok(names)
     }
 
-    /// Reads the names of relations again.
-    pub fn read_relations(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<()> {
+    /// Reads the names of relations.
+    fn read_relations(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<()> {
         let rows: Vec<Part> = Prepared::<Relations>::new().oids(&self.space_oids()).load(conn)?;
         self.relations.clear();
         for part in rows {
-            if !scope.leaves_out(&part.name) && !self.members.contains(&(PG_CLASS, part.oid)) {
-                let name = self.qualified(part.owner, &part.name);
-                let kind = part.tag.chars().next().unwrap_or_default();
-                self.relations.insert(part.oid, Relation { name, space: part.owner, kind });
+            if let Some(relation) = self.relation(scope, &part) {
+                self.relations.insert(part.oid, relation);
             }
         }
         Ok(())
+    }
+
+    /// The relation of one row, if it is in scope.
+    pub fn relation(&self, scope: &Scope, part: &Part) -> Option<Relation> {
+        let outside = !self.spaces.contains_key(&part.owner)
+            || scope.leaves_out(&part.name)
+            || self.members.contains(&(PG_CLASS, part.oid));
+        (!outside).then(|| Relation {
+            name: self.qualified(part.owner, &part.name),
+            space: part.owner,
+            kind: part.tag.chars().next().unwrap_or_default(),
+        })
     }
 
     /// Everything that belongs to some relations, but for comments.
