@@ -1,2 +1,4 @@
-//! x
+//! Migrations that can be trusted, on SQLite and PostgreSQL.
+
 pub mod catalog;
+pub mod sql;

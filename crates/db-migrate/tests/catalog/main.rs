@@ -3,3 +3,4 @@
 mod differ;
 mod equal;
 mod support;
+mod tracker;

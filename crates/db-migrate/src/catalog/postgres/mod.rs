@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
-use super::{Kind, Object, Scope, text};
+use super::{Object, Scope, text};
 use query::{Part, Prepared};
 use texts::{AllComments, RelationParts, Relations, SomeComments, SpaceParts, Spaces};
 
@@ -66,7 +66,7 @@ pub(super) fn read_all(
 
 impl Names {
     /// Reads the names of schemas and relations, and what extensions own.
-    pub fn read(conn: &mut PgConnection, scope: &Scope) -> QueryResult<Self> {
+    pub(in crate::catalog) fn read(conn: &mut PgConnection, scope: &Scope) -> QueryResult<Self> {
         let mut names = Self::default();
         for part in Prepared::<Spaces>::new().load::<Part>(conn)? {
             match part.tag.as_str() {
@@ -98,7 +98,7 @@ impl Names {
     }
 
     /// The relation of one row, if it is in scope.
-    pub fn relation(&self, scope: &Scope, part: &Part) -> Option<Relation> {
+    pub(in crate::catalog) fn relation(&self, scope: &Scope, part: &Part) -> Option<Relation> {
         let outside = !self.spaces.contains_key(&part.owner)
             || scope.leaves_out(&part.name)
             || self.members.contains(&(PG_CLASS, part.oid));
@@ -110,7 +110,7 @@ impl Names {
     }
 
     /// Everything that belongs to some relations, but for comments.
-    pub fn relation_items(
+    pub(in crate::catalog) fn relation_items(
         &self,
         conn: &mut PgConnection,
         relations: &[u32],
@@ -121,7 +121,7 @@ impl Names {
     }
 
     /// Everything that belongs to no relation, but for comments.
-    pub fn space_items(
+    pub(in crate::catalog) fn space_items(
         &self,
         conn: &mut PgConnection,
         labels: &mut Labels,
@@ -131,7 +131,7 @@ impl Names {
     }
 
     /// The comments on what `labels` has names for.
-    pub fn some_comments(
+    pub(in crate::catalog) fn some_comments(
         conn: &mut PgConnection,
         labels: &Labels,
     ) -> QueryResult<Vec<Item>> {

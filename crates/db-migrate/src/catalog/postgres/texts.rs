@@ -8,23 +8,23 @@ use diesel::sql_types::{BigInt, Bool, Integer, Oid, Text};
 use super::query::{PartSql, PreparedText};
 
 /// Schemas, extensions and the members of extensions.
-pub struct Spaces;
+pub(in crate::catalog) struct Spaces;
 /// The relations of some schemas.
-pub struct Relations;
+pub(in crate::catalog) struct Relations;
 /// Everything that belongs to some relations.
-pub struct RelationParts;
+pub(in crate::catalog) struct RelationParts;
 /// Everything that belongs to some schemas, and what belongs to none.
-pub struct SpaceParts;
+pub(in crate::catalog) struct SpaceParts;
 /// The comments on all objects that are not the engine's own.
-pub struct AllComments;
+pub(in crate::catalog) struct AllComments;
 /// The comments on some objects.
-pub struct SomeComments;
+pub(in crate::catalog) struct SomeComments;
 /// What this session wrote to the catalogs.
-pub struct Counters;
+pub(in crate::catalog) struct Counters;
 /// Which relations this transaction wrote about.
-pub struct Touched;
+pub(in crate::catalog) struct Touched;
 /// Whether views, policies or functions depend on some relations.
-pub struct Dependents;
+pub(in crate::catalog) struct Dependents;
 
 impl PreparedText for Spaces {
     type Row = PartSql;

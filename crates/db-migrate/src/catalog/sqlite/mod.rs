@@ -161,9 +161,6 @@ fn table_objects(table: &str, parts: &table::TableText<'_>) -> Vec<Object> {
 }
 
 fn object(kind: Kind, name: String, table: Option<String>, strict: String) -> Object {
-    let loose = match kind {
-        Kind::Table => strict.clone(),
-        _ => text::loose(Engine::Sqlite, &strict),
-    };
+    let loose = text::loose(Engine::Sqlite, &strict);
     Object { kind, name, table, strict, loose }
 }
