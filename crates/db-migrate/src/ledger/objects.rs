@@ -6,7 +6,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use serde::Serialize;
 
 use super::Ledger;
-use crate::catalog::{Catalog, Delta, Object};
+use crate::catalog::{Catalog, Delta, Kind, Object};
 use crate::error::{Error, in_database};
 
 /// Of what, and where, the stored catalog is a picture.
@@ -47,6 +47,13 @@ struct Record {
 struct ServerName {
     #[diesel(sql_type = Text)]
     server: String,
+}
+
+/// What names a stored object.
+#[derive(Serialize)]
+struct Key<'k> {
+    kind: Kind,
+    name: &'k str,
 }
 
 impl Ledger {
@@ -112,10 +119,18 @@ impl Ledger {
         self.run_json(conn, query, &rows)
     }
 
-    fn remove_objects(&self, conn: &mut Conn<'_>, removed: &[Object]) -> Result<(), Error> {
+    fn remove_objects(
+        &self,
+        conn: &mut Conn<'_>,
+        removed: &[(Kind, String)],
+    ) -> Result<(), Error> {
         if removed.is_empty() {
             return Ok(());
         }
+        let keys_of: Vec<_> = removed
+            .iter()
+            .map(|(kind, name)| Key { kind: *kind, name })
+            .collect();
         let keys = match self.engine {
             Engine::Sqlite => {
                 "SELECT value ->> 'kind', value ->> 'name' FROM json_each($1)"
@@ -129,7 +144,7 @@ impl Ledger {
             "DELETE FROM {} WHERE (kind, name) IN ({keys})",
             self.objects()
         );
-        self.run_json(conn, query, removed)
+        self.run_json(conn, query, &keys_of)
     }
 
     fn run_json<T: Serialize>(

@@ -9,6 +9,7 @@ use super::script::Prepared;
 use super::statement::{execute, failure};
 use super::transaction::{depth, within};
 use super::Runner;
+use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
 use crate::ledger::{NewEvent, NewRow, Stamp, Status};
@@ -36,6 +37,9 @@ impl Runner<'_, '_> {
         prepared: &[Prepared<'_>],
     ) -> Result<(), Error> {
         let started = Instant::now();
+        self.tracker
+            .begin(conn)
+            .map_err(in_database(conn.engine(), "reading the schema"))?;
         let orphans_before = orphans_if_unguarded(conn, step)?;
         match &step.action {
             Action::Sql(_) => {
@@ -57,7 +61,11 @@ impl Runner<'_, '_> {
                 return Err(Error::Refused(worse.join("; ")));
             }
         }
-        self.record(conn, step, prepared.len() as u64, started)
+        let delta = self
+            .tracker
+            .refresh(conn)
+            .map_err(in_database(conn.engine(), "reading the schema"))?;
+        self.record(conn, step, (prepared.len() as u64, started), &delta)
     }
 
     /// The ledger's row, Diesel's row, the log and the schema's new stamp.
@@ -65,14 +73,10 @@ impl Runner<'_, '_> {
         &mut self,
         conn: &mut Conn<'_>,
         step: &PlannedStep<'_>,
-        statements: u64,
-        started: Instant,
+        (statements, started): (u64, Instant),
+        delta: &Delta,
     ) -> Result<(), Error> {
         let ledger = self.context.ledger;
-        let delta = self
-            .tracker
-            .refresh(conn)
-            .map_err(in_database(conn.engine(), "reading the schema"))?;
         let at = self.context.now();
         let duration_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
         let kind = match self.direction {
@@ -87,7 +91,7 @@ impl Runner<'_, '_> {
                         applied_at: &at,
                         duration_us,
                         applied_by: self.context.actor,
-                        fingerprints: Some((&delta.strict, &delta.loose)),
+                        fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
                         ..NewRow::of(migration, Status::Applied, self.sequence)
                     },
                 )?;
@@ -118,12 +122,12 @@ impl Runner<'_, '_> {
         )?;
         let stamp = Stamp {
             last_sequence: self.sequence,
-            fingerprint: delta.strict.clone(),
-            loose_fingerprint: delta.loose.clone(),
+            fingerprint: delta.strict_fingerprint.clone(),
+            loose_fingerprint: delta.loose_fingerprint.clone(),
             server: self.session.server().to_owned(),
             taken_at: at,
         };
-        ledger.stamp(conn, &delta, &stamp)?;
+        ledger.stamp(conn, delta, &stamp)?;
         self.sequence += 1;
         Ok(())
     }

@@ -49,8 +49,11 @@ impl Runner<'_, '_> {
         // No transaction says what changed, so everything is read again.
         self.session.restore_search_path(conn, step)?;
         within(conn, |conn| {
-            self.start_tracker_empty(conn)?;
-            self.record(conn, step, prepared.len() as u64, started)
+            let delta = self
+                .tracker
+                .restart(conn)
+                .map_err(in_database(conn.engine(), "reading the schema"))?;
+            self.record(conn, step, (prepared.len() as u64, started), &delta)
         })
     }
 
