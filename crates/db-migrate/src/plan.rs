@@ -209,12 +209,12 @@ fn revert_step<'s>(
     if row.is_rust {
         return Ok(Err("was written in Rust, and this program does not have it"));
     }
-    let stored = if row.sequence > 0 {
-        ledger.texts(conn, &row.version)?
-    } else {
-        Default::default()
+    // What only diesel_cli has recorded so far has no text in the ledger.
+    let stored = match row.checksums {
+        Some(_) => ledger.texts(conn, &row.version)?.down,
+        None => None,
     };
-    let Some(down) = stored.down else {
+    let Some(down) = stored else {
         return Ok(Err("has no file, and its down.sql is not stored"));
     };
     let action = Action::Sql(Cow::Owned(down));

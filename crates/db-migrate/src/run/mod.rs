@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use db_core::{Clock, Conn, Interrupt};
 
+use crate::Version;
 use crate::catalog::{Scope, Tracker};
 use crate::error::{Error, Failure, in_database};
 use crate::event::{Event, EventKind};
@@ -22,7 +23,6 @@ use crate::migration::Direction;
 use crate::plan::PlannedStep;
 use crate::report::Report;
 
-pub(crate) use foreign_keys::{new_orphans, orphans};
 pub(crate) use script::{Prepared, Rules, prepare};
 pub(crate) use session::Session;
 pub(crate) use transaction::{depth, within};
@@ -68,7 +68,7 @@ impl Context<'_> {
         &self,
         conn: &mut Conn<'_>,
         kind: EventKind,
-        step: Option<&PlannedStep<'_>>,
+        migration: Option<(&Version, &str, &str)>,
         detail: Option<&str>,
     ) -> Result<(), Error> {
         let at = self.now();
@@ -78,7 +78,7 @@ impl Context<'_> {
                 kind,
                 at: &at,
                 actor: self.actor,
-                migration: step.map(|s| (&s.version, s.folder_name.as_str(), s.set.as_str())),
+                migration,
                 duration_us: None,
                 statement: None,
                 detail,
