@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let mut report = Report::default();
     let status = process::stream(&mut command, &mut std::io::stdout(), |line| {
-        report.read(line)
+        report.read(line);
     })?;
     drop(server);
     println!("\n{report}");
