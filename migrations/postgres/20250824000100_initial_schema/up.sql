@@ -186,8 +186,12 @@ CREATE INDEX idx_transactions_transaction_type_created_at ON transactions (trans
 -- All lines of one bet, game or request.
 CREATE INDEX idx_transactions_reference_id ON transactions (reference_id);
 
-CREATE TRIGGER transactions_append_only
-    BEFORE UPDATE OR DELETE ON transactions FOR EACH ROW
+CREATE TRIGGER transactions_append_only_update
+    BEFORE UPDATE ON transactions FOR EACH ROW
+    EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER transactions_append_only_delete
+    BEFORE DELETE ON transactions FOR EACH ROW
     EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER transactions_append_only_truncate

@@ -132,8 +132,12 @@ COMMENT ON COLUMN audit_logs.after_state IS
 -- id.
 CREATE INDEX idx_audit_logs_entity_type_entity_id ON audit_logs (entity_type, entity_id);
 
-CREATE TRIGGER audit_logs_append_only
-    BEFORE UPDATE OR DELETE ON audit_logs FOR EACH ROW
+CREATE TRIGGER audit_logs_append_only_update
+    BEFORE UPDATE ON audit_logs FOR EACH ROW
+    EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER audit_logs_append_only_delete
+    BEFORE DELETE ON audit_logs FOR EACH ROW
     EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER audit_logs_append_only_truncate
