@@ -13,7 +13,7 @@
 -- bytea_output of the session shows in the result.
 -- audit_logs is addressed by the schema of the changed table: right in whatever schema the
 -- tables are installed, after a dump and restore or ALTER SCHEMA RENAME, and not to be shadowed
--- by a temporary table of that name. The price is dynamic SQL, about 4 us a row.
+-- by a temporary table of that name. The price is dynamic SQL: some microseconds a row.
 -- Who did it comes from settings that are local to the transaction; done by hand they are empty:
 --   bitcraps.audit_user   bitcraps.audit_ip   bitcraps.audit_agent
 --   bitcraps.audit_at     Unix microseconds of the program's clock
