@@ -66,16 +66,16 @@ impl<T> Prepared<T> {
 
 impl<T: PreparedText> QueryFragment<Pg> for Prepared<T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Diesel writes the `$1` where a value is bound.
         let mut pieces = T::TEXT.split("$?");
         out.push_sql(pieces.next().unwrap_or_default());
-        if let (Some(oids), Some(piece)) = (&self.oids, pieces.next()) {
+        // Diesel writes the `$1` where a value is bound.
+        if let Some(oids) = &self.oids {
             out.push_bind_param::<Array<Oid>, _>(oids)?;
-            out.push_sql(piece);
+            out.push_sql(pieces.next().unwrap_or_default());
         }
-        if let (Some(flags), Some(piece)) = (&self.flags, pieces.next()) {
+        if let Some(flags) = &self.flags {
             out.push_bind_param::<Array<Bool>, _>(flags)?;
-            out.push_sql(piece);
+            out.push_sql(pieces.next().unwrap_or_default());
         }
         Ok(())
     }

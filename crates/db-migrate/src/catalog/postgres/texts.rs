@@ -25,6 +25,8 @@ pub(in crate::catalog) struct Counters;
 pub(in crate::catalog) struct Touched;
 /// Whether views, policies or functions depend on some relations.
 pub(in crate::catalog) struct Dependents;
+/// Whether anything that has a text depends on some relations.
+pub(in crate::catalog) struct Referrers;
 
 impl PreparedText for Spaces {
     type Row = PartSql;
@@ -315,7 +317,7 @@ WITH flag AS (SELECT $?::bool[] AS on), touched AS (
     FROM pg_description d WHERE (SELECT f.on[11] FROM flag f) AND age(d.xmin) <= 0)
 SELECT c.relkind::text, c.relnamespace, c.oid, 0, c.relname::text, ''
 FROM touched t JOIN pg_class c ON c.oid = t.oid
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
 UNION ALL
 SELECT 'spaces', 0, 0, 0, '', '' FROM touched WHERE oid = 0
 UNION ALL
@@ -334,5 +336,13 @@ impl PreparedText for Dependents {
     const TEXT: &'static str = "\
 SELECT EXISTS (SELECT FROM pg_depend d
 WHERE d.refclassid = 1259 AND d.refobjid = ANY($?) AND d.classid IN (2618, 3256, 1255)
+  AND d.deptype = 'n')";
+}
+
+impl PreparedText for Referrers {
+    type Row = Bool;
+    const TEXT: &'static str = "\
+SELECT EXISTS (SELECT FROM pg_depend d
+WHERE d.refclassid = 1259 AND d.refobjid = ANY($?) AND d.classid IN (2618, 3256, 1255, 2606, 2604)
   AND d.deptype = 'n')";
 }

@@ -13,7 +13,7 @@ use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 use super::store::{Group, Store, Updates};
 use crate::catalog::postgres::pin::{pinned, pinned_in_transaction};
 use crate::catalog::postgres::query::{Part, Prepared};
-use crate::catalog::postgres::texts::{Counters, Dependents, Touched};
+use crate::catalog::postgres::texts::{Counters, Dependents, Referrers, Touched};
 use crate::catalog::postgres::{Item, Labels, Names, read_all};
 use crate::catalog::{Kind, Object, Scope};
 
@@ -127,6 +127,7 @@ impl PostgresTracker {
         mut spaces: bool,
     ) -> QueryResult<Option<Vec<(Group, Vec<Object>)>>> {
         let mut touched = HashSet::new();
+        let mut outside = Vec::new();
         for part in Prepared::<Touched>::new().flags(flags).load::<Part>(conn)? {
             match part.tag.as_str() {
                 "all" => return Ok(None),
@@ -142,12 +143,19 @@ impl PostgresTracker {
                         return Ok(None);
                     }
                     spaces |= kind == "c";
-                    if let Some(relation) = now {
-                        self.names.relations.insert(part.oid, relation);
-                        touched.insert(part.oid);
+                    match now {
+                        Some(relation) => {
+                            self.names.relations.insert(part.oid, relation);
+                            touched.insert(part.oid);
+                        }
+                        None => outside.push(part.oid),
                     }
                 }
             }
+        }
+        // What is out of scope may have been renamed, and what is in scope may speak of it.
+        if !outside.is_empty() && Prepared::<Referrers>::new().oids(&outside).get_result(conn)? {
+            return Ok(None);
         }
         let mut labels = Labels::default();
         let mut items = Vec::new();
