@@ -33,7 +33,7 @@ const ATTRIBUTE: usize = 1;
 const DEFAULT: usize = 5;
 const RULE: usize = 6;
 const INHERITS: usize = 9;
-const TYPE: usize = 11;
+const DESCRIPTION: usize = 10;
 const FUNCTION: usize = 12;
 /// Where a default is stored with one update of its column and nothing else: read in the
 /// server's source and counted. On other versions every column is looked at.
@@ -70,7 +70,17 @@ pub(super) struct PostgresTracker {
 enum Verdict {
     Nothing,
     Everything,
-    Look { flags: Vec<bool>, spaces: bool },
+    Look(Look),
+}
+
+/// Where to look.
+struct Look {
+    /// The parameter of [`Touched`].
+    wanted: Vec<i64>,
+    /// Whether what belongs to no relation is to be read again.
+    spaces: bool,
+    /// Whether comments were written.
+    comments: bool,
 }
 
 impl PostgresTracker {
@@ -105,8 +115,8 @@ impl PostgresTracker {
             return Ok(Updates::Some(Vec::new()));
         }
         pinned_in_transaction(conn, scope.home(), |conn| {
-            if let Verdict::Look { flags, spaces } = verdict
-                && let Some(updates) = self.local(conn, scope, store, flags, spaces)?
+            if let Verdict::Look(look) = verdict
+                && let Some(updates) = self.local(conn, scope, store, look)?
             {
                 return Ok(Updates::Some(updates));
             }
@@ -123,12 +133,12 @@ impl PostgresTracker {
         conn: &mut PgConnection,
         scope: &Scope,
         store: &Store,
-        flags: Vec<bool>,
-        mut spaces: bool,
+        look: Look,
     ) -> QueryResult<Option<Vec<(Group, Vec<Object>)>>> {
+        let Look { wanted, mut spaces, comments } = look;
         let mut touched = HashSet::new();
         let mut outside = Vec::new();
-        for part in Prepared::<Touched>::new().flags(flags).load::<Part>(conn)? {
+        for part in Prepared::<Touched>::new().numbers(wanted).load::<Part>(conn)? {
             match part.tag.as_str() {
                 "all" => return Ok(None),
                 "spaces" => spaces = true,
@@ -173,12 +183,13 @@ impl PostgresTracker {
             self.spaces = now;
             items.extend(found);
         }
-        items.extend(Names::some_comments(conn, &labels)?);
-        let mut groups: BTreeMap<Group, Vec<Object>> =
-            touched.iter().map(|&oid| (Group::from(oid), Vec::new())).collect();
-        if spaces {
-            groups.insert(0, Vec::new());
+        let groups = touched.iter().map(|&oid| Group::from(oid)).chain(spaces.then_some(0));
+        let commented = |group| store.group(group).any(|object| object.kind == Kind::Comment);
+        if comments || groups.clone().any(commented) {
+            items.extend(Names::some_comments(conn, &labels)?);
         }
+        let mut groups: BTreeMap<Group, Vec<Object>> =
+            groups.map(|group| (group, Vec::new())).collect();
         for item in items {
             groups.entry(Group::from(item.relation)).or_default().push(item.object);
         }
@@ -284,21 +295,26 @@ impl Counts {
         if !all.into_iter().any(Writes::moved) {
             return Verdict::Nothing;
         }
-        let mut flags: Vec<bool> = local.iter().map(Writes::moved).collect();
+        // Rows that were only inserted can be counted; of those updated only the last is left.
+        let mut wanted = local.map(|w| if w.updated == 0 { w.inserted } else { -1 });
         // A column that comes with its relation, or later, is told by the relation's own row. A
-        // default of a new table is one more update, and told by the default's row.
+        // default of a new column is one more update, and told by the default's row.
         let explained = if DEFAULT_IS_ONE_UPDATE.contains(&self.version) {
             local[DEFAULT].inserted
         } else {
             0
         };
-        flags[ATTRIBUTE] = local[ATTRIBUTE].updated != 0 && local[ATTRIBUTE].updated != explained;
-        let functions = local[FUNCTION].moved();
-        flags[TYPE] = local[TYPE].moved();
+        if [0, explained].contains(&local[ATTRIBUTE].updated) {
+            wanted[ATTRIBUTE] = 0;
+        }
         // A new overload can change how calls of its namesakes are written; a replaced function
         // cannot, as long as it keeps its name.
-        flags[FUNCTION] = local[FUNCTION].inserted != 0;
-        Verdict::Look { flags, spaces: functions || spaces.iter().any(Writes::moved) }
+        wanted[FUNCTION] = local[FUNCTION].inserted;
+        Verdict::Look(Look {
+            wanted: wanted.to_vec(),
+            spaces: local[FUNCTION].moved() || spaces.iter().any(Writes::moved),
+            comments: local[DESCRIPTION].moved(),
+        })
     }
 }
 
