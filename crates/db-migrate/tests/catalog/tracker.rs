@@ -121,7 +121,8 @@ type Step = (usize, u8, u8, bool);
 
 fn sql(statements: &[&str], step: Step) -> String {
     let text = statements[step.0 % statements.len()];
-    text.replace('#', &(step.1 % 3).to_string()).replace('@', &(step.2 % 2).to_string())
+    text.replace('#', &(step.1 % 3).to_string())
+        .replace('@', &(step.2 % 2).to_string())
 }
 
 /// Runs one migration and refreshes; a migration that fails is rolled back and forgotten.
@@ -141,7 +142,11 @@ fn migrate(conn: &mut TestConn, tracker: &mut Tracker, text: &str, mark: bool) -
 
 /// What the stored objects are after a delta.
 fn replay(catalog: &Catalog, delta: &Delta) -> Catalog {
-    let changed: Vec<_> = delta.upserted.iter().map(|o| (o.kind, o.name.clone())).collect();
+    let changed: Vec<_> = delta
+        .upserted
+        .iter()
+        .map(|o| (o.kind, o.name.clone()))
+        .collect();
     let stays = |o: &&Object| {
         let key = (o.kind, o.name.clone());
         !changed.contains(&key) && !delta.removed.contains(&key)
@@ -158,7 +163,9 @@ fn run(db: &TestDb, statements: &[&str], steps: &[Step]) {
     let mut done = Vec::new();
     for &step in steps {
         let text = sql(statements, step);
-        let Some(delta) = migrate(&mut conn, &mut tracker, &text, step.3) else { continue };
+        let Some(delta) = migrate(&mut conn, &mut tracker, &text, step.3) else {
+            continue;
+        };
         done.push(text);
         let live = read(&mut conn);
         let told = crate::support::differences(
@@ -166,7 +173,10 @@ fn run(db: &TestDb, statements: &[&str], steps: &[Step]) {
             &tracker.catalog(),
             db_migrate::catalog::Mode::Strict,
         );
-        assert!(told.is_empty(), "after {done:#?}\nthe tracker differs: {told:#?}");
+        assert!(
+            told.is_empty(),
+            "after {done:#?}\nthe tracker differs: {told:#?}"
+        );
         assert_eq!(live, tracker.catalog(), "after {done:#?}");
         assert_eq!(replay(&before, &delta), live, "after {done:#?}");
         assert_eq!(delta.strict_fingerprint, live.strict_fingerprint());
@@ -174,7 +184,6 @@ fn run(db: &TestDb, statements: &[&str], steps: &[Step]) {
         assert_eq!(delta.is_empty(), before == live, "after {done:#?}");
         before = live;
     }
-    eprintln!("{} of {}", done.len(), steps.len());
 }
 
 both_engines! {

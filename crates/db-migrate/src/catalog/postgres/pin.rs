@@ -89,7 +89,10 @@ fn pinned_values(home: &str) -> Vec<String> {
 }
 
 fn names() -> Vec<String> {
-    SETTINGS.iter().map(|(name, _)| (*name).to_owned()).collect()
+    SETTINGS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
 fn current(conn: &mut PgConnection) -> QueryResult<Vec<String>> {

@@ -48,7 +48,12 @@ pub(in crate::catalog) trait PreparedText: 'static {
 impl<T> Prepared<T> {
     /// The query without parameters.
     pub(in crate::catalog) const fn new() -> Self {
-        Self { tag: std::marker::PhantomData, oids: None, numbers: None, texts: None }
+        Self {
+            tag: std::marker::PhantomData,
+            oids: None,
+            numbers: None,
+            texts: None,
+        }
     }
 
     /// With a list of object identifiers.

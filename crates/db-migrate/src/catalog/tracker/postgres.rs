@@ -20,8 +20,9 @@ use crate::catalog::{Kind, Object, Scope};
 /// `pg_class`, `pg_attribute`, `pg_constraint`, `pg_index`, `pg_trigger`, `pg_attrdef`,
 /// `pg_rewrite`, `pg_policy`, `pg_sequence`, `pg_inherits`, `pg_description`, `pg_type` and
 /// `pg_proc`, in the order of the flags of [`Touched`].
-const LOCAL: [u32; 13] =
-    [1259, 1249, 2606, 2610, 2620, 2604, 2618, 3256, 2224, 2611, 2609, 1247, 1255];
+const LOCAL: [u32; 13] = [
+    1259, 1249, 2606, 2610, 2620, 2604, 2618, 3256, 2224, 2611, 2609, 1247, 1255,
+];
 /// What belongs to no relation and reaches no further when it is new: `pg_enum`, `pg_range`,
 /// `pg_aggregate`, `pg_statistic_ext`, `pg_event_trigger`, `pg_publication` and its relations,
 /// `pg_foreign_server`, `pg_foreign_data_wrapper`, `pg_language`.
@@ -90,7 +91,11 @@ impl PostgresTracker {
         store: &mut Store,
     ) -> QueryResult<Self> {
         let (names, items) = pinned(conn, scope.home(), |conn| read_all(conn, scope))?;
-        let tracker = Self { names, mark: None, spaces: space_names(&items) };
+        let tracker = Self {
+            names,
+            mark: None,
+            spaces: space_names(&items),
+        };
         store.apply(Updates::All(by_group(items)));
         Ok(tracker)
     }
@@ -135,10 +140,17 @@ impl PostgresTracker {
         store: &Store,
         look: Look,
     ) -> QueryResult<Option<Vec<(Group, Vec<Object>)>>> {
-        let Look { wanted, mut spaces, comments } = look;
+        let Look {
+            wanted,
+            mut spaces,
+            comments,
+        } = look;
         let mut touched = HashSet::new();
         let mut outside = Vec::new();
-        for part in Prepared::<Touched>::new().numbers(wanted).load::<Part>(conn)? {
+        for part in Prepared::<Touched>::new()
+            .numbers(wanted)
+            .load::<Part>(conn)?
+        {
             match part.tag.as_str() {
                 "all" => return Ok(None),
                 "spaces" => spaces = true,
@@ -164,7 +176,11 @@ impl PostgresTracker {
             }
         }
         // What is out of scope may have been renamed, and what is in scope may speak of it.
-        if !outside.is_empty() && Prepared::<Referrers>::new().oids(&outside).get_result(conn)? {
+        if !outside.is_empty()
+            && Prepared::<Referrers>::new()
+                .oids(&outside)
+                .get_result(conn)?
+        {
             return Ok(None);
         }
         let mut labels = Labels::default();
@@ -183,15 +199,25 @@ impl PostgresTracker {
             self.spaces = now;
             items.extend(found);
         }
-        let groups = touched.iter().map(|&oid| Group::from(oid)).chain(spaces.then_some(0));
-        let commented = |group| store.group(group).any(|object| object.kind == Kind::Comment);
+        let groups = touched
+            .iter()
+            .map(|&oid| Group::from(oid))
+            .chain(spaces.then_some(0));
+        let commented = |group| {
+            store
+                .group(group)
+                .any(|object| object.kind == Kind::Comment)
+        };
         if comments || groups.clone().any(commented) {
             items.extend(Names::some_comments(conn, &labels)?);
         }
         let mut groups: BTreeMap<Group, Vec<Object>> =
             groups.map(|group| (group, Vec::new())).collect();
         for item in items {
-            groups.entry(Group::from(item.relation)).or_default().push(item.object);
+            groups
+                .entry(Group::from(item.relation))
+                .or_default()
+                .push(item.object);
         }
         let updates: Vec<_> = groups.into_iter().collect();
         let reaches = reaches_further(conn, store, &updates)?;
@@ -207,12 +233,20 @@ fn reaches_further(
 ) -> QueryResult<bool> {
     let mut changed = Vec::new();
     for (group, now) in updates {
-        let Ok(oid @ 1..) = u32::try_from(*group) else { continue };
+        let Ok(oid @ 1..) = u32::try_from(*group) else {
+            continue;
+        };
         let columns = |o: &&Object| o.kind == Kind::Column;
-        let before: BTreeMap<_, _> =
-            store.group(*group).filter(columns).map(|o| (&o.name, &o.strict)).collect();
-        let after: BTreeMap<_, _> =
-            now.iter().filter(columns).map(|o| (&o.name, &o.strict)).collect();
+        let before: BTreeMap<_, _> = store
+            .group(*group)
+            .filter(columns)
+            .map(|o| (&o.name, &o.strict))
+            .collect();
+        let after: BTreeMap<_, _> = now
+            .iter()
+            .filter(columns)
+            .map(|o| (&o.name, &o.strict))
+            .collect();
         if before.is_empty() || before == after {
             continue;
         }
@@ -227,13 +261,18 @@ fn reaches_further(
     if changed.is_empty() {
         return Ok(false);
     }
-    Prepared::<Dependents>::new().oids(&changed).get_result(conn)
+    Prepared::<Dependents>::new()
+        .oids(&changed)
+        .get_result(conn)
 }
 
 fn by_group(items: Vec<Item>) -> Vec<(Group, Vec<Object>)> {
     let mut groups: BTreeMap<Group, Vec<Object>> = BTreeMap::new();
     for item in items {
-        groups.entry(Group::from(item.relation)).or_default().push(item.object);
+        groups
+            .entry(Group::from(item.relation))
+            .or_default()
+            .push(item.object);
     }
     groups.into_iter().collect()
 }
@@ -255,7 +294,14 @@ fn counts(conn: &mut PgConnection) -> QueryResult<Counts> {
             counts.counting = inserted == 1;
             counts.version = updated;
         } else {
-            counts.by_catalog.insert(catalog, Writes { inserted, updated, deleted });
+            counts.by_catalog.insert(
+                catalog,
+                Writes {
+                    inserted,
+                    updated,
+                    deleted,
+                },
+            );
         }
     }
     Ok(counts)
