@@ -77,7 +77,12 @@ impl Scope {
     /// Whether a table, or a sequence of its own, is left out with all that belongs to it.
     pub(super) fn leaves_out(&self, table: &str) -> bool {
         table == DIESEL_LEDGER
-            || table.starts_with(OWN_LEDGER_PREFIX)
+            || belongs_to_ledger(table)
             || self.left_out.iter().any(|name| name == table)
     }
+}
+
+/// Whether something is named as our own ledger's tables and functions are.
+pub(super) fn belongs_to_ledger(name: &str) -> bool {
+    name.starts_with(OWN_LEDGER_PREFIX)
 }
