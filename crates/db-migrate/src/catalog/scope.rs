@@ -2,7 +2,7 @@
 
 /// The table in which Diesel's own tools keep what was applied.
 const DIESEL_LEDGER: &str = "__diesel_schema_migrations";
-/// What the names of our own ledger's tables, functions and types start with.
+/// What the names of all our own ledger tables start with.
 const OWN_LEDGER_PREFIX: &str = "__db_migrate";
 /// Where PostgreSQL puts objects unless told otherwise.
 const DEFAULT_HOME: &str = "public";
@@ -74,11 +74,15 @@ impl Scope {
         }
     }
 
-    /// Whether an object is left out, with all that belongs to it: a table, a sequence or
-    /// whatever else the ledgers are made of.
-    pub(super) fn leaves_out(&self, name: &str) -> bool {
-        name == DIESEL_LEDGER
-            || name.starts_with(OWN_LEDGER_PREFIX)
-            || self.left_out.iter().any(|left_out| left_out == name)
+    /// Whether a table, or a sequence of its own, is left out with all that belongs to it.
+    pub(super) fn leaves_out(&self, table: &str) -> bool {
+        table == DIESEL_LEDGER
+            || belongs_to_ledger(table)
+            || self.left_out.iter().any(|name| name == table)
     }
+}
+
+/// Whether something is named as our own ledger's tables and functions are.
+pub(super) fn belongs_to_ledger(name: &str) -> bool {
+    name.starts_with(OWN_LEDGER_PREFIX)
 }

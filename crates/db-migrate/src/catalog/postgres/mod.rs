@@ -55,7 +55,7 @@ pub(super) fn read_all(conn: &mut PgConnection, scope: &Scope) -> QueryResult<(N
     let mut labels = Labels::default();
     let relations: Vec<u32> = names.relations.keys().copied().collect();
     let mut items = names.relation_items(conn, &relations, &mut labels)?;
-    items.extend(names.space_items(conn, scope, &mut labels)?);
+    items.extend(names.space_items(conn, &mut labels)?);
     let comments = Prepared::<AllComments>::new().load(conn)?;
     items.extend(labels.comments(comments));
     Ok((names, items))
@@ -125,13 +125,12 @@ impl Names {
     pub(in crate::catalog) fn space_items(
         &self,
         conn: &mut PgConnection,
-        scope: &Scope,
         labels: &mut Labels,
     ) -> QueryResult<Vec<Item>> {
         let rows: Vec<Part> = Prepared::<SpaceParts>::new()
             .oids(&self.space_oids())
             .load(conn)?;
-        Ok(parts::space_items(self, scope, rows, labels))
+        Ok(parts::space_items(self, rows, labels))
     }
 
     /// The comments on what `labels` has names for.

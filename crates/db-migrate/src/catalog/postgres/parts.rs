@@ -6,7 +6,8 @@ use db_core::Engine;
 
 use super::query::Part;
 use super::{Names, PG_CLASS};
-use crate::catalog::{Kind, Object, Scope, text};
+use crate::catalog::scope::belongs_to_ledger;
+use crate::catalog::{Kind, Object, text};
 
 /// An object with where it comes from.
 #[derive(Debug, Clone)]
@@ -167,7 +168,6 @@ pub(in crate::catalog) fn relation_items(
 /// The objects that belong to no relation.
 pub(in crate::catalog) fn space_items(
     names: &Names,
-    scope: &Scope,
     rows: Vec<Part>,
     labels: &mut Labels,
 ) -> Vec<Item> {
@@ -188,7 +188,7 @@ pub(in crate::catalog) fn space_items(
             "foreign server" => 1417,
             _ => 2328,
         };
-        if names.members.contains(&(class, row.oid)) || scope.leaves_out(&row.name) {
+        if names.members.contains(&(class, row.oid)) || belongs_to_ledger(&row.name) {
             continue;
         }
         let space = |name: &str| match names.spaces.get(&row.owner) {

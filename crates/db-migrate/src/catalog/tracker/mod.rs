@@ -101,13 +101,19 @@ impl Tracker {
                 tracker.changes(c, &self.scope, &self.store)?
             }
             // A connection to the other engine is another database: all is new.
-            (_, conn) => {
-                let old = self.catalog();
-                *self = Self::start(conn, &self.scope)?;
-                return Ok(self.store.since(old.objects()));
-            }
+            (_, conn) => return self.restart(conn),
         };
         Ok(self.store.apply(updates))
+    }
+
+    /// Reads the whole catalog again, whatever transactions changed it, and says what is new.
+    ///
+    /// # Errors
+    /// Whatever the engine says, as Diesel reports it.
+    pub fn restart(&mut self, conn: &mut Conn<'_>) -> QueryResult<Delta> {
+        let old = self.catalog();
+        *self = Self::start(conn, &self.scope)?;
+        Ok(self.store.since(old.objects()))
     }
 
     /// The catalog as it was at the last refresh.

@@ -190,7 +190,7 @@ impl PostgresTracker {
             items = self.names.relation_items(conn, &oids, &mut labels)?;
         }
         if spaces {
-            let found = self.names.space_items(conn, scope, &mut labels)?;
+            let found = self.names.space_items(conn, &mut labels)?;
             let now = space_names(&found);
             let same = |(oid, name): (&u32, &(Kind, String))| now.get(oid) == Some(name);
             if !self.spaces.iter().all(same) {
