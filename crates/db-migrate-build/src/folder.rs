@@ -79,7 +79,8 @@ pub(crate) fn text(path: &Path) -> Result<&str, String> {
     match path.to_str() {
         Some(text) if !text.contains(['\r', '\n']) => Ok(text),
         _ => Err(format!(
-            "the path {path:?} cannot be given to Cargo: it is not Unicode, or holds a line break"
+            "the path {} cannot be given to Cargo: it is not Unicode, or holds a line break",
+            path.display()
         )),
     }
 }
@@ -104,7 +105,7 @@ fn migration(folder: &Path, found: &mut Found) -> Result<Option<Migration>, Stri
     if entries(folder)?.is_empty() {
         return Ok(None);
     }
-    let name = folder.file_name().map(Path::new).unwrap_or(folder);
+    let name = folder.file_name().map_or(folder, Path::new);
     let name = text(name)?.to_owned();
     let mut files = Vec::new();
     for file in FILES {
@@ -142,7 +143,7 @@ fn check_text(path: &Path, bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     };
     let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-    let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+    let line = valid.split(|byte| *byte == b'\n').count();
     Err(format!(
         "{}: line {line} is not valid UTF-8",
         path.display()
