@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::error::Error;
 use crate::exit::Code;
-use crate::output::Output;
+use crate::output::{self, Output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -253,10 +253,6 @@ impl Rejected {
                 Ok(()) => Code::Done,
                 Err(error) => error.code(),
             },
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !self.output.is_json() => {
-                self.output.usage(&text);
-                Code::Usage
-            }
             _ if self.output.is_json() => {
                 let plain = redacted(&text.to_string());
                 let (message, hint) = plain.split_once("\n\n").unwrap_or((plain.as_str(), ""));
@@ -265,11 +261,8 @@ impl Rejected {
                 Code::Usage
             }
             _ => {
-                self.output.usage(&redacted(&if self.output.has_colours() {
-                    text.ansi().to_string()
-                } else {
-                    text.to_string()
-                }));
+                let styled = output::styled(&text, self.output.has_colours());
+                self.output.usage(&redacted(&styled));
                 Code::Usage
             }
         }
