@@ -82,7 +82,7 @@ impl Migrator {
             return Ok(nothing(Direction::Up, warnings, started));
         }
         let work = prepare(&look, &steps)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Up);
         report.notices = warnings;
@@ -98,6 +98,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: false,
+            rows_changed: None,
         };
         let done = runner.run(conn, &work, options.single_transaction);
         let finished = session.finish(conn);
@@ -144,7 +145,7 @@ impl Migrator {
         started: Instant,
     ) -> Result<Report, Error> {
         let look = self.look(conn)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Down);
         let (session, tracker) = ready(&context, &look, conn, true, &mut report)?;
@@ -161,6 +162,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: false,
+            rows_changed: None,
         };
         let done = runner.run(conn, &work, false);
         let finished = session.finish(conn);
@@ -215,7 +217,7 @@ impl Migrator {
         started: Instant,
     ) -> Result<Report, Error> {
         let work = prepare(look, steps)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let session = Session::inspect(&look.ledger, conn)?;
         let tracker = start_tracker(conn, &scope)?;
@@ -227,6 +229,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report: Report::new(Direction::Up),
             rehearse: true,
+            rows_changed: None,
         };
         let mut report = runner.run(conn, &work, true)?;
         report.duration = started.elapsed();
