@@ -212,7 +212,7 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
              use the migrations that are compiled in"
         }
         E::Source(_) | E::Script { .. } => "nothing was run",
-        E::Target(_) => "`bitcraps-db status` lists positions, versions and names",
+
         E::Locked { .. } => "wait longer with --wait 5m, or see what the other run is doing",
         E::History(_) => "`bitcraps-db validate` shows the lines that differ",
         E::NewerDatabase(_) => "install the newer program; nothing was run",

@@ -67,7 +67,8 @@ impl Migrator {
     pub fn drift<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<Drift, Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
-        let live = drift::live(&mut conn, &self.scope_of(&look.ledger))?;
+        let scope = self.scope_of(&look.ledger, &mut conn)?;
+        let live = drift::live(&mut conn, &scope)?;
         drift::compare(&look.ledger, &mut conn, &look.history, &live)
     }
 }
