@@ -2,6 +2,7 @@
 
 mod apply;
 mod inspect;
+mod preview;
 mod repair;
 mod settings;
 mod validate;

@@ -278,7 +278,7 @@ fn nothing(direction: Direction, notices: Vec<String>, started: Instant) -> Repo
 }
 
 /// The plan, once files and history have been found to agree; warnings besides.
-fn forward<'l>(
+pub(super) fn forward<'l>(
     look: &'l Look,
     options: &MigrateOptions,
 ) -> Result<(Vec<PlannedStep<'l>>, Vec<String>), Error> {
@@ -313,7 +313,7 @@ fn agree(assessment: &Assessment<'_>, allow_out_of_order: bool) -> Result<Vec<St
     Ok(warnings.iter().map(ToString::to_string).collect())
 }
 
-fn prepare<'s>(look: &Look, steps: &'s [PlannedStep<'s>]) -> Result<Vec<Work<'s>>, Error> {
+pub(super) fn prepare<'s>(look: &Look, steps: &'s [PlannedStep<'s>]) -> Result<Vec<Work<'s>>, Error> {
     let engine = look.ledger.engine();
     steps
         .iter()
