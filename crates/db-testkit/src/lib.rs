@@ -1,1 +1,31 @@
-//! x
+//! Throw-away databases for tests, on both engines.
+//!
+//! [`both_engines!`] turns one test body into two tests, `name::sqlite` and
+//! `name::postgres`, each with a database of its own that is gone afterwards:
+//!
+//! ```
+//! use db_testkit::{TestDb, both_engines};
+//!
+//! both_engines! {
+//!     fn a_table_can_be_made(db: TestDb) {
+//!         db.connect().conn().batch_execute("CREATE TABLE t (id INTEGER)").unwrap();
+//!     }
+//! }
+//! ```
+//!
+//! Everything here panics instead of returning errors: a test that cannot have its database
+//! has nothing else to do.
+#![expect(
+    clippy::panic,
+    reason = "a test without its database must fail, and say why"
+)]
+
+mod both;
+mod conn;
+mod db;
+mod file;
+mod server;
+
+pub use conn::TestConn;
+pub use db::TestDb;
+pub use server::SERVER_VARIABLE;

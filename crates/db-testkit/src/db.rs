@@ -1,0 +1,101 @@
+//! One empty database for one test.
+
+use std::path::Path;
+
+use db_core::Engine;
+
+use crate::TestConn;
+use crate::file::FileDb;
+use crate::server::ServerDb;
+
+/// An empty database that belongs to one test and is gone when it is dropped.
+#[derive(Debug)]
+pub struct TestDb {
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(FileDb),
+    Server(ServerDb),
+}
+
+impl TestDb {
+    /// A new database on `engine`.
+    ///
+    /// # Panics
+    /// As [`sqlite`](Self::sqlite) and [`postgres`](Self::postgres) do.
+    #[must_use]
+    pub fn new(engine: Engine) -> Self {
+        match engine {
+            Engine::Sqlite => Self::sqlite(),
+            Engine::Postgres => Self::postgres(),
+        }
+    }
+
+    /// A SQLite database in a temporary folder; the file appears with the first connection.
+    ///
+    /// # Panics
+    /// If no temporary folder can be made.
+    #[must_use]
+    pub fn sqlite() -> Self {
+        Self {
+            place: Place::File(FileDb::create()),
+        }
+    }
+
+    /// A new database on the PostgreSQL server that `cargo xtask test` provides.
+    ///
+    /// # Panics
+    /// If `BITCRAPS_TEST_POSTGRES_URL` is not set, or the server refuses. It does not skip:
+    /// a test that did not run must not look green.
+    #[must_use]
+    pub fn postgres() -> Self {
+        Self {
+            place: Place::Server(ServerDb::create()),
+        }
+    }
+
+    /// Which engine this database is on.
+    #[must_use]
+    pub const fn engine(&self) -> Engine {
+        match self.place {
+            Place::File(_) => Engine::Sqlite,
+            Place::Server(_) => Engine::Postgres,
+        }
+    }
+
+    /// The URL as the command line takes it; on PostgreSQL it holds the password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match &self.place {
+            Place::File(file) => file.url(),
+            Place::Server(server) => server.url().to_owned(),
+        }
+    }
+
+    /// The file of a SQLite database; `None` on PostgreSQL.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(file) => Some(file.path()),
+            Place::Server(_) => None,
+        }
+    }
+
+    /// A new raw connection, opened by Diesel alone.
+    ///
+    /// On SQLite it waits up to five seconds for a lock and checks foreign keys; nothing else
+    /// is set, so that a test sees the database and not the settings of `db-core`.
+    ///
+    /// # Panics
+    /// If the connection cannot be opened.
+    #[must_use]
+    #[track_caller]
+    pub fn connect(&self) -> TestConn {
+        match &self.place {
+            Place::File(file) => TestConn::Sqlite(file.connect()),
+            Place::Server(server) => TestConn::Postgres(server.connect()),
+        }
+    }
+}

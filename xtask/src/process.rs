@@ -1,0 +1,188 @@
+//! Child processes that end with us.
+//!
+//! Each child leads a process group of its own. An interrupt (Ctrl-C, SIGTERM, SIGHUP) goes to
+//! the whole group, so that test programs end together with the `cargo test` that started
+//! them; then everything unwinds as after a failure, and what was started is cleared away.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// The signal that interrupted us, 0 for none.
+static INTERRUPTED: AtomicU8 = AtomicU8::new(0);
+
+/// The process group of the child that runs now.
+///
+/// Held while a child is started, so that a signal either prevents the start or finds it here.
+static RUNNING: Mutex<Option<u32>> = Mutex::new(None);
+
+/// Starts to listen for signals; call it once, before the first child.
+pub(crate) fn catch_interrupts() -> Result<()> {
+    let mut signals =
+        Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                let number = u8::try_from(signal).unwrap_or(u8::MAX);
+                let first = INTERRUPTED.swap(number, Ordering::SeqCst) == 0;
+                let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(group) = *running {
+                    // Whoever presses Ctrl-C twice does not want to wait any longer.
+                    signal_group(group, if first { "TERM" } else { "KILL" });
+                }
+            }
+        })
+        .context("cannot start the thread that listens for signals")?;
+    Ok(())
+}
+
+/// The signal that interrupted us, if one did.
+pub(crate) fn interrupted() -> Option<u8> {
+    match INTERRUPTED.load(Ordering::SeqCst) {
+        0 => None,
+        signal => Some(signal),
+    }
+}
+
+/// Runs a command on our own terminal; anything but success is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = Running::start(command)?.wait()?;
+    check(command, status)
+}
+
+/// Runs a command and returns what it wrote to stdout; on failure the error holds its stderr.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = Running::start(command)?;
+    let stderr = running.child.stderr.take();
+    let errors = thread::spawn(move || read_all(stderr));
+    let text = read_all(running.child.stdout.take());
+    let status = running.wait()?;
+    let errors = errors.join().unwrap_or_default();
+    check(command, status).with_context(|| errors.trim_end().to_owned())?;
+    Ok(text)
+}
+
+/// Runs a command, passes its stdout on line by line, and shows each line to `see`.
+pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<ExitStatus> {
+    command.stdout(Stdio::piped());
+    let mut running = Running::start(command)?;
+    if let Some(stdout) = running.child.stdout.take() {
+        let mut reader = BufReader::new(stdout);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .context("cannot read the output")?
+            > 0
+        {
+            std::io::stdout()
+                .write_all(&line)
+                .context("cannot write to stdout")?;
+            see(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    }
+    running.wait()
+}
+
+/// Whether a command can be run and succeeds; its output is thrown away.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    output(command).is_ok()
+}
+
+fn read_all(from: Option<impl Read>) -> String {
+    let mut bytes = Vec::new();
+    if let Some(mut from) = from {
+        // What could be read until an error is still worth showing.
+        drop(from.read_to_end(&mut bytes));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn check(command: &Command, status: ExitStatus) -> Result<()> {
+    if interrupted().is_some() {
+        bail!("interrupted");
+    }
+    if !status.success() {
+        bail!("`{}` failed ({status})", shown(command));
+    }
+    Ok(())
+}
+
+/// The command as one would type it.
+fn shown(command: &Command) -> String {
+    let mut text = command.get_program().to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text
+}
+
+/// A running child; one that is dropped before it was waited for is ended.
+struct Running {
+    child: Child,
+    done: bool,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Result<Self> {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if interrupted().is_some() {
+            bail!("interrupted");
+        }
+        // No child asks questions: CI has no stdin, and a group of its own may not read
+        // from the terminal anyway.
+        let child = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot run `{}`", shown(command)))?;
+        *running = Some(child.id());
+        Ok(Self { child, done: false })
+    }
+
+    fn wait(mut self) -> Result<ExitStatus> {
+        let status = self
+            .child
+            .wait()
+            .context("cannot wait for a child process")?;
+        self.done = true;
+        Ok(status)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.done {
+            signal_group(self.child.id(), "TERM");
+            drop(self.child.wait());
+        }
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Sends a signal to a process group, by the shell's `kill`: the standard library has none.
+fn signal_group(group: u32, signal: &str) {
+    let kill = Command::new("sh")
+        .args([
+            "-c",
+            "kill -s \"$1\" -- \"-$2\" 2>/dev/null",
+            "kill",
+            signal,
+            &group.to_string(),
+        ])
+        .stdin(Stdio::null())
+        .status();
+    if let Err(error) = kill {
+        eprintln!("warning: cannot signal process group {group}: {error}");
+    }
+}

@@ -1,0 +1,155 @@
+//! `cargo xtask test`: the tests, on both engines or on one.
+
+mod report;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::server::{self, SERVER_VARIABLE, Server};
+use crate::{process, workspace};
+use report::Report;
+
+/// What to test.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Which half; `all` is the gate
+    #[arg(value_enum, default_value = "all")]
+    half: Half,
+    /// Further arguments for `cargo test`, such as `-p db-core` or a part of a test's name
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Half {
+    /// Without PostgreSQL: leaves out its tests, needs no server
+    Sqlite,
+    /// Without SQLite
+    Postgres,
+    /// Both; fails if PostgreSQL cannot be had
+    All,
+}
+
+/// Everything, for other verbs.
+pub(crate) fn run_all() -> Result<()> {
+    run(&Arguments {
+        half: Half::All,
+        rest: Vec::new(),
+    })
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let server = match arguments.half {
+        Half::Sqlite => None,
+        Half::Postgres | Half::All => Some(provide()?),
+    };
+    let mut command = workspace::cargo();
+    command.args(words(arguments));
+    match &server {
+        Some(server) => command.env(SERVER_VARIABLE, server.url()),
+        None => command.env_remove(SERVER_VARIABLE),
+    };
+
+    let mut report = Report::default();
+    let status = process::stream(&mut command, |line| report.read(line))?;
+    drop(server);
+    println!("\n{report}");
+    if !status.success() {
+        bail!("the tests failed");
+    }
+    // A selection may well leave a half empty; a full run must not.
+    if arguments.rest.is_empty() {
+        for (half, without, count) in [
+            ("SQLite", Half::Postgres, report.sqlite.total()),
+            ("PostgreSQL", Half::Sqlite, report.postgres.total()),
+        ] {
+            if arguments.half != without && count == 0 {
+                bail!("not one test of the {half} half ran: is it built and named as its half?");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A server, with a line that says which.
+fn provide() -> Result<Server> {
+    let start = Instant::now();
+    let server = server::provide()?;
+    match &server {
+        Server::Foreign(_) => println!("PostgreSQL: the server in {SERVER_VARIABLE}"),
+        Server::Own(cluster) => println!(
+            "PostgreSQL {}: a throw-away server, started in {:.1} s",
+            cluster.version(),
+            start.elapsed().as_secs_f64()
+        ),
+    }
+    Ok(server)
+}
+
+/// The arguments of `cargo`.
+fn words(arguments: &Arguments) -> Vec<String> {
+    let mut rest = arguments.rest.split(|word| word == "--");
+    let for_cargo = rest.next().unwrap_or_default();
+    let mut words: Vec<String> = ["test", "--locked"].map(str::to_owned).to_vec();
+    if !for_cargo
+        .iter()
+        .any(|word| word.starts_with("-p") || word.starts_with("--package"))
+    {
+        words.push("--workspace".to_owned());
+    }
+    // One failure must not hide the other half's.
+    words.push("--no-fail-fast".to_owned());
+    words.extend_from_slice(for_cargo);
+    words.push("--".to_owned());
+    words.extend(rest.flatten().cloned());
+    let left_out = match arguments.half {
+        Half::Sqlite => Some("postgres"),
+        Half::Postgres => Some("sqlite"),
+        Half::All => None,
+    };
+    // The harness knows parts of names only; these are the parts that `report` counts by.
+    for part in left_out.map(report::parts).into_iter().flatten() {
+        words.extend(["--skip".to_owned(), part]);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arguments, Half, words};
+
+    fn line(half: Half, rest: &[&str]) -> String {
+        let rest = rest.iter().map(ToString::to_string).collect();
+        words(&Arguments { half, rest }).join(" ")
+    }
+
+    #[test]
+    fn a_half_leaves_out_the_other() {
+        assert_eq!(
+            line(Half::All, &[]),
+            "test --locked --workspace --no-fail-fast --"
+        );
+        assert_eq!(
+            line(Half::Sqlite, &[]),
+            "test --locked --workspace --no-fail-fast -- --skip ::postgres --skip postgres::"
+        );
+        assert_eq!(
+            line(Half::Postgres, &[]),
+            "test --locked --workspace --no-fail-fast -- --skip ::sqlite --skip sqlite::"
+        );
+    }
+
+    #[test]
+    fn further_arguments_go_to_cargo_and_to_the_harness() {
+        assert_eq!(
+            line(
+                Half::Sqlite,
+                &["-p", "db-core", "name", "--", "--nocapture"]
+            ),
+            "test --locked --no-fail-fast -p db-core name -- --nocapture \
+             --skip ::postgres --skip postgres::"
+        );
+    }
+}
