@@ -19,7 +19,7 @@ const LONGEST_NAME: usize = 60;
 pub(crate) enum Command {
     /// Make up.sql and down.sql for both engines
     New {
-        /// What it does, in snake_case: `add_bet_limits`
+        /// What it does, in `snake_case`: `add_bet_limits`
         name: String,
     },
 }

@@ -6,10 +6,6 @@ use db_core::{Conn, Engine};
 use diesel::{PgConnection, SqliteConnection};
 
 /// An owned connection to a test database; [`conn`](Self::conn) lends it as a [`Conn`].
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per test: a box would cost every reader more than it saves"
-)]
 pub enum TestConn {
     /// A SQLite connection.
     Sqlite(SqliteConnection),

@@ -1,0 +1,212 @@
+//! The files on one side, the history on the other: what is pending, and what does not fit.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::Version;
+use crate::ledger::{Applied, History};
+use crate::migration::Migration;
+use crate::source::MigrationSet;
+
+/// How bad an edit of an applied migration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// Comments, white space, line ends or the case of keywords: it means the same.
+    Cosmetic,
+    /// It means something else.
+    Semantic,
+}
+
+/// Something in which files and history disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "problem", rename_all = "snake_case")]
+pub enum Problem {
+    /// An applied migration was edited since.
+    Edited {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// How bad it is.
+        edit: Edit,
+    },
+    /// An applied migration has no file any more.
+    Missing {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+    },
+    /// The database has migrations above all that this program knows.
+    Newer {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+    },
+    /// A pending migration comes before one of its set that is applied.
+    OutOfOrder {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+        /// The applied one that comes after it.
+        applied: String,
+    },
+}
+
+impl Problem {
+    /// Whether a run goes on in spite of it.
+    #[must_use]
+    pub const fn is_warning(&self) -> bool {
+        matches!(
+            self,
+            Self::Edited {
+                edit: Edit::Cosmetic,
+                ..
+            }
+        )
+    }
+
+    /// The version of the migration that it is about.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        match self {
+            Self::Edited { version, .. }
+            | Self::Missing { version, .. }
+            | Self::Newer { version, .. }
+            | Self::OutOfOrder { version, .. } => version,
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Edited {
+                version,
+                name,
+                edit: Edit::Cosmetic,
+            } => write!(
+                f,
+                "{version} {name} was edited since it was applied, but means the same; \
+                 `repair --cosmetic` records the new text"
+            ),
+            Self::Edited { version, name, .. } => write!(
+                f,
+                "{version} {name} was edited since it was applied, and now means something else; \
+                 restore the file and put the change into a new migration, or accept a deliberate \
+                 edit with `repair --accept {version}`"
+            ),
+            Self::Missing { version, name } => write!(
+                f,
+                "{version} {name} is applied, but its file is gone; restore it, or accept that \
+                 with `repair --accept {version}`"
+            ),
+            Self::Newer { version, name } => write!(
+                f,
+                "{version} {name} is applied, but newer than all this program knows; use the \
+                 program that applied it, or roll back with it"
+            ),
+            Self::OutOfOrder {
+                version,
+                name,
+                applied,
+            } => write!(
+                f,
+                "{version} {name} comes before {applied}, which is applied; give it a new version, \
+                 or allow it with --allow-out-of-order or `out_of_order = true` in its metadata.toml"
+            ),
+        }
+    }
+}
+
+/// The outcome of comparing files and history.
+#[derive(Debug)]
+pub(crate) struct Assessment<'s> {
+    /// Not applied yet, in order.
+    pub(crate) pending: Vec<&'s Migration>,
+    /// Everything that does not fit.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Compares files and history.
+pub(crate) fn assess<'s>(set: &'s MigrationSet, history: &History) -> Assessment<'s> {
+    let applied: BTreeSet<&Version> = history.applied.iter().map(|row| &row.version).collect();
+    let pending: Vec<_> = set
+        .all()
+        .iter()
+        .filter(|m| !applied.contains(&m.version))
+        .collect();
+    let known_sets = known_sets(set, history);
+    let newest_known = set.all().last().map(|m| &m.version);
+    let mut problems = Vec::new();
+    for row in &history.applied {
+        match set.find(&row.version) {
+            Some(migration) => problems.extend(edit_of(row, migration).map(|edit| {
+                Problem::Edited {
+                    version: row.version.to_string(),
+                    name: row.name().to_owned(),
+                    edit,
+                }
+            })),
+            None if row.accepted_missing || !known_sets.contains(row.set.as_str()) => {}
+            None => {
+                let (version, name) = (row.version.to_string(), row.name().to_owned());
+                problems.push(if newest_known.is_none_or(|newest| row.version > *newest) {
+                    Problem::Newer { version, name }
+                } else {
+                    Problem::Missing { version, name }
+                });
+            }
+        }
+    }
+    problems.extend(pending.iter().filter_map(|m| out_of_order(m, set, history)));
+    Assessment { pending, problems }
+}
+
+/// The sets that these sources speak for: those they name, and those whose rows they have files
+/// for. A set was perhaps renamed; rows of another team's set are none of our business.
+fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a str> {
+    let named = set.all().iter().map(|m| m.set.as_str());
+    let matched = history
+        .applied
+        .iter()
+        .filter(|row| set.find(&row.version).is_some())
+        .map(|row| row.set.as_str());
+    // What diesel_cli left without a set could be anyone's: better to ask than to overlook it.
+    named.chain(matched).chain([""]).collect()
+}
+
+fn edit_of(row: &Applied, migration: &Migration) -> Option<Edit> {
+    let applied = row.checksums.as_ref()?;
+    if applied.raw == migration.checksums.raw {
+        None
+    } else if applied.tokens == migration.checksums.tokens {
+        Some(Edit::Cosmetic)
+    } else {
+        Some(Edit::Semantic)
+    }
+}
+
+fn out_of_order(migration: &Migration, set: &MigrationSet, history: &History) -> Option<Problem> {
+    if migration.options.out_of_order {
+        return None;
+    }
+    let later = history
+        .applied
+        .iter()
+        .filter(|row| row.version > migration.version)
+        .filter(|row| {
+            let its_set = set.find(&row.version).map_or(row.set.as_str(), |m| &m.set);
+            its_set == migration.set
+        })
+        .max_by_key(|row| &row.version)?;
+    Some(Problem::OutOfOrder {
+        version: migration.version.to_string(),
+        name: migration.name().to_owned(),
+        applied: later.version.to_string(),
+    })
+}

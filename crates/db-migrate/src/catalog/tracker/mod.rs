@@ -1,0 +1,2 @@
+//! Follows a run of migrations.
+pub struct Tracker; pub struct Delta;

@@ -1,0 +1,104 @@
+//! What a look at a database found: the ledger's rows beside Diesel's, before anything is healed.
+
+use super::{Applied, Status};
+use crate::Version;
+
+/// A row of Diesel's own table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DieselRow {
+    pub(crate) version: Version,
+    pub(crate) run_on: String,
+}
+
+/// The ledger and Diesel's table, side by side.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct History {
+    /// Whether the ledger's tables exist.
+    pub(crate) has_ledger: bool,
+    /// Whether Diesel's table exists.
+    pub(crate) has_diesel: bool,
+    /// Applied migrations in the order of application, those that only Diesel knows last.
+    pub(crate) applied: Vec<Applied>,
+    /// Migrations that stopped half way, outside a transaction.
+    pub(crate) incomplete: Vec<Applied>,
+    /// Applied by diesel_cli since we looked last: Diesel has a row, the ledger has none.
+    pub(crate) unrecorded: Vec<DieselRow>,
+    /// Reverted by diesel_cli since: the ledger has a row, Diesel has none.
+    pub(crate) vanished: Vec<Version>,
+}
+
+impl History {
+    /// Lays the two tables side by side.
+    pub(crate) fn merge(
+        ledger: Option<Vec<Applied>>,
+        diesel: Option<Vec<DieselRow>>,
+    ) -> Self {
+        let mut history = Self {
+            has_ledger: ledger.is_some(),
+            has_diesel: diesel.is_some(),
+            ..Self::default()
+        };
+        let has_diesel = diesel.is_some();
+        let mut diesel = diesel.unwrap_or_default();
+        for row in ledger.unwrap_or_default() {
+            let seen = diesel.len();
+            diesel.retain(|d| d.version != row.version);
+            if row.status == Status::Incomplete {
+                history.incomplete.push(row);
+            } else if row.is_rust || seen > diesel.len() || !has_diesel {
+                // Diesel does not know of Rust migrations. Where its whole table is gone, someone
+                // dropped it, and the ledger is what remains.
+                history.applied.push(row);
+            } else {
+                history.vanished.push(row.version);
+            }
+        }
+        diesel.sort_by(|a, b| (&a.run_on, &a.version).cmp(&(&b.run_on, &b.version)));
+        let last = history.applied.last().map_or(0, |row| row.sequence);
+        for (sequence, row) in (last + 1..).zip(&diesel) {
+            history.applied.push(Applied {
+                sequence,
+                version: row.version.clone(),
+                folder_name: row.version.to_string(),
+                set: String::new(),
+                is_rust: false,
+                status: Status::Adopted,
+                checksums: None,
+                accepted_missing: false,
+                run_in_transaction: true,
+                foreign_keys_off: false,
+                statements_done: 0,
+                statements_begun: 0,
+                applied_at: row.run_on.clone(),
+                duration_us: 0,
+                applied_by: "diesel".to_owned(),
+                fingerprint: None,
+            });
+        }
+        history.unrecorded = diesel;
+        history
+    }
+
+    /// Whether the ledger and Diesel's table tell different stories, or one of them is missing.
+    pub(crate) fn needs_healing(&self) -> bool {
+        !self.unrecorded.is_empty()
+            || !self.vanished.is_empty()
+            || (self.has_ledger && !self.has_diesel)
+    }
+
+    /// The applied migration of this version.
+    pub(crate) fn find(&self, version: &Version) -> Option<&Applied> {
+        self.applied.iter().find(|row| row.version == *version)
+    }
+
+    /// The place in the order of application that the next migration gets.
+    pub(crate) fn next_sequence(&self) -> i64 {
+        self.applied
+            .iter()
+            .chain(&self.incomplete)
+            .map(|row| row.sequence)
+            .max()
+            .unwrap_or(0)
+            + 1
+    }
+}

@@ -1,0 +1,254 @@
+//! The schema as it was after the last migration, object by object, beside its fingerprint.
+
+use db_core::{Conn, Engine, with_conn};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use serde::Serialize;
+
+use super::Ledger;
+use crate::catalog::{Catalog, Delta, Kind, Object};
+use crate::error::{Error, in_database};
+
+/// Of what, and where, the stored catalog is a picture.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub(crate) struct Stamp {
+    /// The ledger row after which it was taken.
+    #[diesel(sql_type = BigInt)]
+    pub(crate) last_sequence: i64,
+    /// The strict fingerprint.
+    #[diesel(sql_type = Text)]
+    pub(crate) fingerprint: String,
+    /// The loose one, which survives dump and restore.
+    #[diesel(sql_type = Text)]
+    pub(crate) loose_fingerprint: String,
+    /// Cluster, database and major version; strict texts compare only on the same.
+    #[diesel(sql_type = Text)]
+    pub(crate) server: String,
+    /// When.
+    #[diesel(sql_type = Text)]
+    pub(crate) taken_at: String,
+}
+
+#[derive(QueryableByName)]
+struct Record {
+    #[diesel(sql_type = Text)]
+    kind: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    table_name: String,
+    #[diesel(sql_type = Text)]
+    strict: String,
+    #[diesel(sql_type = Text)]
+    loose: String,
+}
+
+#[derive(QueryableByName)]
+struct ServerName {
+    #[diesel(sql_type = Text)]
+    server: String,
+}
+
+#[derive(Serialize)]
+struct Stored<'o> {
+    k: String,
+    n: &'o str,
+    t: &'o str,
+    s: &'o str,
+    l: &'o str,
+}
+
+/// A kind as the table holds it.
+fn kind_text(kind: Kind) -> String {
+    format!("{kind:?}")
+}
+
+impl Ledger {
+    /// Stores what changed since the last stamp, and the new stamp.
+    pub(crate) fn stamp(
+        &self,
+        conn: &mut Conn<'_>,
+        delta: &Delta,
+        stamp: &Stamp,
+    ) -> Result<(), Error> {
+        self.remove_objects(conn, &delta.removed)?;
+        self.put_objects(conn, delta.upserted.iter())?;
+        self.put_stamp(conn, stamp)
+    }
+
+    /// Stores a whole catalog in place of the one before.
+    pub(crate) fn stamp_whole(
+        &self,
+        conn: &mut Conn<'_>,
+        catalog: &Catalog,
+        stamp: &Stamp,
+    ) -> Result<(), Error> {
+        conn.batch_execute(&format!("DELETE FROM {}", self.objects()))
+            .map_err(in_database(self.engine, "storing the schema"))?;
+        self.put_objects(conn, catalog.objects())?;
+        self.put_stamp(conn, stamp)
+    }
+
+    /// Forgets the stamp: the schema after what happened is not known.
+    pub(crate) fn unstamp(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
+        conn.batch_execute(&format!("DELETE FROM {}", self.state()))
+            .map_err(in_database(self.engine, "storing the schema"))
+    }
+
+    fn put_objects<'o>(
+        &self,
+        conn: &mut Conn<'_>,
+        objects: impl Iterator<Item = &'o Object>,
+    ) -> Result<(), Error> {
+        let rows: Vec<_> = objects
+            .map(|o| Stored {
+                k: kind_text(o.kind),
+                n: &o.name,
+                t: o.table.as_deref().unwrap_or_default(),
+                s: &o.strict,
+                l: &o.loose,
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // One statement for any number of objects: they travel as one JSON text.
+        let each = match self.engine {
+            Engine::Sqlite => {
+                "SELECT value ->> 'k', value ->> 'n', value ->> 't', value ->> 's', value ->> 'l'
+                 FROM json_each($1) WHERE true"
+            }
+            Engine::Postgres => {
+                "SELECT k, n, t, s, l FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+                 AS r (k text, n text, t text, s text, l text)"
+            }
+        };
+        let query = format!(
+            "INSERT INTO {} (kind, name, table_name, strict, loose) {each}
+             ON CONFLICT (kind, name, table_name)
+             DO UPDATE SET strict = excluded.strict, loose = excluded.loose",
+            self.objects()
+        );
+        self.run_json(conn, query, &rows)
+    }
+
+    fn remove_objects(&self, conn: &mut Conn<'_>, removed: &[Object]) -> Result<(), Error> {
+        if removed.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = removed
+            .iter()
+            .map(|o| Stored {
+                k: kind_text(o.kind),
+                n: &o.name,
+                t: o.table.as_deref().unwrap_or_default(),
+                s: "",
+                l: "",
+            })
+            .collect();
+        let keys = match self.engine {
+            Engine::Sqlite => {
+                "SELECT value ->> 'k', value ->> 'n', value ->> 't' FROM json_each($1)"
+            }
+            Engine::Postgres => {
+                "SELECT k, n, t FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+                 AS r (k text, n text, t text)"
+            }
+        };
+        let query = format!(
+            "DELETE FROM {} WHERE (kind, name, table_name) IN ({keys})",
+            self.objects()
+        );
+        self.run_json(conn, query, &rows)
+    }
+
+    fn run_json(
+        &self,
+        conn: &mut Conn<'_>,
+        query: String,
+        rows: &[Stored<'_>],
+    ) -> Result<(), Error> {
+        let json = serde_json::to_string(rows).map_err(|e| Error::Unencodable {
+            what: "the schema",
+            reason: e.to_string(),
+        })?;
+        with_conn!(conn, |c| sql_query(query).bind::<Text, _>(json).execute(c))
+            .map(|_| ())
+            .map_err(in_database(self.engine, "storing the schema"))
+    }
+
+    fn put_stamp(&self, conn: &mut Conn<'_>, stamp: &Stamp) -> Result<(), Error> {
+        let query = format!(
+            "INSERT INTO {} (id, last_sequence, fingerprint, loose_fingerprint, server, taken_at)
+             VALUES (1, $1, $2, $3, $4, $5)
+             ON CONFLICT (id) DO UPDATE SET last_sequence = excluded.last_sequence,
+               fingerprint = excluded.fingerprint,
+               loose_fingerprint = excluded.loose_fingerprint,
+               server = excluded.server, taken_at = excluded.taken_at",
+            self.state()
+        );
+        with_conn!(conn, |c| sql_query(query)
+            .bind::<BigInt, _>(stamp.last_sequence)
+            .bind::<Text, _>(&stamp.fingerprint)
+            .bind::<Text, _>(&stamp.loose_fingerprint)
+            .bind::<Text, _>(&stamp.server)
+            .bind::<Text, _>(&stamp.taken_at)
+            .execute(c))
+        .map(|_| ())
+        .map_err(in_database(self.engine, "storing the schema"))
+    }
+
+    /// The stored stamp, if there is one.
+    pub(crate) fn stored_stamp(&self, conn: &mut Conn<'_>) -> Result<Option<Stamp>, Error> {
+        let query = format!(
+            "SELECT last_sequence, fingerprint, loose_fingerprint, server, taken_at FROM {}",
+            self.state()
+        );
+        let rows: Vec<Stamp> = with_conn!(conn, |c| sql_query(query).load(c))
+            .map_err(in_database(self.engine, "reading the stored schema"))?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// The stored catalog.
+    pub(crate) fn stored_catalog(&self, conn: &mut Conn<'_>) -> Result<Catalog, Error> {
+        let query = format!(
+            "SELECT kind, name, table_name, strict, loose FROM {}",
+            self.objects()
+        );
+        let rows: Vec<Record> = with_conn!(conn, |c| sql_query(query).load(c))
+            .map_err(in_database(self.engine, "reading the stored schema"))?;
+        let objects = rows
+            .into_iter()
+            .filter_map(|row| {
+                // A kind that a newer program stored is unknown here and shows up as drift only
+                // if the object exists, which is the truth.
+                let kind = Kind::ALL.into_iter().find(|k| kind_text(*k) == row.kind)?;
+                Some(Object {
+                    kind,
+                    name: row.name,
+                    table: Some(row.table_name).filter(|t| !t.is_empty()),
+                    strict: row.strict,
+                    loose: row.loose,
+                })
+            })
+            .collect();
+        Ok(Catalog::from_objects(objects))
+    }
+
+    /// Cluster, database and major version, within which strict texts are comparable.
+    pub(crate) fn server(&self, conn: &mut Conn<'_>) -> Result<String, Error> {
+        let query = match self.engine {
+            // SQLite's own text is normalised by our lexer, whatever its version.
+            Engine::Sqlite => return Ok("sqlite".to_owned()),
+            Engine::Postgres => {
+                "SELECT (s.system_identifier || '/' || d.oid || '/' ||
+                         current_setting('server_version_num')::int / 10000)::text AS server
+                 FROM pg_catalog.pg_control_system() s, pg_catalog.pg_database d
+                 WHERE d.datname = current_database()"
+            }
+        };
+        let name: ServerName = with_conn!(conn, |c| sql_query(query).get_result(c))
+            .map_err(in_database(self.engine, "reading the server's identity"))?;
+        Ok(name.server)
+    }
+}

@@ -1,0 +1,203 @@
+//! Reading the ledger. Nothing here writes, creates or locks.
+
+use db_core::{Conn, Engine, with_conn};
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+
+use super::{Applied, DIESEL_TABLE, DieselRow, History, Ledger, Status, StoredTexts};
+use crate::error::{Error, in_database};
+use crate::sql::Checksums;
+use crate::{LoggedEvent, Version};
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct DieselRecord {
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = Text)]
+    run_on: String,
+}
+
+#[derive(QueryableByName)]
+struct Record {
+    #[diesel(sql_type = BigInt)]
+    sequence: i64,
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = Text)]
+    folder_name: String,
+    #[diesel(sql_type = Text)]
+    set_name: String,
+    #[diesel(sql_type = BigInt)]
+    is_rust: i64,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    raw_checksum: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    token_checksum: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    accepted_missing: i64,
+    #[diesel(sql_type = BigInt)]
+    run_in_transaction: i64,
+    #[diesel(sql_type = BigInt)]
+    foreign_keys_off: i64,
+    #[diesel(sql_type = BigInt)]
+    statements_done: i64,
+    #[diesel(sql_type = BigInt)]
+    statements_begun: i64,
+    #[diesel(sql_type = Text)]
+    applied_at: String,
+    #[diesel(sql_type = BigInt)]
+    duration_us: i64,
+    #[diesel(sql_type = Text)]
+    applied_by: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    fingerprint: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct Texts {
+    #[diesel(sql_type = Nullable<Text>)]
+    up_sql: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    down_sql: Option<String>,
+}
+
+/// The columns of [`Record`].
+const COLUMNS: &str = "sequence, version, folder_name, set_name, is_rust, status, raw_checksum, \
+     token_checksum, accepted_missing, run_in_transaction, foreign_keys_off, statements_done, \
+     statements_begun, applied_at, duration_us, applied_by, fingerprint";
+
+impl Ledger {
+    /// Reads both tables as they are.
+    pub(crate) fn history(&self, conn: &mut Conn<'_>) -> Result<History, Error> {
+        let tables = self.existing_tables(conn)?;
+        let has = |name: &str| tables.iter().any(|t| t == name);
+        let ledger = if has("__db_migrate_ledger") {
+            Some(self.applied(conn)?)
+        } else {
+            None
+        };
+        let diesel = if has(DIESEL_TABLE) {
+            Some(self.diesel_rows(conn)?)
+        } else {
+            None
+        };
+        Ok(History::merge(ledger, diesel))
+    }
+
+    fn existing_tables(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
+        let query = match self.engine {
+            Engine::Sqlite => format!(
+                "SELECT name FROM main.sqlite_schema
+                 WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '__db_migrate_ledger')"
+            ),
+            Engine::Postgres => format!(
+                "SELECT c.relname::text AS name FROM pg_catalog.pg_class c
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                 WHERE n.nspname = '{}' AND c.relkind IN ('r', 'p')
+                   AND c.relname IN ('{DIESEL_TABLE}', '__db_migrate_ledger')",
+                self.schema.replace('\'', "''")
+            ),
+        };
+        let names: Vec<Name> = with_conn!(conn, |c| sql_query(query).load(c))
+            .map_err(in_database(self.engine, "looking for the ledger"))?;
+        Ok(names.into_iter().map(|n| n.name).collect())
+    }
+
+    fn diesel_rows(&self, conn: &mut Conn<'_>) -> Result<Vec<DieselRow>, Error> {
+        let query = format!(
+            "SELECT CAST(version AS TEXT) AS version, CAST(run_on AS TEXT) AS run_on FROM {}",
+            self.diesel()
+        );
+        let rows: Vec<DieselRecord> = with_conn!(conn, |c| sql_query(query).load(c))
+            .map_err(in_database(self.engine, "reading Diesel's migrations"))?;
+        Ok(rows
+            .into_iter()
+            .map(|row| DieselRow {
+                version: Version::from_stored(row.version),
+                run_on: row.run_on,
+            })
+            .collect())
+    }
+
+    fn applied(&self, conn: &mut Conn<'_>) -> Result<Vec<Applied>, Error> {
+        let query = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.rows());
+        let records: Vec<Record> = with_conn!(conn, |c| sql_query(query).load(c))
+            .map_err(in_database(self.engine, "reading the ledger"))?;
+        records.into_iter().map(Record::into_applied).collect()
+    }
+
+    /// The stored texts of one migration.
+    pub(crate) fn texts(
+        &self,
+        conn: &mut Conn<'_>,
+        version: &Version,
+    ) -> Result<StoredTexts, Error> {
+        let query = format!(
+            "SELECT up_sql, down_sql FROM {} WHERE version = $1",
+            self.rows()
+        );
+        let rows: Vec<Texts> = with_conn!(conn, |c| sql_query(query)
+            .bind::<Text, _>(version.as_str())
+            .load(c))
+        .map_err(in_database(self.engine, "reading a stored migration"))?;
+        Ok(rows
+            .into_iter()
+            .next()
+            .map_or_else(StoredTexts::default, |row| StoredTexts {
+                up: row.up_sql,
+                down: row.down_sql,
+            }))
+    }
+
+    /// The log, oldest first.
+    pub(crate) fn log(&self, conn: &mut Conn<'_>) -> Result<Vec<LoggedEvent>, Error> {
+        let query = format!(
+            "SELECT id, at, kind, version, folder_name, set_name, actor, duration_us, statement,
+                    detail
+             FROM {} ORDER BY id",
+            self.events()
+        );
+        with_conn!(conn, |c| sql_query(query).load(c))
+            .map_err(in_database(self.engine, "reading the log of migrations"))
+    }
+}
+
+impl Record {
+    fn into_applied(self) -> Result<Applied, Error> {
+        let status = Status::parse(&self.status).ok_or_else(|| Error::UnknownStatus {
+            version: self.version.clone(),
+            status: self.status.clone(),
+        })?;
+        let checksums = match (self.raw_checksum, self.token_checksum) {
+            (Some(raw), Some(tokens)) => Some(Checksums { raw, tokens }),
+            _ => None,
+        };
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        Ok(Applied {
+            sequence: self.sequence,
+            version: Version::from_stored(self.version),
+            folder_name: self.folder_name,
+            set: self.set_name,
+            is_rust: self.is_rust != 0,
+            status,
+            checksums,
+            accepted_missing: self.accepted_missing != 0,
+            run_in_transaction: self.run_in_transaction != 0,
+            foreign_keys_off: self.foreign_keys_off != 0,
+            statements_done: count(self.statements_done),
+            statements_begun: count(self.statements_begun),
+            applied_at: self.applied_at,
+            duration_us: self.duration_us,
+            applied_by: self.applied_by,
+            fingerprint: self.fingerprint,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! SQLite: a file beside the database, locked with `flock`.
+//!
+//! SQLite's own write lock cannot guard a whole run, because each migration has a transaction of
+//! its own and some have none. The database file itself must not be opened or locked behind
+//! SQLite's back. The file stays when the run ends: removing it would let two runs hold locks on
+//! two files of the same name.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use diesel::sql_types::{Nullable, Text};
+use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
+
+use db_core::Engine;
+
+use super::{Patience, Try, poll};
+use crate::actor;
+use crate::error::{Error, in_database};
+
+/// Appended to the database's file name.
+const SUFFIX: &str = "-migrate.lock";
+
+/// Longer texts than this are not written by us.
+const MAX_HOLDER_BYTES: u64 = 512;
+
+/// The open, locked file; closing it releases the lock.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    #[expect(dead_code, reason = "the open file is the lock")]
+    file: File,
+}
+
+#[derive(QueryableByName)]
+struct Attached {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    file: Option<String>,
+}
+
+pub(super) fn acquire(
+    conn: &mut SqliteConnection,
+    patience: &mut Patience<'_>,
+) -> Result<Option<LockFile>, Error> {
+    // A database in memory belongs to this connection alone.
+    let Some(database) = database_file(conn)? else {
+        return Ok(None);
+    };
+    let mut path = database.into_os_string();
+    path.push(SUFFIX);
+    let path = PathBuf::from(path);
+    let mut file = open(&path)?;
+    poll(patience, || match file.try_lock() {
+        Ok(()) => Ok(Try::Got(())),
+        Err(TryLockError::WouldBlock) => Ok(Try::Held(holder(&path))),
+        Err(TryLockError::Error(e)) => Err(Error::lock_file(&path, &e)),
+    })?;
+    write_holder(&mut file).map_err(|e| Error::lock_file(&path, &e))?;
+    Ok(Some(LockFile { file }))
+}
+
+/// The file behind `main`, if there is one.
+pub(crate) fn database_file(conn: &mut SqliteConnection) -> Result<Option<PathBuf>, Error> {
+    let attached: Vec<Attached> = sql_query("SELECT name, file FROM pragma_database_list")
+        .load(conn)
+        .map_err(in_database(Engine::Sqlite, "looking for the database's file"))?;
+    Ok(attached
+        .into_iter()
+        .find(|d| d.name == "main")
+        .and_then(|d| d.file)
+        .filter(|file| !file.is_empty())
+        .map(PathBuf::from))
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(|e| Error::lock_file(path, &e))
+}
+
+/// Writes who holds the lock, for those who wait.
+fn write_holder(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{} (pid {})", actor::default_name(), std::process::id())
+}
+
+/// Who holds the lock, as far as the file tells.
+fn holder(path: &Path) -> String {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|f| f.take(MAX_HOLDER_BYTES).read_to_string(&mut text));
+    match read {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_owned(),
+        _ => "another process".to_owned(),
+    }
+}

@@ -1,0 +1,197 @@
+//! One migration, whatever it was read from.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use db_core::{Conn, Engine};
+
+use crate::Version;
+use crate::sql::{Checksums, checksum};
+
+/// What a migration written in Rust may fail with.
+pub type RustError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A step of a migration written in Rust.
+pub type RustStep = Box<dyn Fn(&mut Conn<'_>) -> Result<(), RustError> + Send + Sync>;
+
+/// One migration.
+#[derive(Debug)]
+pub struct Migration {
+    pub(crate) version: Version,
+    pub(crate) folder_name: String,
+    pub(crate) set: String,
+    pub(crate) body: Body,
+    pub(crate) options: Options,
+    pub(crate) origin: Origin,
+    pub(crate) checksums: Checksums,
+}
+
+/// What a migration does.
+pub(crate) enum Body {
+    /// SQL text for the engine at hand.
+    Sql {
+        up: Cow<'static, str>,
+        down: Option<Cow<'static, str>>,
+    },
+    /// Functions, which diesel_cli cannot see.
+    Rust {
+        up: RustStep,
+        down: Option<RustStep>,
+    },
+}
+
+/// What `metadata.toml` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Whether the migration and its ledger row share one transaction.
+    pub(crate) run_in_transaction: bool,
+    /// Whether SQLite's foreign keys are switched off around it.
+    pub(crate) foreign_keys_off: bool,
+    /// Whether it may be applied although a later one of its set already is.
+    pub(crate) out_of_order: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            run_in_transaction: true,
+            foreign_keys_off: false,
+            out_of_order: false,
+        }
+    }
+}
+
+/// Where a migration comes from, for messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Folder(PathBuf),
+    CompiledIn,
+    Code,
+}
+
+impl Migration {
+    pub(crate) fn sql(
+        engine: Engine,
+        (version, folder_name): (Version, String),
+        (up, down): (Cow<'static, str>, Option<Cow<'static, str>>),
+        options: Options,
+        origin: Origin,
+    ) -> Self {
+        let checksums = checksum(engine, &up);
+        Self {
+            version,
+            folder_name,
+            set: String::new(),
+            body: Body::Sql { up, down },
+            options,
+            origin,
+            checksums,
+        }
+    }
+
+    /// The version.
+    #[must_use]
+    pub const fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// The name after the version, or the whole folder name where nothing follows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        short_name(&self.folder_name)
+    }
+
+    /// The folder's name, `<version>_<name>`.
+    #[must_use]
+    pub fn folder_name(&self) -> &str {
+        &self.folder_name
+    }
+
+    /// The set it belongs to.
+    #[must_use]
+    pub fn set(&self) -> &str {
+        &self.set
+    }
+
+    /// The SQL text that applies it; none for a migration written in Rust.
+    #[must_use]
+    pub fn up_sql(&self) -> Option<&str> {
+        match &self.body {
+            Body::Sql { up, .. } => Some(up),
+            Body::Rust { .. } => None,
+        }
+    }
+
+    /// The SQL text that reverts it.
+    #[must_use]
+    pub fn down_sql(&self) -> Option<&str> {
+        match &self.body {
+            Body::Sql { down, .. } => down.as_deref(),
+            Body::Rust { .. } => None,
+        }
+    }
+
+    /// The checksums of what applies it.
+    #[must_use]
+    pub const fn checksums(&self) -> &Checksums {
+        &self.checksums
+    }
+
+    pub(crate) const fn is_rust(&self) -> bool {
+        matches!(self.body, Body::Rust { .. })
+    }
+
+    /// The file that holds the text of `direction`, as messages name it.
+    pub(crate) fn file(&self, direction: Direction) -> String {
+        let file = direction.file_name();
+        match &self.origin {
+            Origin::Folder(path) => path.join(file).display().to_string(),
+            Origin::CompiledIn => format!("{}/{file}", self.folder_name),
+            Origin::Code => format!("{} (Rust)", self.folder_name),
+        }
+    }
+}
+
+/// The part of a folder name after its version.
+pub(crate) fn short_name(folder_name: &str) -> &str {
+    folder_name
+        .split_once('_')
+        .map_or(folder_name, |(_, name)| name)
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql { up, down } => f
+                .debug_struct("Sql")
+                .field("up", up)
+                .field("down", down)
+                .finish(),
+            Self::Rust { down, .. } => f
+                .debug_struct("Rust")
+                .field("reversible", &down.is_some())
+                .finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Which way a migration is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Applied.
+    Up,
+    /// Reverted.
+    Down,
+}
+
+impl Direction {
+    /// The file that holds this direction's SQL.
+    #[must_use]
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Up => "up.sql",
+            Self::Down => "down.sql",
+        }
+    }
+}

@@ -1,0 +1,3 @@
+-- Undoes V7 performance_metrics.
+
+DROP TABLE performance_metrics;

@@ -1,0 +1,4 @@
+-- Undoes V6 token_economy.
+
+DROP TABLE staking_positions;
+DROP TABLE token_balances;
