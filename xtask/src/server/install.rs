@@ -40,6 +40,8 @@ pub(crate) fn install() -> Result<()> {
 fn apt() -> Command {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
+    // A machine that has just started may be updating itself.
+    command.args(["-o", "DPkg::Lock::Timeout=120"]);
     command
 }
 

@@ -177,7 +177,9 @@ mod tests {
             foreign("z-sys", "1.0.0", None),
             foreign("other-z-sys", "1.0.0", None),
         ];
-        zs.iter_mut().for_each(|z| z["links"] = json!("z"));
+        for z in &mut zs {
+            z["links"] = json!("z");
+        }
         assert_eq!(found(&zs).len(), 1);
         assert!(found(&[foreign("libsqlite3-sys", "0.38.2", None)]).is_empty());
     }
