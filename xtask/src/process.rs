@@ -71,8 +71,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// Runs a command, passes its stdout on line by line, and shows each line to `see`.
-pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result<ExitStatus> {
+/// Runs a command, passes its stdout on to `out` line by line, and shows each line to `see`.
+pub(crate) fn stream(
+    command: &mut Command,
+    out: &mut impl Write,
+    mut see: impl FnMut(&str),
+) -> Result<ExitStatus> {
     command.stdout(Stdio::piped());
     let mut running = Running::start(command)?;
     if let Some(stdout) = running.child.stdout.take() {
@@ -83,9 +87,7 @@ pub(crate) fn stream(command: &mut Command, mut see: impl FnMut(&str)) -> Result
             .context("cannot read the output")?
             > 0
         {
-            std::io::stdout()
-                .write_all(&line)
-                .context("cannot write to stdout")?;
+            out.write_all(&line).context("cannot pass the output on")?;
             see(&String::from_utf8_lossy(&line));
             line.clear();
         }
@@ -184,5 +186,73 @@ fn signal_group(group: u32, signal: &str) {
         .status();
     if let Err(error) = kill {
         eprintln!("warning: cannot signal process group {group}: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::process::Command;
+
+    use super::{Running, output, run, stream};
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn output_is_stdout_and_errors_hold_stderr() {
+        assert_eq!(output(&mut sh("echo out; echo err >&2")).unwrap(), "out\n");
+        let error = format!("{:#}", output(&mut sh("echo why >&2; exit 3")).unwrap_err());
+        assert!(
+            error.contains("why") && error.contains("exit status: 3"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn much_on_both_pipes_does_not_block() {
+        let script = "i=0; while [ $i -lt 20000 ]; do echo 1234567; echo 1234567 >&2; \
+                      i=$((i+1)); done";
+        assert_eq!(output(&mut sh(script)).unwrap().len(), 160_000);
+    }
+
+    #[test]
+    fn lines_are_seen_while_they_pass() {
+        let (mut out, mut seen) = (Vec::new(), Vec::new());
+        let status = stream(&mut sh("echo a; printf b; exit 4"), &mut out, |line| {
+            seen.push(line.to_owned());
+        });
+        assert_eq!(status.unwrap().code(), Some(4));
+        assert_eq!(seen, ["a\n", "b"]);
+        assert_eq!(out, b"a\nb");
+    }
+
+    #[test]
+    fn nobody_can_ask() {
+        run(&mut sh("! read -r line")).unwrap();
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = run(&mut Command::new("no-such-program"))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "cannot run `no-such-program`");
+    }
+
+    #[test]
+    fn grandchildren_end_with_a_child_that_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        output(Command::new("mkfifo").arg(&pipe)).unwrap();
+        let script = format!("sh -c 'exec sleep 600' > '{}' & wait", pipe.display());
+        let running = Running::start(&mut sh(&script)).unwrap();
+        // Opens when the grandchild holds the other end, and ends when nobody does any more.
+        let mut reader = std::fs::File::open(&pipe).unwrap();
+        drop(running);
+        assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap(), 0);
     }
 }

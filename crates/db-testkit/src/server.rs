@@ -22,18 +22,22 @@ pub(crate) struct ServerDb {
 
 impl ServerDb {
     pub(crate) fn create() -> Self {
-        let server = std::env::var(SERVER_VARIABLE).unwrap_or_else(|_| {
-            panic!(
-                "this test needs a PostgreSQL server: run `cargo xtask test`, which starts one, \
-                 or set {SERVER_VARIABLE} to a superuser's URL of a server for tests"
-            )
-        });
+        let server = std::env::var(SERVER_VARIABLE).unwrap_or_default();
+        assert!(
+            !server.is_empty(),
+            "this test needs a PostgreSQL server: run `cargo xtask test`, which starts one, \
+             or set {SERVER_VARIABLE} to a superuser's URL of a server for tests"
+        );
         let name = unique_name();
         let url = with_database(&server, &name);
         // template0, because template1 cannot be copied while anyone is connected to it.
         let sql = format!("CREATE DATABASE {name} TEMPLATE template0");
-        open(&server)
-            .batch_execute(&sql)
+        let mut admin = open(&server);
+        // Copying files takes 14 ms where the default, writing all through the log, takes 51.
+        // Servers before 15 do not know the word, and copy files anyway.
+        admin
+            .batch_execute(&format!("{sql} STRATEGY FILE_COPY"))
+            .or_else(|_| admin.batch_execute(&sql))
             .unwrap_or_else(|error| panic!("cannot create a test database: {error}"));
         Self { name, url, server }
     }

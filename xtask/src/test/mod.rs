@@ -53,7 +53,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
 
     let mut report = Report::default();
-    let status = process::stream(&mut command, |line| report.read(line))?;
+    let status = process::stream(&mut command, &mut std::io::stdout(), |line| {
+        report.read(line);
+    })?;
     drop(server);
     println!("\n{report}");
     if !status.success() {
