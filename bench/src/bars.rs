@@ -145,10 +145,12 @@ impl Verdict {
 
     /// The figure with its unit, as people read it.
     pub(crate) fn shown(&self) -> String {
-        self.value.map_or_else(
-            || "not measured".to_owned(),
-            |value| format!("{value:.2} {}", self.bar.unit),
-        )
+        let unit = &self.bar.unit;
+        match self.value {
+            None => "not measured".to_owned(),
+            Some(count) if count.fract() == 0.0 => format!("{count:.0} {unit}"),
+            Some(value) => format!("{value:.2} {unit}"),
+        }
     }
 }
 

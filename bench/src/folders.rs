@@ -19,6 +19,9 @@ use super::server::{Server, lines};
 use super::tools::{Place, Programs, Tool, diesel, ours};
 use super::{Args, Outcome, peers, schema};
 
+/// How much of a message is shown.
+const SHOWN_CHARACTERS: usize = 100;
+
 /// A folder in a published package.
 struct Folder {
     package: &'static str,
@@ -126,7 +129,8 @@ struct Findings {
 /// If a package cannot be had, or one of the two programs is missing.
 pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     let scratch = paths.scratch()?;
-    let programs = peers::programs(paths, &[Tool::Diesel]);
+    let programs = peers::programs(paths, args.program.as_deref(), &[Tool::Diesel]);
+    ensure!(programs.len() == 2, "two programs are needed to compare");
     let server = args.postgres.as_deref().map(Server::new);
     let comparison = Comparison {
         programs: &programs,
@@ -206,10 +210,15 @@ impl Comparison<'_> {
         let mine = self.place(folder, Tool::Ours)?;
         let theirs = self.place(folder, Tool::Diesel)?;
         self.run(Tool::Diesel, &theirs, &source, Step::Migrate)?;
-        let difference = match self.run(Tool::Ours, &mine, &source, Step::Migrate) {
-            Ok(_) => schema::difference(&schema::read(&mine)?, &schema::read(&theirs)?),
-            Err(error) => Some(format!("does not run: {error:#}")),
-        };
+        let difference = self
+            .run(Tool::Ours, &mine, &source, Step::Migrate)
+            .and_then(|_| {
+                Ok(schema::difference(
+                    &schema::read(&mine)?,
+                    &schema::read(&theirs)?,
+                ))
+            })
+            .unwrap_or_else(|error| Some(format!("does not run: {error:#}")));
         let handover = self
             .run(Tool::Diesel, &mine, &source, Step::Migrate)
             .and_then(|_| self.run(Tool::Ours, &theirs, &source, Step::Migrate))
@@ -224,8 +233,8 @@ impl Comparison<'_> {
             .map(|error| format!("{error:#}"));
 
         // The databases have changed hands, which a way back must survive.
-        let ours_back = self.back(Tool::Ours, &mine, &source)?;
-        let diesel_back = self.back(Tool::Diesel, &theirs, &source)?;
+        let ours_back = self.back(Tool::Ours, &mine, &source);
+        let diesel_back = self.back(Tool::Diesel, &theirs, &source);
         if let Some(server) = &self.server {
             server.drop(&database(folder, Tool::Ours))?;
             server.drop(&database(folder, Tool::Diesel))?;
@@ -241,26 +250,24 @@ impl Comparison<'_> {
     fn place(&self, folder: &Folder, tool: Tool) -> Result<Place> {
         let name = database(folder, tool);
         match (folder.engine, &self.server) {
-            (Engine::Sqlite, _) => Ok(Place::Sqlite(self.scratch.join(name).join("folder.db"))),
+            (Engine::Sqlite, _) => {
+                let home = self.scratch.join(name);
+                make(&home)?;
+                Ok(Place::Sqlite(home.join("folder.db")))
+            }
             (Engine::Postgres, Some(server)) => server.create(&name),
             (Engine::Postgres, None) => bail!("no PostgreSQL server"),
         }
-        .and_then(|place| {
-            if let Place::Sqlite(file) = &place {
-                make(file.parent().unwrap_or(file))?;
-            }
-            Ok(place)
-        })
     }
 
     /// How many migrations are left, and what the tool said if it did not get to 0.
-    fn back(&self, tool: Tool, place: &Place, source: &Path) -> Result<String> {
+    fn back(&self, tool: Tool, place: &Place, source: &Path) -> String {
         let result = self.run(tool, place, source, Step::Back);
-        let left = applied(place)?;
-        Ok(match result {
-            Ok(_) => left.to_string(),
+        let left = applied(place).map_or_else(|_| "?".to_owned(), |left| left.to_string());
+        match result {
+            Ok(_) => left,
             Err(error) => format!("{left}: {error:#}"),
-        })
+        }
     }
 
     /// Runs one step; a failure is an error with the last line that the tool wrote.
@@ -274,12 +281,7 @@ impl Comparison<'_> {
         if success {
             return Ok(out);
         }
-        let said = error.lines().rev().find(|line| !line.trim().is_empty());
-        bail!(
-            "{}: {}",
-            tool.label(),
-            said.unwrap_or("failed without a word")
-        )
+        bail!("{}", brief(&error))
     }
 }
 
@@ -312,6 +314,23 @@ impl Step {
             }
             (Self::Back, _) => diesel(program, place, source, &["revert", "--all"], dir),
         }
+    }
+}
+
+/// The line that says what went wrong, cut so that it fits into a table.
+fn brief(written: &str) -> String {
+    let mut lines = written.lines().filter(|line| !line.trim().is_empty());
+    let said = match lines.clone().find(|line| line.starts_with("error: ")) {
+        Some(error) => error,
+        // diesel_cli logs first and says what happened at the end.
+        None => lines.next_back().unwrap_or("failed without a word"),
+    };
+    let said = said
+        .trim_start_matches("Failed to run migrations: ")
+        .trim_start_matches("error: ");
+    match said.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &said[..end]),
+        None => said.to_owned(),
     }
 }
 
@@ -374,6 +393,18 @@ mod tests {
         for folder in &FOLDERS {
             assert!(["MIT", "Apache-2.0", "BSD-3-Clause"].contains(&folder.licence));
         }
+    }
+
+    #[test]
+    fn the_telling_line_is_shown_and_cut_between_characters() {
+        assert_eq!(
+            brief("log line\nFailed to run migrations: short\n\n"),
+            "short"
+        );
+        assert_eq!(brief("error: no\n\nhint: do this"), "no");
+        assert_eq!(brief(""), "failed without a word");
+        let long = brief(&"é".repeat(200));
+        assert_eq!(long, format!("{}…", "é".repeat(SHOWN_CHARACTERS)));
     }
 
     #[test]

@@ -127,8 +127,7 @@ fn create_trigger(engine: Engine, table: &str) -> (String, String, String) {
 
 #[cfg(test)]
 mod tests {
-    use diesel::connection::SimpleConnection as _;
-    use diesel::{Connection as _, SqliteConnection};
+    use db_core::{Access, Connection, DatabaseUrl};
 
     use super::*;
 
@@ -153,7 +152,8 @@ mod tests {
     #[test]
     fn ups_build_the_tables_and_downs_remove_everything() {
         let all = migrations(Engine::Sqlite, 23);
-        let mut conn = SqliteConnection::establish(":memory:").unwrap();
+        let mut memory = Connection::open(&DatabaseUrl::SqliteMemory, Access::Create).unwrap();
+        let mut conn = memory.conn();
         for one in &all {
             conn.batch_execute(&one.up).unwrap();
         }

@@ -29,6 +29,7 @@ mod server;
 mod tools;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -60,6 +61,9 @@ struct Args {
         value_name = "URL"
     )]
     postgres: Option<String>,
+    /// Measure this bitcraps-db instead of building one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// The command of the hidden `measure` area
     #[arg(last = true, hide = true)]
     command: Vec<OsString>,

@@ -52,15 +52,15 @@ const CRATES: [Crate; 3] = [
 
 const DBMATE_VERSION: &str = "2.36.0";
 
-/// Builds our program and installs the `wanted` peers; one that cannot be had is said and left
+/// Builds our program, unless one is given, and installs the `wanted` peers; one that cannot be had is said and left
 /// out, and the bars that need it are missed.
-pub(crate) fn programs(paths: &Paths, wanted: &[Tool]) -> Programs {
+pub(crate) fn programs(paths: &Paths, given: Option<&Path>, wanted: &[Tool]) -> Programs {
     let mut programs = Programs::new();
     for tool in [Tool::Ours].iter().chain(wanted) {
         let installed = match (tool, CRATES.iter().find(|one| one.tool == *tool)) {
             (_, Some(one)) => install_crate(paths, one),
             (Tool::Dbmate, None) => install_dbmate(paths),
-            (_, None) => build_ours(paths),
+            (_, None) => given.map_or_else(|| build_ours(paths), |file| Ok(file.canonicalize()?)),
         };
         match installed {
             Ok(program) => {

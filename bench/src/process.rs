@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn an_error_shows_the_last_lines_only() {
-        let text: String = (0..40).map(|line| format!("{line}\n")).collect();
+        let lines: Vec<String> = (0..40).map(|line| line.to_string()).collect();
+        let text = lines.join("\n");
         let shown = tail(&text);
         assert!(
             shown.starts_with("28\n") && shown.ends_with("39"),

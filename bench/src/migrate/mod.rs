@@ -74,7 +74,7 @@ impl Measured {
 pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     let scratch = paths.scratch()?;
     let bench = Bench {
-        programs: peers::programs(paths, &PEERS),
+        programs: peers::programs(paths, args.program.as_deref(), &PEERS),
         plan: if args.quick { Plan::QUICK } else { Plan::FULL },
         scratch: scratch.path(),
         server: args.postgres.as_deref().map(Server::new),
@@ -85,6 +85,9 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         tools: peers::versions(&bench.programs),
         ..Outcome::default()
     };
+    outcome
+        .tools
+        .push(("Smallest peak that can be seen".to_owned(), bench.floor()?));
     for engine in Engine::ALL {
         if engine == Engine::Postgres {
             let Some(server) = &bench.server else {
@@ -117,6 +120,20 @@ impl Bench<'_> {
             }
         }
         make(&self.empty())
+    }
+
+    /// The peak of a program that does nothing: the measurer's own memory shows through.
+    fn floor(&self) -> Result<String> {
+        let nothing = Invocation {
+            program: "true".into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: self.empty(),
+        };
+        Ok(format!(
+            "{:.1} MiB",
+            mebibytes(nothing.measure()?.peak_bytes)
+        ))
     }
 
     fn folder(&self, engine: Engine, tool: Tool) -> PathBuf {
