@@ -85,6 +85,10 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         tools: peers::versions(&bench.programs),
         ..Outcome::default()
     };
+    outcome.tools.push((
+        "goose".to_owned(),
+        "left out: only Go's module proxy has it".to_owned(),
+    ));
     outcome
         .tools
         .push(("Smallest peak that can be seen".to_owned(), bench.floor()?));
