@@ -48,6 +48,12 @@ impl Metrics {
         self.0.insert((metric.to_owned(), who.to_owned()), value);
     }
 
+    /// Adds to a count, which starts at 0.
+    pub(crate) fn add(&mut self, metric: &str, who: &str, value: f64) {
+        let key = (metric.to_owned(), who.to_owned());
+        *self.0.entry(key).or_insert(0.0) += value;
+    }
+
     /// Keeps a median, if there is one.
     pub(crate) fn set_median(&mut self, metric: &str, who: &str, samples: &Samples) {
         if let Some(median) = samples.median() {
@@ -110,6 +116,9 @@ mod tests {
         let mut metrics = Metrics::default();
         metrics.set("a", "ours", 1.0);
         metrics.set("a", "diesel", 2.0);
+        metrics.add("c", "ours", 0.0);
+        metrics.add("c", "ours", 2.0);
+        assert_eq!(metrics.get("c", "ours"), Some(2.0));
         metrics.set_median("b", "ours", &samples(&[]));
         assert_eq!(metrics.get("a", "diesel"), Some(2.0));
         assert_eq!(metrics.get("b", "ours"), None);

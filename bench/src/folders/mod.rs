@@ -34,8 +34,7 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         scratch: scratch.path(),
         server,
     };
-    let mut different = 0.0;
-    let mut stuck = 0.0;
+    let mut metrics = Metrics::default();
     let mut rows = Vec::new();
     for folder in &FOLDERS {
         if folder.engine == Engine::Postgres && comparison.server.is_none() {
@@ -47,14 +46,16 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         }
         eprintln!("{} {}, {}", folder.package, folder.version, folder.engine);
         let findings = comparison.compare(folder)?;
-        different += f64::from(u8::from(findings.difference.is_some()));
-        stuck += f64::from(u8::from(findings.handover.is_some()));
+        for (metric, found) in [
+            ("different", findings.difference.is_some()),
+            ("stuck", findings.handover.is_some()),
+        ] {
+            let metric = format!("{}.folders.{metric}", folder.engine.name());
+            metrics.add(&metric, Tool::Ours.key(), f64::from(u8::from(found)));
+        }
         rows.push(row(folder, findings));
     }
 
-    let mut metrics = Metrics::default();
-    metrics.set("folders.different", Tool::Ours.key(), different);
-    metrics.set("folders.stuck", Tool::Ours.key(), stuck);
     let head = vec![
         "package",
         "licence",
