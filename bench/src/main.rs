@@ -39,6 +39,7 @@ use bars::Bars;
 use metrics::Metrics;
 use paths::Paths;
 use report::Section;
+use server::Server;
 
 /// Measures one area, and judges it by the bars in bench/bars.toml.
 #[derive(Debug, Parser)]
@@ -79,6 +80,16 @@ enum Area {
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
+}
+
+impl Args {
+    /// The server to use; an empty variable names none.
+    fn server(&self) -> Option<Server> {
+        self.postgres
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .map(Server::new)
+    }
 }
 
 impl Area {

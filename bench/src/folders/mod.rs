@@ -14,7 +14,6 @@ use db_core::Engine;
 use super::metrics::Metrics;
 use super::paths::Paths;
 use super::report::Section;
-use super::server::Server;
 use super::tools::Tool;
 use super::{Args, Outcome, peers};
 use compare::{Comparison, Findings};
@@ -28,7 +27,7 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     let scratch = paths.scratch()?;
     let programs = peers::programs(paths, args.program.as_deref(), &[Tool::Diesel]);
     ensure!(programs.len() == 2, "two programs are needed to compare");
-    let server = args.postgres.as_deref().map(Server::new);
+    let server = args.server();
     let comparison = Comparison {
         programs: &programs,
         scratch: scratch.path(),

@@ -77,7 +77,7 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         programs: peers::programs(paths, args.program.as_deref(), &PEERS),
         plan: if args.quick { Plan::QUICK } else { Plan::FULL },
         scratch: scratch.path(),
-        server: args.postgres.as_deref().map(Server::new),
+        server: args.server(),
     };
     bench.write_folders()?;
 
