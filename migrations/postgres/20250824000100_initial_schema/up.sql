@@ -1,5 +1,12 @@
 -- V1 initial_schema: players, games, bets and the money lines of players.
 
+-- Times are TIMESTAMPTZ. Money is BIGINT, in the smallest unit of CRAP. Texts that are keys or
+-- indexed collate as "C", so that order and pages are the same as on SQLite.
+--
+-- A foreign key without an action refuses to delete a parent in use: nothing that money hangs on
+-- goes away with something else. It is NO ACTION and not RESTRICT, which SQLite reports as an
+-- error of a trigger, so that nobody could tell it from the others.
+
 -- functions ---------------------------------------------------------------------------------------
 
 -- Fires only when the statement left updated_at as it was (the WHEN of each trigger), so that a
@@ -186,8 +193,12 @@ CREATE INDEX idx_transactions_transaction_type_created_at ON transactions (trans
 -- All lines of one bet, game or request.
 CREATE INDEX idx_transactions_reference_id ON transactions (reference_id);
 
-CREATE TRIGGER transactions_append_only
-    BEFORE UPDATE OR DELETE ON transactions FOR EACH ROW
+CREATE TRIGGER transactions_append_only_update
+    BEFORE UPDATE ON transactions FOR EACH ROW
+    EXECUTE FUNCTION refuse_change();
+
+CREATE TRIGGER transactions_append_only_delete
+    BEFORE DELETE ON transactions FOR EACH ROW
     EXECUTE FUNCTION refuse_change();
 
 CREATE TRIGGER transactions_append_only_truncate

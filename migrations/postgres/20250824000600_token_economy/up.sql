@@ -40,9 +40,6 @@ COMMENT ON COLUMN token_balances.staked_balance IS
 COMMENT ON COLUMN token_balances.last_updated IS
     'Set by the writer; a trigger sets it when a statement left it unchanged.';
 
--- Leaderboard by balance.
-CREATE INDEX idx_token_balances_balance ON token_balances (balance);
-
 CREATE TRIGGER update_token_balances_last_updated
     BEFORE UPDATE OF user_id, balance, locked_balance, staked_balance
     ON token_balances FOR EACH ROW

@@ -5,6 +5,10 @@ PRAGMA application_id = 1111704642;
 
 -- Times are INTEGER, Unix microseconds, UTC. Money is INTEGER, in the smallest unit of CRAP.
 -- Defaults and triggers use nothing that a plain sqlite3 3.40 shell lacks.
+--
+-- A foreign key without an action refuses to delete a parent in use: nothing that money hangs on
+-- goes away with something else. It is NO ACTION and not RESTRICT, which SQLite reports as an
+-- error of a trigger, so that nobody could tell it from the others.
 
 -- users -------------------------------------------------------------------------------------------
 

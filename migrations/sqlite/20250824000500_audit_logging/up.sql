@@ -77,6 +77,15 @@ CREATE TABLE audit_context (
 
 INSERT INTO audit_context (id) VALUES (1);
 
+-- How the audit triggers are made, here and in later migrations:
+-- * They list the columns without updated_at and compare their values: an update that changes
+--   nothing, or only that time, leaves no line, and neither does the trigger that sets it.
+-- * When that trigger is about to set updated_at, the state after carries the time it will write:
+--   'now' stands still within one statement.
+-- * json() embeds JSON instead of a string, and true and false instead of 1 and 0. Bytes become
+--   lower-case hex, because JSON cannot hold a BLOB. Floats get 17 digits, enough to read the same
+--   number back; json_object by itself writes 15 in older versions of SQLite.
+
 -- audit of users ----------------------------------------------------------------------------------
 
 CREATE TRIGGER audit_users_insert

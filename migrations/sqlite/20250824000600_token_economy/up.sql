@@ -19,9 +19,6 @@ CREATE TABLE token_balances (
     CONSTRAINT ck_token_balances_staked_balance CHECK (staked_balance >= 0)
 ) STRICT;
 
--- Leaderboard by balance.
-CREATE INDEX idx_token_balances_balance ON token_balances (balance);
-
 CREATE TRIGGER update_token_balances_last_updated
     AFTER UPDATE OF user_id, balance, locked_balance, staked_balance
     ON token_balances

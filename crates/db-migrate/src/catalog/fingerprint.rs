@@ -25,7 +25,7 @@ pub(super) struct Sum {
 
 impl Sum {
     /// Counts an object in.
-    pub fn add(&mut self, digest: &Digest) {
+    pub(super) fn add(&mut self, digest: &Digest) {
         self.count = self.count.wrapping_add(1);
         let mut carry = false;
         for (limb, value) in self.limbs.iter_mut().zip(limbs(digest)) {
@@ -37,7 +37,7 @@ impl Sum {
     }
 
     /// Takes an object out that was counted in.
-    pub fn remove(&mut self, digest: &Digest) {
+    pub(super) fn remove(&mut self, digest: &Digest) {
         self.count = self.count.wrapping_sub(1);
         let mut borrow = false;
         for (limb, value) in self.limbs.iter_mut().zip(limbs(digest)) {
@@ -49,7 +49,7 @@ impl Sum {
     }
 
     /// The fingerprint as 64 hexadecimal digits.
-    pub fn fingerprint(&self) -> String {
+    pub(super) fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(DOMAIN);
         hash.update(self.count.to_le_bytes());

@@ -2,14 +2,21 @@
 
 use db_core::Engine;
 
-/// The text of a statement or of a part of one, in the form that two equal definitions share.
-pub(super) fn canonical(sql: &str) -> String {
-    super::sqlite::tokens::join(sql)
+use crate::sql;
+
+/// The text of a SQLite definition or of a part of one, in the form that equal ones share.
+pub(super) fn canonical(text: &str) -> String {
+    sql::canonical(Engine::Sqlite, text)
 }
 
 /// The canonical text without what a dump and a restore may change.
-pub(super) fn loose(engine: Engine, sql: &str) -> String {
-    super::sqlite::tokens::join_loose(engine, sql)
+///
+/// SQLite keeps the text as it was given, so there is nothing to be loose about.
+pub(super) fn loose(engine: Engine, text: &str) -> String {
+    match engine {
+        Engine::Sqlite => text.to_owned(),
+        Engine::Postgres => sql::loose(Engine::Postgres, text),
+    }
 }
 
 /// An identifier, in quotes if it would otherwise read as two or be ambiguous in a list.

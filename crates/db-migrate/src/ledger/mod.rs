@@ -28,8 +28,6 @@ pub(crate) use history::{DieselRow, History};
 pub(crate) use objects::Stamp;
 pub(crate) use write::{NewEvent, NewRow};
 
-/// Every table, index and trigger of the ledger begins so.
-pub(crate) const PREFIX: &str = "__db_migrate";
 
 /// Diesel's own table.
 pub(crate) const DIESEL_TABLE: &str = "__diesel_schema_migrations";

@@ -1,7 +1,7 @@
 //! The schema as it was after the last migration, object by object, beside its fingerprint.
 
 use db_core::{Conn, Engine, with_conn};
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use serde::Serialize;
 
@@ -35,8 +35,8 @@ struct Record {
     kind: String,
     #[diesel(sql_type = Text)]
     name: String,
-    #[diesel(sql_type = Text)]
-    table_name: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    table_name: Option<String>,
     #[diesel(sql_type = Text)]
     strict: String,
     #[diesel(sql_type = Text)]
@@ -49,18 +49,11 @@ struct ServerName {
     server: String,
 }
 
+/// What names a stored object.
 #[derive(Serialize)]
-struct Stored<'o> {
-    k: String,
-    n: &'o str,
-    t: &'o str,
-    s: &'o str,
-    l: &'o str,
-}
-
-/// A kind as the table holds it.
-fn kind_text(kind: Kind) -> String {
-    format!("{kind:?}")
+struct Key<'k> {
+    kind: Kind,
+    name: &'k str,
 }
 
 impl Ledger {
@@ -100,73 +93,65 @@ impl Ledger {
         conn: &mut Conn<'_>,
         objects: impl Iterator<Item = &'o Object>,
     ) -> Result<(), Error> {
-        let rows: Vec<_> = objects
-            .map(|o| Stored {
-                k: kind_text(o.kind),
-                n: &o.name,
-                t: o.table.as_deref().unwrap_or_default(),
-                s: &o.strict,
-                l: &o.loose,
-            })
-            .collect();
+        let rows: Vec<_> = objects.collect();
         if rows.is_empty() {
             return Ok(());
         }
         // One statement for any number of objects: they travel as one JSON text.
         let each = match self.engine {
             Engine::Sqlite => {
-                "SELECT value ->> 'k', value ->> 'n', value ->> 't', value ->> 's', value ->> 'l'
+                "SELECT value ->> 'kind', value ->> 'name', value ->> 'table', value ->> 'strict',
+                        value ->> 'loose'
                  FROM json_each($1) WHERE true"
             }
             Engine::Postgres => {
-                "SELECT k, n, t, s, l FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
-                 AS r (k text, n text, t text, s text, l text)"
+                "SELECT kind, name, \"table\", strict, loose
+                 FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+                 AS r (kind text, name text, \"table\" text, strict text, loose text)"
             }
         };
         let query = format!(
             "INSERT INTO {} (kind, name, table_name, strict, loose) {each}
-             ON CONFLICT (kind, name, table_name)
-             DO UPDATE SET strict = excluded.strict, loose = excluded.loose",
+             ON CONFLICT (kind, name) DO UPDATE SET table_name = excluded.table_name,
+               strict = excluded.strict, loose = excluded.loose",
             self.objects()
         );
         self.run_json(conn, query, &rows)
     }
 
-    fn remove_objects(&self, conn: &mut Conn<'_>, removed: &[Object]) -> Result<(), Error> {
+    fn remove_objects(
+        &self,
+        conn: &mut Conn<'_>,
+        removed: &[(Kind, String)],
+    ) -> Result<(), Error> {
         if removed.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = removed
+        let keys_of: Vec<_> = removed
             .iter()
-            .map(|o| Stored {
-                k: kind_text(o.kind),
-                n: &o.name,
-                t: o.table.as_deref().unwrap_or_default(),
-                s: "",
-                l: "",
-            })
+            .map(|(kind, name)| Key { kind: *kind, name })
             .collect();
         let keys = match self.engine {
             Engine::Sqlite => {
-                "SELECT value ->> 'k', value ->> 'n', value ->> 't' FROM json_each($1)"
+                "SELECT value ->> 'kind', value ->> 'name' FROM json_each($1)"
             }
             Engine::Postgres => {
-                "SELECT k, n, t FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
-                 AS r (k text, n text, t text)"
+                "SELECT kind, name FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+                 AS r (kind text, name text)"
             }
         };
         let query = format!(
-            "DELETE FROM {} WHERE (kind, name, table_name) IN ({keys})",
+            "DELETE FROM {} WHERE (kind, name) IN ({keys})",
             self.objects()
         );
-        self.run_json(conn, query, &rows)
+        self.run_json(conn, query, &keys_of)
     }
 
-    fn run_json(
+    fn run_json<T: Serialize>(
         &self,
         conn: &mut Conn<'_>,
         query: String,
-        rows: &[Stored<'_>],
+        rows: &[T],
     ) -> Result<(), Error> {
         let json = serde_json::to_string(rows).map_err(|e| Error::Unencodable {
             what: "the schema",
@@ -220,13 +205,13 @@ impl Ledger {
         let objects = rows
             .into_iter()
             .filter_map(|row| {
-                // A kind that a newer program stored is unknown here and shows up as drift only
-                // if the object exists, which is the truth.
-                let kind = Kind::ALL.into_iter().find(|k| kind_text(*k) == row.kind)?;
+                // A kind that only a newer program knows is left out; if the object exists, it is
+                // reported as added, which makes the operator look.
+                let kind = serde_json::from_value(serde_json::Value::String(row.kind)).ok()?;
                 Some(Object {
                     kind,
                     name: row.name,
-                    table: Some(row.table_name).filter(|t| !t.is_empty()),
+                    table: row.table_name,
                     strict: row.strict,
                     loose: row.loose,
                 })

@@ -75,10 +75,10 @@ impl Ledger {
              CREATE TABLE IF NOT EXISTS {objects} (
                kind TEXT NOT NULL,
                name TEXT NOT NULL,
-               table_name TEXT NOT NULL,
+               table_name TEXT,
                strict TEXT NOT NULL,
                loose TEXT NOT NULL,
-               PRIMARY KEY (kind, name, table_name)
+               PRIMARY KEY (kind, name)
              ){strict};
              CREATE TABLE IF NOT EXISTS {state} (
                id {integer} PRIMARY KEY CHECK (id = 1),

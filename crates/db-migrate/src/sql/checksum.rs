@@ -84,6 +84,11 @@ const fn tag(kind: Kind) -> u8 {
     }
 }
 
+/// SHA-256 in lower-case hexadecimal digits.
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes))
+}
+
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let nibbles = bytes

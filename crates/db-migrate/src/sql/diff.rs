@@ -1,5 +1,6 @@
 //! The lines in which an edited script differs from the one that was applied.
 
+use serde::Serialize;
 use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
@@ -11,7 +12,7 @@ use super::script::unix_lines;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One line of a difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiffLine {
     /// Whether the line is old, new or both.
     pub kind: DiffKind,
@@ -24,7 +25,8 @@ pub struct DiffLine {
 }
 
 /// What became of a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DiffKind {
     /// Unchanged, shown to find the place.
     Context,

@@ -6,6 +6,10 @@ use super::script::{Kind, Script, Token};
 
 /// What is special about one statement; by default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each asked for alone"
+)]
 pub struct Facts {
     /// SQLite: it sets `PRAGMA foreign_keys`, which does nothing inside a transaction.
     pub sets_foreign_keys: bool,
@@ -95,7 +99,7 @@ pub fn facts(engine: Engine, statement: &str) -> Facts {
 #[derive(Clone, Copy)]
 struct Words<'t, 'a>(&'t [Token<'a>]);
 
-impl<'t, 'a> Words<'t, 'a> {
+impl Words<'_, '_> {
     /// Whether it starts with these words, given in lower case and with spaces between.
     fn start(self, phrase: &str) -> bool {
         let mut tokens = self.0.iter();

@@ -25,6 +25,7 @@ use db_core::Engine;
 use script::Script;
 
 pub use canonical::{canonical, loose};
+pub(crate) use checksum::hash;
 pub use checksum::{Checksums, checksum, same_meaning};
 pub use diff::{DiffKind, DiffLine, diff};
 pub use error::{ScriptError, ScriptProblem};

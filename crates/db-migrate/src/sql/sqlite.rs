@@ -57,8 +57,7 @@ fn next(rest: &[u8]) -> Result<(Option<Kind>, usize), ScriptProblem> {
             Some(end) => (Some(Kind::Text), end + 3),
             None => return Err(ScriptProblem::UnterminatedString),
         },
-        (b'0'..=b'9', _) => (Some(Kind::Number), number(rest)),
-        (b'.', Some(b'0'..=b'9')) => (Some(Kind::Number), number(rest)),
+        (b'0'..=b'9', _) | (b'.', Some(b'0'..=b'9')) => (Some(Kind::Number), number(rest)),
         (b'?', _) => (
             Some(Kind::Parameter),
             run(rest, 1, |byte| byte.is_ascii_digit()),

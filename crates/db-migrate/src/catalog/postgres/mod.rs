@@ -12,12 +12,11 @@ use std::collections::{HashMap, HashSet};
 
 use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
-use super::{Kind, Object, Scope, text};
-use parts::Labels;
+use super::{Object, Scope, text};
 use query::{Part, Prepared};
 use texts::{AllComments, RelationParts, Relations, SomeComments, SpaceParts, Spaces};
 
-pub(super) use parts::Item;
+pub(super) use parts::{Item, Labels};
 
 /// `pg_class`, as comments and dependencies name it.
 pub(super) const PG_CLASS: u32 = 1259;
@@ -67,7 +66,7 @@ pub(super) fn read_all(
 
 impl Names {
     /// Reads the names of schemas and relations, and what extensions own.
-    pub fn read(conn: &mut PgConnection, scope: &Scope) -> QueryResult<Self> {
+    pub(in crate::catalog) fn read(conn: &mut PgConnection, scope: &Scope) -> QueryResult<Self> {
         let mut names = Self::default();
         for part in Prepared::<Spaces>::new().load::<Part>(conn)? {
             match part.tag.as_str() {
@@ -86,22 +85,32 @@ impl Names {
         Ok(names)
     }
 
-    /// Reads the names of relations again.
-    pub fn read_relations(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<()> {
+    /// Reads the names of relations.
+    fn read_relations(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<()> {
         let rows: Vec<Part> = Prepared::<Relations>::new().oids(&self.space_oids()).load(conn)?;
         self.relations.clear();
         for part in rows {
-            if !scope.leaves_out(&part.name) && !self.members.contains(&(PG_CLASS, part.oid)) {
-                let name = self.qualified(part.owner, &part.name);
-                let kind = part.tag.chars().next().unwrap_or_default();
-                self.relations.insert(part.oid, Relation { name, space: part.owner, kind });
+            if let Some(relation) = self.relation(scope, &part) {
+                self.relations.insert(part.oid, relation);
             }
         }
         Ok(())
     }
 
+    /// The relation of one row, if it is in scope.
+    pub(in crate::catalog) fn relation(&self, scope: &Scope, part: &Part) -> Option<Relation> {
+        let outside = !self.spaces.contains_key(&part.owner)
+            || scope.leaves_out(&part.name)
+            || self.members.contains(&(PG_CLASS, part.oid));
+        (!outside).then(|| Relation {
+            name: self.qualified(part.owner, &part.name),
+            space: part.owner,
+            kind: part.tag.chars().next().unwrap_or_default(),
+        })
+    }
+
     /// Everything that belongs to some relations, but for comments.
-    pub fn relation_items(
+    pub(in crate::catalog) fn relation_items(
         &self,
         conn: &mut PgConnection,
         relations: &[u32],
@@ -112,7 +121,7 @@ impl Names {
     }
 
     /// Everything that belongs to no relation, but for comments.
-    pub fn space_items(
+    pub(in crate::catalog) fn space_items(
         &self,
         conn: &mut PgConnection,
         labels: &mut Labels,
@@ -122,7 +131,7 @@ impl Names {
     }
 
     /// The comments on what `labels` has names for.
-    pub fn some_comments(
+    pub(in crate::catalog) fn some_comments(
         conn: &mut PgConnection,
         labels: &Labels,
     ) -> QueryResult<Vec<Item>> {

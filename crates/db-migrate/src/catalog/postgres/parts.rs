@@ -10,7 +10,7 @@ use crate::catalog::{Kind, Object, text};
 
 /// An object with where it comes from.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub(in crate::catalog) struct Item {
     /// The relation that it is read with; 0 for what belongs to none.
     pub relation: u32,
     /// Its identifier, or that of its relation.
@@ -20,11 +20,11 @@ pub struct Item {
 }
 
 /// A row of `pg_description`: class, object, column, text.
-pub type Comment = (u32, u32, i32, String);
+pub(in crate::catalog) type Comment = (u32, u32, i32, String);
 
 /// What comments can be about: class, identifier and column number to name and relation.
 #[derive(Debug, Default)]
-pub struct Labels {
+pub(in crate::catalog) struct Labels {
     known: HashMap<(u32, u32, i32), Label>,
 }
 
@@ -46,12 +46,12 @@ impl Labels {
     }
 
     /// The identifiers of everything that has a label.
-    pub fn oids(&self) -> Vec<u32> {
+    pub(in crate::catalog) fn oids(&self) -> Vec<u32> {
         self.known.keys().filter(|key| key.2 == 0).map(|key| key.1).collect()
     }
 
     /// The comments on what has a label.
-    pub fn comments(&self, rows: Vec<Comment>) -> Vec<Item> {
+    pub(in crate::catalog) fn comments(&self, rows: Vec<Comment>) -> Vec<Item> {
         rows.into_iter()
             .filter_map(|(class, oid, number, comment)| {
                 let label = self.known.get(&(class, oid, number))?;
@@ -69,7 +69,7 @@ impl Labels {
 }
 
 /// The objects that belong to relations.
-pub fn relation_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Vec<Item> {
+pub(in crate::catalog) fn relation_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Vec<Item> {
     let mut items = Vec::with_capacity(rows.len());
     let mut columns: HashMap<u32, Vec<(i32, String)>> = HashMap::new();
     let mut relations = Vec::new();
@@ -131,7 +131,7 @@ pub fn relation_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Ve
 }
 
 /// The objects that belong to no relation.
-pub fn space_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Vec<Item> {
+pub(in crate::catalog) fn space_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Vec<Item> {
     let mut items = Vec::with_capacity(rows.len() + names.extensions.len());
     for row in rows {
         let class = match row.tag.as_str() {

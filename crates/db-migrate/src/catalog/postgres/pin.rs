@@ -34,7 +34,7 @@ struct Settings {
 /// Whether there is a transaction is asked of the server, because the caller may have opened
 /// one behind Diesel's back: a setting that is local to the transaction is only still there at
 /// the next statement if there is a transaction.
-pub fn pinned<T>(
+pub(in crate::catalog) fn pinned<T>(
     conn: &mut PgConnection,
     home: &str,
     read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
@@ -53,7 +53,7 @@ pub fn pinned<T>(
 }
 
 /// As [`pinned`], for a caller that is known to be in a transaction.
-pub fn pinned_in_transaction<T>(
+pub(in crate::catalog) fn pinned_in_transaction<T>(
     conn: &mut PgConnection,
     home: &str,
     read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,

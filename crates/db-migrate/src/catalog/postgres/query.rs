@@ -6,12 +6,12 @@
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Oid, Text};
+use diesel::sql_types::{Array, Bool, Integer, Oid, Text};
 use diesel::{PgConnection, RunQueryDsl};
 
 /// One row of a query over parts: what it is, whose it is, and its definition.
 #[derive(Debug, Clone, diesel::Queryable)]
-pub struct Part {
+pub(in crate::catalog) struct Part {
     /// Which section of the query it is from.
     pub tag: String,
     /// The relation, or the schema for what belongs to no relation.
@@ -27,20 +27,19 @@ pub struct Part {
 }
 
 /// The row type of [`Part`].
-pub type PartSql = (Text, Oid, Oid, Integer, Text, Text);
+pub(in crate::catalog) type PartSql = (Text, Oid, Oid, Integer, Text, Text);
 
-/// A text with parameters that is the same text whenever `Tag` is the same type.
-pub struct Prepared<Tag> {
+/// A query whose text is the same whenever `Tag` is the same type.
+pub(in crate::catalog) struct Prepared<Tag> {
     tag: std::marker::PhantomData<Tag>,
     oids: Option<Vec<u32>>,
     flags: Option<Vec<bool>>,
-    number: Option<i64>,
 }
 
 /// The text of one prepared query, and the type of its rows.
-pub trait PreparedText: 'static {
-    /// The SQL text. Parameters come in the order object identifiers, flags, number; those that
-    /// a query does not have are left out.
+pub(in crate::catalog) trait PreparedText: 'static {
+    /// The SQL text. Parameters come in the order object identifiers and flags; one that a
+    /// query does not have is left out.
     const TEXT: &'static str;
     /// The SQL types of a row.
     type Row: 'static;
@@ -48,32 +47,26 @@ pub trait PreparedText: 'static {
 
 impl<T> Prepared<T> {
     /// The query without parameters.
-    pub const fn new() -> Self {
-        Self { tag: std::marker::PhantomData, oids: None, flags: None, number: None }
+    pub(in crate::catalog) const fn new() -> Self {
+        Self { tag: std::marker::PhantomData, oids: None, flags: None }
     }
 
     /// With a list of object identifiers.
-    pub fn oids(mut self, oids: &[u32]) -> Self {
+    pub(in crate::catalog) fn oids(mut self, oids: &[u32]) -> Self {
         self.oids = Some(oids.to_vec());
         self
     }
 
     /// With a list of truth values.
-    pub fn flags(mut self, flags: Vec<bool>) -> Self {
+    pub(in crate::catalog) fn flags(mut self, flags: Vec<bool>) -> Self {
         self.flags = Some(flags);
-        self
-    }
-
-    /// With a number.
-    pub const fn number(mut self, number: i64) -> Self {
-        self.number = Some(number);
         self
     }
 }
 
 impl<T: PreparedText> QueryFragment<Pg> for Prepared<T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // The text is written with its own `$1`, so the binds add only their values.
+        // Diesel writes the `$1` where a value is bound.
         let mut pieces = T::TEXT.split("$?");
         out.push_sql(pieces.next().unwrap_or_default());
         if let (Some(oids), Some(piece)) = (&self.oids, pieces.next()) {
@@ -82,10 +75,6 @@ impl<T: PreparedText> QueryFragment<Pg> for Prepared<T> {
         }
         if let (Some(flags), Some(piece)) = (&self.flags, pieces.next()) {
             out.push_bind_param::<Array<Bool>, _>(flags)?;
-            out.push_sql(piece);
-        }
-        if let (Some(number), Some(piece)) = (&self.number, pieces.next()) {
-            out.push_bind_param::<BigInt, _>(number)?;
             out.push_sql(piece);
         }
         Ok(())

@@ -3,22 +3,28 @@
 //! Each text states its parameter once, as `$?`, in a `WITH` in front. All run with the home
 //! schema as the search path, so that what is at home is written without its schema.
 
-use diesel::sql_types::{Integer, Oid, Text};
+use diesel::sql_types::{BigInt, Bool, Integer, Oid, Text};
 
 use super::query::{PartSql, PreparedText};
 
 /// Schemas, extensions and the members of extensions.
-pub struct Spaces;
+pub(in crate::catalog) struct Spaces;
 /// The relations of some schemas.
-pub struct Relations;
+pub(in crate::catalog) struct Relations;
 /// Everything that belongs to some relations.
-pub struct RelationParts;
+pub(in crate::catalog) struct RelationParts;
 /// Everything that belongs to some schemas, and what belongs to none.
-pub struct SpaceParts;
+pub(in crate::catalog) struct SpaceParts;
 /// The comments on all objects that are not the engine's own.
-pub struct AllComments;
+pub(in crate::catalog) struct AllComments;
 /// The comments on some objects.
-pub struct SomeComments;
+pub(in crate::catalog) struct SomeComments;
+/// What this session wrote to the catalogs.
+pub(in crate::catalog) struct Counters;
+/// Which relations this transaction wrote about.
+pub(in crate::catalog) struct Touched;
+/// Whether views, policies or functions depend on some relations.
+pub(in crate::catalog) struct Dependents;
 
 impl PreparedText for Spaces {
     type Row = PartSql;
@@ -156,7 +162,7 @@ SELECT 'function', p.pronamespace, p.oid, 0,
     CASE WHEN p.prosecdef THEN 'SECURITY DEFINER' END,
     CASE WHEN p.proleakproof THEN 'LEAKPROOF' END,
     CASE p.proparallel WHEN 's' THEN 'PARALLEL SAFE' WHEN 'r' THEN 'PARALLEL RESTRICTED' END,
-    'COST', p.procost, 'ROWS', p.prorows,
+    'COST ' || p.procost, CASE WHEN p.proretset THEN 'ROWS ' || p.prorows END,
     CASE WHEN p.prosupport <> 0 THEN 'SUPPORT ' || p.prosupport::regproc::text END,
     'SET ' || array_to_string(p.proconfig, ', '),
     (SELECT concat_ws(' ', 'SFUNC', g.aggtransfn, 'STYPE', format_type(g.aggtranstype, NULL),
@@ -168,10 +174,12 @@ SELECT 'function', p.pronamespace, p.oid, 0,
        'MINITCOND ' || quote_literal(g.aggminitval),
        'SORTOP ' || nullif(g.aggsortop, 0)::regoperator::text, 'KIND', g.aggkind)
      FROM pg_aggregate g WHERE g.aggfnoid = p.oid),
-    'AS', CASE WHEN p.prokind <> 'a' THEN coalesce(pg_get_function_sqlbody(p.oid),
+    'AS ' || CASE WHEN p.prokind <> 'a' THEN coalesce(pg_get_function_sqlbody(p.oid),
       quote_literal(replace(p.prosrc, E'\\r\\n', E'\\n')) || coalesce(', ' || p.probin, '')) END)
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = ANY((SELECT oids FROM input)::oid[])
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
+    AND d.objid = p.oid AND d.deptype = 'i')
 UNION ALL
 SELECT 'type', t.typnamespace, t.oid, 0, t.typname::text,
   CASE t.typtype
@@ -199,8 +207,8 @@ WHERE t.typnamespace = ANY((SELECT oids FROM input)::oid[]) AND t.typtype NOT IN
   AND (t.typrelid = 0 OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c'))
 UNION ALL
 SELECT 'collation', collnamespace, oid, 0, collname::text,
-  concat_ws(' ', collprovider, collisdeterministic, collcollate, collctype)
-FROM pg_collation WHERE collnamespace = ANY((SELECT oids FROM input)::oid[])
+  (to_jsonb(c) - '{oid,collname,collnamespace,collowner,collencoding,collversion}'::text[])::text
+FROM pg_collation c WHERE collnamespace = ANY((SELECT oids FROM input)::oid[])
 UNION ALL
 SELECT 'operator', o.oprnamespace, o.oid, 0,
   o.oprname::text || '(' || concat_ws(', ', format_type(nullif(o.oprleft, 0), NULL),
@@ -236,7 +244,9 @@ FROM pg_publication p
 UNION ALL
 SELECT 'cast', 0, oid, 0, format_type(castsource, NULL) || ' AS ' || format_type(casttarget, NULL),
   concat_ws(' ', nullif(castfunc, 0)::regprocedure, castcontext, castmethod)
-FROM pg_cast WHERE oid >= 16384
+FROM pg_cast c WHERE oid >= 16384
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass
+    AND d.objid = c.oid AND d.deptype = 'i')
 UNION ALL
 SELECT 'language', 0, oid, 0, lanname::text, concat_ws(' ', lanpltrusted, lanplcallfoid::regproc)
 FROM pg_language WHERE oid >= 16384
@@ -260,4 +270,69 @@ impl PreparedText for SomeComments {
     type Row = (Oid, Oid, Integer, Text);
     const TEXT: &'static str = "\
 SELECT classoid, objoid, objsubid, description FROM pg_description WHERE objoid = ANY($?)";
+}
+
+/// The catalogs that are watched, and how much this session wrote to each of them since it last
+/// reported its statistics, which it only does between transactions.
+impl PreparedText for Counters {
+    type Row = (Oid, BigInt, BigInt, BigInt);
+    const TEXT: &'static str = "\
+SELECT c, pg_stat_get_xact_tuples_inserted(c), pg_stat_get_xact_tuples_updated(c),
+  pg_stat_get_xact_tuples_deleted(c)
+FROM unnest($?::oid[]) c
+UNION ALL
+SELECT 0, (current_setting('track_counts') = 'on')::int, current_setting('server_version_num')::int, 0";
+}
+
+/// Rows that this transaction wrote have its identifier or, within savepoints, later ones.
+///
+/// The flags say which catalogs are worth looking through, in the order class, attribute,
+/// constraint, index, trigger, default, rule, policy, sequence, inheritance, description, type,
+/// function.
+impl PreparedText for Touched {
+    type Row = PartSql;
+    const TEXT: &'static str = "\
+WITH flag AS (SELECT $?::bool[] AS on), touched AS (
+  SELECT coalesce(i.indrelid, c.oid) AS oid
+  FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
+  WHERE (SELECT f.on[1] FROM flag f) AND age(c.xmin) <= 0
+  UNION SELECT attrelid FROM pg_attribute WHERE (SELECT f.on[2] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT conrelid FROM pg_constraint WHERE (SELECT f.on[3] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT indrelid FROM pg_index WHERE (SELECT f.on[4] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT tgrelid FROM pg_trigger WHERE (SELECT f.on[5] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT adrelid FROM pg_attrdef WHERE (SELECT f.on[6] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT ev_class FROM pg_rewrite WHERE (SELECT f.on[7] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT polrelid FROM pg_policy WHERE (SELECT f.on[8] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT seqrelid FROM pg_sequence WHERE (SELECT f.on[9] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT inhrelid FROM pg_inherits WHERE (SELECT f.on[10] FROM flag f) AND age(xmin) <= 0
+  UNION SELECT CASE d.classoid
+      WHEN 1259 THEN coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = d.objoid), d.objoid)
+      WHEN 2606 THEN (SELECT conrelid FROM pg_constraint WHERE oid = d.objoid)
+      WHEN 2620 THEN (SELECT tgrelid FROM pg_trigger WHERE oid = d.objoid)
+      WHEN 2618 THEN (SELECT ev_class FROM pg_rewrite WHERE oid = d.objoid)
+      WHEN 3256 THEN (SELECT polrelid FROM pg_policy WHERE oid = d.objoid)
+      ELSE 0 END
+    FROM pg_description d WHERE (SELECT f.on[11] FROM flag f) AND age(d.xmin) <= 0)
+SELECT c.relkind::text, c.relnamespace, c.oid, 0, c.relname::text, ''
+FROM touched t JOIN pg_class c ON c.oid = t.oid
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
+UNION ALL
+SELECT 'spaces', 0, 0, 0, '', '' FROM touched WHERE oid = 0
+UNION ALL
+SELECT 'spaces', 0, 0, 0, '', ''
+WHERE (SELECT f.on[12] FROM flag f) AND EXISTS (SELECT FROM pg_type t WHERE age(t.xmin) <= 0
+  AND NOT (t.typtype = 'b' AND t.typcategory = 'A') AND (t.typrelid = 0
+    OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c')))
+UNION ALL
+SELECT 'all', 0, 0, 0, '', ''
+WHERE (SELECT f.on[13] FROM flag f) AND EXISTS (SELECT FROM pg_proc p
+  JOIN pg_proc q ON q.proname = p.proname AND q.oid <> p.oid WHERE age(p.xmin) <= 0)";
+}
+
+impl PreparedText for Dependents {
+    type Row = Bool;
+    const TEXT: &'static str = "\
+SELECT EXISTS (SELECT FROM pg_depend d
+WHERE d.refclassid = 1259 AND d.refobjid = ANY($?) AND d.classid IN (2618, 3256, 1255)
+  AND d.deptype = 'n')";
 }

@@ -12,9 +12,10 @@ use diesel::{QueryResult, RunQueryDsl as _, SqliteConnection, sql_query};
 
 use super::{Kind, Object, Scope, text};
 
-/// `GLOB`, because `_` is a wildcard for `LIKE`: a table `sqlitex` is the user's own.
 const ENTRIES: &str = "SELECT rowid AS id, type AS kind, name, tbl_name AS owner, sql \
-                       FROM main.sqlite_schema WHERE name NOT GLOB 'sqlite_*'";
+                       FROM main.sqlite_schema WHERE rowid > ?";
+/// What the names of SQLite's own tables and indexes start with; nobody else may use it.
+const INTERNAL_PREFIX: &str = "sqlite_";
 const SHADOWS: &str =
     "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'";
 /// The tables that the usual modules make for themselves, for a build without the module, in
@@ -48,42 +49,70 @@ struct Name {
     name: String,
 }
 
+impl Entry {
+    /// Whether SQLite made it for itself.
+    pub(super) fn is_internal(&self) -> bool {
+        self.name.starts_with(INTERNAL_PREFIX)
+    }
+
+    /// Whether it belongs to the catalog, as far as one can tell without the other entries.
+    pub(super) fn is_in(&self, scope: &Scope) -> bool {
+        self.sql.is_some() && !self.is_internal() && !scope.leaves_out(&self.owner)
+    }
+
+    /// Whether it is a virtual table, whose shadow tables are no objects of their own.
+    pub(super) fn is_virtual(&self) -> bool {
+        // SQLite writes the first words of each text itself.
+        const START: &str = "CREATE VIRTUAL ";
+        let start = self.sql.as_ref().and_then(|sql| sql.get(..START.len()));
+        self.kind == "table" && start.is_some_and(|start| start.eq_ignore_ascii_case(START))
+    }
+
+    /// The module of a virtual table.
+    fn module(&self) -> Option<String> {
+        let all = tokens::tokens(self.sql.as_deref()?);
+        let using = all.iter().position(|t| t.is("USING"))?;
+        Some(all.get(using + 1)?.name().to_ascii_lowercase())
+    }
+}
+
 /// Reads the whole catalog.
 pub(super) fn read(conn: &mut SqliteConnection, scope: &Scope) -> QueryResult<Vec<Object>> {
-    Ok(entries(conn, scope)?.iter().flat_map(objects).collect())
+    Ok(entries(conn, scope)?.0.iter().flat_map(objects).collect())
 }
 
-/// All rows of `sqlite_schema` that are in scope.
-pub(super) fn entries(conn: &mut SqliteConnection, scope: &Scope) -> QueryResult<Vec<Entry>> {
-    let mut found: Vec<Entry> = sql_query(ENTRIES).load(conn)?;
-    found.retain(|e| !scope.leaves_out(&e.owner) && e.sql.is_some());
-    let virtuals: Vec<_> = found.iter().filter_map(virtual_table).collect();
-    if !virtuals.is_empty() {
-        let mut shadows: BTreeSet<String> =
-            sql_query(SHADOWS).load::<Name>(conn)?.into_iter().map(|n| n.name).collect();
-        for (table, module) in &virtuals {
-            let known = SHADOW_SUFFIXES.iter().filter(|(name, _)| name == module);
-            for suffix in known.flat_map(|(_, suffixes)| *suffixes) {
-                shadows.insert(format!("{table}_{suffix}"));
-            }
+/// All rows of `sqlite_schema` that are in scope, and the highest row number of all.
+pub(super) fn entries(
+    conn: &mut SqliteConnection,
+    scope: &Scope,
+) -> QueryResult<(Vec<Entry>, i64)> {
+    let mut found = entries_after(conn, 0)?;
+    let last = found.iter().map(|entry| entry.id).max().unwrap_or_default();
+    found.retain(|entry| entry.is_in(scope));
+    if found.iter().any(Entry::is_virtual) {
+        let shadows = shadows(conn, &found)?;
+        found.retain(|entry| !shadows.contains(&entry.owner));
+    }
+    Ok((found, last))
+}
+
+/// The rows of `sqlite_schema` from a row number on, whether in scope or not.
+pub(super) fn entries_after(conn: &mut SqliteConnection, last: i64) -> QueryResult<Vec<Entry>> {
+    sql_query(ENTRIES).bind::<BigInt, _>(last).load(conn)
+}
+
+/// The names of the tables that virtual tables made for themselves.
+fn shadows(conn: &mut SqliteConnection, entries: &[Entry]) -> QueryResult<BTreeSet<String>> {
+    let rows: Vec<Name> = sql_query(SHADOWS).load(conn)?;
+    let mut shadows: BTreeSet<String> = rows.into_iter().map(|row| row.name).collect();
+    for entry in entries.iter().filter(|entry| entry.is_virtual()) {
+        let Some(module) = entry.module() else { continue };
+        let known = SHADOW_SUFFIXES.iter().filter(|(name, _)| *name == module);
+        for suffix in known.flat_map(|(_, suffixes)| *suffixes) {
+            shadows.insert(format!("{}_{suffix}", entry.name));
         }
-        found.retain(|e| !shadows.contains(&e.owner));
     }
-    Ok(found)
-}
-
-/// Name and module of a virtual table.
-fn virtual_table(entry: &Entry) -> Option<(String, String)> {
-    let sql = entry.sql.as_deref()?;
-    // Cheap for the many tables that are not virtual.
-    let second = sql.split_ascii_whitespace().nth(1)?;
-    if entry.kind != "table" || !second.eq_ignore_ascii_case("virtual") {
-        return None;
-    }
-    let all = tokens::tokens(sql);
-    let using = all.iter().position(|t| t.is("USING"))?;
-    let module = all.get(using + 1)?.name().to_ascii_lowercase();
-    Some((entry.name.clone(), module))
+    Ok(shadows)
 }
 
 /// The objects that one row stands for: a table comes apart into its columns and constraints.
@@ -121,16 +150,17 @@ fn table_objects(table: &str, parts: &table::TableText<'_>) -> Vec<Object> {
     for (name, sql) in &parts.constraints {
         let sql = text::canonical(sql);
         // Without a name it is known by what it says, so that no neighbour renumbers it.
-        let name = name.as_ref().map_or_else(|| format!("{table}.{sql}"), |n| text::member(table, n));
+        let mut name =
+            name.as_ref().map_or_else(|| format!("{table}.{sql}"), |n| text::member(table, n));
+        while found.iter().any(|o| o.kind == Kind::Constraint && o.name == name) {
+            name.push_str(" again");
+        }
         found.push(object(Kind::Constraint, name, Some(table.to_owned()), sql));
     }
     found
 }
 
 fn object(kind: Kind, name: String, table: Option<String>, strict: String) -> Object {
-    let loose = match kind {
-        Kind::Table => strict.clone(),
-        _ => text::loose(Engine::Sqlite, &strict),
-    };
+    let loose = text::loose(Engine::Sqlite, &strict);
     Object { kind, name, table, strict, loose }
 }

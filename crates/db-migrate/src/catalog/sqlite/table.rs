@@ -7,17 +7,17 @@ const CONSTRAINT_STARTS: [&str; 5] = ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK"
 
 /// The parts of one `CREATE TABLE`, as slices of its text.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct TableText<'s> {
+pub(in crate::catalog) struct TableText<'s> {
     /// The columns in order: name and whole definition.
     pub columns: Vec<(String, &'s str)>,
     /// The constraints that are written after the columns: name, if any, and whole definition.
-    pub constraints: Vec<(Option<String>, &'s str)>,
+    pub(in crate::catalog) constraints: Vec<(Option<String>, &'s str)>,
     /// What follows the closing parenthesis, such as `STRICT`.
     pub options: &'s str,
 }
 
 /// Takes a table's text apart; `None` for what has no list of columns, as virtual tables.
-pub fn split(sql: &str) -> Option<TableText<'_>> {
+pub(in crate::catalog) fn split(sql: &str) -> Option<TableText<'_>> {
     let all = tokens(sql);
     if !(all.first()?.is("CREATE") && all.get(1)?.is("TABLE")) {
         return None;

@@ -5,7 +5,7 @@
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub(in crate::catalog) enum What {
     /// A bare word: a keyword, a name or a number.
     Word,
     /// A name in double quotes, backticks or brackets.
@@ -18,7 +18,7 @@ pub enum What {
 
 /// One token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token<'s> {
+pub(in crate::catalog) struct Token<'s> {
     /// What it is.
     pub what: What,
     /// Where it starts.
@@ -29,22 +29,22 @@ pub struct Token<'s> {
 
 impl Token<'_> {
     /// Where the next token can start.
-    pub const fn end(&self) -> usize {
+    pub(in crate::catalog) const fn end(&self) -> usize {
         self.start + self.text.len()
     }
 
     /// Whether it is this keyword, in any case and not in quotes.
-    pub fn is(&self, word: &str) -> bool {
+    pub(in crate::catalog) fn is(&self, word: &str) -> bool {
         self.what == What::Word && self.text.eq_ignore_ascii_case(word)
     }
 
     /// Whether it is this character.
-    pub fn is_mark(&self, mark: char) -> bool {
+    pub(in crate::catalog) fn is_mark(&self, mark: char) -> bool {
         self.what == What::Mark && self.text.starts_with(mark)
     }
 
     /// The name that it stands for, without quotes.
-    pub fn name(&self) -> String {
+    pub(in crate::catalog) fn name(&self) -> String {
         let inner = || self.text.get(1..self.text.len() - 1).unwrap_or_default();
         match (self.what, self.text.chars().next()) {
             (What::Quoted, Some('"')) => inner().replace("\"\"", "\""),
@@ -57,7 +57,7 @@ impl Token<'_> {
 }
 
 /// All tokens of a text; white space and comments are left out.
-pub fn tokens(sql: &str) -> Vec<Token<'_>> {
+pub(in crate::catalog) fn tokens(sql: &str) -> Vec<Token<'_>> {
     let bytes = sql.as_bytes();
     let mut found = Vec::with_capacity(sql.len() / 5);
     let mut at = 0;
@@ -111,22 +111,4 @@ fn quoted(rest: &str, quote: u8) -> usize {
         }
     }
     rest.len()
-}
-
-pub(in crate::catalog) fn join(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
-    for t in tokens(sql) {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        match t.what {
-            What::Quoted | What::Word => out.push_str(&t.name().to_ascii_lowercase()),
-            _ => out.push_str(t.text),
-        }
-    }
-    out
-}
-
-pub(in crate::catalog) fn join_loose(_engine: db_core::Engine, sql: &str) -> String {
-    join(sql)
 }

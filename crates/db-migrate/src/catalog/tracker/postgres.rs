@@ -1,0 +1,301 @@
+//! What changed in PostgreSQL's catalogs.
+//!
+//! The server counts what a session writes to each table, its catalogs among them. If nothing
+//! was written, nothing changed, which is one cheap query. Otherwise the rows that carry this
+//! transaction's identifier say which relations were written about, and those are read again.
+//! Whatever may reach further is answered by reading everything: a row deleted, a thing renamed,
+//! a view replaced, a column changed that others depend on.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
+
+use super::store::{Group, Store, Updates};
+use crate::catalog::postgres::pin::{pinned, pinned_in_transaction};
+use crate::catalog::postgres::query::{Part, Prepared};
+use crate::catalog::postgres::texts::{Counters, Dependents, Touched};
+use crate::catalog::postgres::{Item, Labels, Names, read_all};
+use crate::catalog::{Kind, Object, Scope};
+
+/// `pg_class`, `pg_attribute`, `pg_constraint`, `pg_index`, `pg_trigger`, `pg_attrdef`,
+/// `pg_rewrite`, `pg_policy`, `pg_sequence`, `pg_inherits`, `pg_description`, `pg_type` and
+/// `pg_proc`, in the order of the flags of [`Touched`].
+const LOCAL: [u32; 13] =
+    [1259, 1249, 2606, 2610, 2620, 2604, 2618, 3256, 2224, 2611, 2609, 1247, 1255];
+/// What belongs to no relation and reaches no further when it is new: `pg_enum`, `pg_range`,
+/// `pg_aggregate`, `pg_statistic_ext`, `pg_event_trigger`, `pg_publication` and its relations,
+/// `pg_foreign_server`, `pg_foreign_data_wrapper`, `pg_language`.
+const SPACES: [u32; 10] = [3501, 3541, 2600, 3381, 3466, 6104, 6106, 1417, 2328, 2612];
+/// What can change how anything else is written: `pg_namespace`, `pg_extension`,
+/// `pg_collation`, `pg_operator`, `pg_cast`, the text search catalogs, `pg_foreign_table`.
+const GLOBAL: [u32; 9] = [2615, 3079, 3456, 2617, 2605, 3602, 3603, 3600, 3118];
+const ATTRIBUTE: usize = 1;
+const DEFAULT: usize = 5;
+const RULE: usize = 6;
+const INHERITS: usize = 9;
+const TYPE: usize = 11;
+const FUNCTION: usize = 12;
+/// Where a default is stored with one update of its column and nothing else: read in the
+/// server's source and counted. On other versions every column is looked at.
+const DEFAULT_IS_ONE_UPDATE: std::ops::Range<i64> = 150_000..160_000;
+
+/// Rows inserted, updated and deleted.
+#[derive(Debug, Clone, Copy, Default)]
+struct Writes {
+    inserted: i64,
+    updated: i64,
+    deleted: i64,
+}
+
+/// All counters of this session.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    by_catalog: HashMap<u32, Writes>,
+    /// Whether the server counts at all.
+    counting: bool,
+    version: i64,
+}
+
+/// What the last reading was made of.
+#[derive(Debug, Clone)]
+pub(super) struct PostgresTracker {
+    names: Names,
+    /// The counters at the beginning of the transaction, if its beginning was marked.
+    mark: Option<Counts>,
+    /// Identifiers and names of what belongs to no relation.
+    spaces: BTreeMap<u32, (Kind, String)>,
+}
+
+/// What a look at the counters leads to.
+enum Verdict {
+    Nothing,
+    Everything,
+    Look { flags: Vec<bool>, spaces: bool },
+}
+
+impl PostgresTracker {
+    pub(super) fn start(
+        conn: &mut PgConnection,
+        scope: &Scope,
+        store: &mut Store,
+    ) -> QueryResult<Self> {
+        let (names, items) = pinned(conn, scope.home(), |conn| read_all(conn, scope))?;
+        let tracker = Self { names, mark: None, spaces: space_names(&items) };
+        store.apply(Updates::All(by_group(items)));
+        Ok(tracker)
+    }
+
+    /// Marks the beginning of a transaction.
+    pub(super) fn begin(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
+        self.mark = Some(counts(conn)?);
+        Ok(())
+    }
+
+    /// The relations that are not as they were.
+    pub(super) fn changes(
+        &mut self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        store: &Store,
+    ) -> QueryResult<Updates> {
+        let now = counts(conn)?;
+        let mark = self.mark.take().unwrap_or_default();
+        let verdict = now.since(&mark).verdict();
+        if matches!(verdict, Verdict::Nothing) {
+            return Ok(Updates::Some(Vec::new()));
+        }
+        pinned_in_transaction(conn, scope.home(), |conn| {
+            if let Verdict::Look { flags, spaces } = verdict
+                && let Some(updates) = self.local(conn, scope, store, flags, spaces)?
+            {
+                return Ok(Updates::Some(updates));
+            }
+            let (names, items) = read_all(conn, scope)?;
+            self.names = names;
+            self.spaces = space_names(&items);
+            Ok(Updates::All(by_group(items)))
+        })
+    }
+
+    /// Reads again what was touched; `None` if that is not enough.
+    fn local(
+        &mut self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        store: &Store,
+        flags: Vec<bool>,
+        mut spaces: bool,
+    ) -> QueryResult<Option<Vec<(Group, Vec<Object>)>>> {
+        let mut touched = HashSet::new();
+        for part in Prepared::<Touched>::new().flags(flags).load::<Part>(conn)? {
+            match part.tag.as_str() {
+                "all" => return Ok(None),
+                "spaces" => spaces = true,
+                kind => {
+                    let known = self.names.relations.get(&part.oid).cloned();
+                    let now = self.names.relation(scope, &part);
+                    if known.is_some() && known != now {
+                        return Ok(None);
+                    }
+                    // The fields of a composite type may stand in any expression.
+                    if kind == "c" && known.is_some() {
+                        return Ok(None);
+                    }
+                    spaces |= kind == "c";
+                    if let Some(relation) = now {
+                        self.names.relations.insert(part.oid, relation);
+                        touched.insert(part.oid);
+                    }
+                }
+            }
+        }
+        let mut labels = Labels::default();
+        let mut items = Vec::new();
+        if !touched.is_empty() {
+            let oids: Vec<u32> = touched.iter().copied().collect();
+            items = self.names.relation_items(conn, &oids, &mut labels)?;
+        }
+        if spaces {
+            let found = self.names.space_items(conn, &mut labels)?;
+            let now = space_names(&found);
+            let same = |(oid, name): (&u32, &(Kind, String))| now.get(oid) == Some(name);
+            if !self.spaces.iter().all(same) {
+                return Ok(None);
+            }
+            self.spaces = now;
+            items.extend(found);
+        }
+        items.extend(Names::some_comments(conn, &labels)?);
+        let mut groups: BTreeMap<Group, Vec<Object>> =
+            touched.iter().map(|&oid| (Group::from(oid), Vec::new())).collect();
+        if spaces {
+            groups.insert(0, Vec::new());
+        }
+        for item in items {
+            groups.entry(Group::from(item.relation)).or_default().push(item.object);
+        }
+        let updates: Vec<_> = groups.into_iter().collect();
+        let reaches = reaches_further(conn, store, &updates)?;
+        Ok((!reaches).then_some(updates))
+    }
+}
+
+/// Whether the columns of a known relation changed so that the text of others may have changed.
+fn reaches_further(
+    conn: &mut PgConnection,
+    store: &Store,
+    updates: &[(Group, Vec<Object>)],
+) -> QueryResult<bool> {
+    let mut changed = Vec::new();
+    for (group, now) in updates {
+        let Ok(oid @ 1..) = u32::try_from(*group) else { continue };
+        let columns = |o: &&Object| o.kind == Kind::Column;
+        let before: BTreeMap<_, _> =
+            store.group(*group).filter(columns).map(|o| (&o.name, &o.strict)).collect();
+        let after: BTreeMap<_, _> =
+            now.iter().filter(columns).map(|o| (&o.name, &o.strict)).collect();
+        if before.is_empty() || before == after {
+            continue;
+        }
+        let gone = before.keys().any(|name| !after.contains_key(name));
+        let came = after.keys().any(|name| !before.contains_key(name));
+        if gone && came {
+            // Perhaps renamed, and foreign keys of other tables name it too.
+            return Ok(true);
+        }
+        changed.push(oid);
+    }
+    if changed.is_empty() {
+        return Ok(false);
+    }
+    Prepared::<Dependents>::new().oids(&changed).get_result(conn)
+}
+
+fn by_group(items: Vec<Item>) -> Vec<(Group, Vec<Object>)> {
+    let mut groups: BTreeMap<Group, Vec<Object>> = BTreeMap::new();
+    for item in items {
+        groups.entry(Group::from(item.relation)).or_default().push(item.object);
+    }
+    groups.into_iter().collect()
+}
+
+fn space_names(items: &[Item]) -> BTreeMap<u32, (Kind, String)> {
+    items
+        .iter()
+        .filter(|item| item.relation == 0 && item.object.kind != Kind::Comment)
+        .map(|item| (item.oid, (item.object.kind, item.object.name.clone())))
+        .collect()
+}
+
+fn counts(conn: &mut PgConnection) -> QueryResult<Counts> {
+    let catalogs = [&LOCAL[..], &SPACES[..], &GLOBAL[..]].concat();
+    let rows: Vec<(u32, i64, i64, i64)> = Prepared::<Counters>::new().oids(&catalogs).load(conn)?;
+    let mut counts = Counts::default();
+    for (catalog, inserted, updated, deleted) in rows {
+        if catalog == 0 {
+            counts.counting = inserted == 1;
+            counts.version = updated;
+        } else {
+            counts.by_catalog.insert(catalog, Writes { inserted, updated, deleted });
+        }
+    }
+    Ok(counts)
+}
+
+impl Counts {
+    /// What was counted since the mark, which is of the same transaction or empty.
+    fn since(mut self, mark: &Self) -> Self {
+        for (catalog, writes) in &mut self.by_catalog {
+            let before = mark.by_catalog.get(catalog).copied().unwrap_or_default();
+            writes.inserted -= before.inserted;
+            writes.updated -= before.updated;
+            writes.deleted -= before.deleted;
+        }
+        self
+    }
+
+    fn of(&self, catalog: u32) -> Writes {
+        self.by_catalog.get(&catalog).copied().unwrap_or_default()
+    }
+
+    fn verdict(&self) -> Verdict {
+        if !self.counting {
+            return Verdict::Everything;
+        }
+        let local = LOCAL.map(|catalog| self.of(catalog));
+        let spaces = SPACES.map(|catalog| self.of(catalog));
+        let all = local.iter().chain(&spaces);
+        if all.clone().any(|w| w.deleted != 0)
+            || spaces.iter().any(|w| w.updated != 0)
+            || GLOBAL.iter().any(|&catalog| self.of(catalog).moved())
+            || local[RULE].updated != 0
+            || local[INHERITS].updated != 0
+        {
+            return Verdict::Everything;
+        }
+        if !all.into_iter().any(Writes::moved) {
+            return Verdict::Nothing;
+        }
+        let mut flags: Vec<bool> = local.iter().map(Writes::moved).collect();
+        // A column that comes with its relation, or later, is told by the relation's own row. A
+        // default of a new table is one more update, and told by the default's row.
+        let explained = if DEFAULT_IS_ONE_UPDATE.contains(&self.version) {
+            local[DEFAULT].inserted
+        } else {
+            0
+        };
+        flags[ATTRIBUTE] = local[ATTRIBUTE].updated != 0 && local[ATTRIBUTE].updated != explained;
+        let functions = local[FUNCTION].moved();
+        flags[TYPE] = local[TYPE].moved();
+        // A new overload can change how calls of its namesakes are written; a replaced function
+        // cannot, as long as it keeps its name.
+        flags[FUNCTION] = local[FUNCTION].inserted != 0;
+        Verdict::Look { flags, spaces: functions || spaces.iter().any(Writes::moved) }
+    }
+}
+
+impl Writes {
+    const fn moved(&self) -> bool {
+        self.inserted != 0 || self.updated != 0 || self.deleted != 0
+    }
+}

@@ -1,0 +1,110 @@
+//! Drift: the live schema beside the one stored after the last migration, and beside what the
+//! migrations build.
+
+use db_core::{Conn, Engine};
+use serde::Serialize;
+
+use crate::catalog::{Catalog, Difference, Mode, Scope};
+use crate::error::{Error, in_database};
+use crate::ledger::{History, Ledger, Stamp};
+
+/// Why the stored schema says nothing about the live one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// No migration of this engine has stored one yet.
+    NeverTaken,
+    /// diesel_cli has changed the schema since.
+    ChangedByDiesel,
+}
+
+/// How the live schema compares with the stored one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Drift {
+    /// It is the same.
+    None,
+    /// It is the same but for what a dump and a restore rewrite; the next run records it anew.
+    Restored,
+    /// It was changed by hand.
+    Found {
+        /// Each object that differs.
+        differences: Vec<Difference>,
+    },
+    /// It cannot be told.
+    Unknown {
+        /// Why.
+        reason: Unknown,
+    },
+}
+
+impl Drift {
+    /// The differences, if there are any.
+    #[must_use]
+    pub fn differences(&self) -> &[Difference] {
+        match self {
+            Self::Found { differences } => differences,
+            _ => &[],
+        }
+    }
+}
+
+/// Compares a live catalog with the stored one.
+pub(crate) fn compare(
+    ledger: &Ledger,
+    conn: &mut Conn<'_>,
+    history: &History,
+    live: &Catalog,
+) -> Result<Drift, Error> {
+    if !history.has_ledger {
+        return Ok(Drift::Unknown {
+            reason: Unknown::NeverTaken,
+        });
+    }
+    if !history.unrecorded.is_empty() || !history.vanished.is_empty() {
+        return Ok(Drift::Unknown {
+            reason: Unknown::ChangedByDiesel,
+        });
+    }
+    let Some(stamp) = ledger.stored_stamp(conn)? else {
+        return Ok(Drift::Unknown {
+            reason: Unknown::NeverTaken,
+        });
+    };
+    if stamp.fingerprint == live.strict_fingerprint() {
+        return Ok(Drift::None);
+    }
+    let same_server = ledger.server(conn)? == stamp.server;
+    if !same_server && stamp.loose_fingerprint == live.loose_fingerprint() {
+        return Ok(Drift::Restored);
+    }
+    let mode = if same_server { Mode::Strict } else { Mode::Loose };
+    let differences = ledger.stored_catalog(conn)?.compare(live, mode);
+    Ok(if differences.is_empty() {
+        Drift::Restored
+    } else {
+        Drift::Found { differences }
+    })
+}
+
+/// Reads the live catalog.
+pub(crate) fn live(conn: &mut Conn<'_>, scope: &Scope) -> Result<Catalog, Error> {
+    let engine: Engine = conn.engine();
+    Catalog::read(conn, scope).map_err(in_database(engine, "reading the schema"))
+}
+
+/// The stamp for a whole catalog.
+pub(crate) fn stamp_of(
+    catalog: &Catalog,
+    sequence: i64,
+    server: String,
+    taken_at: String,
+) -> Stamp {
+    Stamp {
+        last_sequence: sequence,
+        fingerprint: catalog.strict_fingerprint(),
+        loose_fingerprint: catalog.loose_fingerprint(),
+        server,
+        taken_at,
+    }
+}

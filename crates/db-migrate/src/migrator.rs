@@ -1,0 +1,113 @@
+//! The façade: everything that can be done with migrations, as typed calls.
+
+mod apply;
+mod inspect;
+mod repair;
+mod settings;
+mod validate;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use db_core::{Clock, Conn, Interrupt, SystemClock};
+
+use crate::catalog::Scope;
+use crate::error::Error;
+use crate::event::Event;
+use crate::ledger::{History, Ledger};
+use crate::run::Context;
+use crate::source::{MigrationSet, Source};
+
+pub use apply::MigrateOptions;
+pub use inspect::{Entry, State, StatusReport};
+pub use repair::{Repair, RepairReport};
+pub use validate::{Rebuild, Validation};
+
+/// How long to wait for another run by default.
+const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+
+/// Runs, reverts and checks migrations.
+///
+/// ```
+/// use db_migrate::{Migrator, RustMigration, Source};
+/// use diesel::{Connection, SqliteConnection};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let source = Source::rust(vec![RustMigration::new("20250901120000_dice", "1", |conn| {
+///     Ok(conn.batch_execute("CREATE TABLE dice (face INTEGER NOT NULL)")?)
+/// })]);
+/// let mut conn = SqliteConnection::establish(":memory:")?;
+/// let report = Migrator::new(source).run(&mut conn)?;
+/// assert!(report.is_success());
+/// assert_eq!(report.steps.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Migrator {
+    sources: std::sync::Mutex<Loaded>,
+    wait: Duration,
+    actor: String,
+    clock: Arc<dyn Clock>,
+    interrupt: Option<Interrupt>,
+    on_event: Arc<dyn Fn(&Event) + Send + Sync>,
+    scope: Option<Scope>,
+}
+
+/// Sources are read when the first connection says which engine they are for.
+enum Loaded {
+    Sources(Vec<Source>),
+    Set(Arc<MigrationSet>),
+}
+
+/// What a look at a database gives.
+struct Look {
+    ledger: Ledger,
+    set: Arc<MigrationSet>,
+    history: History,
+}
+
+impl Migrator {
+    /// A migrator over one set of migrations.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
+        Self {
+            sources: std::sync::Mutex::new(Loaded::Sources(vec![source])),
+            wait: DEFAULT_WAIT,
+            actor: crate::actor::default_name(),
+            clock: Arc::new(SystemClock),
+            interrupt: None,
+            on_event: Arc::new(|_| {}),
+            scope: None,
+        }
+    }
+
+    /// Looks without locking or changing anything.
+    fn look(&self, conn: &mut Conn<'_>) -> Result<Look, Error> {
+        let set = self.load(conn.engine())?;
+        let ledger = Ledger::locate(conn)?;
+        let history = ledger.history(conn)?;
+        Ok(Look {
+            ledger,
+            set,
+            history,
+        })
+    }
+
+    fn scope_of(&self, ledger: &Ledger) -> Scope {
+        self.scope
+            .clone()
+            .unwrap_or_else(|| Scope::default().with_home(ledger.schema()))
+    }
+
+    fn context<'m>(&'m self, ledger: &'m Ledger, scope: &'m Scope) -> Context<'m> {
+        Context {
+            ledger,
+            clock: &*self.clock,
+            actor: &self.actor,
+            interrupt: self.interrupt.as_ref(),
+            emit: &*self.on_event,
+            patience: self.wait,
+            scope,
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Forward and back.
+
+use std::time::Instant;
+
+use db_core::{Access, Conn, Connection, DatabaseUrl};
+
+use super::{Look, Migrator};
+use crate::assess::{Assessment, Problem, assess};
+use crate::catalog::{Scope, Tracker};
+use crate::drift::{self, Drift};
+use crate::error::{Error, in_database};
+use crate::event::{Event, EventKind};
+use crate::heal::heal;
+use crate::lock::{self, Held, Patience};
+use crate::migration::Direction;
+use crate::plan::{self, PlannedStep};
+use crate::report::Report;
+use crate::run::{Context, Runner, Session, Work, within};
+use crate::target::Target;
+
+/// How to go forward.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MigrateOptions {
+    /// Where to stop; the last one by default.
+    pub target: Option<Target>,
+    /// All in one transaction.
+    pub single_transaction: bool,
+    /// Whether pending migrations may come before applied ones.
+    pub allow_out_of_order: bool,
+    /// Whether to go on although the schema was changed by hand, taking it as it is.
+    pub accept_drift: bool,
+    /// Whether to check integrity and foreign keys before and after.
+    pub verify: bool,
+}
+
+impl Migrator {
+    /// Applies everything that is pending.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Failed`] carries what was done before.
+    pub fn run<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<Report, Error> {
+        self.migrate(conn, &MigrateOptions::default())
+    }
+
+    /// Applies what is pending, as the options say.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::Failed`] carries what was done before.
+    pub fn migrate<'c>(
+        &self,
+        conn: impl Into<Conn<'c>>,
+        options: &MigrateOptions,
+    ) -> Result<Report, Error> {
+        let mut conn = conn.into();
+        let conn = &mut conn;
+        let started = Instant::now();
+        let span = tracing::info_span!("migrate", engine = conn.engine().name());
+        let _entered = span.enter();
+        let look = self.look(conn)?;
+        let (steps, warnings) = forward(&look, options)?;
+        if steps.is_empty() && !look.history.needs_healing() && !options.accept_drift {
+            return Ok(nothing(Direction::Up, warnings, started));
+        }
+        // What cannot be run is said before anything is locked.
+        prepare(&look, &steps)?;
+        drop(steps);
+        self.under_lock(conn, |migrator, conn| {
+            migrator.apply_locked(conn, options, started)
+        })
+    }
+
+    /// Everything after the lock: look again, heal, check drift, run.
+    fn apply_locked(
+        &self,
+        conn: &mut Conn<'_>,
+        options: &MigrateOptions,
+        started: Instant,
+    ) -> Result<Report, Error> {
+        let look = self.look(conn)?;
+        let (steps, warnings) = forward(&look, options)?;
+        if steps.is_empty() && !look.history.needs_healing() && !options.accept_drift {
+            return Ok(nothing(Direction::Up, warnings, started));
+        }
+        let work = prepare(&look, &steps)?;
+        let scope = self.scope_of(&look.ledger);
+        let context = self.context(&look.ledger, &scope);
+        let mut report = Report::new(Direction::Up);
+        report.notices = warnings;
+        if options.verify {
+            verify(conn, "before the run")?;
+        }
+        let (session, tracker) = ready(&context, &look, conn, options.accept_drift, &mut report)?;
+        let runner = Runner {
+            context: &context,
+            direction: Direction::Up,
+            tracker,
+            session: &session,
+            sequence: look.history.next_sequence(),
+            report,
+            rehearse: false,
+        };
+        let done = runner.run(conn, &work, options.single_transaction);
+        let finished = session.finish(conn);
+        let mut report = done?;
+        finished?;
+        if options.verify {
+            verify(conn, "after the run")?;
+        }
+        report.duration = started.elapsed();
+        Ok(report)
+    }
+
+    /// Reverts migrations, the last applied first; without a target, only that one.
+    ///
+    /// # Errors
+    /// [`Error::NoWayBack`] names every step that cannot be reverted, before anything is touched.
+    pub fn rollback<'c>(
+        &self,
+        conn: impl Into<Conn<'c>>,
+        target: Option<&Target>,
+    ) -> Result<Report, Error> {
+        let mut conn = conn.into();
+        let conn = &mut conn;
+        let started = Instant::now();
+        let span = tracing::info_span!("rollback", engine = conn.engine().name());
+        let _entered = span.enter();
+        let look = self.look(conn)?;
+        let rows = plan::backward(&look.set, &look.history, target)?;
+        if rows.is_empty() {
+            return Ok(nothing(Direction::Down, Vec::new(), started));
+        }
+        let steps = plan::way_back(&look.ledger, conn, &look.set, &rows)?;
+        prepare(&look, &steps)?;
+        drop(steps);
+        self.under_lock(conn, |migrator, conn| {
+            migrator.revert_locked(conn, target, started)
+        })
+    }
+
+    fn revert_locked(
+        &self,
+        conn: &mut Conn<'_>,
+        target: Option<&Target>,
+        started: Instant,
+    ) -> Result<Report, Error> {
+        let look = self.look(conn)?;
+        let scope = self.scope_of(&look.ledger);
+        let context = self.context(&look.ledger, &scope);
+        let mut report = Report::new(Direction::Down);
+        let (session, tracker) = ready(&context, &look, conn, true, &mut report)?;
+        // Healing may have adopted rows whose text is now stored.
+        let look = self.look(conn)?;
+        let rows = plan::backward(&look.set, &look.history, target)?;
+        let steps = plan::way_back(&look.ledger, conn, &look.set, &rows)?;
+        let work = prepare(&look, &steps)?;
+        let runner = Runner {
+            context: &context,
+            direction: Direction::Down,
+            tracker,
+            session: &session,
+            sequence: look.history.next_sequence(),
+            report,
+            rehearse: false,
+        };
+        let done = runner.run(conn, &work, false);
+        let finished = session.finish(conn);
+        let mut report = done?;
+        finished?;
+        report.duration = started.elapsed();
+        Ok(report)
+    }
+
+    /// Really runs what is pending, and leaves the database as it was: on a copy (SQLite), or in a
+    /// transaction that is rolled back (PostgreSQL).
+    ///
+    /// # Errors
+    /// What the run itself would fail with.
+    pub fn dry_run<'c>(
+        &self,
+        conn: impl Into<Conn<'c>>,
+        options: &MigrateOptions,
+    ) -> Result<Report, Error> {
+        let mut conn = conn.into();
+        let started = Instant::now();
+        let look = self.look(&mut conn)?;
+        let (steps, warnings) = forward(&look, options)?;
+        if steps.is_empty() {
+            let mut report = nothing(Direction::Up, warnings, started);
+            report.rehearsal = true;
+            return Ok(report);
+        }
+        prepare(&look, &steps)?;
+        let mut report = match &mut conn {
+            Conn::Sqlite(c) => {
+                let copy = crate::rehearse::copy(c)?;
+                let url = DatabaseUrl::SqliteFile(copy.path().to_owned());
+                let mut connection = Connection::open(&url, Access::ReadWrite)
+                    .map_err(|error| Error::Database {
+                        doing: "opening the copy",
+                        error,
+                    })?;
+                self.apply_locked(&mut connection.conn(), options, started)?
+            }
+            Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started)?,
+        };
+        report.rehearsal = true;
+        Ok(report)
+    }
+
+    fn rehearse_on_postgres(
+        &self,
+        conn: &mut Conn<'_>,
+        look: &Look,
+        steps: &[PlannedStep<'_>],
+        started: Instant,
+    ) -> Result<Report, Error> {
+        let work = prepare(look, steps)?;
+        let scope = self.scope_of(&look.ledger);
+        let context = self.context(&look.ledger, &scope);
+        let session = Session::inspect(&look.ledger, conn)?;
+        let tracker = start_tracker(conn, &scope)?;
+        let runner = Runner {
+            context: &context,
+            direction: Direction::Up,
+            tracker,
+            session: &session,
+            sequence: look.history.next_sequence(),
+            report: Report::new(Direction::Up),
+            rehearse: true,
+        };
+        let mut report = runner.run(conn, &work, true)?;
+        report.duration = started.elapsed();
+        Ok(report)
+    }
+
+    /// Runs `body` while holding the lock.
+    pub(super) fn under_lock<T>(
+        &self,
+        conn: &mut Conn<'_>,
+        body: impl FnOnce(&Self, &mut Conn<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if crate::run::depth(conn) > 0 {
+            return Err(Error::Refused(
+                "the connection is inside a transaction; migrations need one that is not"
+                    .to_owned(),
+            ));
+        }
+        let ledger = crate::ledger::Ledger::locate(conn)?;
+        let mut on_wait = |holder: &str| {
+            (self.on_event)(&Event::WaitingForLock {
+                holder: holder.to_owned(),
+            });
+        };
+        let held: Held = lock::acquire(
+            &ledger,
+            conn,
+            &mut Patience {
+                wait: self.wait,
+                interrupt: self.interrupt.as_ref(),
+                on_wait: &mut on_wait,
+            },
+        )?;
+        let done = body(self, conn);
+        held.release(conn);
+        done
+    }
+}
+
+/// A report of a run that had nothing to do.
+fn nothing(direction: Direction, notices: Vec<String>, started: Instant) -> Report {
+    let mut report = Report::new(direction);
+    report.notices = notices;
+    report.duration = started.elapsed();
+    report
+}
+
+/// The plan, once files and history have been found to agree; warnings besides.
+fn forward<'l>(
+    look: &'l Look,
+    options: &MigrateOptions,
+) -> Result<(Vec<PlannedStep<'l>>, Vec<String>), Error> {
+    let assessment = assess(&look.set, &look.history);
+    let warnings = agree(&assessment, options.allow_out_of_order)?;
+    let steps = plan::forward(
+        &look.set,
+        &look.history,
+        &assessment,
+        options.target.as_ref(),
+    )?;
+    Ok((steps, warnings))
+}
+
+/// Stops at everything in which files and history disagree, and returns what is only a warning.
+fn agree(assessment: &Assessment<'_>, allow_out_of_order: bool) -> Result<Vec<String>, Error> {
+    let (warnings, problems): (Vec<Problem>, Vec<Problem>) = assessment
+        .problems
+        .iter()
+        .filter(|p| !(allow_out_of_order && matches!(p, Problem::OutOfOrder { .. })))
+        .cloned()
+        .partition(Problem::is_warning);
+    let (newer, others): (Vec<_>, Vec<_>) = problems
+        .into_iter()
+        .partition(|p| matches!(p, Problem::Newer { .. }));
+    if !newer.is_empty() {
+        return Err(Error::NewerDatabase(newer));
+    }
+    if !others.is_empty() {
+        return Err(Error::History(others));
+    }
+    Ok(warnings.iter().map(ToString::to_string).collect())
+}
+
+fn prepare<'s>(look: &Look, steps: &'s [PlannedStep<'s>]) -> Result<Vec<Work<'s>>, Error> {
+    let engine = look.ledger.engine();
+    steps
+        .iter()
+        .map(|step| step.prepare(engine).map(|prepared| (step, prepared)))
+        .collect()
+}
+
+fn start_tracker(conn: &mut Conn<'_>, scope: &Scope) -> Result<Tracker, Error> {
+    Tracker::start(conn, scope).map_err(in_database(conn.engine(), "reading the schema"))
+}
+
+/// Under the lock: heals the ledger, refuses drift, and takes the schema's picture where the
+/// stored one is not that of the database.
+fn ready(
+    context: &Context<'_>,
+    look: &Look,
+    conn: &mut Conn<'_>,
+    accept_drift: bool,
+    report: &mut Report,
+) -> Result<(Session, Tracker), Error> {
+    let session = Session::prepare(&look.ledger, conn, context.interrupt)?;
+    let healed = heal(context, conn, &look.set, &look.history)?;
+    for notice in healed.notices() {
+        context.notice(report, notice);
+    }
+    let tracker = start_tracker(conn, context.scope)?;
+    let live = tracker.catalog();
+    let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
+    let detail = match &drift {
+        Drift::None => return Ok((session, tracker)),
+        Drift::Found { differences } if !accept_drift => {
+            return Err(Error::Drift(differences.clone()));
+        }
+        Drift::Found { differences } => {
+            let list: Vec<String> = differences.iter().map(ToString::to_string).collect();
+            format!("the schema was changed by hand, and is taken as it is: {}", list.join("; "))
+        }
+        Drift::Restored => "the database was restored from a dump; its schema is the same".to_owned(),
+        Drift::Unknown { .. } if look.history.applied.is_empty() => String::new(),
+        Drift::Unknown { .. } => "the schema as it is now is taken as the state to compare with".to_owned(),
+    };
+    within(conn, |conn| {
+        let sequence = look.history.next_sequence() - 1;
+        let server = session.server().to_owned();
+        let stamp = drift::stamp_of(&live, sequence, server, context.now());
+        look.ledger.stamp_whole(conn, &live, &stamp)?;
+        if detail.is_empty() {
+            return Ok(());
+        }
+        context.log(conn, EventKind::Restamped, None, Some(&detail))
+    })?;
+    if !detail.is_empty() {
+        context.notice(report, detail);
+    }
+    Ok((session, tracker))
+}
+
+fn verify(conn: &mut Conn<'_>, when: &'static str) -> Result<(), Error> {
+    let findings = crate::soundness::check(conn)?;
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Unsound { when, findings })
+    }
+}

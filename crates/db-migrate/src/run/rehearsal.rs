@@ -1,0 +1,138 @@
+//! A rehearsal on PostgreSQL: everything really runs, in one transaction that is rolled back.
+//!
+//! On SQLite the rehearsal is an ordinary run on a copy of the file ([`crate::rehearse`]).
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use db_core::{Conn, Engine};
+use diesel::sql_types::Text;
+use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
+
+use super::script::Prepared;
+use super::statement::execute;
+use super::transaction::{begin, rollback};
+use super::{Runner, Work};
+use crate::error::{Error, in_database};
+use crate::plan::{Action, PlannedStep};
+use crate::report::{StatementLocks, Step};
+
+#[derive(QueryableByName)]
+struct Lock {
+    #[diesel(sql_type = Text)]
+    lock: String,
+}
+
+impl Runner<'_, '_> {
+    pub(super) fn rehearse(
+        &mut self,
+        conn: &mut Conn<'_>,
+        work: &[Work<'_>],
+    ) -> Result<(), Error> {
+        begin(conn)?;
+        let done = self.rehearse_all(conn, work);
+        rollback(conn);
+        done
+    }
+
+    fn rehearse_all(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
+        if !self.context.ledger.history(conn)?.has_ledger {
+            self.context.ledger.create(conn)?;
+        }
+        for (number, (step, prepared)) in (1..).zip(work) {
+            self.announce(step, number);
+            let started = Instant::now();
+            let result = if step.options.run_in_transaction {
+                self.rehearse_one(conn, step, prepared, started)?
+            } else {
+                left_out(step)
+            };
+            self.report.steps.push(result);
+        }
+        Ok(())
+    }
+
+    fn rehearse_one(
+        &mut self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        prepared: &[Prepared<'_>],
+        started: Instant,
+    ) -> Result<Step, Error> {
+        let mut locks = Vec::new();
+        let mut held = held_locks(conn)?;
+        let mut rows = 0;
+        match &step.action {
+            Action::Rust(function) => super::step::run_rust(conn, function, step, self.direction)?,
+            Action::Sql(_) => {
+                for p in prepared {
+                    self.context.check_interrupt()?;
+                    rows += execute(conn, p, true)
+                        .map_err(|e| self.failed(step, p, conn, &e))?
+                        .unwrap_or(0);
+                    let now = held_locks(conn)?;
+                    let new: Vec<String> = now.difference(&held).cloned().collect();
+                    if !new.is_empty() {
+                        locks.push(StatementLocks {
+                            statement: p.statement.number as u64,
+                            line: p.statement.line,
+                            locks: new,
+                        });
+                    }
+                    held = now;
+                }
+            }
+        }
+        self.session.restore_search_path(conn, step)?;
+        let delta = self
+            .tracker
+            .restart(conn)
+            .map_err(in_database(Engine::Postgres, "reading the schema"))?;
+        self.record(conn, step, (prepared.len() as u64, started), &delta)?;
+        Ok(Step {
+            version: step.version.clone(),
+            name: step.name().to_owned(),
+            set: step.set.clone(),
+            duration: started.elapsed(),
+            statements: prepared.len() as u64,
+            rows_changed: Some(rows),
+            locks,
+            not_rehearsed: None,
+        })
+    }
+}
+
+fn left_out(step: &PlannedStep<'_>) -> Step {
+    Step {
+        version: step.version.clone(),
+        name: step.name().to_owned(),
+        set: step.set.clone(),
+        duration: std::time::Duration::ZERO,
+        statements: 0,
+        rows_changed: None,
+        locks: Vec::new(),
+        not_rehearsed: Some("it runs outside a transaction".to_owned()),
+    }
+}
+
+/// The locks on tables that this session holds, in words; catalogs and our own ledger left out.
+fn held_locks(conn: &mut Conn<'_>) -> Result<BTreeSet<String>, Error> {
+    let Conn::Postgres(c) = conn.reborrow() else {
+        return Ok(BTreeSet::new());
+    };
+    relation_locks(c).map_err(in_database(Engine::Postgres, "reading the locks"))
+}
+
+fn relation_locks(conn: &mut PgConnection) -> diesel::QueryResult<BTreeSet<String>> {
+    let locks: Vec<Lock> = sql_query(
+        "SELECT (l.mode || ' on ' || l.relation::regclass::text)::text AS lock
+         FROM pg_catalog.pg_locks l
+         JOIN pg_catalog.pg_class c ON c.oid = l.relation
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype = 'relation'
+           AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT LIKE '\\_\\_db\\_migrate%'
+           AND c.relname NOT LIKE '\\_\\_diesel\\_schema\\_migrations%'",
+    )
+    .load(conn)?;
+    Ok(locks.into_iter().map(|l| l.lock).collect())
+}

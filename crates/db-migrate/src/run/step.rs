@@ -1,0 +1,243 @@
+//! One migration and its ledger row in one transaction.
+
+use std::time::Instant;
+
+use db_core::{Conn, ErrorKind};
+
+use super::foreign_keys::{self, Orphans, new_orphans, orphans};
+use super::script::Prepared;
+use super::statement::{execute, failure};
+use super::transaction::{depth, within};
+use super::Runner;
+use crate::catalog::Delta;
+use crate::error::{Error, Failure, Outcome, in_database};
+use crate::event::{Event, EventKind};
+use crate::ledger::{NewEvent, NewRow, Stamp, Status};
+use crate::migration::Direction;
+use crate::plan::{Action, PlannedStep};
+
+impl Runner<'_, '_> {
+    pub(super) fn in_transaction(
+        &mut self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        prepared: &[Prepared<'_>],
+    ) -> Result<(), Error> {
+        around_foreign_keys(conn, step.options.foreign_keys_off, |conn| {
+            within(conn, |conn| self.run_and_record(conn, step, prepared))
+        })
+        .map_err(|e| self.in_step(step, e))
+    }
+
+    /// Runs the migration and writes its row, inside the caller's transaction.
+    pub(super) fn run_and_record(
+        &mut self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        prepared: &[Prepared<'_>],
+    ) -> Result<(), Error> {
+        let started = Instant::now();
+        self.tracker
+            .begin(conn)
+            .map_err(in_database(conn.engine(), "reading the schema"))?;
+        let orphans_before = orphans_if_unguarded(conn, step)?;
+        match &step.action {
+            Action::Sql(_) => {
+                for p in prepared {
+                    self.context.check_interrupt()?;
+                    execute(conn, p, false).map_err(|e| self.failed(step, p, conn, &e))?;
+                    (self.context.emit)(&Event::Statement {
+                        number: p.statement.number,
+                        of: prepared.len(),
+                    });
+                }
+            }
+            Action::Rust(function) => run_rust(conn, function, step, self.direction)?,
+        }
+        self.session.restore_search_path(conn, step)?;
+        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step)?) {
+            let worse = new_orphans(&before, &after);
+            if !worse.is_empty() {
+                return Err(Error::Refused(worse.join("; ")));
+            }
+        }
+        let delta = self
+            .tracker
+            .refresh(conn)
+            .map_err(in_database(conn.engine(), "reading the schema"))?;
+        self.record(conn, step, (prepared.len() as u64, started), &delta)
+    }
+
+    /// The ledger's row, Diesel's row, the log and the schema's new stamp.
+    pub(super) fn record(
+        &mut self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        (statements, started): (u64, Instant),
+        delta: &Delta,
+    ) -> Result<(), Error> {
+        let ledger = self.context.ledger;
+        let at = self.context.now();
+        let duration_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let kind = match self.direction {
+            Direction::Up => {
+                let migration = step.migration.ok_or_else(|| {
+                    Error::Refused(format!("{} has no text to record", step.folder_name))
+                })?;
+                ledger.put(
+                    conn,
+                    &NewRow {
+                        statements,
+                        applied_at: &at,
+                        duration_us,
+                        applied_by: self.context.actor,
+                        fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
+                        ..NewRow::of(migration, Status::Applied, self.sequence)
+                    },
+                )?;
+                if !step.is_rust {
+                    ledger.add_to_diesel(conn, &step.version)?;
+                }
+                EventKind::Applied
+            }
+            Direction::Down => {
+                ledger.remove(conn, &step.version)?;
+                if !step.is_rust {
+                    ledger.remove_from_diesel(conn, &step.version)?;
+                }
+                EventKind::Reverted
+            }
+        };
+        ledger.note(
+            conn,
+            &NewEvent {
+                kind,
+                at: &at,
+                actor: self.context.actor,
+                migration: Some((&step.version, &step.folder_name, &step.set)),
+                duration_us: Some(duration_us),
+                statement: None,
+                detail: None,
+            },
+        )?;
+        let stamp = Stamp {
+            last_sequence: self.sequence,
+            fingerprint: delta.strict_fingerprint.clone(),
+            loose_fingerprint: delta.loose_fingerprint.clone(),
+            server: self.session.server().to_owned(),
+            taken_at: at,
+        };
+        ledger.stamp(conn, delta, &stamp)?;
+        self.sequence += 1;
+        Ok(())
+    }
+
+    pub(super) fn failed(
+        &self,
+        step: &PlannedStep<'_>,
+        prepared: &Prepared<'_>,
+        conn: &Conn<'_>,
+        error: &diesel::result::Error,
+    ) -> Error {
+        let classified = db_core::Error::classify(conn.engine(), error);
+        Error::Failed {
+            failure: Box::new(failure(step, self.direction, prepared, &classified)),
+            report: Box::new(crate::Report::new(self.direction)),
+        }
+    }
+
+    /// An error around a migration's statements (a foreign-key check, the commit) is its failure
+    /// too: the operator must learn which migration it was.
+    fn in_step(&self, step: &PlannedStep<'_>, error: Error) -> Error {
+        let (message, kind) = match &error {
+            Error::Database { doing, error } => (format!("{doing}: {error}"), Some(error.kind())),
+            Error::Refused(message) => (message.clone(), None),
+            _ => return error,
+        };
+        let message = match kind {
+            Some(ErrorKind::Constraint) if message.contains("Diesel's migrations") => {
+                format!("{message}; another tool has applied it in the meantime: run again")
+            }
+            _ => message,
+        };
+        failed_as_a_whole(step, self.direction, message, kind)
+    }
+}
+
+fn failed_as_a_whole(
+    step: &PlannedStep<'_>,
+    direction: Direction,
+    message: String,
+    kind: Option<ErrorKind>,
+) -> Error {
+    Error::Failed {
+        failure: Box::new(Failure {
+            version: step.version.clone(),
+            name: step.name().to_owned(),
+            direction,
+            file: step.file.clone(),
+            statement: None,
+            line: None,
+            excerpt: None,
+            message,
+            outcome: Outcome::RolledBack,
+            kind,
+        }),
+        report: Box::new(crate::Report::new(direction)),
+    }
+}
+
+/// Runs a migration written in Rust, and checks that it left the transaction as it was.
+pub(super) fn run_rust(
+    conn: &mut Conn<'_>,
+    function: &crate::RustStep,
+    step: &PlannedStep<'_>,
+    direction: Direction,
+) -> Result<(), Error> {
+    let before = depth(conn);
+    let done = function(conn);
+    match done {
+        Ok(()) if depth(conn) == before => Ok(()),
+        Ok(()) => Err(failed_as_a_whole(
+            step,
+            direction,
+            "it left a transaction open, or ended the one that it was given".to_owned(),
+            None,
+        )),
+        Err(error) => {
+            let kind = error
+                .downcast_ref::<diesel::result::Error>()
+                .map(|e| db_core::Error::classify(conn.engine(), e).kind());
+            Err(failed_as_a_whole(step, direction, error.to_string(), kind))
+        }
+    }
+}
+
+/// Switches SQLite's foreign keys off around `body`, and on again whatever happened. Outside a
+/// transaction, where alone the pragma takes effect.
+pub(super) fn around_foreign_keys(
+    conn: &mut Conn<'_>,
+    wanted: bool,
+    body: impl FnOnce(&mut Conn<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let were_on = match conn.reborrow() {
+        Conn::Sqlite(c) if wanted => foreign_keys::switch_off(c)?,
+        _ => false,
+    };
+    let done = body(conn);
+    match conn.reborrow() {
+        Conn::Sqlite(c) if were_on => foreign_keys::switch_on(c).and(done),
+        _ => done,
+    }
+}
+
+/// Rows without a parent, where the migration runs without foreign keys.
+fn orphans_if_unguarded(
+    conn: &mut Conn<'_>,
+    step: &PlannedStep<'_>,
+) -> Result<Option<Orphans>, Error> {
+    match conn.reborrow() {
+        Conn::Sqlite(c) if step.options.foreign_keys_off => orphans(c).map(Some),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,6 @@
+//! The catalog against live databases: what must differ, what must not, and what it costs.
+
+mod differ;
+mod equal;
+mod support;
+mod tracker;
