@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use db_core::redact;
 use serde::{Deserialize, Serialize};
 use wait4::Wait4 as _;
 
@@ -104,11 +105,11 @@ impl Invocation {
             .with_context(|| format!("cannot start {}", self.program.display()))
     }
 
-    /// Runs it to its end; returns whether it exited 0, and everything it wrote.
+    /// Runs it to its end; returns whether it exited 0, and what it wrote on standard error.
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn output(&self) -> Result<(bool, String, String)> {
+    pub(crate) fn outcome(&self) -> Result<(bool, String)> {
         let mut command = Command::new(&self.program);
         command.args(&self.args);
         let output = self
@@ -117,7 +118,6 @@ impl Invocation {
             .with_context(|| format!("cannot start {}", self.program.display()))?;
         Ok((
             output.status.success(),
-            String::from_utf8_lossy(&output.stdout).into_owned(),
             String::from_utf8_lossy(&output.stderr).into_owned(),
         ))
     }
@@ -134,7 +134,11 @@ impl Invocation {
     }
 
     fn line(&self) -> String {
-        let args: Vec<_> = self.args.iter().map(|arg| arg.to_string_lossy()).collect();
+        let args: Vec<_> = self
+            .args
+            .iter()
+            .map(|arg| redact(&arg.to_string_lossy()))
+            .collect();
         format!("{} {}", self.program.display(), args.join(" "))
     }
 }

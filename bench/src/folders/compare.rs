@@ -42,27 +42,18 @@ impl Comparison<'_> {
         let mine = self.place(folder, Tool::Ours)?;
         let theirs = self.place(folder, Tool::Diesel)?;
         self.run(Tool::Diesel, &theirs, &source, Step::Migrate)?;
-        let difference = self
-            .run(Tool::Ours, &mine, &source, Step::Migrate)
-            .and_then(|_| {
-                Ok(schema::difference(
-                    &schema::read(&mine)?,
-                    &schema::read(&theirs)?,
-                ))
-            })
-            .unwrap_or_else(|error| Some(format!("does not run: {error:#}")));
-        let handover = self
-            .run(Tool::Diesel, &mine, &source, Step::Migrate)
-            .and_then(|_| self.run(Tool::Ours, &theirs, &source, Step::Migrate))
-            .and_then(|_| {
-                for place in [&mine, &theirs] {
-                    let count = applied(place)?;
-                    ensure!(count == folder.migrations, "{count} are applied");
-                }
-                Ok(())
-            })
-            .err()
-            .map(|error| format!("{error:#}"));
+        let (difference, handover) = match self.run(Tool::Ours, &mine, &source, Step::Migrate) {
+            Ok(()) => (
+                schema::difference(&schema::read(&mine)?, &schema::read(&theirs)?),
+                self.change_places(folder, (&mine, &theirs), &source)
+                    .err()
+                    .map(|error| format!("{error:#}")),
+            ),
+            Err(error) => (
+                Some(format!("does not run: {error:#}")),
+                Some("not tried".to_owned()),
+            ),
+        };
 
         // The databases have changed hands, which a way back must survive.
         let ours_back = self.back(Tool::Ours, &mine, &source);
@@ -77,6 +68,22 @@ impl Comparison<'_> {
             ours_back,
             diesel_back,
         })
+    }
+
+    /// Each tool finds nothing to do on the database that the other migrated.
+    fn change_places(
+        &self,
+        folder: &Folder,
+        (mine, theirs): (&Place, &Place),
+        source: &Path,
+    ) -> Result<()> {
+        self.run(Tool::Diesel, mine, source, Step::Migrate)?;
+        self.run(Tool::Ours, theirs, source, Step::Migrate)?;
+        for place in [mine, theirs] {
+            let count = applied(place)?;
+            ensure!(count == folder.migrations, "{count} are applied");
+        }
+        Ok(())
     }
 
     fn place(&self, folder: &Folder, tool: Tool) -> Result<Place> {
@@ -97,22 +104,24 @@ impl Comparison<'_> {
         let result = self.run(tool, place, source, Step::Back);
         let left = applied(place).map_or_else(|_| "?".to_owned(), |left| left.to_string());
         match result {
-            Ok(_) => left,
+            Ok(()) => left,
             Err(error) => format!("{left}: {error:#}"),
         }
     }
 
     /// Runs one step; a failure is an error with the last line that the tool wrote.
-    fn run(&self, tool: Tool, place: &Place, source: &Path, step: Step) -> Result<String> {
+    fn run(&self, tool: Tool, place: &Place, source: &Path, step: Step) -> Result<()> {
         let program = self
             .programs
             .get(&tool)
             .with_context(|| format!("{} is not installed", tool.label()))?;
         let invocation = step.invocation(tool, program, place, (source, self.scratch));
-        let (success, out, error) = invocation.output()?;
+        let (success, error) = invocation.outcome()?;
         if success {
-            return Ok(out);
+            return Ok(());
         }
+        // The path of the folder would fill the table.
+        let error = error.replace(&format!("{}/", source.display()), "");
         bail!("{}", brief(&error))
     }
 }
