@@ -16,6 +16,8 @@ pub enum Unknown {
     NeverTaken,
     /// diesel_cli has changed the schema since.
     ChangedByDiesel,
+    /// A migration outside a transaction stopped half way.
+    HalfApplied,
 }
 
 /// How the live schema compares with the stored one.
@@ -64,6 +66,11 @@ pub(crate) fn compare(
     if !history.unrecorded.is_empty() || !history.vanished.is_empty() {
         return Ok(Drift::Unknown {
             reason: Unknown::ChangedByDiesel,
+        });
+    }
+    if !history.incomplete.is_empty() {
+        return Ok(Drift::Unknown {
+            reason: Unknown::HalfApplied,
         });
     }
     let Some(stamp) = ledger.stored_stamp(conn)? else {

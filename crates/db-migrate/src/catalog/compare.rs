@@ -139,7 +139,10 @@ fn leave_out_what_follows(found: &mut Vec<Difference>) {
             (_, Kind::Column) => {
                 if let Some(table) = &d.table {
                     let column = d.name.get(table.len() + 1..).unwrap_or_default();
-                    columns.entry(table.clone()).or_default().push(column.to_owned());
+                    columns
+                        .entry(table.clone())
+                        .or_default()
+                        .push(column.to_owned());
                 }
             }
             _ => {}

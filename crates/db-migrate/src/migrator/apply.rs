@@ -98,6 +98,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: false,
+            rows_changed: None,
         };
         let done = runner.run(conn, &work, options.single_transaction);
         let finished = session.finish(conn);
@@ -161,6 +162,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: false,
+            rows_changed: None,
         };
         let done = runner.run(conn, &work, false);
         let finished = session.finish(conn);
@@ -227,6 +229,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report: Report::new(Direction::Up),
             rehearse: true,
+            rows_changed: None,
         };
         let mut report = runner.run(conn, &work, true)?;
         report.duration = started.elapsed();

@@ -98,6 +98,8 @@ pub(crate) struct Runner<'r, 'm> {
     pub(crate) report: Report,
     /// Whether everything is rolled back in the end.
     pub(crate) rehearse: bool,
+    /// Rows that the step at hand has changed, where the engine counts them.
+    pub(crate) rows_changed: Option<u64>,
 }
 
 /// A step with its statements.
@@ -231,7 +233,7 @@ impl Runner<'_, '_> {
             set: step.set.clone(),
             duration,
             statements: prepared.len() as u64,
-            rows_changed: None,
+            rows_changed: self.rows_changed.take(),
             locks: Vec::new(),
             not_rehearsed: None,
         });

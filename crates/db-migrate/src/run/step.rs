@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use db_core::{Conn, ErrorKind};
+use db_core::{Conn, Engine, ErrorKind};
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl};
 
 use super::foreign_keys::{self, Orphans, new_orphans, orphans};
 use super::script::Prepared;
@@ -15,6 +17,12 @@ use crate::event::{Event, EventKind};
 use crate::ledger::{NewEvent, NewRow, Stamp, Status};
 use crate::migration::Direction;
 use crate::plan::{Action, PlannedStep};
+
+#[derive(QueryableByName)]
+struct Changes {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
 
 impl Runner<'_, '_> {
     pub(super) fn in_transaction(
@@ -41,6 +49,7 @@ impl Runner<'_, '_> {
             .begin(conn)
             .map_err(in_database(conn.engine(), "reading the schema"))?;
         let orphans_before = orphans_if_unguarded(conn, step)?;
+        let rows_before = total_changes(conn)?;
         match &step.action {
             Action::Sql(_) => {
                 for p in prepared {
@@ -61,6 +70,10 @@ impl Runner<'_, '_> {
                 return Err(Error::Refused(worse.join("; ")));
             }
         }
+        self.rows_changed = match (rows_before, total_changes(conn)?) {
+            (Some(before), Some(after)) => u64::try_from(after - before).ok(),
+            _ => None,
+        };
         let delta = self
             .tracker
             .refresh(conn)
@@ -229,6 +242,17 @@ pub(super) fn around_foreign_keys(
         Conn::Sqlite(c) if were_on => foreign_keys::switch_on(c).and(done),
         _ => done,
     }
+}
+
+/// How many rows this connection has changed so far; only SQLite counts them.
+fn total_changes(conn: &mut Conn<'_>) -> Result<Option<i64>, Error> {
+    let Conn::Sqlite(c) = conn.reborrow() else {
+        return Ok(None);
+    };
+    diesel::sql_query("SELECT total_changes() AS rows")
+        .get_result::<Changes>(c)
+        .map(|row| Some(row.rows))
+        .map_err(in_database(Engine::Sqlite, "counting changed rows"))
 }
 
 /// Rows without a parent, where the migration runs without foreign keys.

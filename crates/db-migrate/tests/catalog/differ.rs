@@ -111,18 +111,28 @@ mod sqlite {
             CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET b = 'x'; END;";
         let change = "DROP TRIGGER tr;
             CREATE TRIGGER tr AFTER INSERT ON t BEGIN UPDATE t SET b = 'X'; END;";
-        assert_drift(&mut TestDb::sqlite().connect(), setup, change, &["trigger tr: changed: "]);
+        assert_drift(
+            &mut TestDb::sqlite().connect(),
+            setup,
+            change,
+            &["trigger tr: changed: "],
+        );
     }
 
     #[test]
     fn strictness_and_a_constraint_without_a_name_count() {
         let setup = "CREATE TABLE t (a INTEGER, b TEXT, UNIQUE (a))";
         let change = "DROP TABLE t; CREATE TABLE t (a INTEGER, b TEXT, UNIQUE (b)) STRICT";
-        assert_drift(&mut TestDb::sqlite().connect(), setup, change, &[
-            "table t: changed: ",
-            "constraint t.unique ( a ): gone: ",
-            "constraint t.unique ( b ): added: ",
-        ]);
+        assert_drift(
+            &mut TestDb::sqlite().connect(),
+            setup,
+            change,
+            &[
+                "table t: changed: ",
+                "constraint t.unique ( a ): gone: ",
+                "constraint t.unique ( b ): added: ",
+            ],
+        );
     }
 
     #[test]
@@ -130,16 +140,23 @@ mod sqlite {
         let change = "CREATE VIRTUAL TABLE f USING fts5(body);
             CREATE VIRTUAL TABLE r USING rtree(id, x0, x1);
             INSERT INTO f VALUES ('some words'); INSERT INTO r VALUES (1, 0, 1);";
-        assert_drift(&mut TestDb::sqlite().connect(), "SELECT 1", change, &[
-            "table f: added: ",
-            "table r: added: ",
-        ]);
+        assert_drift(
+            &mut TestDb::sqlite().connect(),
+            "SELECT 1",
+            change,
+            &["table f: added: ", "table r: added: "],
+        );
     }
 
     #[test]
     fn a_table_that_only_looks_like_the_engines_own_counts() {
         let change = "CREATE TABLE sqliteish (a INTEGER)";
-        assert_drift(&mut TestDb::sqlite().connect(), "SELECT 1", change, &["table sqliteish: added"]);
+        assert_drift(
+            &mut TestDb::sqlite().connect(),
+            "SELECT 1",
+            change,
+            &["table sqliteish: added"],
+        );
     }
 }
 
@@ -168,11 +185,17 @@ mod postgres {
             ("ALTER TABLE t ALTER b SET DEFAULT 'x'", "b"),
             ("ALTER TABLE t ALTER b TYPE varchar(10)", "b"),
             ("ALTER TABLE t ALTER b TYPE text COLLATE \"C\"", "b"),
-            ("ALTER TABLE t ALTER c SET NOT NULL, ALTER c ADD GENERATED ALWAYS AS IDENTITY", "c"),
+            (
+                "ALTER TABLE t ALTER c SET NOT NULL, ALTER c ADD GENERATED ALWAYS AS IDENTITY",
+                "c",
+            ),
         ] {
             let found = crate::support::drift(&mut TestDb::postgres().connect(), setup, change);
             let start = format!("column t.{column}: changed: ");
-            assert!(found.iter().any(|line| line.starts_with(&start)), "{change}: {found:#?}");
+            assert!(
+                found.iter().any(|line| line.starts_with(&start)),
+                "{change}: {found:#?}"
+            );
         }
     }
 
@@ -185,25 +208,37 @@ mod postgres {
 
     #[test]
     fn a_disabled_trigger_counts() {
-        check(TRIGGER, "ALTER TABLE t DISABLE TRIGGER tr", &["trigger t.tr: changed: "]);
+        check(
+            TRIGGER,
+            "ALTER TABLE t DISABLE TRIGGER tr",
+            &["trigger t.tr: changed: "],
+        );
     }
 
     #[test]
     fn a_disabled_foreign_key_counts() {
         let setup = "CREATE TABLE p (id INTEGER PRIMARY KEY);
             CREATE TABLE t (a INTEGER CONSTRAINT fk_t REFERENCES p)";
-        check(setup, "ALTER TABLE t DISABLE TRIGGER ALL", &[
-            "trigger t.\"fk_t/\"\"RI_FKey_check_ins\"\"\": added: ",
-            "trigger t.\"fk_t/\"\"RI_FKey_check_upd\"\"\": added: ",
-        ]);
+        check(
+            setup,
+            "ALTER TABLE t DISABLE TRIGGER ALL",
+            &[
+                "trigger t.\"fk_t/\"\"RI_FKey_check_ins\"\"\": added: ",
+                "trigger t.\"fk_t/\"\"RI_FKey_check_upd\"\"\": added: ",
+            ],
+        );
     }
 
     #[test]
     fn the_labels_of_an_enum_count() {
         let setup = "CREATE TYPE mood AS ENUM ('sad', 'happy')";
-        check(setup, "ALTER TYPE mood ADD VALUE 'ok' BEFORE 'happy'", &[
-            "type mood: changed: expected ENUM ('sad', 'happy'), found ENUM ('sad', 'ok', 'happy')",
-        ]);
+        check(
+            setup,
+            "ALTER TYPE mood ADD VALUE 'ok' BEFORE 'happy'",
+            &[
+                "type mood: changed: expected ENUM ('sad', 'happy'), found ENUM ('sad', 'ok', 'happy')",
+            ],
+        );
     }
 
     #[test]
@@ -217,7 +252,11 @@ mod postgres {
     fn policies_and_row_security_count() {
         let setup = "CREATE TABLE t (a INTEGER); CREATE POLICY p ON t USING (a > 0)";
         let change = "ALTER POLICY p ON t USING (a > 1); ALTER TABLE t ENABLE ROW LEVEL SECURITY";
-        check(setup, change, &["table t: changed: ", "policy t.p: changed: "]);
+        check(
+            setup,
+            change,
+            &["table t: changed: ", "policy t.p: changed: "],
+        );
     }
 
     #[test]
@@ -227,14 +266,18 @@ mod postgres {
         let change = "COMMENT ON TABLE t IS 'things'; COMMENT ON COLUMN t.a IS 'which';
             COMMENT ON VIEW v IS 'a view'; COMMENT ON FUNCTION f() IS 'one';
             COMMENT ON CONSTRAINT t_pkey ON t IS 'key'; COMMENT ON INDEX t_pkey IS 'index'";
-        check(setup, change, &[
-            "comment on column t.a: added: which",
-            "comment on constraint t.t_pkey: added: key",
-            "comment on function f(): added: one",
-            "comment on index t_pkey: added: index",
-            "comment on table t: added: things",
-            "comment on view v: added: a view",
-        ]);
+        check(
+            setup,
+            change,
+            &[
+                "comment on column t.a: added: which",
+                "comment on constraint t.t_pkey: added: key",
+                "comment on function f(): added: one",
+                "comment on index t_pkey: added: index",
+                "comment on table t: added: things",
+                "comment on view v: added: a view",
+            ],
+        );
     }
 
     #[test]
@@ -255,25 +298,29 @@ mod postgres {
             CREATE OPERATOR === (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4eq);
             CREATE FUNCTION ev() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
             CREATE EVENT TRIGGER et ON sql_drop EXECUTE FUNCTION ev();";
-        check("SELECT 1", change, &[
-            "schema other: added: ",
-            "type pair: added: COMPOSITE (x integer, y text)",
-            "type positive: added: DOMAIN integer CONSTRAINT positive_check CHECK ((VALUE > 0))",
-            "type span: added: RANGE OF double precision",
-            "sequence s: added: AS bigint START 1 INCREMENT 5",
-            "table child: added: columns (a, c)\nINHERITS other.u",
-            "table m: added: columns (a, b)\nPARTITION BY RANGE (a)",
-            "table m1: added: columns (a, b)\nPARTITION FOR VALUES FROM (0) TO (10)\nOF m",
-            "table other.u: added: columns (a)\nUNLOGGED",
-            "materialized view mv: added: ",
-            "function ev(): added: ",
-            "function p(): added: PROCEDURE",
-            "function total(integer): added: AGGREGATE",
-            "event trigger et: added: ",
-            "collation german: added: ",
-            "operator ===(integer, integer): added: ",
-            "statistics st: added: ",
-        ]);
+        check(
+            "SELECT 1",
+            change,
+            &[
+                "schema other: added: ",
+                "type pair: added: COMPOSITE (x integer, y text)",
+                "type positive: added: DOMAIN integer CONSTRAINT positive_check CHECK ((VALUE > 0))",
+                "type span: added: RANGE OF double precision",
+                "sequence s: added: AS bigint START 1 INCREMENT 5",
+                "table child: added: columns (a, c)\nINHERITS other.u",
+                "table m: added: columns (a, b)\nPARTITION BY RANGE (a)",
+                "table m1: added: columns (a, b)\nPARTITION FOR VALUES FROM (0) TO (10)\nOF m",
+                "table other.u: added: columns (a)\nUNLOGGED",
+                "materialized view mv: added: ",
+                "function ev(): added: ",
+                "function p(): added: PROCEDURE",
+                "function total(integer): added: AGGREGATE",
+                "event trigger et: added: ",
+                "collation german: added: ",
+                "operator ===(integer, integer): added: ",
+                "statistics st: added: ",
+            ],
+        );
     }
 
     #[test]

@@ -2,5 +2,6 @@
 
 mod differ;
 mod equal;
+mod model;
 mod support;
 mod tracker;

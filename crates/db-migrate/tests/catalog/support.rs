@@ -10,7 +10,11 @@ pub(crate) fn read(conn: &mut TestConn) -> Catalog {
 
 /// The differences as lines.
 pub(crate) fn differences(expected: &Catalog, live: &Catalog, mode: Mode) -> Vec<String> {
-    expected.compare(live, mode).iter().map(ToString::to_string).collect()
+    expected
+        .compare(live, mode)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// The strict differences that `change` makes after `setup`.
@@ -39,6 +43,9 @@ pub(crate) fn drift(conn: &mut TestConn, setup: &str, change: &str) -> Vec<Strin
 pub(crate) fn assert_drift(conn: &mut TestConn, setup: &str, change: &str, expected: &[&str]) {
     let found = drift(conn, setup, change);
     let told = found.len() == expected.len()
-        && found.iter().zip(expected).all(|(line, start)| line.starts_with(start));
+        && found
+            .iter()
+            .zip(expected)
+            .all(|(line, start)| line.starts_with(start));
     assert!(told, "{change}\nexpected {expected:#?}\nfound {found:#?}");
 }

@@ -3,9 +3,9 @@
 //! PostgreSQL 14 or later. The reading is split in two, so that a part of it can be repeated:
 //! what belongs to relations is read by relation, everything else by schema.
 
+mod parts;
 pub(super) mod pin;
 pub(super) mod query;
-mod parts;
 pub(super) mod texts;
 
 use std::collections::{HashMap, HashSet};
@@ -50,10 +50,7 @@ pub(super) fn read(conn: &mut PgConnection, scope: &Scope) -> QueryResult<Vec<Ob
 }
 
 /// Reads everything, with the settings pinned.
-pub(super) fn read_all(
-    conn: &mut PgConnection,
-    scope: &Scope,
-) -> QueryResult<(Names, Vec<Item>)> {
+pub(super) fn read_all(conn: &mut PgConnection, scope: &Scope) -> QueryResult<(Names, Vec<Item>)> {
     let names = Names::read(conn, scope)?;
     let mut labels = Labels::default();
     let relations: Vec<u32> = names.relations.keys().copied().collect();
@@ -87,7 +84,9 @@ impl Names {
 
     /// Reads the names of relations.
     fn read_relations(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<()> {
-        let rows: Vec<Part> = Prepared::<Relations>::new().oids(&self.space_oids()).load(conn)?;
+        let rows: Vec<Part> = Prepared::<Relations>::new()
+            .oids(&self.space_oids())
+            .load(conn)?;
         self.relations.clear();
         for part in rows {
             if let Some(relation) = self.relation(scope, &part) {
@@ -116,7 +115,9 @@ impl Names {
         relations: &[u32],
         labels: &mut Labels,
     ) -> QueryResult<Vec<Item>> {
-        let rows: Vec<Part> = Prepared::<RelationParts>::new().oids(relations).load(conn)?;
+        let rows: Vec<Part> = Prepared::<RelationParts>::new()
+            .oids(relations)
+            .load(conn)?;
         Ok(parts::relation_items(self, rows, labels))
     }
 
@@ -126,7 +127,9 @@ impl Names {
         conn: &mut PgConnection,
         labels: &mut Labels,
     ) -> QueryResult<Vec<Item>> {
-        let rows: Vec<Part> = Prepared::<SpaceParts>::new().oids(&self.space_oids()).load(conn)?;
+        let rows: Vec<Part> = Prepared::<SpaceParts>::new()
+            .oids(&self.space_oids())
+            .load(conn)?;
         Ok(parts::space_items(self, rows, labels))
     }
 
@@ -135,8 +138,21 @@ impl Names {
         conn: &mut PgConnection,
         labels: &Labels,
     ) -> QueryResult<Vec<Item>> {
-        let rows = Prepared::<SomeComments>::new().oids(&labels.oids()).load(conn)?;
+        let rows = Prepared::<SomeComments>::new()
+            .oids(&labels.oids())
+            .load(conn)?;
         Ok(labels.comments(rows))
+    }
+
+    /// The name of a relation that the server gave as `identifier|name`; its own spelling only
+    /// serves for what is out of scope.
+    pub(in crate::catalog) fn of_relation(&self, told: &str) -> String {
+        let (oid, name) = told.split_once('|').unwrap_or((told, told));
+        let known = oid
+            .parse()
+            .ok()
+            .and_then(|oid: u32| self.relations.get(&oid));
+        known.map_or(name, |relation| &relation.name).to_owned()
     }
 
     fn space_oids(&self) -> Vec<u32> {

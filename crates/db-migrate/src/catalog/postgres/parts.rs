@@ -39,7 +39,10 @@ impl Labels {
     fn add(&mut self, key: (u32, u32, i32), object: &Object, relation: u32) {
         let label = Label {
             name: object.to_string(),
-            table: object.table.clone().or_else(|| (relation != 0).then(|| object.name.clone())),
+            table: object
+                .table
+                .clone()
+                .or_else(|| (relation != 0).then(|| object.name.clone())),
             relation,
         };
         self.known.insert(key, label);
@@ -47,7 +50,11 @@ impl Labels {
 
     /// The identifiers of everything that has a label.
     pub(in crate::catalog) fn oids(&self) -> Vec<u32> {
-        self.known.keys().filter(|key| key.2 == 0).map(|key| key.1).collect()
+        self.known
+            .keys()
+            .filter(|key| key.2 == 0)
+            .map(|key| key.1)
+            .collect()
     }
 
     /// The comments on what has a label.
@@ -62,19 +69,29 @@ impl Labels {
                     loose: comment.clone(),
                     strict: comment,
                 };
-                Some(Item { relation: label.relation, oid, object })
+                Some(Item {
+                    relation: label.relation,
+                    oid,
+                    object,
+                })
             })
             .collect()
     }
 }
 
 /// The objects that belong to relations.
-pub(in crate::catalog) fn relation_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Vec<Item> {
+pub(in crate::catalog) fn relation_items(
+    names: &Names,
+    rows: Vec<Part>,
+    labels: &mut Labels,
+) -> Vec<Item> {
     let mut items = Vec::with_capacity(rows.len());
     let mut columns: HashMap<u32, Vec<(i32, String)>> = HashMap::new();
     let mut relations = Vec::new();
     for row in rows {
-        let Some(relation) = names.relations.get(&row.owner) else { continue };
+        let Some(relation) = names.relations.get(&row.owner) else {
+            continue;
+        };
         let table = relation.name.as_str();
         let (class, kind) = match row.tag.as_str() {
             "relation" => {
@@ -82,7 +99,10 @@ pub(in crate::catalog) fn relation_items(names: &Names, rows: Vec<Part>, labels:
                 continue;
             }
             "column" => {
-                columns.entry(row.owner).or_default().push((row.number, text::name(&row.name)));
+                columns
+                    .entry(row.owner)
+                    .or_default()
+                    .push((row.number, text::name(&row.name)));
                 (PG_CLASS, Kind::Column)
             }
             "sequence" => (PG_CLASS, Kind::Sequence),
@@ -104,11 +124,17 @@ pub(in crate::catalog) fn relation_items(names: &Names, rows: Vec<Part>, labels:
         labels.add((class, row.oid, row.number), &object, row.owner);
         // Its constraint says what it is; only a comment can be about the index itself.
         if row.tag != "keyindex" {
-            items.push(Item { relation: row.owner, oid: row.oid, object });
+            items.push(Item {
+                relation: row.owner,
+                oid: row.oid,
+                object,
+            });
         }
     }
     for row in relations {
-        let Some(relation) = names.relations.get(&row.owner) else { continue };
+        let Some(relation) = names.relations.get(&row.owner) else {
+            continue;
+        };
         let kind = match row.name.as_str() {
             "v" => Kind::View,
             "m" => Kind::MaterializedView,
@@ -118,20 +144,32 @@ pub(in crate::catalog) fn relation_items(names: &Names, rows: Vec<Part>, labels:
             let mut order = columns.remove(&row.owner).unwrap_or_default();
             order.sort_unstable();
             let list: Vec<_> = order.into_iter().map(|(_, name)| name).collect();
-            let options = if row.text.is_empty() { String::new() } else { format!("\n{}", row.text) };
+            let options = if row.text.is_empty() {
+                String::new()
+            } else {
+                format!("\n{}", row.text)
+            };
             format!("columns ({}){options}", list.join(", "))
         } else {
             row.text
         };
         let object = object(kind, relation.name.clone(), None, strict);
         labels.add((PG_CLASS, row.oid, 0), &object, row.owner);
-        items.push(Item { relation: row.owner, oid: row.oid, object });
+        items.push(Item {
+            relation: row.owner,
+            oid: row.oid,
+            object,
+        });
     }
     items
 }
 
 /// The objects that belong to no relation.
-pub(in crate::catalog) fn space_items(names: &Names, rows: Vec<Part>, labels: &mut Labels) -> Vec<Item> {
+pub(in crate::catalog) fn space_items(
+    names: &Names,
+    rows: Vec<Part>,
+    labels: &mut Labels,
+) -> Vec<Item> {
     let mut items = Vec::with_capacity(rows.len() + names.extensions.len());
     for row in rows {
         let class = match row.tag.as_str() {
@@ -164,7 +202,11 @@ pub(in crate::catalog) fn space_items(names: &Names, rows: Vec<Part>, labels: &m
         };
         let object = object(kind, name, None, row.text);
         labels.add((class, row.oid, 0), &object, 0);
-        items.push(Item { relation: 0, oid: row.oid, object });
+        items.push(Item {
+            relation: 0,
+            oid: row.oid,
+            object,
+        });
     }
     for part in &names.extensions {
         let schema = match names.spaces.get(&part.owner) {
@@ -173,13 +215,21 @@ pub(in crate::catalog) fn space_items(names: &Names, rows: Vec<Part>, labels: &m
             None => "SCHEMA of the engine".to_owned(),
         };
         let object = object(Kind::Extension, text::name(&part.name), None, schema);
-        items.push(Item { relation: 0, oid: part.oid, object });
+        items.push(Item {
+            relation: 0,
+            oid: part.oid,
+            object,
+        });
     }
     for (oid, space) in &names.spaces {
         if let Some(space) = space {
             let object = object(Kind::Schema, space.clone(), None, String::new());
             labels.add((2615, *oid, 0), &object, 0);
-            items.push(Item { relation: 0, oid: *oid, object });
+            items.push(Item {
+                relation: 0,
+                oid: *oid,
+                object,
+            });
         }
     }
     items
@@ -187,5 +237,11 @@ pub(in crate::catalog) fn space_items(names: &Names, rows: Vec<Part>, labels: &m
 
 fn object(kind: Kind, name: String, table: Option<String>, strict: String) -> Object {
     let loose = text::loose(Engine::Postgres, &strict);
-    Object { kind, name, table, strict, loose }
+    Object {
+        kind,
+        name,
+        table,
+        strict,
+        loose,
+    }
 }

@@ -1,31 +1,40 @@
 //! Settings that make PostgreSQL's answers comparable, for as long as it is read.
 
 use diesel::connection::SimpleConnection as _;
-use diesel::sql_types::Text;
-use diesel::{PgConnection, QueryResult, QueryableByName, RunQueryDsl as _, sql_query};
+use diesel::sql_types::{Array, Text};
+use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
-/// `plan_cache_mode` spares planning over and over; `jit` would compile for longer than the
-/// queries run.
-const PIN: &str = "\
-SELECT current_setting('search_path') AS path, current_setting('plan_cache_mode') AS plan, \
-current_setting('jit') AS jit, \
-set_config('search_path', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true), \
-set_config('jit', 'off', true)";
-const RESTORE: &str = "\
-SELECT set_config('search_path', $1, true), set_config('plan_cache_mode', $2, true), \
-set_config('jit', $3, true)";
-const IS_PINNED: &str = "\
-SELECT current_setting('search_path') AS path, current_setting('plan_cache_mode') AS plan, \
-current_setting('jit') AS jit";
+use super::query::{Prepared, PreparedText};
 
-#[derive(QueryableByName, PartialEq)]
-struct Settings {
-    #[diesel(sql_type = Text)]
-    path: String,
-    #[diesel(sql_type = Text)]
-    plan: String,
-    #[diesel(sql_type = Text)]
-    jit: String,
+/// What is set beside the search path. A plan is kept for the connection's life, so it is made
+/// for few objects among many, through indexes, whatever the statistics of the catalogs are at
+/// that moment; and `jit` would compile for longer than the queries run.
+const SETTINGS: [(&str, &str); 6] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("search_path", ""),
+];
+
+/// The settings as they are.
+struct Current;
+/// Other settings, until the transaction ends.
+struct Change;
+
+impl PreparedText for Current {
+    type Row = Array<Text>;
+    const TEXT: &'static str = "\
+SELECT array_agg(current_setting(name) ORDER BY n) FROM unnest($?::text[]) WITH ORDINALITY s (name, n)";
+}
+
+impl PreparedText for Change {
+    type Row = Array<Text>;
+    const TEXT: &'static str = "\
+WITH input AS (SELECT $?::text[] AS t)
+SELECT array_agg(set_config(s.name, (SELECT t FROM input)[n + cardinality((SELECT t FROM input)) / 2], \
+true) ORDER BY n) FROM unnest((SELECT t[:cardinality(t) / 2] FROM input)) WITH ORDINALITY s (name, n)";
 }
 
 /// Runs `read` with the home schema as the search path, inside the caller's transaction if
@@ -39,14 +48,12 @@ pub(in crate::catalog) fn pinned<T>(
     home: &str,
     read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
 ) -> QueryResult<T> {
-    let path = search_path(home);
-    let before = pin(conn, &path)?;
-    let now: Settings = sql_query(IS_PINNED).get_result(conn)?;
-    if now.path == path && now.plan == "force_generic_plan" {
+    let before = pin(conn, home)?;
+    if current(conn)? == pinned_values(home) {
         return read_and_restore(conn, &before, read);
     }
     conn.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-    let answer = pin(conn, &path).and_then(|_| read(conn));
+    let answer = pin(conn, home).and_then(|_| read(conn));
     // Nothing was written, so this can only fail with the connection.
     conn.batch_execute("ROLLBACK")?;
     answer
@@ -58,7 +65,7 @@ pub(in crate::catalog) fn pinned_in_transaction<T>(
     home: &str,
     read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
 ) -> QueryResult<T> {
-    let before = pin(conn, &search_path(home))?;
+    let before = pin(conn, home)?;
     read_and_restore(conn, &before, read)
 }
 
@@ -66,7 +73,7 @@ pub(in crate::catalog) fn pinned_in_transaction<T>(
 /// the rollback restores, and the first error is the one to report.
 fn read_and_restore<T>(
     conn: &mut PgConnection,
-    before: &Settings,
+    before: &[String],
     read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
 ) -> QueryResult<T> {
     let answer = read(conn);
@@ -75,19 +82,36 @@ fn read_and_restore<T>(
 }
 
 /// Home alone; a temporary table must not hide a table of home, so those come last.
-fn search_path(home: &str) -> String {
-    format!("pg_catalog, \"{}\", pg_temp", home.replace('"', "\"\""))
+fn pinned_values(home: &str) -> Vec<String> {
+    let path = format!("pg_catalog, \"{}\", pg_temp", home.replace('"', "\"\""));
+    let values = SETTINGS.iter().map(|(_, value)| (*value).to_owned());
+    values.take(SETTINGS.len() - 1).chain([path]).collect()
 }
 
-fn pin(conn: &mut PgConnection, path: &str) -> QueryResult<Settings> {
-    sql_query(PIN).bind::<Text, _>(path).get_result(conn)
+fn names() -> Vec<String> {
+    SETTINGS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
-fn restore(conn: &mut PgConnection, before: &Settings) -> QueryResult<()> {
-    sql_query(RESTORE)
-        .bind::<Text, _>(&before.path)
-        .bind::<Text, _>(&before.plan)
-        .bind::<Text, _>(&before.jit)
-        .execute(conn)?;
+fn current(conn: &mut PgConnection) -> QueryResult<Vec<String>> {
+    Prepared::<Current>::new().texts(names()).get_result(conn)
+}
+
+/// Changes the settings and says what they were.
+fn pin(conn: &mut PgConnection, home: &str) -> QueryResult<Vec<String>> {
+    let before = current(conn)?;
+    change(conn, &pinned_values(home))?;
+    Ok(before)
+}
+
+fn restore(conn: &mut PgConnection, before: &[String]) -> QueryResult<()> {
+    change(conn, before)
+}
+
+fn change(conn: &mut PgConnection, values: &[String]) -> QueryResult<()> {
+    let texts = names().into_iter().chain(values.iter().cloned()).collect();
+    let _: Vec<String> = Prepared::<Change>::new().texts(texts).get_result(conn)?;
     Ok(())
 }

@@ -6,7 +6,7 @@
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, Bool, Integer, Oid, Text};
+use diesel::sql_types::{Array, BigInt, Integer, Oid, Text};
 use diesel::{PgConnection, RunQueryDsl};
 
 /// One row of a query over parts: what it is, whose it is, and its definition.
@@ -33,13 +33,13 @@ pub(in crate::catalog) type PartSql = (Text, Oid, Oid, Integer, Text, Text);
 pub(in crate::catalog) struct Prepared<Tag> {
     tag: std::marker::PhantomData<Tag>,
     oids: Option<Vec<u32>>,
-    flags: Option<Vec<bool>>,
+    numbers: Option<Vec<i64>>,
+    texts: Option<Vec<String>>,
 }
 
 /// The text of one prepared query, and the type of its rows.
 pub(in crate::catalog) trait PreparedText: 'static {
-    /// The SQL text. Parameters come in the order object identifiers and flags; one that a
-    /// query does not have is left out.
+    /// The SQL text, with `$?` where its one parameter goes.
     const TEXT: &'static str;
     /// The SQL types of a row.
     type Row: 'static;
@@ -48,7 +48,12 @@ pub(in crate::catalog) trait PreparedText: 'static {
 impl<T> Prepared<T> {
     /// The query without parameters.
     pub(in crate::catalog) const fn new() -> Self {
-        Self { tag: std::marker::PhantomData, oids: None, flags: None }
+        Self {
+            tag: std::marker::PhantomData,
+            oids: None,
+            numbers: None,
+            texts: None,
+        }
     }
 
     /// With a list of object identifiers.
@@ -57,25 +62,35 @@ impl<T> Prepared<T> {
         self
     }
 
-    /// With a list of truth values.
-    pub(in crate::catalog) fn flags(mut self, flags: Vec<bool>) -> Self {
-        self.flags = Some(flags);
+    /// With a list of numbers.
+    pub(in crate::catalog) fn numbers(mut self, numbers: Vec<i64>) -> Self {
+        self.numbers = Some(numbers);
+        self
+    }
+
+    /// With a list of texts.
+    pub(in crate::catalog) fn texts(mut self, texts: Vec<String>) -> Self {
+        self.texts = Some(texts);
         self
     }
 }
 
 impl<T: PreparedText> QueryFragment<Pg> for Prepared<T> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Diesel writes the `$1` where a value is bound.
         let mut pieces = T::TEXT.split("$?");
         out.push_sql(pieces.next().unwrap_or_default());
-        if let (Some(oids), Some(piece)) = (&self.oids, pieces.next()) {
+        // Diesel writes the `$1` where a value is bound.
+        if let Some(oids) = &self.oids {
             out.push_bind_param::<Array<Oid>, _>(oids)?;
-            out.push_sql(piece);
+            out.push_sql(pieces.next().unwrap_or_default());
         }
-        if let (Some(flags), Some(piece)) = (&self.flags, pieces.next()) {
-            out.push_bind_param::<Array<Bool>, _>(flags)?;
-            out.push_sql(piece);
+        if let Some(numbers) = &self.numbers {
+            out.push_bind_param::<Array<BigInt>, _>(numbers)?;
+            out.push_sql(pieces.next().unwrap_or_default());
+        }
+        if let Some(texts) = &self.texts {
+            out.push_bind_param::<Array<Text>, _>(texts)?;
+            out.push_sql(pieces.next().unwrap_or_default());
         }
         Ok(())
     }

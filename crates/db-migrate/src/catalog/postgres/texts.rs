@@ -25,6 +25,8 @@ pub(in crate::catalog) struct Counters;
 pub(in crate::catalog) struct Touched;
 /// Whether views, policies or functions depend on some relations.
 pub(in crate::catalog) struct Dependents;
+/// Whether anything that has a text depends on some relations.
+pub(in crate::catalog) struct Referrers;
 
 impl PreparedText for Spaces {
     type Row = PartSql;
@@ -98,11 +100,12 @@ SELECT 'constraint', k.conrelid, k.oid, 0, k.conname::text, pg_get_constraintdef
 FROM pg_constraint k
 WHERE k.conrelid = ANY((SELECT oids FROM input)::oid[]) AND k.contype IN ('c', 'f', 'p', 'u', 'x')
 UNION ALL
-SELECT CASE WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = i.indrelid
-    AND k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) THEN 'keyindex' ELSE 'index' END,
+SELECT CASE WHEN k.oid IS NULL THEN 'index' ELSE 'keyindex' END,
   i.indrelid, i.indexrelid, 0, c.relname::text,
   pg_get_indexdef(i.indexrelid, 0, true) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+LEFT JOIN pg_constraint k ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid
+  AND k.contype IN ('p', 'u', 'x')
 WHERE i.indrelid = ANY((SELECT oids FROM input)::oid[])
 UNION ALL
 SELECT 'trigger', t.tgrelid, t.oid, 0, t.tgname::text,
@@ -286,25 +289,36 @@ SELECT 0, (current_setting('track_counts') = 'on')::int, current_setting('server
 
 /// Rows that this transaction wrote have its identifier or, within savepoints, later ones.
 ///
-/// The flags say which catalogs are worth looking through, in the order class, attribute,
-/// constraint, index, trigger, default, rule, policy, sequence, inheritance, description, type,
-/// function.
+/// The numbers say for each of the catalogs of `LOCAL`, in that order, how many rows are to be
+/// explained: 0 if there is nothing to look for, -1 if only looking through all of it will do.
+/// Most rows are found with the relations whose own row was written, which is what `near` is;
+/// only if that does not add up is the whole catalog looked through.
 impl PreparedText for Touched {
     type Row = PartSql;
     const TEXT: &'static str = "\
-WITH flag AS (SELECT $?::bool[] AS on), touched AS (
-  SELECT coalesce(i.indrelid, c.oid) AS oid
+WITH want AS (SELECT $?::bigint[] AS n), near AS MATERIALIZED (
+  SELECT coalesce(i.indrelid, c.oid) AS oid, c.reltype, c.relkind
   FROM pg_class c LEFT JOIN pg_index i ON i.indexrelid = c.oid
-  WHERE (SELECT f.on[1] FROM flag f) AND age(c.xmin) <= 0
-  UNION SELECT attrelid FROM pg_attribute WHERE (SELECT f.on[2] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT conrelid FROM pg_constraint WHERE (SELECT f.on[3] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT indrelid FROM pg_index WHERE (SELECT f.on[4] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT tgrelid FROM pg_trigger WHERE (SELECT f.on[5] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT adrelid FROM pg_attrdef WHERE (SELECT f.on[6] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT ev_class FROM pg_rewrite WHERE (SELECT f.on[7] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT polrelid FROM pg_policy WHERE (SELECT f.on[8] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT seqrelid FROM pg_sequence WHERE (SELECT f.on[9] FROM flag f) AND age(xmin) <= 0
-  UNION SELECT inhrelid FROM pg_inherits WHERE (SELECT f.on[10] FROM flag f) AND age(xmin) <= 0
+  WHERE (SELECT w.n[1] <> 0 FROM want w) AND age(c.xmin) <= 0
+), near_oids AS MATERIALIZED (SELECT DISTINCT oid FROM near), touched AS (
+  SELECT oid FROM near_oids
+  UNION SELECT attrelid FROM pg_attribute WHERE (SELECT w.n[2] <> 0 FROM want w) AND age(xmin) <= 0
+  UNION SELECT conrelid FROM pg_constraint WHERE (SELECT w.n[3] <> 0 AND w.n[3] <> (SELECT count(*)
+    FROM near_oids r JOIN pg_constraint k ON k.conrelid = r.oid WHERE age(k.xmin) <= 0) FROM want w)
+    AND age(xmin) <= 0
+  UNION SELECT indrelid FROM pg_index WHERE (SELECT w.n[4] <> 0 AND w.n[4] <> (SELECT count(*)
+    FROM near_oids r JOIN pg_index k ON k.indrelid = r.oid WHERE age(k.xmin) <= 0) FROM want w)
+    AND age(xmin) <= 0
+  UNION SELECT tgrelid FROM pg_trigger WHERE (SELECT w.n[5] <> 0 AND w.n[5] <> (SELECT count(*)
+    FROM near_oids r JOIN pg_trigger k ON k.tgrelid = r.oid WHERE age(k.xmin) <= 0) FROM want w)
+    AND age(xmin) <= 0
+  UNION SELECT adrelid FROM pg_attrdef WHERE (SELECT w.n[6] <> 0 AND w.n[6] <> (SELECT count(*)
+    FROM near_oids r JOIN pg_attrdef k ON k.adrelid = r.oid WHERE age(k.xmin) <= 0) FROM want w)
+    AND age(xmin) <= 0
+  UNION SELECT ev_class FROM pg_rewrite WHERE (SELECT w.n[7] <> 0 FROM want w) AND age(xmin) <= 0
+  UNION SELECT polrelid FROM pg_policy WHERE (SELECT w.n[8] <> 0 FROM want w) AND age(xmin) <= 0
+  UNION SELECT seqrelid FROM pg_sequence WHERE (SELECT w.n[9] <> 0 FROM want w) AND age(xmin) <= 0
+  UNION SELECT inhrelid FROM pg_inherits WHERE (SELECT w.n[10] <> 0 FROM want w) AND age(xmin) <= 0
   UNION SELECT CASE d.classoid
       WHEN 1259 THEN coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = d.objoid), d.objoid)
       WHEN 2606 THEN (SELECT conrelid FROM pg_constraint WHERE oid = d.objoid)
@@ -312,20 +326,23 @@ WITH flag AS (SELECT $?::bool[] AS on), touched AS (
       WHEN 2618 THEN (SELECT ev_class FROM pg_rewrite WHERE oid = d.objoid)
       WHEN 3256 THEN (SELECT polrelid FROM pg_policy WHERE oid = d.objoid)
       ELSE 0 END
-    FROM pg_description d WHERE (SELECT f.on[11] FROM flag f) AND age(d.xmin) <= 0)
+    FROM pg_description d WHERE (SELECT w.n[11] <> 0 FROM want w) AND age(d.xmin) <= 0)
 SELECT c.relkind::text, c.relnamespace, c.oid, 0, c.relname::text, ''
 FROM touched t JOIN pg_class c ON c.oid = t.oid
-WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
 UNION ALL
 SELECT 'spaces', 0, 0, 0, '', '' FROM touched WHERE oid = 0
 UNION ALL
 SELECT 'spaces', 0, 0, 0, '', ''
-WHERE (SELECT f.on[12] FROM flag f) AND EXISTS (SELECT FROM pg_type t WHERE age(t.xmin) <= 0
-  AND NOT (t.typtype = 'b' AND t.typcategory = 'A') AND (t.typrelid = 0
-    OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c')))
+WHERE (SELECT w.n[12] <> 0 AND w.n[12] <> (SELECT coalesce(sum(1 + (t.typarray <> 0)::int), 0)
+    FROM near r JOIN pg_type t ON t.oid = r.reltype WHERE age(t.xmin) <= 0 AND r.relkind <> 'c')
+    FROM want w)
+  AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+    WHERE age(t.xmin) <= 0 AND NOT (t.typtype = 'b' AND t.typcategory = 'A')
+      AND (t.typrelid = 0 OR c.relkind = 'c'))
 UNION ALL
 SELECT 'all', 0, 0, 0, '', ''
-WHERE (SELECT f.on[13] FROM flag f) AND EXISTS (SELECT FROM pg_proc p
+WHERE (SELECT w.n[13] <> 0 FROM want w) AND EXISTS (SELECT FROM pg_proc p
   JOIN pg_proc q ON q.proname = p.proname AND q.oid <> p.oid WHERE age(p.xmin) <= 0)";
 }
 
@@ -334,5 +351,13 @@ impl PreparedText for Dependents {
     const TEXT: &'static str = "\
 SELECT EXISTS (SELECT FROM pg_depend d
 WHERE d.refclassid = 1259 AND d.refobjid = ANY($?) AND d.classid IN (2618, 3256, 1255)
+  AND d.deptype = 'n')";
+}
+
+impl PreparedText for Referrers {
+    type Row = Bool;
+    const TEXT: &'static str = "\
+SELECT EXISTS (SELECT FROM pg_depend d
+WHERE d.refclassid = 1259 AND d.refobjid = ANY($?) AND d.classid IN (2618, 3256, 1255, 2606, 2604)
   AND d.deptype = 'n')";
 }

@@ -22,7 +22,10 @@ const SHADOWS: &str =
 /// which SQLite cannot tell that they are shadows.
 const SHADOW_SUFFIXES: [(&str, &[&str]); 4] = [
     ("fts5", &["data", "idx", "content", "docsize", "config"]),
-    ("fts4", &["content", "segments", "segdir", "docsize", "stat"]),
+    (
+        "fts4",
+        &["content", "segments", "segdir", "docsize", "stat"],
+    ),
     ("fts3", &["content", "segments", "segdir"]),
     ("rtree", &["node", "rowid", "parent"]),
 ];
@@ -106,7 +109,9 @@ fn shadows(conn: &mut SqliteConnection, entries: &[Entry]) -> QueryResult<BTreeS
     let rows: Vec<Name> = sql_query(SHADOWS).load(conn)?;
     let mut shadows: BTreeSet<String> = rows.into_iter().map(|row| row.name).collect();
     for entry in entries.iter().filter(|entry| entry.is_virtual()) {
-        let Some(module) = entry.module() else { continue };
+        let Some(module) = entry.module() else {
+            continue;
+        };
         let known = SHADOW_SUFFIXES.iter().filter(|(name, _)| *name == module);
         for suffix in known.flat_map(|(_, suffixes)| *suffixes) {
             shadows.insert(format!("{}_{suffix}", entry.name));
@@ -130,11 +135,20 @@ pub(super) fn objects(entry: &Entry) -> Vec<Object> {
         _ => Kind::Other,
     };
     let table = matches!(kind, Kind::Index | Kind::Trigger).then_some(owner);
-    vec![object(kind, text::name(&entry.name), table, text::canonical(sql))]
+    vec![object(
+        kind,
+        text::name(&entry.name),
+        table,
+        text::canonical(sql),
+    )]
 }
 
 fn table_objects(table: &str, parts: &table::TableText<'_>) -> Vec<Object> {
-    let names: Vec<_> = parts.columns.iter().map(|(name, _)| text::name(name)).collect();
+    let names: Vec<_> = parts
+        .columns
+        .iter()
+        .map(|(name, _)| text::name(name))
+        .collect();
     let mut definition = format!("columns ({})", names.join(", "));
     if !parts.options.is_empty() {
         definition.push('\n');
@@ -150,9 +164,13 @@ fn table_objects(table: &str, parts: &table::TableText<'_>) -> Vec<Object> {
     for (name, sql) in &parts.constraints {
         let sql = text::canonical(sql);
         // Without a name it is known by what it says, so that no neighbour renumbers it.
-        let mut name =
-            name.as_ref().map_or_else(|| format!("{table}.{sql}"), |n| text::member(table, n));
-        while found.iter().any(|o| o.kind == Kind::Constraint && o.name == name) {
+        let mut name = name
+            .as_ref()
+            .map_or_else(|| format!("{table}.{sql}"), |n| text::member(table, n));
+        while found
+            .iter()
+            .any(|o| o.kind == Kind::Constraint && o.name == name)
+        {
             name.push_str(" again");
         }
         found.push(object(Kind::Constraint, name, Some(table.to_owned()), sql));
@@ -162,5 +180,11 @@ fn table_objects(table: &str, parts: &table::TableText<'_>) -> Vec<Object> {
 
 fn object(kind: Kind, name: String, table: Option<String>, strict: String) -> Object {
     let loose = text::loose(Engine::Sqlite, &strict);
-    Object { kind, name, table, strict, loose }
+    Object {
+        kind,
+        name,
+        table,
+        strict,
+        loose,
+    }
 }

@@ -98,7 +98,11 @@ mod tests {
                    CONSTRAINT ck_1 CHECK (id > 0) UNIQUE (id, \"x (y)\"),\n  \
                    FOREIGN KEY (id) REFERENCES o (a, b) ON DELETE CASCADE\n) STRICT, WITHOUT ROWID";
         let table = split(sql).unwrap();
-        let names: Vec<_> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = table
+            .columns
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         assert_eq!(names, ["id", "x (y)", "check"]);
         assert_eq!(table.columns[2].1, "`check` NUMERIC(10, 2)");
         assert_eq!(
@@ -106,7 +110,10 @@ mod tests {
             [
                 (Some("ck_1".to_owned()), "CONSTRAINT ck_1 CHECK (id > 0)"),
                 (None, "UNIQUE (id, \"x (y)\")"),
-                (None, "FOREIGN KEY (id) REFERENCES o (a, b) ON DELETE CASCADE"),
+                (
+                    None,
+                    "FOREIGN KEY (id) REFERENCES o (a, b) ON DELETE CASCADE"
+                ),
             ]
         );
         assert_eq!(table.options, "STRICT, WITHOUT ROWID");

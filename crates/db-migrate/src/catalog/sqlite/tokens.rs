@@ -66,20 +66,30 @@ pub(in crate::catalog) fn tokens(sql: &str) -> Vec<Token<'_>> {
         let (what, length) = match byte {
             b if b.is_ascii_whitespace() => (None, 1),
             b'-' if rest.starts_with("--") => (None, rest.find('\n').unwrap_or(rest.len())),
-            b'/' if rest.starts_with("/*") => {
-                (None, rest.get(2..).and_then(|r| r.find("*/")).map_or(rest.len(), |n| n + 4))
-            }
+            b'/' if rest.starts_with("/*") => (
+                None,
+                rest.get(2..)
+                    .and_then(|r| r.find("*/"))
+                    .map_or(rest.len(), |n| n + 4),
+            ),
             b'\'' => (Some(What::Literal), quoted(rest, b'\'')),
             b'x' | b'X' if bytes.get(at + 1) == Some(&b'\'') => {
                 (Some(What::Literal), 1 + quoted(&rest[1..], b'\''))
             }
             b'"' | b'`' => (Some(What::Quoted), quoted(rest, byte)),
-            b'[' => (Some(What::Quoted), rest.find(']').map_or(rest.len(), |n| n + 1)),
+            b'[' => (
+                Some(What::Quoted),
+                rest.find(']').map_or(rest.len(), |n| n + 1),
+            ),
             b if is_word(b) => (Some(What::Word), word(rest)),
             _ => (Some(What::Mark), 1),
         };
         if let Some(what) = what {
-            found.push(Token { what, start: at, text: &rest[..length] });
+            found.push(Token {
+                what,
+                start: at,
+                text: &rest[..length],
+            });
         }
         at += length;
     }

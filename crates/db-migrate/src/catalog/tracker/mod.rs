@@ -63,14 +63,16 @@ impl Tracker {
     pub fn start(conn: &mut Conn<'_>, scope: &Scope) -> QueryResult<Self> {
         let mut store = Store::default();
         let engine = match conn {
-            Conn::Sqlite(c) => {
-                EngineTracker::Sqlite(SqliteTracker::start(c, scope, &mut store)?)
-            }
+            Conn::Sqlite(c) => EngineTracker::Sqlite(SqliteTracker::start(c, scope, &mut store)?),
             Conn::Postgres(c) => {
                 EngineTracker::Postgres(Box::new(PostgresTracker::start(c, scope, &mut store)?))
             }
         };
-        Ok(Self { scope: scope.clone(), store, engine })
+        Ok(Self {
+            scope: scope.clone(),
+            store,
+            engine,
+        })
     }
 
     /// Marks the beginning of a transaction; call it first thing inside.

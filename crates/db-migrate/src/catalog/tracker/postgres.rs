@@ -13,15 +13,16 @@ use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 use super::store::{Group, Store, Updates};
 use crate::catalog::postgres::pin::{pinned, pinned_in_transaction};
 use crate::catalog::postgres::query::{Part, Prepared};
-use crate::catalog::postgres::texts::{Counters, Dependents, Touched};
+use crate::catalog::postgres::texts::{Counters, Dependents, Referrers, Touched};
 use crate::catalog::postgres::{Item, Labels, Names, read_all};
 use crate::catalog::{Kind, Object, Scope};
 
 /// `pg_class`, `pg_attribute`, `pg_constraint`, `pg_index`, `pg_trigger`, `pg_attrdef`,
 /// `pg_rewrite`, `pg_policy`, `pg_sequence`, `pg_inherits`, `pg_description`, `pg_type` and
 /// `pg_proc`, in the order of the flags of [`Touched`].
-const LOCAL: [u32; 13] =
-    [1259, 1249, 2606, 2610, 2620, 2604, 2618, 3256, 2224, 2611, 2609, 1247, 1255];
+const LOCAL: [u32; 13] = [
+    1259, 1249, 2606, 2610, 2620, 2604, 2618, 3256, 2224, 2611, 2609, 1247, 1255,
+];
 /// What belongs to no relation and reaches no further when it is new: `pg_enum`, `pg_range`,
 /// `pg_aggregate`, `pg_statistic_ext`, `pg_event_trigger`, `pg_publication` and its relations,
 /// `pg_foreign_server`, `pg_foreign_data_wrapper`, `pg_language`.
@@ -33,7 +34,7 @@ const ATTRIBUTE: usize = 1;
 const DEFAULT: usize = 5;
 const RULE: usize = 6;
 const INHERITS: usize = 9;
-const TYPE: usize = 11;
+const DESCRIPTION: usize = 10;
 const FUNCTION: usize = 12;
 /// Where a default is stored with one update of its column and nothing else: read in the
 /// server's source and counted. On other versions every column is looked at.
@@ -70,7 +71,17 @@ pub(super) struct PostgresTracker {
 enum Verdict {
     Nothing,
     Everything,
-    Look { flags: Vec<bool>, spaces: bool },
+    Look(Look),
+}
+
+/// Where to look.
+struct Look {
+    /// The parameter of [`Touched`].
+    wanted: Vec<i64>,
+    /// Whether what belongs to no relation is to be read again.
+    spaces: bool,
+    /// Whether comments were written.
+    comments: bool,
 }
 
 impl PostgresTracker {
@@ -80,7 +91,11 @@ impl PostgresTracker {
         store: &mut Store,
     ) -> QueryResult<Self> {
         let (names, items) = pinned(conn, scope.home(), |conn| read_all(conn, scope))?;
-        let tracker = Self { names, mark: None, spaces: space_names(&items) };
+        let tracker = Self {
+            names,
+            mark: None,
+            spaces: space_names(&items),
+        };
         store.apply(Updates::All(by_group(items)));
         Ok(tracker)
     }
@@ -105,8 +120,8 @@ impl PostgresTracker {
             return Ok(Updates::Some(Vec::new()));
         }
         pinned_in_transaction(conn, scope.home(), |conn| {
-            if let Verdict::Look { flags, spaces } = verdict
-                && let Some(updates) = self.local(conn, scope, store, flags, spaces)?
+            if let Verdict::Look(look) = verdict
+                && let Some(updates) = self.local(conn, scope, store, look)?
             {
                 return Ok(Updates::Some(updates));
             }
@@ -123,11 +138,19 @@ impl PostgresTracker {
         conn: &mut PgConnection,
         scope: &Scope,
         store: &Store,
-        flags: Vec<bool>,
-        mut spaces: bool,
+        look: Look,
     ) -> QueryResult<Option<Vec<(Group, Vec<Object>)>>> {
+        let Look {
+            wanted,
+            mut spaces,
+            comments,
+        } = look;
         let mut touched = HashSet::new();
-        for part in Prepared::<Touched>::new().flags(flags).load::<Part>(conn)? {
+        let mut outside = Vec::new();
+        for part in Prepared::<Touched>::new()
+            .numbers(wanted)
+            .load::<Part>(conn)?
+        {
             match part.tag.as_str() {
                 "all" => return Ok(None),
                 "spaces" => spaces = true,
@@ -142,12 +165,23 @@ impl PostgresTracker {
                         return Ok(None);
                     }
                     spaces |= kind == "c";
-                    if let Some(relation) = now {
-                        self.names.relations.insert(part.oid, relation);
-                        touched.insert(part.oid);
+                    match now {
+                        Some(relation) => {
+                            self.names.relations.insert(part.oid, relation);
+                            touched.insert(part.oid);
+                        }
+                        None => outside.push(part.oid),
                     }
                 }
             }
+        }
+        // What is out of scope may have been renamed, and what is in scope may speak of it.
+        if !outside.is_empty()
+            && Prepared::<Referrers>::new()
+                .oids(&outside)
+                .get_result(conn)?
+        {
+            return Ok(None);
         }
         let mut labels = Labels::default();
         let mut items = Vec::new();
@@ -165,14 +199,25 @@ impl PostgresTracker {
             self.spaces = now;
             items.extend(found);
         }
-        items.extend(Names::some_comments(conn, &labels)?);
-        let mut groups: BTreeMap<Group, Vec<Object>> =
-            touched.iter().map(|&oid| (Group::from(oid), Vec::new())).collect();
-        if spaces {
-            groups.insert(0, Vec::new());
+        let groups = touched
+            .iter()
+            .map(|&oid| Group::from(oid))
+            .chain(spaces.then_some(0));
+        let commented = |group| {
+            store
+                .group(group)
+                .any(|object| object.kind == Kind::Comment)
+        };
+        if comments || groups.clone().any(commented) {
+            items.extend(Names::some_comments(conn, &labels)?);
         }
+        let mut groups: BTreeMap<Group, Vec<Object>> =
+            groups.map(|group| (group, Vec::new())).collect();
         for item in items {
-            groups.entry(Group::from(item.relation)).or_default().push(item.object);
+            groups
+                .entry(Group::from(item.relation))
+                .or_default()
+                .push(item.object);
         }
         let updates: Vec<_> = groups.into_iter().collect();
         let reaches = reaches_further(conn, store, &updates)?;
@@ -188,12 +233,20 @@ fn reaches_further(
 ) -> QueryResult<bool> {
     let mut changed = Vec::new();
     for (group, now) in updates {
-        let Ok(oid @ 1..) = u32::try_from(*group) else { continue };
+        let Ok(oid @ 1..) = u32::try_from(*group) else {
+            continue;
+        };
         let columns = |o: &&Object| o.kind == Kind::Column;
-        let before: BTreeMap<_, _> =
-            store.group(*group).filter(columns).map(|o| (&o.name, &o.strict)).collect();
-        let after: BTreeMap<_, _> =
-            now.iter().filter(columns).map(|o| (&o.name, &o.strict)).collect();
+        let before: BTreeMap<_, _> = store
+            .group(*group)
+            .filter(columns)
+            .map(|o| (&o.name, &o.strict))
+            .collect();
+        let after: BTreeMap<_, _> = now
+            .iter()
+            .filter(columns)
+            .map(|o| (&o.name, &o.strict))
+            .collect();
         if before.is_empty() || before == after {
             continue;
         }
@@ -208,13 +261,18 @@ fn reaches_further(
     if changed.is_empty() {
         return Ok(false);
     }
-    Prepared::<Dependents>::new().oids(&changed).get_result(conn)
+    Prepared::<Dependents>::new()
+        .oids(&changed)
+        .get_result(conn)
 }
 
 fn by_group(items: Vec<Item>) -> Vec<(Group, Vec<Object>)> {
     let mut groups: BTreeMap<Group, Vec<Object>> = BTreeMap::new();
     for item in items {
-        groups.entry(Group::from(item.relation)).or_default().push(item.object);
+        groups
+            .entry(Group::from(item.relation))
+            .or_default()
+            .push(item.object);
     }
     groups.into_iter().collect()
 }
@@ -236,7 +294,14 @@ fn counts(conn: &mut PgConnection) -> QueryResult<Counts> {
             counts.counting = inserted == 1;
             counts.version = updated;
         } else {
-            counts.by_catalog.insert(catalog, Writes { inserted, updated, deleted });
+            counts.by_catalog.insert(
+                catalog,
+                Writes {
+                    inserted,
+                    updated,
+                    deleted,
+                },
+            );
         }
     }
     Ok(counts)
@@ -276,21 +341,26 @@ impl Counts {
         if !all.into_iter().any(Writes::moved) {
             return Verdict::Nothing;
         }
-        let mut flags: Vec<bool> = local.iter().map(Writes::moved).collect();
+        // Rows that were only inserted can be counted; of those updated only the last is left.
+        let mut wanted = local.map(|w| if w.updated == 0 { w.inserted } else { -1 });
         // A column that comes with its relation, or later, is told by the relation's own row. A
-        // default of a new table is one more update, and told by the default's row.
+        // default of a new column is one more update, and told by the default's row.
         let explained = if DEFAULT_IS_ONE_UPDATE.contains(&self.version) {
             local[DEFAULT].inserted
         } else {
             0
         };
-        flags[ATTRIBUTE] = local[ATTRIBUTE].updated != 0 && local[ATTRIBUTE].updated != explained;
-        let functions = local[FUNCTION].moved();
-        flags[TYPE] = local[TYPE].moved();
+        if [0, explained].contains(&local[ATTRIBUTE].updated) {
+            wanted[ATTRIBUTE] = 0;
+        }
         // A new overload can change how calls of its namesakes are written; a replaced function
         // cannot, as long as it keeps its name.
-        flags[FUNCTION] = local[FUNCTION].inserted != 0;
-        Verdict::Look { flags, spaces: functions || spaces.iter().any(Writes::moved) }
+        wanted[FUNCTION] = local[FUNCTION].inserted;
+        Verdict::Look(Look {
+            wanted: wanted.to_vec(),
+            spaces: local[FUNCTION].moved() || spaces.iter().any(Writes::moved),
+            comments: local[DESCRIPTION].moved(),
+        })
     }
 }
 

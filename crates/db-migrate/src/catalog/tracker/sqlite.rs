@@ -35,7 +35,10 @@ impl SqliteTracker {
         scope: &Scope,
         store: &mut Store,
     ) -> QueryResult<Self> {
-        let mut tracker = Self { version: version(conn)?, ..Self::default() };
+        let mut tracker = Self {
+            version: version(conn)?,
+            ..Self::default()
+        };
         let updates = tracker.read_all(conn, scope)?;
         store.apply(updates);
         Ok(tracker)
@@ -56,7 +59,10 @@ impl SqliteTracker {
         if !self.has_virtual && rises > 0 {
             let found = sqlite::entries_after(conn, self.last)?;
             let plain = found.iter().all(|entry| !entry.is_virtual());
-            let named = found.iter().filter(|e| e.sql.is_some() && !e.is_internal()).count();
+            let named = found
+                .iter()
+                .filter(|e| e.sql.is_some() && !e.is_internal())
+                .count();
             if plain && i64::try_from(named) == Ok(rises) {
                 return Ok(self.add(found, scope));
             }

@@ -36,12 +36,20 @@ pub(super) struct Store {
 impl Store {
     /// The objects of one group.
     pub(super) fn group(&self, group: Group) -> impl Iterator<Item = &Object> {
-        self.groups.get(&group).into_iter().flatten().map(|stored| &stored.object)
+        self.groups
+            .get(&group)
+            .into_iter()
+            .flatten()
+            .map(|stored| &stored.object)
     }
 
     /// All objects, in no order.
     pub(super) fn objects(&self) -> Vec<Object> {
-        self.groups.values().flatten().map(|stored| stored.object.clone()).collect()
+        self.groups
+            .values()
+            .flatten()
+            .map(|stored| stored.object.clone())
+            .collect()
     }
 
     pub(super) fn strict_fingerprint(&self) -> String {
@@ -62,12 +70,19 @@ impl Store {
         let updates = match updates {
             Updates::Some(updates) => {
                 for (group, _) in &updates {
-                    self.groups.remove(group).into_iter().flatten().for_each(&mut take);
+                    self.groups
+                        .remove(group)
+                        .into_iter()
+                        .flatten()
+                        .for_each(&mut take);
                 }
                 updates
             }
             Updates::All(updates) => {
-                self.groups.drain().flat_map(|(_, stored)| stored).for_each(&mut take);
+                self.groups
+                    .drain()
+                    .flat_map(|(_, stored)| stored)
+                    .for_each(&mut take);
                 updates
             }
         };
@@ -117,7 +132,11 @@ impl Store {
         let (strict, loose) = (object.digest(Mode::Strict), object.digest(Mode::Loose));
         self.strict.add(&strict);
         self.loose.add(&loose);
-        Stored { object, strict, loose }
+        Stored {
+            object,
+            strict,
+            loose,
+        }
     }
 
     fn delta(&self, mut upserted: Vec<Object>, mut removed: Vec<(Kind, String)>) -> Delta {
