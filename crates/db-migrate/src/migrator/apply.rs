@@ -82,7 +82,7 @@ impl Migrator {
             return Ok(nothing(Direction::Up, warnings, started));
         }
         let work = prepare(&look, &steps)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Up);
         report.notices = warnings;
@@ -145,7 +145,7 @@ impl Migrator {
         started: Instant,
     ) -> Result<Report, Error> {
         let look = self.look(conn)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Down);
         let (session, tracker) = ready(&context, &look, conn, true, &mut report)?;
@@ -217,7 +217,7 @@ impl Migrator {
         started: Instant,
     ) -> Result<Report, Error> {
         let work = prepare(look, steps)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let session = Session::inspect(&look.ledger, conn)?;
         let tracker = start_tracker(conn, &scope)?;

@@ -16,7 +16,7 @@ use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
 use crate::ledger::{NewEvent, NewRow, Stamp, Status};
 use crate::migration::Direction;
-use crate::plan::{Action, PlannedStep};
+use crate::plan::{Action, PlannedStep, without_foreign_keys};
 
 #[derive(QueryableByName)]
 struct Changes {
@@ -31,7 +31,17 @@ impl Runner<'_, '_> {
         step: &PlannedStep<'_>,
         prepared: &[Prepared<'_>],
     ) -> Result<(), Error> {
-        around_foreign_keys(conn, step.options.foreign_keys_off, |conn| {
+        let switch_off = without_foreign_keys(step, prepared);
+        if switch_off && !step.options.foreign_keys_off && conn.engine() == Engine::Sqlite {
+            let text = format!(
+                "{}: PRAGMA foreign_keys does nothing inside a transaction; they are switched off \
+                 around the migration and checked after it, as foreign_keys = \"off\" in its \
+                 metadata.toml would say",
+                step.folder_name
+            );
+            self.context.notice(&mut self.report, text);
+        }
+        around_foreign_keys(conn, switch_off, |conn| {
             within(conn, |conn| self.run_and_record(conn, step, prepared))
         })
         .map_err(|e| self.in_step(step, e))
@@ -48,7 +58,7 @@ impl Runner<'_, '_> {
         self.tracker
             .begin(conn)
             .map_err(in_database(conn.engine(), "reading the schema"))?;
-        let orphans_before = orphans_if_unguarded(conn, step)?;
+        let orphans_before = orphans_if_unguarded(conn, step, prepared)?;
         let rows_before = total_changes(conn)?;
         match &step.action {
             Action::Sql(_) => {
@@ -64,7 +74,7 @@ impl Runner<'_, '_> {
             Action::Rust(function) => run_rust(conn, function, step, self.direction)?,
         }
         self.session.restore_search_path(conn, step)?;
-        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step)?) {
+        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step, prepared)?) {
             let worse = new_orphans(&before, &after);
             if !worse.is_empty() {
                 return Err(Error::Refused(worse.join("; ")));
@@ -259,9 +269,10 @@ fn total_changes(conn: &mut Conn<'_>) -> Result<Option<i64>, Error> {
 fn orphans_if_unguarded(
     conn: &mut Conn<'_>,
     step: &PlannedStep<'_>,
+    prepared: &[Prepared<'_>],
 ) -> Result<Option<Orphans>, Error> {
     match conn.reborrow() {
-        Conn::Sqlite(c) if step.options.foreign_keys_off => orphans(c).map(Some),
+        Conn::Sqlite(c) if without_foreign_keys(step, prepared) => orphans(c).map(Some),
         _ => Ok(None),
     }
 }

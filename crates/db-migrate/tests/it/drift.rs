@@ -131,4 +131,23 @@ mod postgres {
         let found = migrator.validate(conn.conn(), Some(empty.conn())).unwrap();
         assert_eq!(found.rebuild, Rebuild::Same);
     }
+
+    /// Two services in two schemas of one database do not take each other's work for drift.
+    #[test]
+    fn another_ledgers_schema_is_none_of_our_business() {
+        let (ours, theirs) = (Folder::dice(), Folder::dice());
+        let db = TestDb::postgres();
+        let (mut a, mut b) = (db.connect(), db.connect());
+        a.execute("CREATE SCHEMA a; CREATE SCHEMA b; SET search_path = a");
+        b.execute("SET search_path = b");
+        ours.run(&mut a);
+        theirs.run_to(&mut b, "1");
+        theirs.run(&mut b);
+        for (folder, conn) in [(&ours, &mut a), (&theirs, &mut b)] {
+            assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+        }
+        b.execute("CREATE TABLE stray (x INT)");
+        assert!(ours.migrator().validate(a.conn(), None).unwrap().is_clean());
+        assert!(!theirs.migrator().validate(b.conn(), None).unwrap().is_clean());
+    }
 }
