@@ -1,2 +1,35 @@
-//! x
-fn main() {}
+//! `bitcraps-db`: the operations command line.
+//!
+//! Only this crate and `xtask` print, exit or read arguments. Data goes to standard output,
+//! everything else to standard error; the exit codes are the table in [`exit`].
+
+mod args;
+mod command;
+mod config;
+mod database;
+mod duration;
+mod error;
+mod exit;
+mod output;
+mod prompt;
+mod scratch;
+mod signals;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match args::parse() {
+        Ok(arguments) => arguments,
+        Err(rejected) => return rejected.report().into(),
+    };
+    let output = output::Output::new(&arguments.global);
+    output::log::start(&output, arguments.global.verbose);
+    let code = match command::run(&arguments, &output) {
+        Ok(code) => code,
+        Err(error) => {
+            output.error(&error);
+            error.code()
+        }
+    };
+    signals::received().unwrap_or(code).into()
+}

@@ -4,7 +4,7 @@
 use db_core::{Conn, Engine};
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Difference, Mode, Scope};
+use crate::catalog::{Catalog, Difference, Kind, Mode, Scope};
 use crate::error::{Error, in_database};
 use crate::ledger::{History, Ledger, Stamp};
 
@@ -16,6 +16,8 @@ pub enum Unknown {
     NeverTaken,
     /// diesel_cli has changed the schema since.
     ChangedByDiesel,
+    /// A migration outside a transaction stopped half way.
+    HalfApplied,
 }
 
 /// How the live schema compares with the stored one.
@@ -66,6 +68,11 @@ pub(crate) fn compare(
             reason: Unknown::ChangedByDiesel,
         });
     }
+    if !history.incomplete.is_empty() {
+        return Ok(Drift::Unknown {
+            reason: Unknown::HalfApplied,
+        });
+    }
     let Some(stamp) = ledger.stored_stamp(conn)? else {
         return Ok(Drift::Unknown {
             reason: Unknown::NeverTaken,
@@ -79,12 +86,22 @@ pub(crate) fn compare(
         return Ok(Drift::Restored);
     }
     let mode = if same_server { Mode::Strict } else { Mode::Loose };
-    let differences = ledger.stored_catalog(conn)?.compare(live, mode);
+    let foreign = ledger.foreign_schemas(conn)?;
+    let mut differences = ledger.stored_catalog(conn)?.compare(live, mode);
+    // What was stored before another ledger moved into its schema is theirs now.
+    differences.retain(|d| !foreign.iter().any(|schema| is_in(d, schema)));
     Ok(if differences.is_empty() {
         Drift::Restored
     } else {
         Drift::Found { differences }
     })
+}
+
+fn is_in(difference: &Difference, schema: &str) -> bool {
+    let prefix = format!("{schema}.");
+    (difference.kind == Kind::Schema && difference.name == schema)
+        || difference.name.starts_with(&prefix)
+        || difference.table.as_ref().is_some_and(|t| t.starts_with(&prefix))
 }
 
 /// Reads the live catalog.

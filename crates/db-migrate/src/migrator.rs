@@ -2,6 +2,7 @@
 
 mod apply;
 mod inspect;
+mod preview;
 mod repair;
 mod settings;
 mod validate;
@@ -93,10 +94,14 @@ impl Migrator {
         })
     }
 
-    fn scope_of(&self, ledger: &Ledger) -> Scope {
-        self.scope
-            .clone()
-            .unwrap_or_else(|| Scope::default().with_home(ledger.schema()))
+    /// By default everything but the schemas that have a ledger of their own.
+    fn scope_of(&self, ledger: &Ledger, conn: &mut Conn<'_>) -> Result<Scope, Error> {
+        match &self.scope {
+            Some(scope) => Ok(scope.clone()),
+            None => Ok(Scope::default()
+                .with_home(ledger.schema())
+                .without_schemas(ledger.foreign_schemas(conn)?)),
+        }
     }
 
     fn context<'m>(&'m self, ledger: &'m Ledger, scope: &'m Scope) -> Context<'m> {

@@ -7,7 +7,7 @@ use db_core::{Conn, Engine};
 use crate::error::Error;
 use crate::ledger::{Applied, History, Ledger};
 use crate::migration::{Body, Direction, Migration, Options, RustStep, short_name};
-use crate::run::{Prepared, Rules, prepare};
+use crate::run::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
 use crate::source::MigrationSet;
 use crate::sql::split;
 use crate::target::{Nameable, Target};
@@ -70,11 +70,17 @@ impl<'s> PlannedStep<'s> {
                 sql,
                 Rules {
                     in_transaction: self.options.run_in_transaction,
-                    foreign_keys_off: self.options.foreign_keys_off,
                 },
             ),
         }
     }
+}
+
+/// Whether SQLite's foreign keys are switched off around a step: by its metadata, or because its
+/// script asks for it where the pragma alone would do nothing.
+pub(crate) fn without_foreign_keys(step: &PlannedStep<'_>, prepared: &[Prepared<'_>]) -> bool {
+    step.options.foreign_keys_off
+        || (step.options.run_in_transaction && asks_for_foreign_keys_off(prepared))
 }
 
 /// Everything that a target may name, in the order of versions.

@@ -1,8 +1,9 @@
 //! A private copy of a SQLite database, for a rehearsal and for building what is expected.
 
 use db_core::Engine;
-use diesel::sql_types::Text;
-use diesel::{RunQueryDsl, SqliteConnection, sql_query};
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::{Integer, Text};
+use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 use tempfile::{Builder, TempDir};
 
 use crate::error::{Error, in_database};
@@ -19,6 +20,12 @@ impl Copy {
     }
 }
 
+#[derive(QueryableByName)]
+struct QueryOnly {
+    #[diesel(sql_type = Integer)]
+    query_only: i32,
+}
+
 /// Copies through SQLite under one snapshot; the file itself is never touched.
 pub(crate) fn copy(conn: &mut SqliteConnection) -> Result<Copy, Error> {
     // A folder of mode 0700 in the system's place for temporary files.
@@ -30,12 +37,24 @@ pub(crate) fn copy(conn: &mut SqliteConnection) -> Result<Copy, Error> {
             reason: e.to_string(),
         })?;
     let copy = Copy { folder };
-    sql_query("VACUUM INTO $1")
+    // A read-only connection of db-core is `query_only`, which SQLite applies to the copy as well.
+    let query_only = sql_query("PRAGMA query_only")
+        .get_result::<QueryOnly>(conn)
+        .map_err(in_database(Engine::Sqlite, "preparing the rehearsal"))?
+        .query_only;
+    switch_query_only(conn, 0)?;
+    let copied = sql_query("VACUUM INTO $1")
         .bind::<Text, _>(copy.path().display().to_string())
         .execute(conn)
         .map_err(in_database(
             Engine::Sqlite,
             "copying the database for the rehearsal",
-        ))?;
-    Ok(copy)
+        ));
+    switch_query_only(conn, query_only)?;
+    copied.map(|_| copy)
+}
+
+fn switch_query_only(conn: &mut SqliteConnection, on: i32) -> Result<(), Error> {
+    conn.batch_execute(&format!("PRAGMA query_only = {on}"))
+        .map_err(in_database(Engine::Sqlite, "preparing the rehearsal"))
 }

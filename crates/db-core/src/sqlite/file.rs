@@ -98,9 +98,12 @@ fn from_io(path: &Path, error: &io::Error) -> Error {
 /// A `file:` URI with the path percent-encoded, so that no character of it is taken for syntax.
 fn uri(path: &Path, access: Access) -> String {
     let mode = match access {
-        Access::ReadOnly => "ro",
+        // A reader in WAL mode needs `-wal` and `-shm`. Opened with "ro" it makes them and leaves
+        // them; opened with "rw" (and made `query_only` after) it takes them away again. Where they
+        // are already, "ro" leaves a dead writer's log to the next writer.
+        Access::ReadOnly if has_log(path) => "ro",
         // The file exists by now; SQLite must not make another one in its place.
-        Access::ReadWrite | Access::Create => "rw",
+        Access::ReadOnly | Access::ReadWrite | Access::Create => "rw",
     };
     let mut encoded = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -112,4 +115,11 @@ fn uri(path: &Path, access: Access) -> String {
         }
     }
     format!("{encoded}?mode={mode}")
+}
+
+/// Whether there is a write-ahead log beside the file.
+fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Path::new(&log).exists()
 }

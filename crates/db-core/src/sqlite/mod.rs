@@ -17,12 +17,14 @@ const BUSY_TIMEOUT_MS: u32 = 30_000;
 /// Pragmas of every connection, in order: `busy_timeout` first, because even a plain SELECT meets
 /// "database is locked" while another connection opens or closes the file.
 /// `recursive_triggers` stays at SQLite's default here, which is what a shell and diesel_cli use.
-fn pragmas() -> String {
+fn pragmas(access: Access) -> String {
+    let query_only = if access == Access::ReadOnly { "ON" } else { "OFF" };
     format!(
         "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
          PRAGMA foreign_keys = ON;
          PRAGMA trusted_schema = OFF;
-         PRAGMA temp_store = MEMORY;"
+         PRAGMA temp_store = MEMORY;
+         PRAGMA query_only = {query_only};"
     )
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn open(
     let interrupt = Interrupt::default();
     let mut conn = handle::establish(&target, &interrupt)
         .map_err(|e| explain(url, Error::classify_connect(Engine::Sqlite, &e, &url.to_string())))?;
-    let probe = conn.batch_execute(&pragmas()).and_then(|()| {
+    let probe = conn.batch_execute(&pragmas(access)).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });
     match probe {

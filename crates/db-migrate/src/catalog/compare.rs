@@ -1,7 +1,7 @@
 //! What differs between two catalogs, object by object, in words.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -128,13 +128,13 @@ fn difference(expected: Option<&Object>, live: Option<&Object>, mode: Mode) -> O
 /// its columns, so a column that came or went changes the table too: that is only worth a line
 /// of its own if something else about the table changed.
 fn leave_out_what_follows(found: &mut Vec<Difference>) {
-    let mut whole = BTreeMap::new();
+    let mut whole = BTreeSet::new();
     let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for d in found.iter() {
         match (&d.change, d.kind) {
             (Change::Changed { .. }, _) => {}
             (_, Kind::Table | Kind::View | Kind::MaterializedView) => {
-                whole.insert(d.name.clone(), ());
+                whole.insert(d.name.clone());
             }
             (_, Kind::Column) => {
                 if let Some(table) = &d.table {
@@ -154,7 +154,7 @@ fn leave_out_what_follows(found: &mut Vec<Difference>) {
             without_columns(expected, moved) != without_columns(live, moved)
         }
         (Change::Changed { .. }, _) | (_, None) => true,
-        (_, Some(table)) => !whole.contains_key(table),
+        (_, Some(table)) => !whole.contains(table),
     });
 }
 

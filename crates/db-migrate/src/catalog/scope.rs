@@ -11,6 +11,7 @@ const DEFAULT_HOME: &str = "public";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     schemas: Option<Vec<String>>,
+    foreign: Vec<String>,
     home: String,
     left_out: Vec<String>,
 }
@@ -20,6 +21,7 @@ impl Default for Scope {
     fn default() -> Self {
         Self {
             schemas: None,
+            foreign: Vec::new(),
             home: DEFAULT_HOME.to_owned(),
             left_out: Vec::new(),
         }
@@ -33,6 +35,7 @@ impl Scope {
         let home = name.into();
         Self {
             schemas: Some(vec![home.clone()]),
+            foreign: Vec::new(),
             home,
             left_out: Vec::new(),
         }
@@ -55,6 +58,13 @@ impl Scope {
         self
     }
 
+    /// The same scope without these PostgreSQL schemas, because they are someone else's.
+    #[must_use]
+    pub fn without_schemas(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.foreign.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// The same scope without one more table, whatever schema it is in.
     #[must_use]
     pub fn without_table(mut self, name: impl Into<String>) -> Self {
@@ -70,14 +80,23 @@ impl Scope {
     pub(super) fn has_schema(&self, name: &str) -> bool {
         match &self.schemas {
             Some(names) => names.iter().any(|n| n == name),
-            None => !name.starts_with("pg_") && name != "information_schema",
+            None => {
+                !name.starts_with("pg_")
+                    && name != "information_schema"
+                    && !self.foreign.iter().any(|n| n == name)
+            }
         }
     }
 
     /// Whether a table, or a sequence of its own, is left out with all that belongs to it.
     pub(super) fn leaves_out(&self, table: &str) -> bool {
         table == DIESEL_LEDGER
-            || table.starts_with(OWN_LEDGER_PREFIX)
+            || belongs_to_ledger(table)
             || self.left_out.iter().any(|name| name == table)
     }
+}
+
+/// Whether something is named as our own ledger's tables and functions are.
+pub(super) fn belongs_to_ledger(name: &str) -> bool {
+    name.starts_with(OWN_LEDGER_PREFIX)
 }

@@ -10,6 +10,7 @@
 //! | `__db_migrate_objects` | the canonical catalog after the last change |
 //! | `__db_migrate_state` | one row: its fingerprints, and the server they were taken on |
 
+mod cached;
 mod history;
 mod objects;
 mod read;

@@ -111,6 +111,24 @@ impl Ledger {
         Ok(names.into_iter().map(|n| n.name).collect())
     }
 
+    /// Other PostgreSQL schemas that have a ledger of their own: someone else migrates them.
+    pub(crate) fn foreign_schemas(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
+        let Conn::Postgres(c) = conn.reborrow() else {
+            return Ok(Vec::new());
+        };
+        let query = format!(
+            "SELECT DISTINCT n.nspname::text AS name FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relname IN ('{DIESEL_TABLE}', '__db_migrate_ledger') AND c.relkind = 'r'
+               AND n.nspname <> $1"
+        );
+        let names: Vec<Name> = sql_query(query)
+            .bind::<Text, _>(&self.schema)
+            .load(c)
+            .map_err(in_database(self.engine, "looking for other ledgers"))?;
+        Ok(names.into_iter().map(|n| n.name).collect())
+    }
+
     fn diesel_rows(&self, conn: &mut Conn<'_>) -> Result<Vec<DieselRow>, Error> {
         let query = format!(
             "SELECT CAST(version AS TEXT) AS version, CAST(run_on AS TEXT) AS run_on FROM {}",

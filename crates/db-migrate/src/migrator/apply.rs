@@ -82,7 +82,7 @@ impl Migrator {
             return Ok(nothing(Direction::Up, warnings, started));
         }
         let work = prepare(&look, &steps)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Up);
         report.notices = warnings;
@@ -98,6 +98,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: false,
+            rows_changed: None,
         };
         let done = runner.run(conn, &work, options.single_transaction);
         let finished = session.finish(conn);
@@ -144,7 +145,7 @@ impl Migrator {
         started: Instant,
     ) -> Result<Report, Error> {
         let look = self.look(conn)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Down);
         let (session, tracker) = ready(&context, &look, conn, true, &mut report)?;
@@ -161,6 +162,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: false,
+            rows_changed: None,
         };
         let done = runner.run(conn, &work, false);
         let finished = session.finish(conn);
@@ -215,7 +217,7 @@ impl Migrator {
         started: Instant,
     ) -> Result<Report, Error> {
         let work = prepare(look, steps)?;
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let session = Session::inspect(&look.ledger, conn)?;
         let tracker = start_tracker(conn, &scope)?;
@@ -227,6 +229,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report: Report::new(Direction::Up),
             rehearse: true,
+            rows_changed: None,
         };
         let mut report = runner.run(conn, &work, true)?;
         report.duration = started.elapsed();
@@ -275,7 +278,7 @@ fn nothing(direction: Direction, notices: Vec<String>, started: Instant) -> Repo
 }
 
 /// The plan, once files and history have been found to agree; warnings besides.
-fn forward<'l>(
+pub(super) fn forward<'l>(
     look: &'l Look,
     options: &MigrateOptions,
 ) -> Result<(Vec<PlannedStep<'l>>, Vec<String>), Error> {
@@ -310,7 +313,7 @@ fn agree(assessment: &Assessment<'_>, allow_out_of_order: bool) -> Result<Vec<St
     Ok(warnings.iter().map(ToString::to_string).collect())
 }
 
-fn prepare<'s>(look: &Look, steps: &'s [PlannedStep<'s>]) -> Result<Vec<Work<'s>>, Error> {
+pub(super) fn prepare<'s>(look: &Look, steps: &'s [PlannedStep<'s>]) -> Result<Vec<Work<'s>>, Error> {
     let engine = look.ledger.engine();
     steps
         .iter()

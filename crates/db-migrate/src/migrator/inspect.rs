@@ -196,7 +196,7 @@ fn versions<'v>(list: impl Iterator<Item = &'v Version>) -> Vec<String> {
     list.map(ToString::to_string).collect()
 }
 
-fn pending_entry(migration: &Migration, position: usize, half: bool) -> Entry {
+pub(super) fn pending_entry(migration: &Migration, position: usize, half: bool) -> Entry {
     Entry {
         position,
         version: migration.version.to_string(),
@@ -210,7 +210,7 @@ fn pending_entry(migration: &Migration, position: usize, half: bool) -> Entry {
     }
 }
 
-fn applied_entry(row: &Applied, migration: Option<&Migration>, position: usize) -> Entry {
+pub(super) fn applied_entry(row: &Applied, migration: Option<&Migration>, position: usize) -> Entry {
     Entry {
         position,
         version: row.version.to_string(),

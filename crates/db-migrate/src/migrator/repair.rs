@@ -57,7 +57,7 @@ impl Migrator {
         let mut conn = conn.into();
         self.under_lock(&mut conn, |migrator, conn| {
             let look = migrator.look(conn)?;
-            let scope = migrator.scope_of(&look.ledger);
+            let scope = migrator.scope_of(&look.ledger, conn)?;
             let context = migrator.context(&look.ledger, &scope);
             let mut report = RepairReport::default();
             if !look.history.has_ledger && !look.history.has_diesel {
@@ -100,7 +100,7 @@ impl Migrator {
                 )));
             }
             let position = target.position(&nameable(&look.set, &look.history))?;
-            let scope = migrator.scope_of(&look.ledger);
+            let scope = migrator.scope_of(&look.ledger, conn)?;
             let context = migrator.context(&look.ledger, &scope);
             let session = Session::inspect(&look.ledger, conn)?;
             let declared = &look.set.all()[..position];

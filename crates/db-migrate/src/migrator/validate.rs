@@ -96,7 +96,7 @@ impl Migrator {
         let conn = &mut conn;
         let look = self.look(conn)?;
         let assessment = assess(&look.set, &look.history);
-        let scope = self.scope_of(&look.ledger);
+        let scope = self.scope_of(&look.ledger, conn)?;
         let live = drift::live(conn, &scope)?;
         let edits = edited_texts(&look, conn, &assessment.problems)?;
         let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;

@@ -20,10 +20,10 @@ use crate::event::{Event, EventKind};
 use crate::ledger::{Ledger, NewEvent, timestamp};
 use crate::lock;
 use crate::migration::Direction;
-use crate::plan::PlannedStep;
+use crate::plan::{PlannedStep, without_foreign_keys};
 use crate::report::Report;
 
-pub(crate) use script::{Prepared, Rules, prepare};
+pub(crate) use script::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
 pub(crate) use session::Session;
 pub(crate) use transaction::{depth, within};
 
@@ -98,6 +98,8 @@ pub(crate) struct Runner<'r, 'm> {
     pub(crate) report: Report,
     /// Whether everything is rolled back in the end.
     pub(crate) rehearse: bool,
+    /// Rows that the step at hand has changed, where the engine counts them.
+    pub(crate) rows_changed: Option<u64>,
 }
 
 /// A step with its statements.
@@ -153,7 +155,7 @@ impl Runner<'_, '_> {
                 step.folder_name
             )));
         }
-        let switch_off = work.iter().any(|(s, _)| s.options.foreign_keys_off);
+        let switch_off = work.iter().any(|(s, p)| without_foreign_keys(s, p));
         let before = self.sequence;
         self.with_retries(conn, |runner, conn| {
             runner.report.steps.clear();
@@ -231,7 +233,7 @@ impl Runner<'_, '_> {
             set: step.set.clone(),
             duration,
             statements: prepared.len() as u64,
-            rows_changed: None,
+            rows_changed: self.rows_changed.take(),
             locks: Vec::new(),
             not_rehearsed: None,
         });

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use db_core::{Conn, ErrorKind};
+use db_core::{Conn, Engine, ErrorKind};
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl};
 
 use super::foreign_keys::{self, Orphans, new_orphans, orphans};
 use super::script::Prepared;
@@ -12,9 +14,15 @@ use super::Runner;
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
-use crate::ledger::{NewEvent, NewRow, Stamp, Status};
+use crate::ledger::{DIESEL_TABLE, NewEvent, NewRow, Stamp, Status};
 use crate::migration::Direction;
-use crate::plan::{Action, PlannedStep};
+use crate::plan::{Action, PlannedStep, without_foreign_keys};
+
+#[derive(QueryableByName)]
+struct Changes {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+}
 
 impl Runner<'_, '_> {
     pub(super) fn in_transaction(
@@ -23,7 +31,17 @@ impl Runner<'_, '_> {
         step: &PlannedStep<'_>,
         prepared: &[Prepared<'_>],
     ) -> Result<(), Error> {
-        around_foreign_keys(conn, step.options.foreign_keys_off, |conn| {
+        let switch_off = without_foreign_keys(step, prepared);
+        if switch_off && !step.options.foreign_keys_off && conn.engine() == Engine::Sqlite {
+            let text = format!(
+                "{}: PRAGMA foreign_keys does nothing inside a transaction; they are switched off \
+                 around the migration and checked after it, as foreign_keys = \"off\" in its \
+                 metadata.toml would say",
+                step.folder_name
+            );
+            self.context.notice(&mut self.report, text);
+        }
+        around_foreign_keys(conn, switch_off, |conn| {
             within(conn, |conn| self.run_and_record(conn, step, prepared))
         })
         .map_err(|e| self.in_step(step, e))
@@ -40,7 +58,8 @@ impl Runner<'_, '_> {
         self.tracker
             .begin(conn)
             .map_err(in_database(conn.engine(), "reading the schema"))?;
-        let orphans_before = orphans_if_unguarded(conn, step)?;
+        let orphans_before = orphans_if_unguarded(conn, step, prepared)?;
+        let rows_before = total_changes(conn)?;
         match &step.action {
             Action::Sql(_) => {
                 for p in prepared {
@@ -55,12 +74,16 @@ impl Runner<'_, '_> {
             Action::Rust(function) => run_rust(conn, function, step, self.direction)?,
         }
         self.session.restore_search_path(conn, step)?;
-        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step)?) {
+        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step, prepared)?) {
             let worse = new_orphans(&before, &after);
             if !worse.is_empty() {
                 return Err(Error::Refused(worse.join("; ")));
             }
         }
+        self.rows_changed = match (rows_before, total_changes(conn)?) {
+            (Some(before), Some(after)) => u64::try_from(after - before).ok(),
+            _ => None,
+        };
         let delta = self
             .tracker
             .refresh(conn)
@@ -79,55 +102,50 @@ impl Runner<'_, '_> {
         let ledger = self.context.ledger;
         let at = self.context.now();
         let duration_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let kind = match self.direction {
+        let stamp = Stamp {
+            last_sequence: self.sequence,
+            fingerprint: delta.strict_fingerprint.clone(),
+            loose_fingerprint: delta.loose_fingerprint.clone(),
+            server: self.session.server().to_owned(),
+            taken_at: at.clone(),
+        };
+        let event = NewEvent {
+            kind: match self.direction {
+                Direction::Up => EventKind::Applied,
+                Direction::Down => EventKind::Reverted,
+            },
+            at: &at,
+            actor: self.context.actor,
+            migration: Some((&step.version, &step.folder_name, &step.set)),
+            duration_us: Some(duration_us),
+            statement: None,
+            detail: None,
+        };
+        ledger.store(conn, delta)?;
+        match self.direction {
             Direction::Up => {
                 let migration = step.migration.ok_or_else(|| {
                     Error::Refused(format!("{} has no text to record", step.folder_name))
                 })?;
-                ledger.put(
-                    conn,
-                    &NewRow {
-                        statements,
-                        applied_at: &at,
-                        duration_us,
-                        applied_by: self.context.actor,
-                        fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
-                        ..NewRow::of(migration, Status::Applied, self.sequence)
-                    },
-                )?;
-                if !step.is_rust {
-                    ledger.add_to_diesel(conn, &step.version)?;
-                }
-                EventKind::Applied
+                let row = NewRow {
+                    statements,
+                    applied_at: &at,
+                    duration_us,
+                    applied_by: self.context.actor,
+                    fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
+                    ..NewRow::of(migration, Status::Applied, self.sequence)
+                };
+                ledger.record(conn, &row, &event, &stamp)?;
             }
             Direction::Down => {
                 ledger.remove(conn, &step.version)?;
                 if !step.is_rust {
                     ledger.remove_from_diesel(conn, &step.version)?;
                 }
-                EventKind::Reverted
+                ledger.note(conn, &event)?;
+                ledger.stamp(conn, &stamp)?;
             }
-        };
-        ledger.note(
-            conn,
-            &NewEvent {
-                kind,
-                at: &at,
-                actor: self.context.actor,
-                migration: Some((&step.version, &step.folder_name, &step.set)),
-                duration_us: Some(duration_us),
-                statement: None,
-                detail: None,
-            },
-        )?;
-        let stamp = Stamp {
-            last_sequence: self.sequence,
-            fingerprint: delta.strict_fingerprint.clone(),
-            loose_fingerprint: delta.loose_fingerprint.clone(),
-            server: self.session.server().to_owned(),
-            taken_at: at,
-        };
-        ledger.stamp(conn, delta, &stamp)?;
+        }
         self.sequence += 1;
         Ok(())
     }
@@ -155,7 +173,7 @@ impl Runner<'_, '_> {
             _ => return error,
         };
         let message = match kind {
-            Some(ErrorKind::Constraint) if message.contains("Diesel's migrations") => {
+            Some(ErrorKind::Constraint) if message.contains(DIESEL_TABLE) => {
                 format!("{message}; another tool has applied it in the meantime: run again")
             }
             _ => message,
@@ -231,13 +249,25 @@ pub(super) fn around_foreign_keys(
     }
 }
 
+/// How many rows this connection has changed so far; only SQLite counts them.
+fn total_changes(conn: &mut Conn<'_>) -> Result<Option<i64>, Error> {
+    let Conn::Sqlite(c) = conn.reborrow() else {
+        return Ok(None);
+    };
+    diesel::sql_query("SELECT total_changes() AS rows")
+        .get_result::<Changes>(c)
+        .map(|row| Some(row.rows))
+        .map_err(in_database(Engine::Sqlite, "counting changed rows"))
+}
+
 /// Rows without a parent, where the migration runs without foreign keys.
 fn orphans_if_unguarded(
     conn: &mut Conn<'_>,
     step: &PlannedStep<'_>,
+    prepared: &[Prepared<'_>],
 ) -> Result<Option<Orphans>, Error> {
     match conn.reborrow() {
-        Conn::Sqlite(c) if step.options.foreign_keys_off => orphans(c).map(Some),
+        Conn::Sqlite(c) if without_foreign_keys(step, prepared) => orphans(c).map(Some),
         _ => Ok(None),
     }
 }

@@ -35,6 +35,8 @@ pub enum SourceError {
         reason: String,
         /// Whether it is simply not there.
         missing: bool,
+        /// Whether the system forbids it.
+        forbidden: bool,
     },
     /// A file or folder is not what a migration may be.
     #[error("{place}: {reason}")]
@@ -73,6 +75,7 @@ impl SourceError {
             place: path.display().to_string(),
             reason: error.to_string(),
             missing: error.kind() == std::io::ErrorKind::NotFound,
+            forbidden: error.kind() == std::io::ErrorKind::PermissionDenied,
         }
     }
 

@@ -324,6 +324,16 @@ mod postgres {
     }
 
     #[test]
+    fn functions_of_the_ledger_do_not_count() {
+        let change = "CREATE TABLE __db_migrate_log (a INTEGER);
+            CREATE FUNCTION __db_migrate_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
+            CREATE TRIGGER refuse BEFORE DELETE ON __db_migrate_log
+              FOR EACH ROW EXECUTE FUNCTION __db_migrate_refuse();
+            COMMENT ON FUNCTION __db_migrate_refuse() IS 'ours'";
+        check("SELECT 1", change, &[]);
+    }
+
+    #[test]
     fn temporary_tables_and_grants_do_not_count() {
         let setup = "CREATE TABLE t (a INTEGER)";
         let change = "CREATE TEMP TABLE t (b TEXT); GRANT SELECT ON public.t TO public";

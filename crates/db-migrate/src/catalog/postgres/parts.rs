@@ -6,6 +6,7 @@ use db_core::Engine;
 
 use super::query::Part;
 use super::{Names, PG_CLASS};
+use crate::catalog::scope::belongs_to_ledger;
 use crate::catalog::{Kind, Object, text};
 
 /// An object with where it comes from.
@@ -187,7 +188,7 @@ pub(in crate::catalog) fn space_items(
             "foreign server" => 1417,
             _ => 2328,
         };
-        if names.members.contains(&(class, row.oid)) {
+        if names.members.contains(&(class, row.oid)) || belongs_to_ledger(&row.name) {
             continue;
         }
         let space = |name: &str| match names.spaces.get(&row.owner) {

@@ -22,6 +22,9 @@ const SETTINGS: [(&str, &str); 6] = [
 struct Current;
 /// Other settings, until the transaction ends.
 struct Change;
+/// The same, back again: a statement of its own, because the server analyses a prepared statement
+/// anew whenever the search path is another than at its last run, and these two alternate.
+struct Restore;
 
 impl PreparedText for Current {
     type Row = Array<Text>;
@@ -29,12 +32,22 @@ impl PreparedText for Current {
 SELECT array_agg(current_setting(name) ORDER BY n) FROM unnest($?::text[]) WITH ORDINALITY s (name, n)";
 }
 
+/// Names in the first half of the parameter, values in the second; says what the values were.
+/// The new values are made to depend on the old ones, so that those are looked up first.
 impl PreparedText for Change {
     type Row = Array<Text>;
     const TEXT: &'static str = "\
-WITH input AS (SELECT $?::text[] AS t)
-SELECT array_agg(set_config(s.name, (SELECT t FROM input)[n + cardinality((SELECT t FROM input)) / 2], \
-true) ORDER BY n) FROM unnest((SELECT t[:cardinality(t) / 2] FROM input)) WITH ORDINALITY s (name, n)";
+WITH input AS (SELECT t, cardinality(t) / 2 AS half FROM (SELECT $?::text[] AS t) i), \
+before AS MATERIALIZED (SELECT (SELECT array_agg(current_setting(name) ORDER BY n) \
+  FROM unnest(t[:half]) WITH ORDINALITY s (name, n)) AS v, t, half FROM input) \
+SELECT v FROM before, LATERAL (SELECT count(set_config(name, \
+  CASE WHEN v IS NOT NULL THEN t[half + n] END, true)) AS done \
+  FROM unnest(t[:half]) WITH ORDINALITY s (name, n)) changed WHERE done = half";
+}
+
+impl PreparedText for Restore {
+    type Row = Array<Text>;
+    const TEXT: &'static str = Change::TEXT;
 }
 
 /// Runs `read` with the home schema as the search path, inside the caller's transaction if
@@ -99,19 +112,20 @@ fn current(conn: &mut PgConnection) -> QueryResult<Vec<String>> {
     Prepared::<Current>::new().texts(names()).get_result(conn)
 }
 
-/// Changes the settings and says what they were.
 fn pin(conn: &mut PgConnection, home: &str) -> QueryResult<Vec<String>> {
-    let before = current(conn)?;
-    change(conn, &pinned_values(home))?;
-    Ok(before)
+    Prepared::<Change>::new()
+        .texts(assignments(&pinned_values(home)))
+        .get_result(conn)
 }
 
 fn restore(conn: &mut PgConnection, before: &[String]) -> QueryResult<()> {
-    change(conn, before)
+    Prepared::<Restore>::new()
+        .texts(assignments(before))
+        .get_result::<Vec<String>>(conn)
+        .map(drop)
 }
 
-fn change(conn: &mut PgConnection, values: &[String]) -> QueryResult<()> {
-    let texts = names().into_iter().chain(values.iter().cloned()).collect();
-    let _: Vec<String> = Prepared::<Change>::new().texts(texts).get_result(conn)?;
-    Ok(())
+/// The names of the settings, and their values behind them.
+fn assignments(values: &[String]) -> Vec<String> {
+    names().into_iter().chain(values.iter().cloned()).collect()
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
-use super::store::{Group, Store, Updates};
+use super::store::{Group, Groups, Store, Updates};
 use crate::catalog::postgres::pin::{pinned, pinned_in_transaction};
 use crate::catalog::postgres::query::{Part, Prepared};
 use crate::catalog::postgres::texts::{Counters, Dependents, Referrers, Touched};
@@ -139,7 +139,7 @@ impl PostgresTracker {
         scope: &Scope,
         store: &Store,
         look: Look,
-    ) -> QueryResult<Option<Vec<(Group, Vec<Object>)>>> {
+    ) -> QueryResult<Option<Groups>> {
         let Look {
             wanted,
             mut spaces,
@@ -266,7 +266,7 @@ fn reaches_further(
         .get_result(conn)
 }
 
-fn by_group(items: Vec<Item>) -> Vec<(Group, Vec<Object>)> {
+fn by_group(items: Vec<Item>) -> Groups {
     let mut groups: BTreeMap<Group, Vec<Object>> = BTreeMap::new();
     for item in items {
         groups

@@ -9,13 +9,16 @@ use crate::catalog::{Kind, Mode, Object};
 /// What is read together: a row of `sqlite_schema`, or a PostgreSQL relation.
 pub(super) type Group = i64;
 
+/// The objects of some groups.
+pub(super) type Groups = Vec<(Group, Vec<Object>)>;
+
 /// New contents of groups.
 #[derive(Debug)]
 pub(super) enum Updates {
     /// These groups have these objects now; the others are as they were.
-    Some(Vec<(Group, Vec<Object>)>),
+    Some(Groups),
     /// There are only these groups.
-    All(Vec<(Group, Vec<Object>)>),
+    All(Groups),
 }
 
 #[derive(Debug, Clone)]

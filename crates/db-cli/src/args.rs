@@ -1,0 +1,324 @@
+//! The arguments, and what `--help` says about them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::{self, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  bitcraps-db migrate                      the whole schema into ./data/bitcraps.db
+  bitcraps-db status                       what is applied and what is pending
+  bitcraps-db --database-url postgres://bitcraps@db/bitcraps migrate --dry-run
+  bitcraps-db rollback -1                  undo the last migration";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done   1 unexpected   2 usage or configuration   3 migrations pending
+  4 files and history disagree   5 schema drifted   6 lock not acquired   7 refused
+  8 unhealthy   9 unreachable   10 migration failed   12 credentials   13 disk
+  14 permission   130, 143 interrupted";
+
+/// Migrations for the BitCraps database, on SQLite and PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "bitcraps-db", version, before_help = EXAMPLES, after_help = EXIT_CODES)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// The database: sqlite://PATH, postgres://USER@HOST/NAME, or a path
+    ///
+    /// Otherwise BITCRAPS_DATABASE_URL, DATABASE_URL, or database_url in the configuration file
+    /// [default: sqlite://./data/bitcraps.db]. A password is better kept in PGPASSFILE or
+    /// PGPASSWORD than in a URL.
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) database_url: Option<String>,
+    /// A folder of migrations; may be given more than once
+    ///
+    /// Either <version>_<name>/{up,down}.sql, or a folder with sqlite/ and postgres/ in it. Several
+    /// are merged into one order, and each migration remembers its set: NAME, or the folder's
+    /// name [default: the migrations that are compiled in].
+    #[arg(long, value_name = "[NAME=]DIR", global = true)]
+    pub(crate) migrations: Vec<String>,
+    /// The configuration file [default: bitcraps-db.toml, if there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON document on standard output, and progress as JSON lines on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but data that was asked for, and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more on standard error; twice for debugging
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// No colours; NO_COLOR in the environment says the same
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Apply pending migrations
+    #[command(before_help = "Examples:
+  bitcraps-db migrate
+  bitcraps-db migrate --dry-run        really run it, on a copy or in a transaction rolled back
+  bitcraps-db migrate --to 5           up to the fifth")]
+    Migrate(Migrate),
+    /// Revert migrations, the last applied first
+    #[command(before_help = "Examples:
+  bitcraps-db rollback                 the last applied migration
+  bitcraps-db rollback -2              the last two
+  bitcraps-db rollback 5               back to position 5 (0 reverts everything)
+  bitcraps-db rollback token_economy   back to the migration of that name")]
+    Rollback(Rollback),
+    /// Show what is applied and what is pending; changes nothing
+    #[command(before_help = "Examples:
+  bitcraps-db status
+  bitcraps-db status --check           exit 3 if migrations are pending
+  bitcraps-db status --json | jq -r '.pending[].name'")]
+    Status(Status),
+    /// Check that files, history and the live schema agree; changes nothing
+    #[command(before_help = "Examples:
+  bitcraps-db validate
+  bitcraps-db validate --rebuild       on PostgreSQL, also build the schema anew and compare")]
+    Validate(Validate),
+    /// Mend checksums and the ledger
+    #[command(before_help = "Examples:
+  bitcraps-db repair                   heal what can be healed without a decision
+  bitcraps-db repair --cosmetic        comments and white space were edited
+  bitcraps-db repair --accept 20250824000300")]
+    Repair(Repair),
+    /// Adopt an existing database: declare everything up to TARGET as present
+    #[command(before_help = "Examples:
+  bitcraps-db baseline 20250824000500
+  bitcraps-db baseline 5")]
+    Baseline(Baseline),
+    /// Make the files of a new migration, for both engines
+    #[command(before_help = "Examples:
+  bitcraps-db create add_bet_limits
+  bitcraps-db --migrations db/migrations create add_bet_limits")]
+    Create(Create),
+    /// Revert everything and migrate again; all data is lost
+    #[command(before_help = "Examples:
+  bitcraps-db reset
+  bitcraps-db reset --force            without a question")]
+    Reset(Reset),
+    /// Print a completion script for a shell
+    #[command(before_help = "Examples:
+  bitcraps-db completions bash > /etc/bash_completion.d/bitcraps-db
+  bitcraps-db completions zsh > ~/.zfunc/_bitcraps-db")]
+    Completions(Completions),
+    /// Print the manual page
+    #[command(before_help = "Examples:
+  bitcraps-db man | man -l -
+  bitcraps-db man --dir /usr/local/share/man/man1")]
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Where to stop: a position, a version or a name [default: the last]
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) to: Option<String>,
+    /// Run everything on a copy (SQLite) or in a transaction that is rolled back (PostgreSQL)
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// All migrations in one transaction, instead of one each
+    #[arg(long)]
+    pub(crate) single_transaction: bool,
+    /// Apply migrations that come before applied ones
+    #[arg(long)]
+    pub(crate) allow_out_of_order: bool,
+    /// Check integrity and foreign keys before and after
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// How long to wait for another run, and for locks on tables: 60s, 5m, 0
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    pub(crate) wait: Duration,
+    /// Go on although the schema was changed by hand, and take it as it is
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// Back to this position, version or name, or -N steps [default: the previous]
+    #[arg(value_name = "TARGET", allow_negative_numbers = true)]
+    pub(crate) target: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How long to wait for another run: 60s, 5m, 0
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    pub(crate) wait: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Exit 3 if migrations are pending, 4 if files and history disagree, 5 if the schema drifted
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Build the schema anew in a scratch database and compare (SQLite always does, in memory)
+    #[arg(long)]
+    pub(crate) rebuild: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    /// Record the new text of migrations that were edited but mean the same
+    #[arg(long)]
+    pub(crate) cosmetic: bool,
+    /// Accept a deliberate edit, a missing file, or a migration that stopped half way
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) accept: Vec<String>,
+    /// How long to wait for another run: 60s, 5m, 0
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    pub(crate) wait: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Baseline {
+    /// The last migration that the database already has: a position, a version or a name
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What it does, in `snake_case`
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How long to wait for another run: 60s, 5m, 0
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    pub(crate) wait: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write the pages of all commands into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Arguments that clap did not take, or that ask for help.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    error: clap::Error,
+    output: Output,
+}
+
+impl Rejected {
+    /// Prints help or the error, and says how to end.
+    pub(crate) fn report(&self) -> Code {
+        // Scripts that ask for JSON get it for a wrong argument too. A URL in the wrong place must
+        // not show its password.
+        let text = self.error.render();
+        match self.error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match self.output.help(&text) {
+                Ok(()) => Code::Done,
+                Err(error) => error.code(),
+            },
+            _ if self.output.is_json() => {
+                let plain = redacted(&text.to_string());
+                let (message, hint) = plain.split_once("\n\n").unwrap_or((plain.as_str(), ""));
+                let message = message.trim().trim_start_matches("error: ");
+                self.output.error(&Error::usage(message, hint.trim()));
+                Code::Usage
+            }
+            _ => {
+                let styled = output::styled(&text, self.output.has_colours());
+                self.output.usage(&redacted(&styled));
+                Code::Usage
+            }
+        }
+    }
+}
+
+/// The command with all its help, for completions and manual pages.
+pub(crate) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Reads the program's arguments.
+///
+/// # Errors
+/// [`Rejected`], also for `--help` and `--version`.
+pub(crate) fn parse() -> Result<Arguments, Rejected> {
+    let raw: Vec<OsString> = std::env::args_os().collect();
+    // clap has not run yet, or has failed, when these matter.
+    let given = |flag: &str| raw.iter().take_while(|a| *a != "--").any(|a| a == flag);
+    let output = Output::for_errors(given("--json"), given("--no-color"));
+    let colours = if output.has_colours() {
+        clap::ColorChoice::Auto
+    } else {
+        clap::ColorChoice::Never
+    };
+    command()
+        .color(colours)
+        .try_get_matches_from(raw)
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(|error| Rejected { error, output })
+}
+
+/// Masks passwords of URLs, line by line, since only a line with a URL can hold one.
+fn redacted(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        if line.contains("://") {
+            db_core::redact(line)
+        } else {
+            line.to_owned()
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clap_finds_no_fault_with_the_definition() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_url_in_the_wrong_place_keeps_its_password() {
+        let shown = redacted("error: unexpected 'postgres://u:hunter2@h/d'\n\nUsage: a: b@c");
+        assert!(!shown.contains("hunter2") && shown.contains("Usage: a: b@c"), "{shown}");
+    }
+}

@@ -1,0 +1,151 @@
+//! One module per command, and what they share.
+
+mod baseline;
+mod completions;
+mod create;
+mod man;
+mod migrate;
+mod repair;
+mod reset;
+mod rollback;
+mod status;
+mod validate;
+
+use std::time::Duration;
+
+use db_core::{Access, Connection, DatabaseUrl};
+use db_migrate::{Migrator, Report};
+use serde::Serialize;
+
+use crate::args::{Arguments, Command, Global};
+use crate::config;
+use crate::database;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::Output;
+use crate::output::progress::Progress;
+use crate::output::run::{self, RunReport};
+use crate::signals::{self, Guard};
+
+/// Runs the command that was asked for.
+///
+/// # Errors
+/// Whatever stands in the way; the code is [`Error::code`].
+pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error> {
+    let context = Context {
+        global: &arguments.global,
+        output,
+    };
+    match &arguments.command {
+        Command::Migrate(options) => migrate::run(&context, options),
+        Command::Rollback(options) => rollback::run(&context, options),
+        Command::Status(options) => status::run(&context, options),
+        Command::Validate(options) => validate::run(&context, options),
+        Command::Repair(options) => repair::run(&context, options),
+        Command::Baseline(options) => baseline::run(&context, options),
+        Command::Create(options) => create::run(&context, options),
+        Command::Reset(options) => reset::run(&context, options),
+        Command::Completions(options) => completions::run(&context, options),
+        Command::Man(options) => man::run(&context, options),
+    }
+}
+
+/// What every command is given.
+struct Context<'a> {
+    global: &'a Global,
+    output: &'a Output,
+}
+
+/// The database and the migrations of a command.
+struct Job {
+    url: DatabaseUrl,
+    migrator: Migrator,
+}
+
+/// A connection on which something runs that a signal can stop.
+struct Running {
+    connection: Connection,
+    migrator: Migrator,
+    progress: Progress,
+    _guard: Guard,
+}
+
+/// A run in JSON, with the database that it ran on.
+#[derive(Debug, Serialize)]
+struct RunDocument {
+    engine: &'static str,
+    location: String,
+    #[serde(flatten)]
+    report: RunReport,
+}
+
+impl Context<'_> {
+    /// The configuration file.
+    fn file(&self) -> Result<config::File, Error> {
+        config::File::read(self.global)
+    }
+
+    /// The database and the migrations; neither is opened or read yet.
+    fn job(&self) -> Result<Job, Error> {
+        let file = self.file()?;
+        let url = file.database_url(self.global)?;
+        tracing::debug!(%url, "database");
+        Ok(Job {
+            url,
+            migrator: file.migrator(self.global),
+        })
+    }
+
+    /// Opens the database for a run.
+    fn start(&self, job: Job, access: Access, wait: Option<Duration>) -> Result<Running, Error> {
+        // What is wrong with the files is said before a database is made.
+        job.migrator.migrations(job.url.engine())?;
+        let connection = Connection::open(&job.url, access)?;
+        self.start_on(job.migrator, connection, wait)
+    }
+
+    /// Prepares a run on an open connection.
+    fn start_on(
+        &self,
+        migrator: Migrator,
+        connection: Connection,
+        wait: Option<Duration>,
+    ) -> Result<Running, Error> {
+        let progress = Progress::new(self.output);
+        let shown = progress.clone();
+        let interrupt = connection.interrupt();
+        let guard = signals::guard(&interrupt)?;
+        let mut migrator = migrator
+            .interrupt(interrupt)
+            .on_event(move |event| shown.on_event(event));
+        if let Some(wait) = wait {
+            migrator = migrator.wait(wait);
+        }
+        Ok(Running {
+            connection,
+            migrator,
+            progress,
+            _guard: guard,
+        })
+    }
+
+    /// Prints what a run did.
+    fn print_run(&self, url: &DatabaseUrl, report: &Report, nothing: &str) -> Result<(), Error> {
+        if self.output.is_json() {
+            return self.output.document(&RunDocument {
+                engine: url.engine().name(),
+                location: database::location(url),
+                report: RunReport::of(report),
+            });
+        }
+        for notice in &report.notices {
+            self.output.note(notice);
+        }
+        let text = run::text(report, self.output.paint());
+        if text.is_empty() {
+            self.output.report(&format!("{nothing}\n"))
+        } else {
+            self.output.report(&text)
+        }
+    }
+}

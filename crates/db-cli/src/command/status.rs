@@ -1,0 +1,252 @@
+//! `status`: what is applied and what is pending, and what to do about what is wrong.
+
+use std::time::Duration;
+
+use db_core::{Access, DatabaseUrl};
+use db_migrate::{Drift, Entry, Migrator, Problem, State, StatusReport};
+use serde::Serialize;
+
+use super::{Context, Job};
+use crate::args::Status;
+use crate::database::{self, Facts, show_size};
+use crate::duration::show;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::style::{Paint, Style};
+use crate::output::table::{Align, Table};
+
+/// The state of a database in JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    engine: &'static str,
+    location: String,
+    exists: bool,
+    size_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal_mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_version: Option<String>,
+    initialized: bool,
+    current_version: Option<String>,
+    source: String,
+    applied_migrations: usize,
+    pending_migrations: Vec<String>,
+    schema_valid: bool,
+    schema_issues: Vec<String>,
+    notices: Vec<String>,
+    problems: Vec<Problem>,
+    drift: Drift,
+    applied: Vec<Entry>,
+    pending: Vec<Entry>,
+}
+
+pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error> {
+    let Job { url, migrator } = context.job()?;
+    let document = look(&url, &migrator)?;
+    if context.output.is_json() {
+        context.output.document(&document)?;
+    } else {
+        context.output.data(&text(&document, context.output.paint()))?;
+    }
+    Ok(if options.check { code(&document) } else { Code::Done })
+}
+
+fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
+    // What is wrong with the files is said whatever the state of the database.
+    migrator.migrations(url.engine())?;
+    let Some(mut connection) = database::open_existing(url, Access::ReadOnly)? else {
+        let status = migrator.status_of_nothing(url.engine())?;
+        let drift = Drift::None;
+        return Ok(document(url, status, drift, None));
+    };
+    let status = migrator.status(connection.conn())?;
+    let drift = migrator.drift(connection.conn())?;
+    let facts = database::facts(url, connection.conn())?;
+    Ok(document(url, status, drift, Some(facts)))
+}
+
+fn document(url: &DatabaseUrl, status: StatusReport, drift: Drift, facts: Option<Facts>) -> Document {
+    let (warnings, faults): (Vec<_>, Vec<_>) =
+        status.problems.iter().partition(|problem| problem.is_warning());
+    let mut issues: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    issues.extend(drift.differences().iter().map(|d| format!("changed by hand: {d}")));
+    let mut notices: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    notices.extend(outside(&status.unrecorded, "applied"));
+    notices.extend(outside(&status.reverted_outside, "reverted"));
+    let exists = facts.is_some();
+    let facts = facts.unwrap_or_default();
+    Document {
+        engine: url.engine().name(),
+        location: database::location(url),
+        exists,
+        size_bytes: facts.size,
+        journal_mode: facts.journal_mode,
+        server_version: facts.server_version,
+        initialized: status.initialized,
+        current_version: status.current_version,
+        source: status.source,
+        applied_migrations: status.applied.len(),
+        pending_migrations: status
+            .pending
+            .iter()
+            .map(|entry| format!("{}_{}", entry.version, entry.name))
+            .collect(),
+        schema_valid: issues.is_empty(),
+        schema_issues: issues,
+        notices,
+        problems: status.problems,
+        drift,
+        applied: status.applied,
+        pending: status.pending,
+    }
+}
+
+fn outside(versions: &[String], verb: &str) -> Option<String> {
+    (!versions.is_empty()).then(|| {
+        format!(
+            "diesel {verb} {} since the last run here; the next `migrate` or `repair` records that",
+            versions.join(", ")
+        )
+    })
+}
+
+/// What `--check` ends with.
+fn code(document: &Document) -> Code {
+    let mut code = Code::Done;
+    for problem in document.problems.iter().filter(|p| !p.is_warning()) {
+        code = code.or(match problem {
+            Problem::Newer { .. } => Code::Refused,
+            _ => Code::History,
+        });
+    }
+    if !document.drift.differences().is_empty() {
+        code = code.or(Code::Drift);
+    }
+    if !document.pending.is_empty() {
+        code = code.or(Code::Attention);
+    }
+    code
+}
+
+fn text(document: &Document, paint: Paint) -> String {
+    let mut text = heading(document, paint);
+    if !(document.applied.is_empty() && document.pending.is_empty()) {
+        text.push('\n');
+        text.push_str(&table(document, paint));
+    }
+    for issue in &document.schema_issues {
+        text.push_str(&format!("\n{} {issue}\n", paint.text("problem:", Style::Red)));
+    }
+    for notice in &document.notices {
+        text.push_str(&format!("\n{} {notice}\n", paint.text("note:", Style::Yellow)));
+    }
+    if let Some(advice) = advice(document) {
+        text.push_str(&format!("\n{advice}\n"));
+    }
+    text
+}
+
+fn heading(document: &Document, paint: Paint) -> String {
+    let mut state = vec![
+        format!("{} applied", document.applied.len()),
+        format!("{} pending", document.pending.len()),
+    ];
+    if !document.schema_issues.is_empty() {
+        state.push(format!("{} to look at", document.schema_issues.len()));
+    }
+    let engine = match (&document.server_version, &document.journal_mode) {
+        (Some(version), _) => format!("PostgreSQL {version}"),
+        (None, Some(mode)) => format!("SQLite, journal mode {mode}"),
+        (None, None) => "SQLite".to_owned(),
+    };
+    let size = match document.size_bytes {
+        Some(bytes) => show_size(bytes),
+        None if document.exists => "size unknown".to_owned(),
+        None => "does not exist yet".to_owned(),
+    };
+    let style = if !document.schema_issues.is_empty() {
+        Style::Red
+    } else if document.pending.is_empty() {
+        Style::Green
+    } else {
+        Style::Yellow
+    };
+    format!(
+        "{}\n{} {engine}, {}, {size}\n{} {}\n{} {}\n",
+        paint.text(&state.join(", "), style),
+        paint.text("database", Style::Bold),
+        document.location,
+        paint.text("version ", Style::Bold),
+        document.current_version.as_deref().unwrap_or("none"),
+        paint.text("files   ", Style::Bold),
+        document.source,
+    )
+}
+
+fn table(document: &Document, paint: Paint) -> String {
+    let mut entries: Vec<&Entry> = document.applied.iter().chain(&document.pending).collect();
+    entries.sort_by_key(|entry| entry.position);
+    let several_sets = entries.iter().any(|e| e.set != entries[0].set);
+    let mut table = Table::new(&[
+        ("#", Align::Right),
+        ("version", Align::Left),
+        ("name", Align::Left),
+        ("set", Align::Left),
+        ("state", Align::Left),
+        ("applied at (UTC)", Align::Left),
+        ("took", Align::Right),
+        ("by", Align::Left),
+    ]);
+    for entry in entries {
+        let took = entry.duration_us.and_then(|us| u64::try_from(us).ok());
+        let (state, style) = state_of(document, entry);
+        table.row(
+            vec![
+                entry.position.to_string(),
+                entry.version.clone(),
+                entry.name.clone(),
+                if several_sets { entry.set.clone() } else { String::new() },
+                state,
+                entry.applied_at.as_deref().map_or_else(String::new, short_time),
+                took.map_or_else(String::new, |us| show(Duration::from_micros(us))),
+                entry.applied_by.clone().unwrap_or_default(),
+            ],
+            style,
+        );
+    }
+    table.render(paint)
+}
+
+fn state_of(document: &Document, entry: &Entry) -> (String, Option<Style>) {
+    let problem = document
+        .problems
+        .iter()
+        .find(|p| p.version() == entry.version && !p.is_warning());
+    match (problem, entry.state) {
+        (Some(Problem::Edited { .. }), _) => ("edited".to_owned(), Some(Style::Red)),
+        (Some(Problem::Missing { .. }), _) => ("file missing".to_owned(), Some(Style::Red)),
+        (Some(Problem::Newer { .. }), _) => ("newer".to_owned(), Some(Style::Red)),
+        (Some(Problem::OutOfOrder { .. }), _) => ("out of order".to_owned(), Some(Style::Red)),
+        (_, State::Applied) => (entry.how.clone(), None),
+        (_, State::Pending) => ("pending".to_owned(), Some(Style::Yellow)),
+        (_, State::Incomplete) => ("stopped half way".to_owned(), Some(Style::Red)),
+    }
+}
+
+/// Seconds are enough for a person; the JSON has microseconds.
+fn short_time(stored: &str) -> String {
+    let seconds = stored.split(['.', 'Z']).next().unwrap_or(stored);
+    seconds.replace('T', " ")
+}
+
+fn advice(document: &Document) -> Option<&'static str> {
+    if document.applied.is_empty() && document.pending.is_empty() {
+        Some("There are no migrations; `bitcraps-db create NAME` makes the first.")
+    } else if !document.schema_issues.is_empty() {
+        Some("`bitcraps-db validate` shows what differs.")
+    } else if document.pending.is_empty() {
+        None
+    } else {
+        Some("`bitcraps-db migrate` applies what is pending; --dry-run rehearses it.")
+    }
+}

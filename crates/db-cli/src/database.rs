@@ -1,0 +1,143 @@
+//! The database that a command works on, and what `status` says of it besides its migrations.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use db_core::{Access, Conn, Connection, DatabaseUrl, ErrorKind};
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryResult, QueryableByName, RunQueryDsl, sql_query};
+
+use crate::error::Error;
+
+/// Facts about a database.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// In bytes, as far as it is known.
+    pub(crate) size: Option<u64>,
+    /// SQLite's journal mode.
+    pub(crate) journal_mode: Option<String>,
+    /// PostgreSQL's version.
+    pub(crate) server_version: Option<String>,
+}
+
+#[derive(QueryableByName)]
+struct Journal {
+    #[diesel(sql_type = Text)]
+    journal_mode: String,
+}
+
+#[derive(QueryableByName)]
+struct Server {
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = BigInt)]
+    size: i64,
+}
+
+/// Opens the database, unless it is a SQLite file that does not exist.
+///
+/// # Errors
+/// What stands in the way, other than that the file is missing.
+pub(crate) fn open_existing(
+    url: &DatabaseUrl,
+    access: Access,
+) -> Result<Option<Connection>, Error> {
+    match Connection::open(url, access) {
+        Ok(connection) => Ok(Some(connection)),
+        Err(e) if e.kind() == ErrorKind::DatabaseMissing && url.path().is_some() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Where the database is: the file's path, or the server's URL without its password.
+pub(crate) fn location(url: &DatabaseUrl) -> String {
+    match url.path() {
+        Some(path) => path.display().to_string(),
+        None => url.to_string(),
+    }
+}
+
+/// Reads the facts.
+///
+/// # Errors
+/// Whatever the engine says.
+pub(crate) fn facts(url: &DatabaseUrl, mut conn: Conn<'_>) -> Result<Facts, Error> {
+    let engine = conn.engine();
+    let read = match conn.reborrow() {
+        Conn::Sqlite(c) => sqlite_facts(url, c),
+        Conn::Postgres(c) => postgres_facts(c),
+    };
+    read.map_err(|e| db_core::Error::classify(engine, &e).into())
+}
+
+fn sqlite_facts(url: &DatabaseUrl, conn: &mut diesel::SqliteConnection) -> QueryResult<Facts> {
+    let journal = sql_query("PRAGMA journal_mode").get_result::<Journal>(conn)?;
+    Ok(Facts {
+        size: url.path().and_then(|path| size_of(path).ok()),
+        journal_mode: Some(journal.journal_mode),
+        server_version: None,
+    })
+}
+
+/// The file and its write-ahead log, which may hold the larger part.
+fn size_of(path: &Path) -> io::Result<u64> {
+    let main = fs::metadata(path)?.len();
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    Ok(main + fs::metadata(log).map_or(0, |meta| meta.len()))
+}
+
+fn postgres_facts(conn: &mut diesel::PgConnection) -> QueryResult<Facts> {
+    let server = sql_query(
+        "SELECT current_setting('server_version') AS version,
+                pg_catalog.pg_database_size(current_database()) AS size",
+    )
+    .get_result::<Server>(conn)?;
+    Ok(Facts {
+        size: u64::try_from(server.size).ok(),
+        journal_mode: None,
+        server_version: Some(server.version),
+    })
+}
+
+/// A size in units that a person reads: `128 KiB`.
+pub(crate) fn show_size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut size = bytes as f64 / 1_024.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        if size >= 1_024.0 {
+            size /= 1_024.0;
+            unit = larger;
+        }
+    }
+    if size < 10.0 {
+        format!("{size:.1} {unit}")
+    } else {
+        format!("{size:.0} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::show_size;
+
+    #[test]
+    fn sizes_have_units() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (4_096, "4.0 KiB"),
+            (131_072, "128 KiB"),
+            (5 << 20, "5.0 MiB"),
+            (3 << 40, "3.0 TiB"),
+        ] {
+            assert_eq!(show_size(bytes), text);
+        }
+    }
+}

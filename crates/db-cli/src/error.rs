@@ -1,0 +1,245 @@
+//! What a command can fail with, as a person and as a script read it.
+
+use std::io;
+use std::path::Path;
+
+use db_core::UrlError;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::exit::{self, Code};
+use crate::output::run::RunReport;
+
+/// An error of the command line.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// Wrong arguments.
+    Usage { message: String, hint: String },
+    /// Wrong configuration.
+    Configuration { message: String, hint: String },
+    /// Refused without a person's word.
+    Refused { message: String, hint: String },
+    /// The engine of migrations.
+    Migrate(db_migrate::Error),
+    /// The database.
+    Database(db_core::Error),
+    /// A file, or standard output.
+    Io { place: String, error: io::Error },
+}
+
+/// The document that `--json` prints instead of data.
+#[derive(Debug, Serialize)]
+struct Document<'e> {
+    error: Body<'e>,
+}
+
+#[derive(Debug, Serialize)]
+struct Body<'e> {
+    kind: &'e str,
+    message: String,
+    exit_code: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<RunReport>,
+}
+
+impl Error {
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
+    pub(crate) fn io(place: &Path, error: io::Error) -> Self {
+        Self::Io {
+            place: place.display().to_string(),
+            error,
+        }
+    }
+
+    /// A text that is no database URL, and where it was written.
+    pub(crate) fn url(origin: &str, error: &UrlError) -> Self {
+        Self::Configuration {
+            message: format!("{origin}: {error}"),
+            hint: "the default is sqlite://./data/bitcraps.db; set --database-url, \
+                   BITCRAPS_DATABASE_URL, DATABASE_URL or database_url in bitcraps-db.toml"
+                .to_owned(),
+        }
+    }
+
+    /// The number that the program ends with.
+    pub(crate) fn code(&self) -> Code {
+        self.classified().1
+    }
+
+    fn classified(&self) -> (&'static str, Code) {
+        match self {
+            Self::Usage { .. } => ("usage", Code::Usage),
+            Self::Configuration { .. } => ("configuration", Code::Usage),
+            Self::Refused { .. } => ("refused", Code::Refused),
+            Self::Migrate(error) => exit::of_migrate(error),
+            Self::Database(error) => exit::of_database(error.kind()),
+            Self::Io { error, .. } => match error.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    ("permission_denied", Code::Permission)
+                }
+                _ => ("io", Code::Disk),
+            },
+        }
+    }
+
+    /// What happened, without what to do.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Usage { message, .. }
+            | Self::Configuration { message, .. }
+            | Self::Refused { message, .. } => message.clone(),
+            Self::Migrate(db_migrate::Error::Database { doing, error }) => {
+                format!("{doing}: {}", error.message())
+            }
+            Self::Migrate(error) => error.to_string(),
+            Self::Database(error) => error.message().to_owned(),
+            Self::Io { place, error } => format!("{place}: {error}"),
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Usage { hint, .. }
+            | Self::Configuration { hint, .. }
+            | Self::Refused { hint, .. } => hint.as_str(),
+            Self::Migrate(db_migrate::Error::Database { error, .. }) | Self::Database(error) => {
+                error.hint().unwrap_or_else(|| hint_for(self.code()))
+            }
+            Self::Migrate(error) => hint_of_migrate(error),
+            Self::Io { .. } => hint_for(self.code()),
+        };
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    /// The error as the one JSON document of a failed command.
+    pub(crate) fn document(&self) -> impl Serialize + use<'_> {
+        let (kind, code) = self.classified();
+        let code = crate::signals::received().unwrap_or(code);
+        Document {
+            error: Body {
+                kind,
+                message: self.message(),
+                exit_code: code.number(),
+                hint: self.hint(),
+                details: self.details(),
+                report: self.report(),
+            },
+        }
+    }
+
+    fn details(&self) -> Option<Value> {
+        use db_migrate::{Error as E, Outcome};
+        let Self::Migrate(error) = self else {
+            return None;
+        };
+        Some(match error {
+            E::History(problems) | E::NewerDatabase(problems) => json!({ "problems": problems }),
+            E::Drift(differences) => json!({ "differences": differences }),
+            E::NoWayBack(steps) => json!({ "steps": steps }),
+            E::Pending(names) => json!({ "pending": names }),
+            E::Unsound { findings, .. } => json!({ "findings": findings }),
+            E::Locked { holder, waited } => {
+                json!({ "holder": holder, "waited_seconds": waited.as_secs_f64() })
+            }
+            E::Failed { failure, .. } => json!({
+                "version": failure.version.as_str(),
+                "name": failure.name,
+                "file": failure.file,
+                "line": failure.line,
+                "statement": failure.statement,
+                "excerpt": failure.excerpt,
+                "database_message": failure.message,
+                "rolled_back": failure.outcome == Outcome::RolledBack,
+            }),
+            _ => return None,
+        })
+    }
+
+    fn report(&self) -> Option<RunReport> {
+        match self {
+            Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(RunReport::of(report)),
+            Self::Migrate(db_migrate::Error::Interrupted {
+                report: Some(report),
+            }) => Some(RunReport::of(report)),
+            _ => None,
+        }
+    }
+
+    /// What was done before it failed.
+    pub(crate) fn done_before(&self) -> Option<&db_migrate::Report> {
+        match self {
+            Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(report),
+            Self::Migrate(db_migrate::Error::Interrupted { report }) => report.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl From<db_migrate::Error> for Error {
+    fn from(error: db_migrate::Error) -> Self {
+        Self::Migrate(error)
+    }
+}
+
+impl From<db_migrate::TargetError> for Error {
+    fn from(error: db_migrate::TargetError) -> Self {
+        Self::Migrate(error.into())
+    }
+}
+
+impl From<db_core::Error> for Error {
+    fn from(error: db_core::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
+    use db_migrate::{Error as E, SourceError};
+    match error {
+        E::Source(SourceError::Unreadable { missing: true, .. }) => {
+            "name an existing folder with --migrations or in bitcraps-db.toml, or leave it out to \
+             use the migrations that are compiled in"
+        }
+        E::Source(_) | E::Script { .. } => "nothing was run",
+
+        E::Locked { .. } => "wait longer with --wait 5m, or see what the other run is doing",
+        E::History(_) => "`bitcraps-db validate` shows the lines that differ",
+        E::NewerDatabase(_) => "install the newer program; nothing was run",
+        E::NoWayBack(_) => {
+            "write the missing down.sql, or roll back only as far as there is a way"
+        }
+        E::Failed { failure, .. } => match exit::of_migrate(error).1 {
+            Code::MigrationFailed if failure.outcome == db_migrate::Outcome::RolledBack => {
+                "mend the script and run the command again"
+            }
+            Code::MigrationFailed => "",
+            code => hint_for(code),
+        },
+        E::Unsound { .. } => "repair the data first, or leave out --verify",
+        E::LockFile { .. } | E::Write { .. } => hint_for(exit::of_migrate(error).1),
+        _ => "",
+    }
+}
+
+/// What helps with most troubles of this code.
+fn hint_for(code: Code) -> &'static str {
+    match code {
+        Code::Disk => "make room on the disk, or choose another place; what was running is undone",
+        Code::Permission => "check the owner and the mode of the file and its folder",
+        Code::Locked => "another program is using the database; try again, or wait longer",
+        Code::Unhealthy => "restore a backup, or copy what can be read into a new file",
+        Code::Unreachable => "check the URL, and that the database is there",
+        _ => "",
+    }
+}

@@ -1,0 +1,158 @@
+//! Exit codes: the one place where an error becomes a number, and a word in JSON.
+
+use std::process::ExitCode;
+
+use db_core::ErrorKind;
+use db_migrate::{Error as MigrateError, SourceError};
+
+/// How the program ends. The numbers are a contract with scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// Done, and all is well.
+    Done = 0,
+    /// An error that nobody foresaw.
+    Unexpected = 1,
+    /// Wrong arguments or configuration.
+    Usage = 2,
+    /// Migrations are pending.
+    Attention = 3,
+    /// Files and history disagree.
+    History = 4,
+    /// The live schema drifted.
+    Drift = 5,
+    /// A lock was not to be had in time.
+    Locked = 6,
+    /// Refused, because data could be lost or there is no way back.
+    Refused = 7,
+    /// Corrupt, not a database, or a check failed.
+    Unhealthy = 8,
+    /// The database cannot be reached.
+    Unreachable = 9,
+    /// A migration failed and was rolled back, or recorded where it stopped.
+    MigrationFailed = 10,
+    /// Wrong credentials.
+    Credentials = 12,
+    /// The disk is full, or reading or writing failed.
+    Disk = 13,
+    /// The system or the server forbids it.
+    Permission = 14,
+    /// SIGINT.
+    Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
+}
+
+/// When several hold, the first of these counts: what needs action first.
+const URGENCY: [Code; 14] = [
+    Code::Interrupted,
+    Code::Terminated,
+    Code::Unreachable,
+    Code::Credentials,
+    Code::Permission,
+    Code::Disk,
+    Code::Unhealthy,
+    Code::Locked,
+    Code::Refused,
+    Code::History,
+    Code::Drift,
+    Code::MigrationFailed,
+    Code::Attention,
+    Code::Done,
+];
+
+impl Code {
+    /// The number.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The more urgent of two.
+    pub(crate) fn or(self, other: Self) -> Self {
+        URGENCY
+            .into_iter()
+            .find(|code| [self, other].contains(code))
+            .unwrap_or(self)
+    }
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code.number())
+    }
+}
+
+/// The word and the code for trouble that an engine reports.
+pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
+    match kind {
+        ErrorKind::Busy => ("busy", Code::Locked),
+        ErrorKind::BusySnapshot => ("busy_snapshot", Code::Locked),
+        ErrorKind::LockTimeout => ("lock_timeout", Code::Locked),
+        ErrorKind::Serialization => ("serialization", Code::Locked),
+        ErrorKind::Deadlock => ("deadlock", Code::Locked),
+        ErrorKind::StatementTimeout => ("statement_timeout", Code::Unexpected),
+        ErrorKind::Cancelled => ("cancelled", Code::Unexpected),
+        ErrorKind::Constraint => ("constraint", Code::Unexpected),
+        ErrorKind::NotFound => ("not_found", Code::Unexpected),
+        ErrorKind::ReadOnly => ("read_only", Code::Permission),
+        ErrorKind::PermissionDenied => ("permission_denied", Code::Permission),
+        ErrorKind::DiskFull => ("disk_full", Code::Disk),
+        ErrorKind::Io => ("io", Code::Disk),
+        ErrorKind::Corrupt => ("corrupt", Code::Unhealthy),
+        ErrorKind::NotADatabase => ("not_a_database", Code::Unhealthy),
+        ErrorKind::CannotOpen => ("cannot_open", Code::Unreachable),
+        ErrorKind::DatabaseMissing => ("database_missing", Code::Unreachable),
+        ErrorKind::Authentication => ("authentication", Code::Credentials),
+        ErrorKind::TooManyConnections => ("too_many_connections", Code::Unreachable),
+        ErrorKind::Unavailable => ("unavailable", Code::Unreachable),
+        ErrorKind::ConnectionLost => ("connection_lost", Code::Unreachable),
+        ErrorKind::UnsafeEngine => ("unsafe_engine", Code::Unexpected),
+        ErrorKind::Statement => ("statement", Code::Unexpected),
+        // `Other`, and kinds that a later db-core adds.
+        _ => ("other", Code::Unexpected),
+    }
+}
+
+/// The word and the code for an error of the migration engine.
+pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
+    match error {
+        MigrateError::Source(SourceError::Unreadable { forbidden: true, .. }) => {
+            ("source_unreadable", Code::Permission)
+        }
+        MigrateError::Source(_) => ("source", Code::Usage),
+        MigrateError::Target(_) => ("target", Code::Usage),
+        MigrateError::WrongDirection(_) => ("wrong_direction", Code::Usage),
+        MigrateError::TransactionPooler => ("transaction_pooler", Code::Usage),
+        MigrateError::NoSchema => ("no_schema", Code::Usage),
+        MigrateError::Database { error, .. } => of_database(error.kind()),
+        MigrateError::LockFile { kind, .. } => of_database(*kind),
+        MigrateError::Script { .. } => ("script", Code::MigrationFailed),
+        MigrateError::Failed { failure, .. } => ("migration_failed", of_failure(failure.kind)),
+        MigrateError::History(_) => ("history", Code::History),
+        MigrateError::NewerDatabase(_) => ("newer_database", Code::Refused),
+        MigrateError::UnknownStatus { .. } => ("unknown_status", Code::Refused),
+        MigrateError::NoWayBack(_) => ("no_way_back", Code::Refused),
+        MigrateError::Refused(_) => ("refused", Code::Refused),
+        MigrateError::Pending(_) => ("pending", Code::Attention),
+        MigrateError::Drift(_) => ("drift", Code::Drift),
+        MigrateError::Locked { .. } => ("locked", Code::Locked),
+        MigrateError::Unsound { .. } => ("unsound", Code::Unhealthy),
+        MigrateError::Interrupted { .. } => ("interrupted", Code::Interrupted),
+        MigrateError::Write { .. } => ("write", Code::Disk),
+        // `Unencodable`, and errors that a later db-migrate adds.
+        _ => ("unexpected", Code::Unexpected),
+    }
+}
+
+/// A migration that failed because of its surroundings has their code; one whose SQL is at fault
+/// has its own.
+fn of_failure(kind: Option<ErrorKind>) -> Code {
+    match kind.map(of_database) {
+        Some((_, Code::Unexpected)) | None => Code::MigrationFailed,
+        Some((_, code)) => code.or(Code::MigrationFailed),
+    }
+}
+
+#[cfg(test)]
+#[path = "exit_tests.rs"]
+mod tests;

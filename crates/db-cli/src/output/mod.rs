@@ -1,0 +1,218 @@
+//! Everything that is printed: data to standard output, the rest to standard error.
+//!
+//! A closed pipe is a reader who has seen enough: printing to it does nothing and is no error.
+
+pub(crate) mod log;
+pub(crate) mod progress;
+pub(crate) mod run;
+pub(crate) mod style;
+pub(crate) mod table;
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::builder::StyledStr;
+use serde::Serialize;
+
+use crate::args::Global;
+use crate::error::Error;
+use style::{Paint, Style};
+
+/// Where and how to print.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    colours: Colours,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Colours {
+    stdout: bool,
+    stderr: bool,
+}
+
+/// A line of standard error with `--json`.
+#[derive(Debug, Serialize)]
+struct NoteLine<'t> {
+    event: &'static str,
+    message: &'t str,
+}
+
+impl Output {
+    pub(crate) fn new(global: &Global) -> Self {
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            colours: Colours::find(global.no_color),
+        }
+    }
+
+    /// For errors in the arguments themselves.
+    pub(crate) fn for_errors(json: bool, no_color: bool) -> Self {
+        Self {
+            json,
+            quiet: false,
+            colours: Colours::find(no_color),
+        }
+    }
+
+    pub(crate) const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    pub(crate) const fn has_colours(&self) -> bool {
+        self.colours.stderr
+    }
+
+    /// Whether a progress bar may be shown.
+    pub(crate) fn has_bar(&self) -> bool {
+        !self.json && !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Colours for text that goes to standard output.
+    pub(crate) const fn paint(&self) -> Paint {
+        Paint::new(self.colours.stdout)
+    }
+
+    /// Prints the one JSON document.
+    ///
+    /// # Errors
+    /// If standard output cannot be written, for example because a disk is full.
+    pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Error> {
+        let mut text = serde_json::to_string_pretty(value).map_err(|e| standard_output(e.into()))?;
+        text.push('\n');
+        to_stdout(text.as_bytes())
+    }
+
+    /// Prints data for a person; every line of `text` ends with a line end.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub(crate) fn data(&self, text: &str) -> Result<(), Error> {
+        to_stdout(text.as_bytes())
+    }
+
+    /// Prints what a run did: nothing if nothing but asked-for data is wanted.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub(crate) fn report(&self, text: &str) -> Result<(), Error> {
+        if self.quiet { Ok(()) } else { self.data(text) }
+    }
+
+    /// Prints a remark to standard error.
+    pub(crate) fn note(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        if self.json {
+            self.line(&NoteLine {
+                event: "notice",
+                message: text,
+            });
+        } else {
+            to_stderr(&format!("{} {text}\n", self.err().text("note:", Style::Yellow)));
+        }
+    }
+
+    /// Prints one JSON line to standard error.
+    pub(crate) fn line(&self, value: &impl Serialize) {
+        // Progress that cannot be encoded or written is no reason to stop a migration.
+        if let Ok(mut text) = serde_json::to_string(value) {
+            text.push('\n');
+            to_stderr(&text);
+        }
+    }
+
+    /// Prints a question, without a line end.
+    pub(crate) fn ask(&self, question: &str) {
+        to_stderr(question);
+    }
+
+    /// Prints text for a person to standard error, whatever else is wanted.
+    pub(crate) fn aside(&self, text: &str) {
+        to_stderr(text);
+    }
+
+    /// Prints an error: a document with `--json`, otherwise a paragraph and a hint.
+    pub(crate) fn error(&self, error: &Error) {
+        if self.json {
+            if let Err(unprintable) = self.document(&error.document()) {
+                to_stderr(&format!("error: {}\n", unprintable.message()));
+            }
+            return;
+        }
+        let paint = self.err();
+        if let Some(report) = error.done_before() {
+            if !self.quiet {
+                to_stderr(&run::text(report, paint));
+            }
+        }
+        let mut text = format!("{} {}\n", paint.text("error:", Style::Red), error.message());
+        if let Some(hint) = error.hint() {
+            text.push_str(&format!("{} {hint}\n", paint.text("hint:", Style::Bold)));
+        }
+        to_stderr(&text);
+    }
+
+    /// Prints help that was asked for.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub(crate) fn help(&self, text: &StyledStr) -> Result<(), Error> {
+        to_stdout(styled(text, self.colours.stdout).as_bytes())
+    }
+
+    /// Prints clap's own words about wrong arguments.
+    pub(crate) fn usage(&self, text: &str) {
+        to_stderr(&format!("{}\n", text.trim_end()));
+    }
+
+    const fn err(&self) -> Paint {
+        Paint::new(self.colours.stderr)
+    }
+}
+
+impl Colours {
+    /// Only on a terminal, and only if nobody minds: <https://no-color.org>.
+    fn find(no_color: bool) -> Self {
+        let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            stdout: wanted && io::stdout().is_terminal(),
+            stderr: wanted && io::stderr().is_terminal(),
+        }
+    }
+}
+
+/// clap's text with or without its colours.
+pub(crate) fn styled(text: &StyledStr, colours: bool) -> String {
+    if colours {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
+    }
+}
+
+fn to_stdout(bytes: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(standard_output(e)),
+        _ => Ok(()),
+    }
+}
+
+/// There is nowhere left to say that standard error cannot be written.
+fn to_stderr(text: &str) {
+    drop(io::stderr().lock().write_all(text.as_bytes()));
+}
+
+fn standard_output(error: io::Error) -> Error {
+    Error::Io {
+        place: "standard output".to_owned(),
+        error,
+    }
+}

@@ -1,0 +1,158 @@
+//! Progress of a run: a bar on a terminal for long ones, JSON lines with `--json`.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use db_migrate::{Direction, Event};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::Output;
+
+/// Runs shorter than this need no bar.
+const SHOW_AFTER: Duration = Duration::from_secs(1);
+
+/// How often the bar's clock moves.
+const TICK: Duration = Duration::from_millis(200);
+
+/// One line of standard error with `--json`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line<'e> {
+    WaitingForLock { holder: &'e str },
+    Planned { migrations: usize, direction: &'static str },
+    Started { version: &'e str, name: &'e str, number: usize },
+    Statement { number: usize, of: usize },
+    Retrying { attempt: u32, pause_us: u64, reason: &'e str },
+    Finished { version: &'e str, duration_us: u64 },
+    Notice { message: &'e str },
+}
+
+/// Shows what a run tells.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    output: Output,
+    bar: ProgressBar,
+    later: Arc<Mutex<Option<Later>>>,
+}
+
+/// The thread that shows the bar after a while, unless the run ends before.
+#[derive(Debug)]
+struct Later {
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Progress {
+    pub(crate) fn new(output: &Output) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let style = ProgressStyle::with_template("{spinner} {pos}/{len} {elapsed} {wide_msg}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        let later = if output.has_bar() { show_later(bar.clone()) } else { None };
+        Self {
+            output: *output,
+            bar,
+            later: Arc::new(Mutex::new(later)),
+        }
+    }
+
+    /// Takes one event.
+    pub(crate) fn on_event(&self, event: &Event) {
+        if self.output.is_json() {
+            if let Some(line) = line_of(event) {
+                self.output.line(&line);
+            }
+            return;
+        }
+        match event {
+            Event::WaitingForLock { holder } => {
+                self.note(&format!("waiting for another run: {holder}"));
+            }
+            Event::Retrying { pause, reason, .. } => {
+                self.note(&format!(
+                    "a lock on a table is not to be had; next try in {}: {reason}",
+                    crate::duration::show(*pause)
+                ));
+            }
+            Event::Planned { migrations, .. } => self.bar.set_length(*migrations as u64),
+            Event::Started { version, name, .. } => {
+                self.bar.set_message(format!("{version} {name}"));
+            }
+            Event::Finished { .. } => self.bar.inc(1),
+            // Notices are part of the report; statements move nothing that is shown.
+            _ => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(later) = later {
+            drop(later.end);
+            // A thread that panicked has nothing to show any more.
+            drop(later.thread.join());
+        }
+        self.bar.finish_and_clear();
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| self.output.note(text));
+    }
+}
+
+fn show_later(bar: ProgressBar) -> Option<Later> {
+    let (end, ended) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name("progress".to_owned())
+        .spawn(move || {
+            if ended.recv_timeout(SHOW_AFTER) == Err(RecvTimeoutError::Timeout) {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar.enable_steady_tick(TICK);
+            }
+        })
+        .ok()?;
+    Some(Later { end, thread })
+}
+
+fn line_of(event: &Event) -> Option<Line<'_>> {
+    let micros = |d: &Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+    Some(match event {
+        Event::WaitingForLock { holder } => Line::WaitingForLock { holder },
+        Event::Planned { migrations, direction } => Line::Planned {
+            migrations: *migrations,
+            direction: word(*direction),
+        },
+        Event::Started { version, name, number } => Line::Started {
+            version: version.as_str(),
+            name,
+            number: *number,
+        },
+        Event::Statement { number, of } => Line::Statement {
+            number: *number,
+            of: *of,
+        },
+        Event::Retrying { attempt, pause, reason } => Line::Retrying {
+            attempt: *attempt,
+            pause_us: micros(pause),
+            reason,
+        },
+        Event::Finished { version, duration } => Line::Finished {
+            version: version.as_str(),
+            duration_us: micros(duration),
+        },
+        Event::Notice(message) => Line::Notice { message },
+        _ => return None,
+    })
+}
+
+/// The direction in JSON.
+pub(crate) const fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+    }
+}

@@ -1,0 +1,160 @@
+//! What a run did, as JSON and as a table.
+
+use std::time::Duration;
+
+use db_migrate::{Direction, Report, Step};
+use serde::Serialize;
+
+use super::progress::word;
+use super::style::{Paint, Style};
+use super::table::{Align, Table};
+use crate::duration::show;
+
+/// A run in JSON.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct RunReport {
+    /// `up` or `down`.
+    pub(crate) direction: &'static str,
+    /// Whether everything was undone again.
+    pub(crate) dry_run: bool,
+    /// Whether everything planned was run.
+    pub(crate) success: bool,
+    /// What was run, in order.
+    pub(crate) migrations: Vec<StepReport>,
+    /// Versions that were planned and not run.
+    pub(crate) not_run: Vec<String>,
+    /// Remarks.
+    pub(crate) notices: Vec<String>,
+    /// In microseconds.
+    pub(crate) duration_us: u64,
+}
+
+/// A migration of a run in JSON.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StepReport {
+    version: String,
+    name: String,
+    set: String,
+    duration_us: u64,
+    statements: u64,
+    rows_changed: Option<u64>,
+    locks: Vec<LocksReport>,
+    not_rehearsed: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct LocksReport {
+    statement: u64,
+    line: usize,
+    locks: Vec<String>,
+}
+
+impl RunReport {
+    pub(crate) fn of(report: &Report) -> Self {
+        Self {
+            direction: word(report.direction),
+            dry_run: report.rehearsal,
+            success: report.is_success(),
+            migrations: report.steps.iter().map(step).collect(),
+            not_run: report.not_run.iter().map(ToString::to_string).collect(),
+            notices: report.notices.clone(),
+            duration_us: micros(report.duration),
+        }
+    }
+}
+
+fn step(step: &Step) -> StepReport {
+    StepReport {
+        version: step.version.to_string(),
+        name: step.name.clone(),
+        set: step.set.clone(),
+        duration_us: micros(step.duration),
+        statements: step.statements,
+        rows_changed: step.rows_changed,
+        locks: step
+            .locks
+            .iter()
+            .map(|l| LocksReport {
+                statement: l.statement,
+                line: l.line,
+                locks: l.locks.clone(),
+            })
+            .collect(),
+        not_rehearsed: step.not_rehearsed.clone(),
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The run as a table, locks below, a sentence at the end; empty if nothing was run.
+pub(crate) fn text(report: &Report, paint: Paint) -> String {
+    if report.steps.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        ("version", Align::Left),
+        ("name", Align::Left),
+        ("statements", Align::Right),
+        ("rows", Align::Right),
+        ("took", Align::Right),
+        ("", Align::Left),
+    ]);
+    for step in &report.steps {
+        let remark = step.not_rehearsed.as_ref().map(|why| format!("not rehearsed: {why}"));
+        table.row(
+            vec![
+                step.version.to_string(),
+                step.name.clone(),
+                step.statements.to_string(),
+                step.rows_changed.map_or_else(String::new, |rows| rows.to_string()),
+                show(step.duration),
+                remark.unwrap_or_default(),
+            ],
+            None,
+        );
+    }
+    let mut text = table.render(paint);
+    text.push_str(&locks(report, paint));
+    text.push_str(&paint.text(&summary(report), Style::Bold));
+    text.push('\n');
+    text
+}
+
+fn locks(report: &Report, paint: Paint) -> String {
+    let mut text = String::new();
+    for step in report.steps.iter().filter(|s| !s.locks.is_empty()) {
+        text.push_str(&paint.text(&format!("locks of {} {}:", step.version, step.name), Style::Dim));
+        text.push('\n');
+        for statement in &step.locks {
+            text.push_str(&format!(
+                "  up.sql:{} (statement {}): {}\n",
+                statement.line,
+                statement.statement,
+                statement.locks.join(", ")
+            ));
+        }
+    }
+    text
+}
+
+fn summary(report: &Report) -> String {
+    let count = match report.steps.len() {
+        1 => "1 migration".to_owned(),
+        n => format!("{n} migrations"),
+    };
+    let verb = match (report.direction, report.rehearsal) {
+        (Direction::Up, false) => "applied",
+        (Direction::Down, false) => "reverted",
+        (_, true) => "rehearsed",
+    };
+    let mut text = format!("{count} {verb} in {}", show(report.duration));
+    if report.rehearsal {
+        text.push_str("; the database is as it was");
+    }
+    if !report.not_run.is_empty() {
+        text.push_str(&format!("; not run: {}", report.not_run.len()));
+    }
+    text
+}

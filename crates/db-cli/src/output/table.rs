@@ -1,0 +1,95 @@
+//! A plain table: columns as wide as their widest cell, two spaces between, nothing cut off.
+
+use super::style::{Paint, Style};
+
+const GAP: &str = "  ";
+
+/// How a column is aligned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// Rows under headings.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<(&'static str, Align)>,
+    rows: Vec<(Vec<String>, Option<Style>)>,
+}
+
+impl Table {
+    pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; a style paints the whole of it.
+    pub(crate) fn row(&mut self, cells: Vec<String>, style: Option<Style>) {
+        self.rows.push((cells, style));
+    }
+
+    /// The table as text. A column without any content is left out.
+    pub(crate) fn render(&self, paint: Paint) -> String {
+        let headings: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut text = paint.text(&self.line(&headings), Style::Bold);
+        text.push('\n');
+        for (cells, style) in &self.rows {
+            let line = self.line(cells);
+            text.push_str(&style.map_or(line.clone(), |style| paint.text(&line, style)));
+            text.push('\n');
+        }
+        text
+    }
+
+    fn line(&self, cells: &[String]) -> String {
+        let mut line = String::new();
+        for (at, (_, align)) in self.columns.iter().enumerate() {
+            let width = self.width(at);
+            if width == 0 {
+                continue;
+            }
+            if !line.is_empty() {
+                line.push_str(GAP);
+            }
+            let cell = cells.get(at).map_or("", String::as_str);
+            match align {
+                Align::Left => line.push_str(&format!("{cell:<width$}")),
+                Align::Right => line.push_str(&format!("{cell:>width$}")),
+            }
+        }
+        line.trim_end().to_owned()
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let widest = self
+            .rows
+            .iter()
+            .filter_map(|(cells, _)| cells.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0);
+        if widest == 0 {
+            return 0;
+        }
+        widest.max(self.columns[column].0.chars().count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_empty_ones_left_out() {
+        let mut table = Table::new(&[("#", Align::Right), ("name", Align::Left), ("x", Align::Left), ("took", Align::Right)]);
+        table.row(vec!["1".into(), "añejo".into(), String::new(), "3 ms".into()], None);
+        table.row(vec!["10".into(), "b".into(), String::new(), String::new()], None);
+        assert_eq!(
+            table.render(Paint::new(false)),
+            " #  name   took\n 1  añejo  3 ms\n10  b\n"
+        );
+    }
+}

@@ -1,0 +1,54 @@
+//! Asking before something is destroyed.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use crate::error::Error;
+use crate::output::Output;
+
+/// Goes on only if a person says yes, or `--force` said it for them.
+///
+/// # Errors
+/// [`Error::Refused`] without a terminal, or if the answer is no.
+pub(crate) fn confirm(output: &Output, force: bool, question: &str) -> Result<(), Error> {
+    if force {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Error::Refused {
+            message: format!("not done without a terminal to ask on: {question}"),
+            hint: "add --force if that is what you want".to_owned(),
+        });
+    }
+    output.ask(&format!("{question} [yes/no] "));
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Error::Io {
+            place: "standard input".to_owned(),
+            error,
+        })?;
+    if is_yes(&answer) {
+        Ok(())
+    } else {
+        Err(Error::Refused {
+            message: "not confirmed; nothing was changed".to_owned(),
+            hint: "answer yes, or add --force".to_owned(),
+        })
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_yes;
+
+    #[test]
+    fn only_yes_is_yes() {
+        assert!(is_yes("yes\n") && is_yes(" Y "));
+        assert!(!is_yes("") && !is_yes("\n") && !is_yes("no\n") && !is_yes("yeah, no"));
+    }
+}

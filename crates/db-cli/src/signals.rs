@@ -1,0 +1,97 @@
+//! Ctrl-C and SIGTERM: the first stops what is running and rolls it back, the second ends at once.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use db_core::Interrupt;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::error::Error;
+use crate::exit::Code;
+
+/// The first signal that arrived while something was running.
+static RECEIVED: AtomicI32 = AtomicI32::new(0);
+
+/// What the first signal stops. While nothing is set, a signal ends the program at once.
+static RUNNING: Mutex<Option<Interrupt>> = Mutex::new(None);
+
+/// While this lives, a signal stops the run that it was made for.
+pub(crate) struct Guard;
+
+/// Lets the next signal stop what `interrupt` belongs to.
+///
+/// # Errors
+/// If the system refuses a signal handler.
+pub(crate) fn guard(interrupt: &Interrupt) -> Result<Guard, Error> {
+    listen().map_err(|error| Error::Io {
+        place: "signal handlers".to_owned(),
+        error,
+    })?;
+    *running() = Some(interrupt.clone());
+    Ok(Guard)
+}
+
+/// The code for the signal that arrived, if one did.
+pub(crate) fn received() -> Option<Code> {
+    match RECEIVED.load(Ordering::SeqCst) {
+        0 => None,
+        SIGTERM => Some(Code::Terminated),
+        _ => Some(Code::Interrupted),
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        *running() = None;
+    }
+}
+
+fn running() -> MutexGuard<'static, Option<Interrupt>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the listening thread, once.
+fn listen() -> std::io::Result<()> {
+    static LISTENING: Mutex<bool> = Mutex::new(false);
+    let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if *listening {
+        return Ok(());
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                on_signal(signal);
+            }
+        })?;
+    *listening = true;
+    Ok(())
+}
+
+fn on_signal(signal: i32) {
+    let first = RECEIVED
+        .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok();
+    let interrupt = running().clone();
+    match (first, interrupt) {
+        (true, Some(interrupt)) => {
+            // PostgreSQL is asked through a second connection. If that fails, the flag is set all
+            // the same, and the run ends with its next statement.
+            if let Err(error) = interrupt.interrupt() {
+                tracing::warn!(%error, "the server could not be asked to stop");
+            }
+        }
+        _ => end_now(),
+    }
+}
+
+#[expect(
+    clippy::exit,
+    reason = "a second signal means now; both engines undo what was not committed"
+)]
+fn end_now() {
+    let code = received().unwrap_or(Code::Interrupted);
+    std::process::exit(i32::from(code.number()));
+}

@@ -1,0 +1,248 @@
+//! A migration that fails: the place is named, the database is as it was, the log knows.
+
+use db_core::ErrorKind;
+use db_migrate::{Error, Outcome};
+use db_testkit::{TestDb, both_engines};
+
+use crate::support::{Folder, catalog, count, diesel_versions, log_kinds, texts, versions};
+
+both_engines! {
+    fn a_syntax_error_is_placed_and_undone(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_broken",
+            "CREATE TABLE half (x INTEGER);\n-- é\nINSERT INTO users (id, name)\n  VALUES (2, 'é') WERE true;\n",
+            "",
+        );
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "3");
+        let before = catalog(&mut conn);
+        let Err(Error::Failed { failure, report }) = folder.migrator().run(conn.conn()) else {
+            panic!("a broken migration must fail");
+        };
+        assert_eq!(failure.statement, Some(2));
+        assert!(failure.file.ends_with("20240104000000_broken/up.sql"), "{}", failure.file);
+        assert_eq!(failure.outcome, Outcome::RolledBack);
+        assert_eq!(failure.kind, Some(ErrorKind::Statement));
+        // A plain Diesel connection to SQLite gives no offset, so its statement's line is named.
+        let line = match conn.engine() {
+            db_core::Engine::Sqlite => 3,
+            db_core::Engine::Postgres => 4,
+        };
+        assert_eq!(failure.line, Some(line), "{failure}");
+        assert_eq!((report.steps.len(), report.not_run.len()), (0, 1));
+        assert_eq!(catalog(&mut conn), before);
+        assert_eq!(diesel_versions(&mut conn).len(), 3);
+        let log = folder.migrator().log(conn.conn()).unwrap();
+        let failed = log.last().unwrap();
+        assert_eq!((failed.kind.as_str(), failed.statement), ("failed", Some(2)));
+        assert!(failed.detail.as_ref().unwrap().contains("syntax error"), "{failed:?}");
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_sound());
+    }
+
+    fn a_connection_of_ours_names_the_very_line(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_a", "SELECT 1;\n\nSELECT *\nFROM sqlite_nope\nWERE x;", "");
+        let url = db_core::DatabaseUrl::parse(&db.url()).unwrap();
+        let mut conn = db_core::Connection::open(&url, db_core::Access::Create).unwrap();
+        let Err(Error::Failed { failure, .. }) = folder.migrator().run(conn.conn()) else {
+            panic!("a broken migration must fail");
+        };
+        assert!(failure.line.is_some_and(|line| line >= 4), "{failure}");
+    }
+
+    fn what_came_before_stays(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add("20240102120000_broken", "INSERT INTO games (id) VALUES (1); SELECT nope", "");
+        let mut conn = db.connect();
+        let Err(Error::Failed { report, .. }) = folder.migrator().run(conn.conn()) else {
+            panic!("a broken migration must fail");
+        };
+        assert_eq!(versions(&report), ["20240101000000", "20240102000000"]);
+        assert_eq!(report.not_run.len(), 2);
+        assert!(!report.is_success());
+        assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM games"), 0);
+        folder.remove("20240102120000_broken");
+        assert_eq!(versions(&folder.run(&mut conn)), ["20240103000000"]);
+        assert_eq!(
+            log_kinds(&folder.migrator(), &mut conn),
+            ["applied", "applied", "failed", "applied"]
+        );
+    }
+
+    fn an_empty_migration_is_recorded(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_nothing", "-- nothing to do on this engine\n", "SELECT 1;");
+        let mut conn = db.connect();
+        assert_eq!(folder.run(&mut conn).steps[0].statements, 0);
+        folder.migrator().rollback(conn.conn(), None).unwrap();
+    }
+
+    fn scripts_that_cannot_run_are_refused_before_the_first(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add("20240104000000_nul", "SELECT 1;\nSELECT '\0';", "");
+        let mut conn = db.connect();
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(matches!(error, Error::Script { .. }), "{error}");
+        assert!(error.to_string().contains("up.sql:2"), "{error}");
+        assert!(crate::support::tables(&mut conn).is_empty());
+    }
+}
+
+mod sqlite {
+    use db_migrate::MigrateOptions;
+    use db_testkit::TestDb;
+
+    use super::*;
+    use crate::support::sqlite;
+
+    /// `OR ROLLBACK` ends the migration's transaction from inside; nothing of it may remain.
+    #[test]
+    fn a_statement_that_ends_the_transaction_undoes_everything() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_or_rollback",
+            "CREATE TABLE half (x INTEGER);\nINSERT OR ROLLBACK INTO users (id, name) VALUES (1, 'twice');",
+            "",
+        );
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "3");
+        let before = catalog(&mut conn);
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(matches!(error, Error::Failed { .. }), "{error}");
+        assert_eq!(catalog(&mut conn), before);
+        assert_eq!(diesel_versions(&mut conn).len(), 3);
+    }
+
+    #[test]
+    fn integrity_and_foreign_keys_are_verified_on_request() {
+        let folder = Folder::dice();
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        let options = MigrateOptions {
+            verify: true,
+            ..MigrateOptions::default()
+        };
+        folder.run_to(&mut conn, "2");
+        folder.migrator().migrate(conn.conn(), &options).unwrap();
+        conn.execute("PRAGMA foreign_keys = OFF; INSERT INTO games (id, winner) VALUES (1, 99)");
+        folder.add("20240104000000_more", "CREATE TABLE more (x INTEGER)", "DROP TABLE more");
+        let error = folder.migrator().migrate(conn.conn(), &options).unwrap_err();
+        assert!(error.to_string().contains("1 rows of games have no parent in users"), "{error}");
+        assert_eq!(diesel_versions(&mut conn).len(), 3);
+    }
+
+    #[test]
+    fn a_new_file_is_switched_to_wal_and_an_old_one_keeps_its_mode() {
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        let mode = |conn: &mut _| texts(conn, "SELECT journal_mode AS text FROM pragma_journal_mode");
+        assert_eq!(mode(&mut conn), ["delete"]);
+        Folder::dice().run(&mut conn);
+        assert_eq!(mode(&mut conn), ["wal"]);
+        let synchronous = texts(&mut conn, "SELECT CAST(synchronous AS TEXT) AS text FROM pragma_synchronous");
+        assert_eq!(synchronous, ["2"]);
+
+        let old = TestDb::sqlite();
+        let mut conn = old.connect();
+        conn.execute("CREATE TABLE older (x INTEGER)");
+        Folder::dice().run(&mut conn);
+        assert_eq!(mode(&mut conn), ["delete"]);
+    }
+
+    #[test]
+    fn a_full_database_leaves_everything_as_it_was() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_big",
+            "CREATE TABLE big (x BLOB);\nINSERT INTO big VALUES (zeroblob(3000000));",
+            "DROP TABLE big;",
+        );
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "3");
+        let before = catalog(&mut conn);
+        diesel::connection::SimpleConnection::batch_execute(
+            sqlite(&mut conn),
+            "PRAGMA max_page_count = 60",
+        )
+        .unwrap();
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert_eq!(error.database_kind(), Some(ErrorKind::DiskFull), "{error}");
+        assert_eq!(catalog(&mut conn), before);
+        conn.execute("PRAGMA max_page_count = 100000");
+        assert_eq!(versions(&folder.run(&mut conn)), ["20240104000000"]);
+    }
+}
+
+mod postgres {
+    use db_testkit::TestDb;
+
+    use super::*;
+
+    #[test]
+    fn the_search_path_of_a_migration_does_not_outlive_it() {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_elsewhere",
+            "CREATE SCHEMA elsewhere; SET search_path = elsewhere; CREATE TABLE t (x INT);",
+            "DROP SCHEMA elsewhere CASCADE;",
+        );
+        folder.add("20240102000000_here", "CREATE TABLE here (x INT);", "DROP TABLE here;");
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        assert_eq!(
+            texts(&mut conn, "SELECT schemaname::text AS text FROM pg_tables WHERE tablename = 'here'"),
+            ["public"]
+        );
+        assert_eq!(diesel_versions(&mut conn).len(), 2);
+        folder.migrator().rollback(conn.conn(), Some(&db_migrate::Target::Ordinal(0))).unwrap();
+    }
+
+    /// One slow reader must not make every later SELECT wait behind the migration.
+    #[test]
+    fn a_lock_that_cannot_be_had_is_tried_again() {
+        let folder = Folder::dice();
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "2");
+        let mut reader = db.connect();
+        reader.execute("BEGIN; SELECT * FROM users");
+        let (tried, retried) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // The reader ends once the migration has been turned away.
+                retried.recv().unwrap();
+                reader.execute("COMMIT");
+            });
+            let report = folder
+                .migrator()
+                .on_event(move |event| {
+                    if let db_migrate::Event::Retrying { reason, .. } = event {
+                        assert!(reason.contains("lock timeout"), "{reason}");
+                        let _ = tried.send(());
+                    }
+                })
+                .run(conn.conn())
+                .unwrap();
+            assert_eq!(versions(&report), ["20240103000000"]);
+        });
+        assert_eq!(diesel_versions(&mut conn).len(), 3);
+    }
+
+    #[test]
+    fn an_outer_begin_and_commit_say_nothing_new() {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_wrapped",
+            "BEGIN;\nCREATE TABLE t (x INT);\nCOMMIT;\n",
+            "BEGIN; DROP TABLE t; COMMIT;",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        folder.migrator().rollback(conn.conn(), None).unwrap();
+    }
+}

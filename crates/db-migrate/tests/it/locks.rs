@@ -1,0 +1,100 @@
+//! One run at a time: many start together, each migration is applied once, and nobody fails.
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use db_migrate::Error;
+use db_testkit::{TestDb, both_engines};
+
+use crate::support::{Folder, diesel_versions, log_kinds};
+
+/// As many as an application has instances.
+const RIVALS: usize = 8;
+
+both_engines! {
+    fn rivals_apply_each_migration_once(db: TestDb) {
+        let folder = Folder::dice();
+        for half_way in [false, true] {
+            if half_way {
+                folder.migrator().rollback(db.connect().conn(), None).unwrap();
+            }
+            let start = Barrier::new(RIVALS);
+            let steps: usize = std::thread::scope(|scope| {
+                let runs: Vec<_> = (0..RIVALS)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let mut conn = db.connect();
+                            start.wait();
+                            folder.run(&mut conn).steps.len()
+                        })
+                    })
+                    .collect();
+                runs.into_iter().map(|run| run.join().unwrap()).sum()
+            });
+            assert_eq!(steps, if half_way { 1 } else { 3 });
+        }
+        let mut conn = db.connect();
+        assert_eq!(diesel_versions(&mut conn).len(), 3);
+        let kinds = log_kinds(&folder.migrator(), &mut conn);
+        assert_eq!(kinds.iter().filter(|k| *k == "applied").count(), 4);
+    }
+
+    fn a_wait_that_is_too_long_names_the_holder(db: TestDb) {
+        let folder = Folder::dice();
+        let (inside, is_inside) = std::sync::mpsc::channel();
+        let (finish, may_finish) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Moved in, so that it is gone when this thread is.
+                let (inside, may_finish) = (inside, std::sync::Mutex::new(may_finish));
+                folder
+                    .migrator()
+                    .on_event(move |event| {
+                        if matches!(event, db_migrate::Event::Started { number: 1, .. }) {
+                            inside.send(()).unwrap();
+                            may_finish.lock().unwrap().recv().unwrap();
+                        }
+                    })
+                    .run(db.connect().conn())
+                    .unwrap();
+            });
+            is_inside.recv().unwrap();
+            let error = folder
+                .migrator()
+                .wait(Duration::from_millis(30))
+                .run(db.connect().conn())
+                .unwrap_err();
+            finish.send(()).unwrap();
+            let Error::Locked { holder, .. } = error else { panic!("{error}") };
+            let known = match db.engine() {
+                db_core::Engine::Sqlite => format!("pid {}", std::process::id()),
+                db_core::Engine::Postgres => "backend ".to_owned(),
+            };
+            assert!(holder.contains(&known), "{holder}");
+        });
+        assert_eq!(diesel_versions(&mut db.connect()).len(), 3);
+    }
+
+    fn an_interrupt_stops_between_statements(db: TestDb) {
+        let folder = Folder::dice();
+        let url = db_core::DatabaseUrl::parse(&db.url()).unwrap();
+        let mut conn = db_core::Connection::open(&url, db_core::Access::Create).unwrap();
+        let interrupt = conn.interrupt();
+        let stop = conn.interrupt();
+        let error = folder
+            .migrator()
+            .interrupt(interrupt.clone())
+            .on_event(move |event| {
+                if matches!(event, db_migrate::Event::Started { number: 2, .. }) {
+                    stop.interrupt().unwrap();
+                }
+            })
+            .run(conn.conn())
+            .unwrap_err();
+        let Error::Interrupted { report: Some(report) } = error else { panic!("{error}") };
+        assert_eq!((report.steps.len(), report.not_run.len()), (1, 2));
+        interrupt.clear();
+        assert_eq!(crate::support::tables(&mut db.connect()), ["users"]);
+        assert_eq!(folder.run(&mut db.connect()).steps.len(), 2);
+    }
+}

@@ -1,0 +1,16 @@
+//! The migration engine on real databases, one topic per module, both engines where it applies.
+#![cfg(test)]
+
+mod diesel_peer;
+mod drift;
+mod edits;
+mod failure;
+mod foreign_keys;
+mod lifecycle;
+mod locks;
+mod model;
+mod rehearsal;
+mod rollback;
+mod sources;
+mod stepwise;
+mod support;

@@ -1,0 +1,101 @@
+//! A dry run that really runs, and leaves the database as it was.
+
+use db_migrate::{Error, MigrateOptions};
+use db_testkit::{TestDb, both_engines};
+
+use crate::support::{Folder, catalog, count, diesel_versions, log_kinds, tables, versions};
+
+both_engines! {
+    fn everything_is_run_and_nothing_is_changed(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "1");
+        let before = catalog(&mut conn);
+        let report = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap();
+        assert!(report.rehearsal);
+        assert_eq!(versions(&report), ["20240102000000", "20240103000000"]);
+        assert_eq!(catalog(&mut conn), before);
+        assert_eq!(diesel_versions(&mut conn).len(), 1);
+        assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM users"), 0);
+        assert_eq!(log_kinds(&folder.migrator(), &mut conn), ["applied"]);
+        assert_eq!(versions(&folder.run(&mut conn)).len(), 2);
+    }
+
+    fn an_empty_database_stays_empty(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        let report = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap();
+        assert_eq!(report.steps.len(), 3);
+        assert_eq!(report.steps[2].rows_changed, Some(1));
+        assert!(tables(&mut conn).is_empty());
+        assert!(!folder.migrator().status(conn.conn()).unwrap().initialized);
+    }
+
+    fn a_failure_is_found_without_harm(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add("20240104000000_broken", "CREATE TABLE half (x INT);\nSELECT nope;", "");
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "3");
+        let error = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap_err();
+        let Error::Failed { failure, .. } = error else { panic!("{error}") };
+        assert_eq!((failure.statement, failure.line), (Some(2), Some(2)));
+        assert_eq!(tables(&mut conn), ["games", "users"]);
+        assert_eq!(log_kinds(&folder.migrator(), &mut conn), ["applied"; 3]);
+    }
+}
+
+mod postgres {
+    use super::*;
+
+    #[test]
+    fn the_locks_of_each_statement_are_shown() {
+        let folder = Folder::dice();
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "2");
+        let report = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap();
+        let locks = &report.steps[0].locks[0];
+        assert_eq!((locks.statement, locks.line), (1, 1));
+        assert_eq!(locks.locks, ["AccessExclusiveLock on users"]);
+        assert_eq!(report.steps[0].rows_changed, Some(1));
+    }
+
+    #[test]
+    fn what_cannot_run_in_a_transaction_is_listed() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_index",
+            "CREATE INDEX CONCURRENTLY i ON users (name);",
+            "DROP INDEX CONCURRENTLY i;",
+        );
+        folder.write("20240104000000_index/metadata.toml", "run_in_transaction = false");
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        let report = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap();
+        assert_eq!(report.steps.len(), 4);
+        assert!(report.steps[3].not_rehearsed.is_some());
+        assert!(tables(&mut conn).is_empty());
+    }
+}
+
+mod sqlite {
+    use super::*;
+    use sha2::{Digest, Sha256};
+
+    #[test]
+    fn the_file_is_not_touched() {
+        let folder = Folder::dice();
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "1");
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        drop(conn);
+        let hash = || Sha256::digest(std::fs::read(db.path().unwrap()).unwrap());
+        let before = hash();
+        let url = db_core::DatabaseUrl::parse(&db.url()).unwrap();
+        let mut reader = db_core::Connection::open(&url, db_core::Access::ReadOnly).unwrap();
+        folder.migrator().dry_run(reader.conn(), &MigrateOptions::default()).unwrap();
+        drop(reader);
+        assert_eq!(hash(), before);
+    }
+}

@@ -1,0 +1,137 @@
+//! Migrations outside a transaction: they record how far they came, and go on from there.
+
+use db_migrate::{Error, Outcome, Repair, Status, Target};
+use db_testkit::{TestDb, both_engines};
+
+use crate::support::{Folder, applied, count, diesel_versions, tables, versions};
+
+const OUTSIDE: &str = "run_in_transaction = false\n";
+const UP: &str = "20240101000000_steps/up.sql";
+
+fn steps(up: &str) -> Folder {
+    let folder = Folder::new();
+    folder.add("20240101000000_steps", up, "DROP TABLE one; DROP TABLE two;");
+    folder.write("20240101000000_steps/metadata.toml", OUTSIDE);
+    folder
+}
+
+both_engines! {
+    fn a_failed_one_goes_on_where_it_stopped(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nSELECT nope;\nCREATE TABLE two (x INT);");
+        let mut conn = db.connect();
+        let Err(Error::Failed { failure, .. }) = folder.migrator().run(conn.conn()) else {
+            panic!("it must fail");
+        };
+        assert_eq!((failure.statement, failure.outcome), (Some(2), Outcome::Recorded { done: 1 }));
+        assert!(failure.to_string().contains("goes on from there"), "{failure}");
+        assert_eq!(tables(&mut conn), ["one"]);
+        assert!(applied(&folder.migrator(), &mut conn).is_empty());
+        let status = folder.migrator().status(conn.conn()).unwrap();
+        assert_eq!(status.pending[0].state, db_migrate::State::Incomplete);
+        let found = folder.migrator().validate(conn.conn(), None).unwrap();
+        assert_eq!(found.incomplete, ["20240101000000_steps"]);
+
+        folder.write(UP, "create table one (x int); -- done\nCREATE TABLE two (x INT);");
+        let report = folder.run(&mut conn);
+        assert_eq!(versions(&report), ["20240101000000"]);
+        assert!(report.notices[0].contains("goes on after statement 1"), "{:?}", report.notices);
+        assert_eq!(tables(&mut conn), ["one", "two"]);
+        assert_eq!(diesel_versions(&mut conn), ["20240101000000"]);
+        let row = folder.migrator().history(conn.conn()).unwrap().remove(0);
+        assert_eq!((row.status, row.statements_done), (Status::Applied, 2));
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+        folder.migrator().rollback(conn.conn(), None).unwrap();
+        assert!(tables(&mut conn).is_empty());
+    }
+
+    fn what_took_effect_must_not_be_edited(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nSELECT nope;");
+        let mut conn = db.connect();
+        folder.migrator().run(conn.conn()).unwrap_err();
+        folder.write(UP, "CREATE TABLE uno (x INT);\nSELECT 1;");
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(error.to_string().contains("stopped after 1 statements"), "{error}");
+        assert_eq!(tables(&mut conn), ["one"]);
+    }
+
+    fn a_half_can_be_accepted_as_it_is(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nSELECT nope;");
+        let mut conn = db.connect();
+        folder.migrator().run(conn.conn()).unwrap_err();
+        let accept = Repair { cosmetic: false, accept: vec![Target::Ordinal(1)] };
+        let done = folder.migrator().repair(conn.conn(), &accept).unwrap();
+        assert!(done.accepted[0].contains("half way"), "{done:?}");
+        assert_eq!(diesel_versions(&mut conn), ["20240101000000"]);
+        assert!(folder.run(&mut conn).steps.is_empty());
+        assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM __db_migrate_ledger"), 1);
+    }
+}
+
+mod postgres {
+    use super::*;
+    use crate::support::texts;
+
+    fn concurrently() -> Folder {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_t",
+            "CREATE TABLE t (x INT); INSERT INTO t VALUES (1), (1);",
+            "DROP TABLE t;",
+        );
+        folder.add(
+            "20240102000000_index",
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS idx_t_x ON t (x);",
+            "DROP INDEX CONCURRENTLY idx_t_x;",
+        );
+        folder.write("20240102000000_index/metadata.toml", OUTSIDE);
+        folder
+    }
+
+    fn valid(conn: &mut db_testkit::TestConn) -> Vec<String> {
+        texts(
+            conn,
+            "SELECT indisvalid::text AS text FROM pg_index WHERE indexrelid::regclass::text = 'idx_t_x'",
+        )
+    }
+
+    #[test]
+    fn an_invalid_index_is_found_and_rebuilt() {
+        let folder = concurrently();
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(matches!(error, Error::Failed { .. }), "{error}");
+        assert_eq!(valid(&mut conn), ["false"]);
+        conn.execute("DELETE FROM t; INSERT INTO t VALUES (1)");
+        let report = folder.run(&mut conn);
+        assert!(report.notices.iter().any(|n| n.contains("left invalid")), "{:?}", report.notices);
+        assert_eq!(valid(&mut conn), ["true"]);
+        folder.migrator().rollback(conn.conn(), None).unwrap();
+        assert!(valid(&mut conn).is_empty());
+    }
+
+    #[test]
+    fn concurrently_inside_a_transaction_is_refused_with_the_cure() {
+        let folder = concurrently();
+        std::fs::remove_file(folder.path().join("20240102000000_index/metadata.toml")).unwrap();
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(error.to_string().contains("run_in_transaction = false"), "{error}");
+        assert!(tables(&mut conn).is_empty());
+    }
+}
+
+mod sqlite {
+    use super::*;
+
+    #[test]
+    fn vacuum_and_journal_mode_run_outside_a_transaction() {
+        let folder = steps("CREATE TABLE one (x INT); CREATE TABLE two (x INT); VACUUM; PRAGMA journal_mode = DELETE;");
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let mode = crate::support::texts(&mut conn, "SELECT journal_mode AS text FROM pragma_journal_mode");
+        assert_eq!(mode, ["delete"]);
+    }
+}
