@@ -8,7 +8,7 @@
 )]
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Binary, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// What is known of a file that lies in an object store: the bytes themselves are not here.
@@ -30,7 +30,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// One line per changed row of an audited table, in the same transaction. Never changed. No
@@ -56,7 +56,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Binary, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// A bet of one player in one game.
@@ -77,7 +77,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// A round of consensus over one proposal.
@@ -96,7 +96,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Binary, Text};
     use crate::types::UtcTimestamp;
 
     /// The vote of one peer in one round.
@@ -111,7 +111,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// Something that happened in a session.
@@ -126,7 +126,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Text};
     use crate::types::UtcTimestamp;
 
     /// Analytics of one game.
@@ -147,7 +147,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// A game of dice, from its opening to its end.
@@ -167,7 +167,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Double, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// A game of one player against the house, decided by an algorithm.
@@ -196,7 +196,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Bool, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// A message to a player.
@@ -208,7 +208,7 @@ diesel::table! {
         title -> Text,
         message -> Text,
         is_read -> Bool,
-        /// Set exactly when is_read is.
+        /// Set exactly when `is_read` is.
         read_at -> Nullable<UtcTimestamp>,
         created_at -> UtcTimestamp,
         metadata -> Nullable<JsonDoc>,
@@ -216,7 +216,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Integer, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// An event that has to reach the outside, written in the transaction that caused it and
@@ -241,7 +241,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// One connection to a peer, from its opening to its end.
@@ -262,7 +262,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// A peer of the network, with totals over all its connections.
@@ -284,7 +284,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Double, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// One sample of one measured value.
@@ -301,7 +301,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// Totals of one player over all games.
@@ -329,7 +329,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// A session that events and snapshots belong to.
@@ -343,7 +343,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// A setting of the whole application.
@@ -358,7 +358,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Bool, Double, Integer, Text};
     use crate::types::UtcTimestamp;
 
     /// CRAP that a player has locked away for a reward.
@@ -379,7 +379,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Bool, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// The Telegram account of a player.
@@ -405,11 +405,11 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Text};
     use crate::types::UtcTimestamp;
 
-    /// The CRAP of one player, in its smallest unit. The total is balance + locked_balance +
-    /// staked_balance.
+    /// The CRAP of one player, in its smallest unit. The total is balance + `locked_balance` +
+    /// `staked_balance`.
     token_balances (user_id) {
         user_id -> Text,
         /// What is available.
@@ -424,7 +424,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// One line in the ledger of a player. Never changed: a reversal is a line of its own, and
@@ -449,7 +449,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// How usage is shown. At most one row is active.
@@ -477,7 +477,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// Usage at one moment of a session.
@@ -491,7 +491,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Binary, Double, Text};
     use crate::types::UtcTimestamp;
 
     /// A player.
@@ -508,7 +508,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
     /// An object in a world.
@@ -528,7 +528,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::UtcTimestamp;
 
     /// A world that objects stand in.

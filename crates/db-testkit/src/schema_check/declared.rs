@@ -1,6 +1,6 @@
 //! The `table!` declarations: written from a schema, and read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use db_migrate::catalog::model::{LogicalType, Model, Table};
@@ -18,6 +18,9 @@ const HEADER: &str = "\
     reason = \"a column without a comment is what its name says\"
 )]
 ";
+
+/// The SQL types that this workspace defines.
+const OURS: [&str; 2] = ["JsonDoc", "UtcTimestamp"];
 
 /// Where a comment breaks, with its indentation and `/// `.
 const WIDTH: usize = 100;
@@ -134,20 +137,16 @@ fn write_table(table: &Table, out: &mut String, problems: &mut Vec<Finding>) {
         .iter()
         .map(|c| sql_type(&c.logical_type))
         .collect();
-    out.push_str("\ndiesel::table! {\n    use diesel::sql_types::*;\n");
-    let ours: Vec<&str> = ["JsonDoc", "UtcTimestamp"]
-        .into_iter()
-        .filter(|name| types.contains(&Some(name)))
-        .collect();
-    match ours[..] {
-        [] => {}
-        [one] => {
-            let _ = writeln!(out, "    use crate::types::{one};");
-        }
-        _ => {
-            let _ = writeln!(out, "    use crate::types::{{{}}};", ours.join(", "));
-        }
+    out.push_str("\ndiesel::table! {\n");
+    let used: BTreeSet<&str> = types.iter().copied().flatten().collect();
+    let (ours, mut diesels): (Vec<&str>, Vec<&str>) =
+        used.into_iter().partition(|name| OURS.contains(name));
+    if table.columns.iter().any(|column| column.nullable) {
+        diesels.push("Nullable");
+        diesels.sort_unstable();
     }
+    import("diesel::sql_types", &diesels, out);
+    import("crate::types", &ours, out);
     out.push('\n');
     comment(table.comment.as_deref(), 4, out);
     let key = table
@@ -178,20 +177,40 @@ fn write_table(table: &Table, out: &mut String, problems: &mut Vec<Finding>) {
     out.push_str("    }\n}\n");
 }
 
+/// Names what a table uses; a glob would hide which is whose.
+fn import(from: &str, names: &[&str], out: &mut String) {
+    let _ = match names {
+        [] => Ok(()),
+        [one] => writeln!(out, "    use {from}::{one};"),
+        _ => writeln!(out, "    use {from}::{{{}}};", names.join(", ")),
+    };
+}
+
 /// A comment of the database as documentation, broken between words.
 fn comment(text: Option<&str>, indent: usize, out: &mut String) {
     let start = format!("{}///", " ".repeat(indent));
     let mut line = start.clone();
     for word in text.unwrap_or_default().split_whitespace() {
+        let word = as_code(word);
         if line != start && line.len() + 1 + word.len() > WIDTH {
             let _ = writeln!(out, "{line}");
             line.clone_from(&start);
         }
         line.push(' ');
-        line.push_str(word);
+        line.push_str(&word);
     }
     if line != start {
         let _ = writeln!(out, "{line}");
+    }
+}
+
+/// A word in backticks if it is a name of the database, as its underscore shows.
+fn as_code(word: &str) -> String {
+    let core = word.trim_matches(|c: char| !c.is_alphanumeric());
+    if core.contains('_') {
+        word.replacen(core, &format!("`{core}`"), 1)
+    } else {
+        word.to_owned()
     }
 }
 

@@ -15,7 +15,9 @@ const BY_HAND: [&str; 1] = ["audit_context"];
 /// The file that holds the declarations.
 #[must_use]
 pub fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../db-schema/src/schema.rs")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .with_file_name("db-schema")
+        .join("src/schema.rs")
 }
 
 /// All checks of the committed declarations.

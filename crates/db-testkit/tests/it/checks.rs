@@ -168,10 +168,10 @@ mod postgres {
             }),
             ("table users", |m| table(m, "users").columns.swap(1, 2)),
             ("column users.username", |m| {
-                table(m, "users").columns[1].nullable = true
+                table(m, "users").columns[1].nullable = true;
             }),
             ("column games.pot_size", |m| {
-                table(m, "games").columns[2].default = None
+                table(m, "games").columns[2].default = None;
             }),
             ("column games.pot_size", |m| {
                 table(m, "games").columns[2].default = Some("1".to_owned());
@@ -189,7 +189,7 @@ mod postgres {
                 table(m, "games").foreign_keys[0].on_update = Action::SetNull;
             }),
             ("check games.ck_games_pot_size", |m| {
-                table(m, "games").checks.clear()
+                table(m, "games").checks.clear();
             }),
             // One word more in a closed vocabulary.
             ("check peers.ck_peers_state", |m| {

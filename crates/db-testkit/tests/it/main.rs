@@ -4,6 +4,7 @@
 mod audit;
 mod checks;
 mod databases;
+mod docs;
 mod migrations;
 mod snapshot;
 mod support;

@@ -1,5 +1,7 @@
 //! The migrations of BitCraps: each goes both ways, and every tool builds the same from them.
 
+use db_core::Engine;
+use db_migrate::{MigrationSet, Source};
 use db_schema::migrations::{DIESEL_POSTGRES, DIESEL_SQLITE, POSTGRES, SQLITE};
 use db_testkit::{TestConn, TestDb, both_engines};
 use diesel_migrations::MigrationHarness as _;
@@ -11,7 +13,6 @@ both_engines! {
         let mut conn = db.connect();
         let head = SQLITE.len();
         let mut states = vec![catalog(&mut conn)];
-        assert!(states[0].is_empty());
         for at in 1..=head {
             up(&mut conn, Some(at));
             let after = catalog(&mut conn);
@@ -46,6 +47,7 @@ both_engines! {
     fn diesels_harness_builds_the_same(db: TestDb) {
         let (mut theirs, other) = (db.connect(), TestDb::new(db.engine()));
         let mut ours = other.connect();
+        let empty = catalog(&mut ours);
         up(&mut ours, None);
         match &mut theirs {
             TestConn::Sqlite(c) => drop(c.run_pending_migrations(DIESEL_SQLITE).unwrap()),
@@ -54,12 +56,12 @@ both_engines! {
         assert_same(&catalog(&mut ours), &catalog(&mut theirs), "ours and Diesel's");
         // And what Diesel applied, we can take back, and the other way round.
         down(&mut theirs, 0);
-        assert!(catalog(&mut theirs).is_empty());
+        assert_same(&empty, &catalog(&mut theirs), "ours took back what Diesel did");
         match &mut ours {
             TestConn::Sqlite(c) => drop(c.revert_all_migrations(DIESEL_SQLITE).unwrap()),
             TestConn::Postgres(c) => drop(c.revert_all_migrations(DIESEL_POSTGRES).unwrap()),
         }
-        assert!(catalog(&mut ours).is_empty());
+        assert_same(&empty, &catalog(&mut ours), "Diesel took back what we did");
     }
 }
 
@@ -69,6 +71,32 @@ fn both_engines_have_the_same_history() {
         all.iter().map(|(name, _)| *name).collect()
     };
     assert_eq!(names(SQLITE), names(POSTGRES));
+}
+
+#[test]
+fn what_is_compiled_in_is_what_the_folder_holds() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+    for engine in Engine::ALL {
+        let read = |source: Source| MigrationSet::load([source], engine).unwrap();
+        let (files, texts) = (
+            read(Source::folder(folder)),
+            read(Source::embedded(SQLITE, POSTGRES)),
+        );
+        let seen = |set: &MigrationSet| -> Vec<_> {
+            set.all()
+                .iter()
+                .map(|m| {
+                    let sql = |text: Option<&str>| text.map(ToOwned::to_owned);
+                    (
+                        m.folder_name().to_owned(),
+                        sql(m.up_sql()),
+                        sql(m.down_sql()),
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(seen(&files), seen(&texts));
+    }
 }
 
 #[test]
