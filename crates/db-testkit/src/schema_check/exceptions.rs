@@ -91,3 +91,38 @@ impl Exception {
         rest.is_empty() || (starred && self.subject.ends_with('*'))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Exception, Where};
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, subject, covers) in [
+            ("table a", "table a", true),
+            ("table a", "table ab", false),
+            ("check *_json", "check t.ck_t_x_json", true),
+            ("check *_json", "check t.ck_t_json_x", false),
+            ("check *_json", "index t.x_json", false),
+            (
+                "trigger *.audit_*_truncate",
+                "trigger t.audit_t_truncate",
+                true,
+            ),
+            (
+                "trigger *.audit_*_truncate",
+                "trigger t.audit_t_insert",
+                false,
+            ),
+            ("check t.ck_p_*", "check t.ck_p_x", true),
+            ("check t.ck_p_*", "check t.ck_q_x", false),
+        ] {
+            let exception = Exception {
+                side: Where::Differs,
+                subject: pattern,
+                reason: "",
+            };
+            assert_eq!(exception.covers(subject), covers, "{pattern} {subject}");
+        }
+    }
+}

@@ -91,10 +91,10 @@ pub fn fits(declared: &[DeclaredTable], engine: Engine, model: &Model) -> Vec<Fi
     found
 }
 
-fn table_fits(table: &DeclaredTable, engine: Engine, live: &Table, found: &mut Vec<Finding>) {
+fn table_fits(table: &DeclaredTable, engine: Engine, live_table: &Table, found: &mut Vec<Finding>) {
     let subject = format!("table {}", table.name);
     let names: Vec<_> = table.columns.iter().map(|c| c.name.as_str()).collect();
-    let live_names: Vec<_> = live.columns.iter().map(|c| c.name.as_str()).collect();
+    let live_names: Vec<_> = live_table.columns.iter().map(|c| c.name.as_str()).collect();
     if names != live_names {
         found.push(Finding::new(
             &subject,
@@ -105,7 +105,7 @@ fn table_fits(table: &DeclaredTable, engine: Engine, live: &Table, found: &mut V
             ),
         ));
     }
-    let key = live
+    let key = live_table
         .primary_key
         .as_ref()
         .map_or(&[][..], |key| &key.columns);
@@ -120,7 +120,7 @@ fn table_fits(table: &DeclaredTable, engine: Engine, live: &Table, found: &mut V
         ));
     }
     for column in &table.columns {
-        let Some(live) = live.column(&column.name) else {
+        let Some(live) = live_table.column(&column.name) else {
             continue;
         };
         let subject = format!("column {}.{}", table.name, column.name);
@@ -139,6 +139,9 @@ fn table_fits(table: &DeclaredTable, engine: Engine, live: &Table, found: &mut V
                 ),
             ));
         }
+        if engine == Engine::Sqlite {
+            found.extend(unguarded(&column.sql_type, live_table, &column.name));
+        }
         if column.nullable != live.nullable {
             let word = |nullable| if nullable { "nullable" } else { "not nullable" };
             found.push(Finding::new(
@@ -151,6 +154,26 @@ fn table_fits(table: &DeclaredTable, engine: Engine, live: &Table, found: &mut V
             ));
         }
     }
+}
+
+/// What SQLite's storage would let pass, and a check has to refuse: text that is no JSON, numbers
+/// that are no truth value.
+fn unguarded(sql_type: &str, table: &Table, column: &str) -> Option<Finding> {
+    let (suffix, part) = match sql_type {
+        "JsonDoc" => ("json", "json_valid"),
+        "Bool" => ("bool", column),
+        _ => return None,
+    };
+    let name = format!("ck_{}_{column}_{suffix}", table.name);
+    let guarded = table.checks.iter().any(|check| {
+        check.name.as_deref() == Some(name.as_str()) && check.expression.contains(part)
+    });
+    (!guarded).then(|| {
+        Finding::new(
+            format!("column {}.{column}", table.name),
+            format!("{sql_type} needs the check {name}"),
+        )
+    })
 }
 
 /// How SQLite stores a SQL type.

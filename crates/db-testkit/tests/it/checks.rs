@@ -144,6 +144,28 @@ both_engines! {
     }
 }
 
+mod sqlite {
+    use super::*;
+
+    #[test]
+    fn what_storage_alone_would_let_pass_needs_a_check() {
+        let good = declared::read(&std::fs::read_to_string(tables::path()).unwrap());
+        for (name, check, sql_type) in [
+            ("transactions", "ck_transactions_metadata_json", "JsonDoc"),
+            ("notifications", "ck_notifications_is_read_bool", "Bool"),
+        ] {
+            let mut live = Live::migrated(Engine::Sqlite).model;
+            let checks = &mut table(&mut live, name).checks;
+            checks.retain(|each| each.name.as_deref() != Some(check));
+            let line = only(tables::fits(&good, Engine::Sqlite, &live));
+            assert!(
+                line.ends_with(&format!("{sql_type} needs the check {check}")),
+                "{line}"
+            );
+        }
+    }
+}
+
 mod postgres {
     use super::*;
     use db_testkit::schema_check::check;
