@@ -75,7 +75,7 @@ pub fn write(model: &Model) -> Result<String, Vec<Finding>> {
     }
 }
 
-/// Reads what [`write`] wrote; of other text it understands nothing.
+/// Reads what [`write()`] wrote; of other text it understands nothing.
 #[must_use]
 pub fn read(text: &str) -> Vec<DeclaredTable> {
     let mut tables: Vec<DeclaredTable> = Vec::new();
