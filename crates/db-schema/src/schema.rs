@@ -2,6 +2,10 @@
 //!
 //! Written by `cargo xtask schema generate` from the catalog of PostgreSQL, which tells time,
 //! truth and JSON apart, and checked against both. Not to be edited: change the migrations.
+#![expect(
+    missing_docs,
+    reason = "a column without a comment is what its name says"
+)]
 
 diesel::table! {
     use diesel::sql_types::*;

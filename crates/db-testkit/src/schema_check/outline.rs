@@ -18,25 +18,33 @@ pub(crate) struct Line {
     pub(crate) says: String,
 }
 
-/// The outline of all tables.
-pub(crate) fn outline(model: &Model) -> Outline {
+/// The outline of all tables, to be compared with that of `other`.
+///
+/// The order of columns is told for those that both have: a missing one is a line of its own.
+pub(crate) fn outline(model: &Model, other: &Model) -> Outline {
     let mut outline = Outline::new();
     for table in &model.tables {
-        lines(table, &mut |subject, says| {
+        let mut add = |subject, says| {
             let table = table.name.clone();
             outline.insert(subject, Line { table, says });
-        });
+        };
+        let twin = other.table(&table.name);
+        let order: Vec<_> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        let shared: Vec<_> = order
+            .into_iter()
+            .filter(|name| twin.is_some_and(|twin| twin.column(name).is_some()))
+            .collect();
+        add(
+            format!("table {}", table.name),
+            format!("columns {}", shared.join(", ")),
+        );
+        lines(table, &mut add);
     }
     outline
 }
 
 fn lines(table: &Table, add: &mut impl FnMut(String, String)) {
     let of = &table.name;
-    let order: Vec<_> = table.columns.iter().map(|c| c.name.as_str()).collect();
-    add(
-        format!("table {of}"),
-        format!("columns {}", order.join(", ")),
-    );
     for column in &table.columns {
         add(format!("column {of}.{}", column.name), says_column(column));
     }

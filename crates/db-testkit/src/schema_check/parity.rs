@@ -15,7 +15,7 @@ use super::outline::outline;
 /// predicate; triggers by name. An exception that nothing needs is a finding too.
 #[must_use]
 pub fn compare(sqlite: &Model, postgres: &Model) -> Vec<Finding> {
-    let (ours, theirs) = (outline(sqlite), outline(postgres));
+    let (ours, theirs) = (outline(sqlite, postgres), outline(postgres, sqlite));
     let subjects: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
     let mut needed = BTreeSet::new();
     let mut found = Vec::new();
