@@ -24,11 +24,7 @@ struct Lock {
 }
 
 impl Runner<'_, '_> {
-    pub(super) fn rehearse(
-        &mut self,
-        conn: &mut Conn<'_>,
-        work: &[Work<'_>],
-    ) -> Result<(), Error> {
+    pub(super) fn rehearse(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
         begin(conn)?;
         let done = self.rehearse_all(conn, work);
         rollback(conn);
