@@ -123,6 +123,9 @@ fn drift(drift: &Drift, paint: Paint) -> String {
         Drift::Unknown {
             reason: Unknown::ChangedByDiesel,
         } => note("diesel has changed the schema since the last run here; `repair` records that"),
+        Drift::Unknown {
+            reason: Unknown::HalfApplied,
+        } => note("a migration stopped half way, so that there is nothing to compare with"),
         Drift::Found { differences } => differences
             .iter()
             .map(|d| format!("{} changed by hand: {d}\n", paint.text("problem:", Style::Red)))
