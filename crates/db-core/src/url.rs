@@ -93,7 +93,8 @@ impl DatabaseUrl {
             return Ok(Self::SqliteFile(path.to_owned()));
         }
         fail(format!(
-            "no such file, and its name does not end in .db, .sqlite or .sqlite3; to create it, write sqlite://{text}"
+            "no such file, and its name does not end in .db, .sqlite or .sqlite3; to create it, write sqlite://{}",
+            redact(text)
         ))
     }
 
@@ -249,6 +250,7 @@ mod tests {
             ("", "it is empty"),
             ("sqlite://", "the path is missing"),
             ("no_such_thing", "write sqlite://no_such_thing"),
+            ("u:secret@h/d", "write sqlite://u:***@h/d"),
             ("file:a.db", "sqlite://PATH"),
             ("sqlite://a.db?mode=rwc", "after '?'"),
             (".", "it is a folder"),
