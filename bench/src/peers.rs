@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use super::paths::{Paths, cargo, make};
+use super::process::tail;
 use super::tools::{Programs, Tool};
 
 /// Read by the build scripts of bundled SQLite and set by this repository's configuration for
@@ -52,15 +53,23 @@ const CRATES: [Crate; 3] = [
 
 const DBMATE_VERSION: &str = "2.36.0";
 
-/// Builds our program, unless one is given, and installs the `wanted` peers; one that cannot be had is said and left
-/// out, and the bars that need it are missed.
-pub(crate) fn programs(paths: &Paths, given: Option<&Path>, wanted: &[Tool]) -> Programs {
-    let mut programs = Programs::new();
-    for tool in [Tool::Ours].iter().chain(wanted) {
-        let installed = match (tool, CRATES.iter().find(|one| one.tool == *tool)) {
-            (_, Some(one)) => install_crate(paths, one),
-            (Tool::Dbmate, None) => install_dbmate(paths),
-            (_, None) => given.map_or_else(|| build_ours(paths), |file| Ok(file.canonicalize()?)),
+/// Builds our program, unless one is given, and installs the `wanted` peers; one that cannot be
+/// had is said and left out, and the bars that need it are missed.
+///
+/// # Errors
+/// If our own program does not build.
+pub(crate) fn programs(paths: &Paths, given: Option<&Path>, wanted: &[Tool]) -> Result<Programs> {
+    let ours = match given {
+        Some(file) => file
+            .canonicalize()
+            .with_context(|| format!("no program at {}", file.display()))?,
+        None => build_ours(paths)?,
+    };
+    let mut programs = Programs::from([(Tool::Ours, ours)]);
+    for tool in wanted {
+        let installed = match CRATES.iter().find(|one| one.tool == *tool) {
+            Some(one) => install_crate(paths, one),
+            None => install_dbmate(paths),
         };
         match installed {
             Ok(program) => {
@@ -69,7 +78,7 @@ pub(crate) fn programs(paths: &Paths, given: Option<&Path>, wanted: &[Tool]) -> 
             Err(error) => eprintln!("{} is left out: {error:#}", tool.label()),
         }
     }
-    programs
+    Ok(programs)
 }
 
 /// Each program with the version it is pinned to.
@@ -173,14 +182,18 @@ fn dbmate_program(root: &Path) -> Option<PathBuf> {
         .find(|program| program.exists())
 }
 
-/// Runs a command with its errors on our standard error.
+/// Runs a command in silence; an error ends with what it wrote.
 fn succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command
+    let output = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
+        .output()
         .with_context(|| format!("cannot start {program}"))?;
-    ensure!(status.success(), "{program} ended with {status}");
+    ensure!(
+        output.status.success(),
+        "{program} ended with {}\n{}",
+        output.status,
+        tail(&String::from_utf8_lossy(&output.stderr))
+    );
     Ok(())
 }

@@ -169,7 +169,8 @@ pub(crate) fn measure(command: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-fn tail(text: &str) -> String {
+/// The last lines of what a program wrote.
+pub(crate) fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }

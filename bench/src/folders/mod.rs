@@ -25,7 +25,7 @@ use packages::{FOLDERS, Folder};
 /// If a package cannot be had, or one of the two programs is missing.
 pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     let scratch = paths.scratch()?;
-    let programs = peers::programs(paths, args.program.as_deref(), &[Tool::Diesel]);
+    let programs = peers::programs(paths, args.program.as_deref(), &[Tool::Diesel])?;
     ensure!(programs.len() == 2, "two programs are needed to compare");
     let server = args.server();
     let comparison = Comparison {

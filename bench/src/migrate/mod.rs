@@ -74,7 +74,7 @@ impl Measured {
 pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     let scratch = paths.scratch()?;
     let bench = Bench {
-        programs: peers::programs(paths, args.program.as_deref(), &PEERS),
+        programs: peers::programs(paths, args.program.as_deref(), &PEERS)?,
         plan: if args.quick { Plan::QUICK } else { Plan::FULL },
         scratch: scratch.path(),
         server: args.server(),

@@ -119,11 +119,7 @@ impl Ledger {
         self.run_json(conn, query, &rows)
     }
 
-    fn remove_objects(
-        &self,
-        conn: &mut Conn<'_>,
-        removed: &[(Kind, String)],
-    ) -> Result<(), Error> {
+    fn remove_objects(&self, conn: &mut Conn<'_>, removed: &[(Kind, String)]) -> Result<(), Error> {
         if removed.is_empty() {
             return Ok(());
         }
@@ -132,9 +128,7 @@ impl Ledger {
             .map(|(kind, name)| Key { kind: *kind, name })
             .collect();
         let keys = match self.engine {
-            Engine::Sqlite => {
-                "SELECT value ->> 'kind', value ->> 'name' FROM json_each($?)"
-            }
+            Engine::Sqlite => "SELECT value ->> 'kind', value ->> 'name' FROM json_each($?)",
             Engine::Postgres => {
                 "SELECT kind, name FROM pg_catalog.json_to_recordset($?::pg_catalog.json)
                  AS r (kind text, name text)"

@@ -94,7 +94,11 @@ impl Ledger {
     }
 
     /// Runs statements of the ledger: on PostgreSQL in one round trip.
-    pub(super) fn write(&self, conn: &mut Conn<'_>, statements: Vec<Cached<'_>>) -> Result<(), Error> {
+    pub(super) fn write(
+        &self,
+        conn: &mut Conn<'_>,
+        statements: Vec<Cached<'_>>,
+    ) -> Result<(), Error> {
         let written = match conn.reborrow() {
             Conn::Sqlite(c) => statements
                 .into_iter()
@@ -148,8 +152,11 @@ impl Ledger {
     }
 
     fn put_diesel<'r>(&self, version: &'r Version) -> Cached<'r> {
-        Cached::new(format!("INSERT INTO {} (version) VALUES ($?)", self.diesel()))
-            .text(version.as_str())
+        Cached::new(format!(
+            "INSERT INTO {} (version) VALUES ($?)",
+            self.diesel()
+        ))
+        .text(version.as_str())
     }
 
     /// Records how far a migration outside a transaction has come.
@@ -171,11 +178,7 @@ impl Ledger {
     }
 
     /// Re-stamps the checksums and text of an applied migration.
-    pub(crate) fn restamp(
-        &self,
-        conn: &mut Conn<'_>,
-        migration: &Migration,
-    ) -> Result<(), Error> {
+    pub(crate) fn restamp(&self, conn: &mut Conn<'_>, migration: &Migration) -> Result<(), Error> {
         let query = format!(
             "UPDATE {} SET raw_checksum = $?, token_checksum = $?, up_sql = $?, down_sql = $?,
                folder_name = $?, set_name = $?
@@ -199,7 +202,10 @@ impl Ledger {
         conn: &mut Conn<'_>,
         version: &Version,
     ) -> Result<(), Error> {
-        let query = format!("UPDATE {} SET accepted_missing = 1 WHERE version = $?", self.rows());
+        let query = format!(
+            "UPDATE {} SET accepted_missing = 1 WHERE version = $?",
+            self.rows()
+        );
         self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use db_core::{Conn, Engine};
-use diesel::sql_types::Text;
+use diesel::sql_types::{Array, Oid, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
 use super::script::Prepared;
@@ -23,12 +23,14 @@ struct Lock {
     lock: String,
 }
 
+#[derive(QueryableByName)]
+struct Relation {
+    #[diesel(sql_type = Oid)]
+    oid: u32,
+}
+
 impl Runner<'_, '_> {
-    pub(super) fn rehearse(
-        &mut self,
-        conn: &mut Conn<'_>,
-        work: &[Work<'_>],
-    ) -> Result<(), Error> {
+    pub(super) fn rehearse(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
         begin(conn)?;
         let done = self.rehearse_all(conn, work);
         rollback(conn);
@@ -39,11 +41,12 @@ impl Runner<'_, '_> {
         if !self.context.ledger.history(conn)?.has_ledger {
             self.context.ledger.create(conn)?;
         }
+        let there_before = relations(conn)?;
         for (number, (step, prepared)) in (1..).zip(work) {
             self.announce(step, number);
             let started = Instant::now();
             let result = if step.options.run_in_transaction {
-                self.rehearse_one(conn, step, prepared, started)?
+                self.rehearse_one(conn, step, (prepared, started), &there_before)?
             } else {
                 left_out(step)
             };
@@ -56,11 +59,11 @@ impl Runner<'_, '_> {
         &mut self,
         conn: &mut Conn<'_>,
         step: &PlannedStep<'_>,
-        prepared: &[Prepared<'_>],
-        started: Instant,
+        (prepared, started): (&[Prepared<'_>], Instant),
+        there_before: &[u32],
     ) -> Result<Step, Error> {
         let mut locks = Vec::new();
-        let mut held = held_locks(conn)?;
+        let mut held = held_locks(conn, there_before)?;
         let mut rows = 0;
         match &step.action {
             Action::Rust(function) => super::step::run_rust(conn, function, step, self.direction)?,
@@ -70,7 +73,7 @@ impl Runner<'_, '_> {
                     rows += execute(conn, p, true)
                         .map_err(|e| self.failed(step, p, conn, &e))?
                         .unwrap_or(0);
-                    let now = held_locks(conn)?;
+                    let now = held_locks(conn, there_before)?;
                     let new: Vec<String> = now.difference(&held).cloned().collect();
                     if !new.is_empty() {
                         locks.push(StatementLocks {
@@ -115,24 +118,41 @@ fn left_out(step: &PlannedStep<'_>) -> Step {
     }
 }
 
-/// The locks on tables that this session holds, in words; catalogs and our own ledger left out.
-fn held_locks(conn: &mut Conn<'_>) -> Result<BTreeSet<String>, Error> {
+/// Everything that other sessions could be using.
+fn relations(conn: &mut Conn<'_>) -> Result<Vec<u32>, Error> {
+    let Conn::Postgres(c) = conn.reborrow() else {
+        return Ok(Vec::new());
+    };
+    let found: Vec<Relation> = sql_query("SELECT oid FROM pg_catalog.pg_class")
+        .load(c)
+        .map_err(in_database(Engine::Postgres, "reading the locks"))?;
+    Ok(found.into_iter().map(|r| r.oid).collect())
+}
+
+/// The locks that this session holds on what was there before the run, in words; nobody waits for
+/// what the run itself has made. Catalogs and our own ledger are left out.
+fn held_locks(conn: &mut Conn<'_>, there_before: &[u32]) -> Result<BTreeSet<String>, Error> {
     let Conn::Postgres(c) = conn.reborrow() else {
         return Ok(BTreeSet::new());
     };
-    relation_locks(c).map_err(in_database(Engine::Postgres, "reading the locks"))
+    relation_locks(c, there_before).map_err(in_database(Engine::Postgres, "reading the locks"))
 }
 
-fn relation_locks(conn: &mut PgConnection) -> diesel::QueryResult<BTreeSet<String>> {
+fn relation_locks(
+    conn: &mut PgConnection,
+    there_before: &[u32],
+) -> diesel::QueryResult<BTreeSet<String>> {
     let locks: Vec<Lock> = sql_query(
         "SELECT (l.mode || ' on ' || l.relation::regclass::text)::text AS lock
          FROM pg_catalog.pg_locks l
          JOIN pg_catalog.pg_class c ON c.oid = l.relation
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE l.pid = pg_catalog.pg_backend_pid() AND l.granted AND l.locktype = 'relation'
+           AND l.relation = ANY($1)
            AND n.nspname NOT LIKE 'pg\\_%' AND c.relname NOT LIKE '\\_\\_db\\_migrate%'
            AND c.relname NOT LIKE '\\_\\_diesel\\_schema\\_migrations%'",
     )
+    .bind::<Array<Oid>, _>(there_before)
     .load(conn)?;
     Ok(locks.into_iter().map(|l| l.lock).collect())
 }

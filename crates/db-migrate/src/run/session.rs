@@ -141,7 +141,10 @@ fn setting(conn: &mut PgConnection, name: &str) -> Result<String, Error> {
         .bind::<Text, _>(name)
         .get_result::<Setting>(conn)
         .map(|row| row.value)
-        .map_err(in_database(Engine::Postgres, "reading the session's settings"))
+        .map_err(in_database(
+            Engine::Postgres,
+            "reading the session's settings",
+        ))
 }
 
 /// Changes a setting for the session.
@@ -151,7 +154,10 @@ fn set(conn: &mut PgConnection, name: &str, value: &str) -> Result<(), Error> {
         .bind::<Text, _>(value)
         .execute(conn)
         .map(|_| ())
-        .map_err(in_database(Engine::Postgres, "changing the session's settings"))
+        .map_err(in_database(
+            Engine::Postgres,
+            "changing the session's settings",
+        ))
 }
 
 fn file_state(conn: &mut SqliteConnection) -> Result<FileState, Error> {

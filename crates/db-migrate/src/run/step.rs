@@ -6,11 +6,11 @@ use db_core::{Conn, Engine, ErrorKind};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl};
 
+use super::Runner;
 use super::foreign_keys::{self, Orphans, new_orphans, orphans};
 use super::script::Prepared;
 use super::statement::{execute, failure};
 use super::transaction::{depth, within};
-use super::Runner;
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
@@ -74,7 +74,9 @@ impl Runner<'_, '_> {
             Action::Rust(function) => run_rust(conn, function, step, self.direction)?,
         }
         self.session.restore_search_path(conn, step)?;
-        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step, prepared)?) {
+        if let (Some(before), Some(after)) =
+            (orphans_before, orphans_if_unguarded(conn, step, prepared)?)
+        {
             let worse = new_orphans(&before, &after);
             if !worse.is_empty() {
                 return Err(Error::Refused(worse.join("; ")));

@@ -20,7 +20,9 @@ const BUFFER: usize = 64 * 1024;
 /// system for as little as it can.
 pub(super) fn read(root: &Path, engine: Engine) -> Result<Vec<Migration>, SourceError> {
     let folders = list(&for_engine(root, engine)?)?;
-    let mut reader = Reader { buffer: vec![0; BUFFER] };
+    let mut reader = Reader {
+        buffer: vec![0; BUFFER],
+    };
     let mut migrations = Vec::with_capacity(folders.len());
     for folder in &folders {
         if let Some(migration) = reader.migration(folder, engine)? {

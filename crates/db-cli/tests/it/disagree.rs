@@ -1,0 +1,104 @@
+//! Files, history and schema that do not agree: codes 4, 5, 7 and 8, and the way out.
+
+use db_testkit::{TestDb, both_engines};
+
+use crate::support::Place;
+
+both_engines! {
+    fn an_edit_stops_everything_until_it_is_accepted(db: TestDb) {
+        let place = Place::migrated(db);
+        place.write(
+            "migrations/20240101000000_users/up.sql",
+            "-- people\nCREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT);\n",
+        );
+        place.add("20240104000000_next", "CREATE TABLE next (id BIGINT PRIMARY KEY);", "DROP TABLE next;");
+        let done = place.ends(4, &["migrate"]);
+        assert!(done.err.contains("20240101000000 users was edited"), "{done:?}");
+        let found = place.ends(4, &["validate"]);
+        assert!(
+            found.out.contains("- CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL);"),
+            "{found:?}"
+        );
+        assert!(
+            found.out.contains("+ CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT);"),
+            "{found:?}"
+        );
+        let status = place.ends(4, &["status", "--check"]);
+        assert!(status.out.contains("edited") && status.out.contains("problem:"), "{status:?}");
+        place.ends(7, &["repair", "--accept", "games"]);
+        let done = place.ok(&["repair", "--accept", "20240101000000"]);
+        assert!(done.out.contains("accepted: 20240101000000_users"), "{done:?}");
+        place.ok(&["migrate"]);
+    }
+
+    fn a_cosmetic_edit_is_a_note(db: TestDb) {
+        let place = Place::migrated(db);
+        place.write(
+            "migrations/20240101000000_users/up.sql",
+            "-- all people\r\ncreate table users (\r\n id BIGINT PRIMARY KEY, name TEXT NOT NULL);\r\n",
+        );
+        let done = place.ok(&["validate"]);
+        assert!(done.out.contains("note: 20240101000000 users was edited"), "{done:?}");
+        place.ok(&["migrate"]);
+        let repaired = place.json(0, &["repair", "--cosmetic"]);
+        assert_eq!(repaired["restamped"][0], "20240101000000_users");
+        assert!(!place.ok(&["validate"]).out.contains("note:"));
+    }
+
+    fn a_late_file_needs_permission(db: TestDb) {
+        let place = Place::migrated(db);
+        place.add("20240101120000_late", "CREATE TABLE late (id BIGINT PRIMARY KEY);", "DROP TABLE late;");
+        let done = place.ends(4, &["migrate"]);
+        assert!(done.err.contains("--allow-out-of-order"), "{done:?}");
+        place.ends(4, &["status", "--check"]);
+        place.ok(&["migrate", "--allow-out-of-order"]);
+        place.ok(&["status", "--check"]);
+    }
+
+    fn a_missing_file_and_a_newer_database(db: TestDb) {
+        let place = Place::migrated(db);
+        std::fs::rename(
+            place.path("migrations/20240103000000_house"),
+            place.path("house"),
+        )
+        .unwrap();
+        let newer = place.json(7, &["migrate"]);
+        assert_eq!(newer["error"]["kind"], "newer_database");
+        place.ends(7, &["validate"]);
+        std::fs::rename(place.path("house"), place.path("migrations/20240103000000_house")).unwrap();
+        std::fs::remove_dir_all(place.path("migrations/20240102000000_games")).unwrap();
+        let missing = place.json(4, &["migrate"]);
+        assert_eq!(missing["error"]["details"]["problems"][0]["problem"], "missing");
+        // The ledger still knows the way back.
+        place.ok(&["rollback", "1", "--force"]);
+        assert_eq!(place.applied(), ["20240101000000"]);
+    }
+
+    fn a_change_by_hand_is_drift(db: TestDb) {
+        let place = Place::new(db);
+        place.ok(&["migrate", "--to", "2"]);
+        place.db.connect().execute("ALTER TABLE users ADD COLUMN nickname TEXT");
+        let found = place.ends(5, &["validate"]);
+        assert!(found.out.contains("changed by hand: column users.nickname: added"), "{found:?}");
+        place.ends(5, &["status", "--check"]);
+        let status = place.json(0, &["status"]);
+        assert_eq!(status["schema_valid"], false);
+        let refused = place.json(5, &["migrate"]);
+        assert_eq!(refused["error"]["details"]["differences"][0]["name"], "users.nickname");
+        assert_eq!(place.applied().len(), 2);
+        let done = place.ok(&["migrate", "--force"]);
+        assert!(done.err.contains("taken as it is"), "{done:?}");
+        place.ok(&["status", "--check"]);
+    }
+
+    fn an_empty_down_script_is_no_way_back(db: TestDb) {
+        let place = Place::migrated(db);
+        place.write("migrations/20240102000000_games/down.sql", "-- nothing here\n");
+        let before = place.schema();
+        let done = place.json(7, &["rollback", "0", "--force"]);
+        assert_eq!(done["error"]["kind"], "no_way_back");
+        assert_eq!(done["error"]["details"]["steps"][0], "20240102000000_games has an empty down.sql");
+        assert_eq!(place.schema(), before);
+        assert_eq!(place.applied().len(), 3);
+    }
+}

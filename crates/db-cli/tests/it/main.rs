@@ -1,0 +1,13 @@
+//! The real binary, run as a person and as a script run it.
+#![cfg(test)]
+
+mod bad_input;
+mod commands;
+mod create;
+mod disagree;
+mod interrupt;
+mod json;
+mod passwords;
+mod postgres;
+mod sqlite;
+mod support;

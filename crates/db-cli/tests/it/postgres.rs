@@ -1,0 +1,69 @@
+//! What only a server can do: be down, refuse a password, forbid.
+
+use db_testkit::TestDb;
+
+use crate::support::{Place, bare, finish};
+
+#[test]
+fn a_server_that_is_down() {
+    let root = tempfile::tempdir().unwrap();
+    let url = "postgres://u@127.0.0.1:1/d";
+    for command in ["status", "migrate", "validate"] {
+        let done = finish(bare(root.path()).args(["--database-url", url, command]));
+        assert_eq!(done.code, 9, "{done:?}");
+        assert!(done.err.contains("is the server running"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_password_that_is_refused() {
+    let db = TestDb::postgres();
+    let role = format!("refused_{}", std::process::id());
+    db.connect().execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
+    let url = db.url();
+    let (_, after) = url.rsplit_once('@').unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let attempt = |password: &str| {
+        let url = format!("postgres://{role}:{password}@{after}");
+        finish(bare(root.path()).args(["--database-url", &url, "status"]))
+    };
+    let wrong = attempt("wr0ng-canary");
+    let right = attempt("right");
+    let missing = {
+        let url = format!("postgres://{url_part}", url_part = after.replace("localhost", "127.0.0.1"));
+        finish(bare(root.path()).env("PGUSER", &role).args(["--database-url", &url, "status"]))
+    };
+    db.connect().execute(&format!("DROP ROLE {role}"));
+    assert_eq!(wrong.code, 12, "{wrong:?}");
+    assert!(wrong.err.contains("check the user and the password"), "{wrong:?}");
+    assert!(!wrong.err.contains("canary"), "{wrong:?}");
+    assert_eq!(right.code, 0, "{right:?}");
+    assert_eq!(missing.code, 12, "{missing:?}");
+}
+
+#[test]
+fn a_database_that_is_missing_or_forbidden() {
+    let place = Place::new(TestDb::postgres());
+    let url = place.db.url();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let none = format!("{server}/no_such_database");
+    let done = finish(bare(root.path()).args(["--database-url", &none, "migrate"]));
+    assert_eq!(done.code, 9, "{done:?}");
+    assert!(done.err.contains("createdb"), "{done:?}");
+
+    let role = format!("forbidden_{}", std::process::id());
+    place.db.connect().execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
+    let (_, after) = url.rsplit_once('@').unwrap();
+    let theirs = format!("postgres://{role}:right@{after}");
+    let run = |arguments: &[&str]| {
+        let mut command = bare(place.root.path());
+        finish(command.args(["--database-url", &theirs, "--migrations", "migrations"]).args(arguments))
+    };
+    let migrate = run(&["migrate"]);
+    let rebuild = run(&["validate", "--rebuild"]);
+    place.db.connect().execute(&format!("DROP ROLE {role}"));
+    assert_eq!(migrate.code, 14, "{migrate:?}");
+    assert_eq!(rebuild.code, 14, "{rebuild:?}");
+    assert!(rebuild.err.contains("CREATEDB"), "{rebuild:?}");
+}

@@ -1,0 +1,60 @@
+//! Files that are no databases, are not there, or are in use.
+
+use db_testkit::TestDb;
+
+use crate::support::Place;
+
+#[test]
+fn a_file_that_is_no_database() {
+    let place = Place::new(TestDb::sqlite());
+    let path = place.db.path().unwrap();
+    // As text, and as an encrypted database looks: random from the first byte.
+    for content in ["this is a letter\n".repeat(500).into_bytes(), noise()] {
+        std::fs::write(path, &content).unwrap();
+        for command in ["status", "migrate", "validate"] {
+            let done = place.ends(8, &[command]);
+            assert!(done.err.contains("not a SQLite database, or it is encrypted"), "{done:?}");
+        }
+        assert_eq!(std::fs::read(path).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_database_that_is_missing_is_only_made_by_migrate() {
+    let place = Place::new(TestDb::sqlite());
+    for command in [&["rollback", "--force"][..], &["validate"], &["repair"], &["baseline", "1"]] {
+        let done = place.ends(9, command);
+        assert!(done.err.contains("`migrate` creates it"), "{done:?}");
+    }
+    place.ends(2, &["migrate", "--to", "nothing"]);
+    assert!(place.ok(&["status"]).out.contains("does not exist yet"));
+    place.ends(3, &["status", "--check"]);
+    assert!(!place.db.path().unwrap().exists());
+    place.ok(&["migrate"]);
+}
+
+#[test]
+fn violated_foreign_keys_stop_a_verified_run() {
+    let place = Place::new(TestDb::sqlite());
+    place.ok(&["migrate", "--to", "2"]);
+    let mut conn = place.db.connect();
+    conn.execute("PRAGMA foreign_keys = OFF; INSERT INTO games (id, winner) VALUES (1, 99);");
+    drop(conn);
+    let done = place.ends(8, &["migrate", "--verify"]);
+    assert!(done.err.contains("1 rows of games have no parent in users"), "{done:?}");
+    assert_eq!(place.applied().len(), 2);
+    place.ok(&["migrate"]);
+}
+
+/// Bytes that look like nothing, the same in every run.
+fn noise() -> Vec<u8> {
+    let mut state = 88_172_645_463_325_252_u64;
+    (0..8_192)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}
