@@ -196,7 +196,7 @@ impl Migrator {
             Conn::Sqlite(c) => {
                 let copy = crate::rehearse::copy(c)?;
                 let url = DatabaseUrl::SqliteFile(copy.path().to_owned());
-                let mut connection = Connection::open(&url, Access::ReadWrite)
+                let mut connection = Connection::open_with(&url, Access::ReadWrite, &self.stop())
                     .map_err(|error| Error::Database {
                         doing: "opening the copy",
                         error,

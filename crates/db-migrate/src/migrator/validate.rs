@@ -125,7 +125,8 @@ impl Migrator {
         let mut memory;
         let (mut scratch, mode) = match (look.ledger.engine(), scratch) {
             (Engine::Sqlite, _) => {
-                memory = Connection::open(&DatabaseUrl::SqliteMemory, Access::Create).map_err(
+                let url = DatabaseUrl::SqliteMemory;
+                memory = Connection::open_with(&url, Access::Create, &self.stop()).map_err(
                     |error| Error::Database {
                         doing: "opening a database in memory",
                         error,
@@ -148,7 +149,11 @@ impl Migrator {
             }
         }
         for migration in texts {
-            if let Err(reason) = build(&mut scratch, migration) {
+            let built = build(&mut scratch, migration);
+            if self.stop().is_set() {
+                return Err(Error::Interrupted { report: None });
+            }
+            if let Err(reason) = built {
                 return Ok(Rebuild::Impossible {
                     reason: format!(
                         "{} does not run on an empty database: {reason}",
