@@ -1,4 +1,5 @@
 //! The arguments, and what `--help` says about them.
+#![expect(clippy::doc_markdown, reason = "help is shown as it is written, without Markdown")]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -133,6 +134,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Migrate {
     /// Where to stop: a position, a version or a name [default: the last]
     #[arg(long, value_name = "TARGET")]

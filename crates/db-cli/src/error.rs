@@ -77,6 +77,10 @@ impl Error {
     }
 
     fn classified(&self) -> (&'static str, Code) {
+        // Whatever failed after a signal failed because of it.
+        if let Some(code) = crate::signals::received() {
+            return ("interrupted", code);
+        }
         match self {
             Self::Usage { .. } => ("usage", Code::Usage),
             Self::Configuration { .. } => ("configuration", Code::Usage),
@@ -125,7 +129,6 @@ impl Error {
     /// The error as the one JSON document of a failed command.
     pub(crate) fn document(&self) -> impl Serialize + use<'_> {
         let (kind, code) = self.classified();
-        let code = crate::signals::received().unwrap_or(code);
         Document {
             error: Body {
                 kind,
@@ -167,13 +170,7 @@ impl Error {
     }
 
     fn report(&self) -> Option<RunReport> {
-        match self {
-            Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(RunReport::of(report)),
-            Self::Migrate(db_migrate::Error::Interrupted {
-                report: Some(report),
-            }) => Some(RunReport::of(report)),
-            _ => None,
-        }
+        self.done_before().map(RunReport::of)
     }
 
     /// What was done before it failed.

@@ -9,6 +9,7 @@ use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::run::RunReport;
+use crate::output::text::Text;
 
 pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Error> {
     let target = Target::parse(&options.target)?;
@@ -26,11 +27,11 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
         })?;
         return Ok(Code::Done);
     }
-    let mut text = String::new();
+    let mut text = Text::default();
     for step in &report.steps {
-        text.push_str(&format!("declared as present: {} {}\n", step.version, step.name));
+        text.line(format!("declared as present: {} {}", step.version, step.name));
     }
-    text.push_str("nothing was run; `bitcraps-db validate` compares what is there with the files\n");
-    context.output.report(&text)?;
+    text.line("nothing was run; `bitcraps-db validate` compares what is there with the files");
+    context.output.report(&text.to_string())?;
     Ok(Code::Done)
 }

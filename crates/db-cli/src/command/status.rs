@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
+use crate::output::text::Text;
 
 /// The state of a database in JSON.
 #[derive(Debug, Serialize)]
@@ -129,21 +130,21 @@ fn code(document: &Document) -> Code {
 }
 
 fn text(document: &Document, paint: Paint) -> String {
-    let mut text = heading(document, paint);
+    let mut text = Text::default();
+    text.lines(heading(document, paint));
     if !(document.applied.is_empty() && document.pending.is_empty()) {
-        text.push('\n');
-        text.push_str(&table(document, paint));
+        text.line("").lines(table(document, paint));
     }
     for issue in &document.schema_issues {
-        text.push_str(&format!("\n{} {issue}\n", paint.text("problem:", Style::Red)));
+        text.line("").marked(paint, ("problem:", Style::Red), issue);
     }
     for notice in &document.notices {
-        text.push_str(&format!("\n{} {notice}\n", paint.text("note:", Style::Yellow)));
+        text.line("").marked(paint, ("note:", Style::Yellow), notice);
     }
     if let Some(advice) = advice(document) {
-        text.push_str(&format!("\n{advice}\n"));
+        text.line("").line(advice);
     }
-    text
+    text.to_string()
 }
 
 fn heading(document: &Document, paint: Paint) -> String {

@@ -54,7 +54,7 @@ impl Progress {
         }
         let later = if output.has_bar() { show_later(bar.clone()) } else { None };
         Self {
-            output: *output,
+            output: output.clone(),
             bar,
             later: Arc::new(Mutex::new(later)),
         }

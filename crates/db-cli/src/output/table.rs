@@ -45,22 +45,17 @@ impl Table {
     }
 
     fn line(&self, cells: &[String]) -> String {
-        let mut line = String::new();
+        let mut parts = Vec::new();
         for (at, (_, align)) in self.columns.iter().enumerate() {
             let width = self.width(at);
-            if width == 0 {
-                continue;
-            }
-            if !line.is_empty() {
-                line.push_str(GAP);
-            }
             let cell = cells.get(at).map_or("", String::as_str);
             match align {
-                Align::Left => line.push_str(&format!("{cell:<width$}")),
-                Align::Right => line.push_str(&format!("{cell:>width$}")),
+                _ if width == 0 => {}
+                Align::Left => parts.push(format!("{cell:<width$}")),
+                Align::Right => parts.push(format!("{cell:>width$}")),
             }
         }
-        line.trim_end().to_owned()
+        parts.join(GAP).trim_end().to_owned()
     }
 
     fn width(&self, column: usize) -> usize {
