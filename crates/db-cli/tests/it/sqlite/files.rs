@@ -34,6 +34,22 @@ fn a_database_that_is_missing_is_only_made_by_migrate() {
 }
 
 #[test]
+fn a_database_that_another_program_has_locked() {
+    let place = Place::migrated(TestDb::sqlite());
+    place.add("20240104000000_dice", "CREATE TABLE dice (id BIGINT PRIMARY KEY);", "DROP TABLE dice;");
+    let mut other = place.db.connect();
+    other.execute("BEGIN IMMEDIATE; INSERT INTO users (id, name) VALUES (2, 'two');");
+    let refused = place.json(6, &["migrate", "--wait", "0"]);
+    assert_eq!(refused["error"]["kind"], "busy");
+    assert!(refused["error"]["hint"].as_str().unwrap().contains("wait longer"));
+    let refused = place.ends(6, &["rollback", "--force", "--wait", "0"]);
+    assert!(refused.err.contains("database is locked"), "{refused:?}");
+    other.execute("COMMIT;");
+    assert_eq!(place.applied().len(), 3);
+    place.ok(&["migrate"]);
+}
+
+#[test]
 fn violated_foreign_keys_stop_a_verified_run() {
     let place = Place::new(TestDb::sqlite());
     place.ok(&["migrate", "--to", "2"]);
