@@ -3,12 +3,19 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
-use db_core::{Access, Conn, Connection, DatabaseUrl, ErrorKind};
+use db_core::{Access, Conn, Connection, DatabaseUrl, Engine, ErrorKind};
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl, sql_query};
 
 use crate::error::Error;
+
+/// Runs that start together meet for milliseconds, even those that would rather not wait.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+
+/// SQLite counts milliseconds in 32 bits.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Facts about a database.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +55,20 @@ pub(crate) fn open_existing(
         Err(e) if e.kind() == ErrorKind::DatabaseMissing && url.path().is_some() => Ok(None),
         Err(e) => Err(e.into()),
     }
+}
+
+/// How long SQLite waits for another writer, who may hold no lock of ours. PostgreSQL has
+/// `lock_timeout`, which the engine of migrations sets for itself.
+///
+/// # Errors
+/// Whatever the engine says.
+pub(crate) fn wait_for_writers(mut conn: Conn<'_>, wait: Duration) -> Result<(), Error> {
+    if conn.engine() == Engine::Postgres {
+        return Ok(());
+    }
+    let millis = wait.clamp(SHORTEST_WAIT, LONGEST_WAIT).as_millis();
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {millis}"))
+        .map_err(|e| db_core::Error::classify(Engine::Sqlite, &e).into())
 }
 
 /// Where the database is: the file's path, or the server's URL without its password.

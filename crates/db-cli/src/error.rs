@@ -77,6 +77,10 @@ impl Error {
     }
 
     fn classified(&self) -> (&'static str, Code) {
+        // Whatever failed after a signal failed because of it.
+        if let Some(code) = crate::signals::received() {
+            return ("interrupted", code);
+        }
         match self {
             Self::Usage { .. } => ("usage", Code::Usage),
             Self::Configuration { .. } => ("configuration", Code::Usage),
@@ -125,7 +129,6 @@ impl Error {
     /// The error as the one JSON document of a failed command.
     pub(crate) fn document(&self) -> impl Serialize + use<'_> {
         let (kind, code) = self.classified();
-        let code = crate::signals::received().unwrap_or(code);
         Document {
             error: Body {
                 kind,
@@ -167,13 +170,7 @@ impl Error {
     }
 
     fn report(&self) -> Option<RunReport> {
-        match self {
-            Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(RunReport::of(report)),
-            Self::Migrate(db_migrate::Error::Interrupted {
-                report: Some(report),
-            }) => Some(RunReport::of(report)),
-            _ => None,
-        }
+        self.done_before().map(RunReport::of)
     }
 
     /// What was done before it failed.
@@ -216,9 +213,7 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
         E::Locked { .. } => "wait longer with --wait 5m, or see what the other run is doing",
         E::History(_) => "`bitcraps-db validate` shows the lines that differ",
         E::NewerDatabase(_) => "install the newer program; nothing was run",
-        E::NoWayBack(_) => {
-            "write the missing down.sql, or roll back only as far as there is a way"
-        }
+        E::NoWayBack(_) => "write the missing down.sql, or roll back only as far as there is a way",
         E::Failed { failure, .. } => match exit::of_migrate(error).1 {
             Code::MigrationFailed if failure.outcome == db_migrate::Outcome::RolledBack => {
                 "mend the script and run the command again"

@@ -116,9 +116,9 @@ pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
 /// The word and the code for an error of the migration engine.
 pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
     match error {
-        MigrateError::Source(SourceError::Unreadable { forbidden: true, .. }) => {
-            ("source_unreadable", Code::Permission)
-        }
+        MigrateError::Source(SourceError::Unreadable {
+            forbidden: true, ..
+        }) => ("source_unreadable", Code::Permission),
         MigrateError::Source(_) => ("source", Code::Usage),
         MigrateError::Target(_) => ("target", Code::Usage),
         MigrateError::WrongDirection(_) => ("wrong_direction", Code::Usage),
@@ -127,7 +127,7 @@ pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
         MigrateError::Database { error, .. } => of_database(error.kind()),
         MigrateError::LockFile { kind, .. } => of_database(*kind),
         MigrateError::Script { .. } => ("script", Code::MigrationFailed),
-        MigrateError::Failed { failure, .. } => ("migration_failed", of_failure(failure.kind)),
+        MigrateError::Failed { failure, .. } => of_failure(failure.kind),
         MigrateError::History(_) => ("history", Code::History),
         MigrateError::NewerDatabase(_) => ("newer_database", Code::Refused),
         MigrateError::UnknownStatus { .. } => ("unknown_status", Code::Refused),
@@ -144,12 +144,12 @@ pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
     }
 }
 
-/// A migration that failed because of its surroundings has their code; one whose SQL is at fault
-/// has its own.
-fn of_failure(kind: Option<ErrorKind>) -> Code {
+/// A migration that failed because of its surroundings has their word and code; one whose SQL is
+/// at fault has its own.
+fn of_failure(kind: Option<ErrorKind>) -> (&'static str, Code) {
     match kind.map(of_database) {
-        Some((_, Code::Unexpected)) | None => Code::MigrationFailed,
-        Some((_, code)) => code.or(Code::MigrationFailed),
+        Some((_, Code::Unexpected)) | None => ("migration_failed", Code::MigrationFailed),
+        Some(surroundings) => surroundings,
     }
 }
 

@@ -24,12 +24,11 @@ fn main() -> ExitCode {
     };
     let output = output::Output::new(&arguments.global);
     output::log::start(&output, arguments.global.verbose);
-    let code = match command::run(&arguments, &output) {
-        Ok(code) => code,
+    match command::run(&arguments, &output) {
+        Ok(code) => code.into(),
         Err(error) => {
             output.error(&error);
-            error.code()
+            error.code().into()
         }
-    };
-    signals::received().unwrap_or(code).into()
+    }
 }

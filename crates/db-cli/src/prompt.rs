@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use crate::error::Error;
 use crate::output::Output;
+use crate::signals;
 
 /// Goes on only if a person says yes, or `--force` said it for them.
 ///
@@ -20,6 +21,7 @@ pub(crate) fn confirm(output: &Output, force: bool, question: &str) -> Result<()
         });
     }
     output.ask(&format!("{question} [yes/no] "));
+    let _suspended = signals::suspend();
     let mut answer = String::new();
     io::stdin()
         .lock()

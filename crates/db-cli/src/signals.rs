@@ -32,6 +32,14 @@ pub(crate) fn guard(interrupt: &Interrupt) -> Result<Guard, Error> {
     Ok(Guard)
 }
 
+/// Until this is dropped, a signal ends the program at once: nothing is running that could be lost.
+pub(crate) struct Suspended(Option<Interrupt>);
+
+/// Lets a signal end the program at once, while a person is asked.
+pub(crate) fn suspend() -> Suspended {
+    Suspended(running().take())
+}
+
 /// The code for the signal that arrived, if one did.
 pub(crate) fn received() -> Option<Code> {
     match RECEIVED.load(Ordering::SeqCst) {
@@ -44,6 +52,12 @@ pub(crate) fn received() -> Option<Code> {
 impl Drop for Guard {
     fn drop(&mut self) {
         *running() = None;
+    }
+}
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        *running() = self.0.take();
     }
 }
 

@@ -36,10 +36,24 @@ impl Connection {
     /// # Errors
     /// Classified: a missing file, a refused password, a file that is no database.
     pub fn open(url: &DatabaseUrl, access: Access) -> Result<Self, Error> {
+        Self::open_with(url, access, &Interrupt::default())
+    }
+
+    /// Opens a connection that on SQLite obeys an interrupt that is there already, so that one
+    /// request stops the work on a database and on a copy of it. On PostgreSQL an interrupt belongs
+    /// to one server process, and the connection gets its own.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open_with(
+        url: &DatabaseUrl,
+        access: Access,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Error> {
         let (inner, interrupt) = match url.engine() {
             Engine::Sqlite => {
-                let (conn, interrupt) = crate::sqlite::open(url, access)?;
-                (Inner::Sqlite(Box::new(conn)), interrupt)
+                let conn = crate::sqlite::open(url, access, interrupt)?;
+                (Inner::Sqlite(Box::new(conn)), interrupt.clone())
             }
             Engine::Postgres => {
                 let (conn, interrupt) = crate::postgres::open(url)?;

@@ -104,6 +104,11 @@ impl Migrator {
         }
     }
 
+    /// The handle that stops a run, for further connections of it.
+    fn stop(&self) -> Interrupt {
+        self.interrupt.clone().unwrap_or_default()
+    }
+
     fn context<'m>(&'m self, ledger: &'m Ledger, scope: &'m Scope) -> Context<'m> {
         Context {
             ledger,

@@ -9,13 +9,16 @@ use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::run::RunReport;
+use crate::output::text::Text;
 
 pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Error> {
     let target = Target::parse(&options.target)?;
     let job = context.job()?;
     let url = job.url.clone();
     let mut running = context.start(job, Access::ReadWrite, None)?;
-    let done = running.migrator.baseline(running.connection.conn(), &target);
+    let done = running
+        .migrator
+        .baseline(running.connection.conn(), &target);
     running.progress.finish();
     let report = done?;
     if context.output.is_json() {
@@ -26,11 +29,14 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
         })?;
         return Ok(Code::Done);
     }
-    let mut text = String::new();
+    let mut text = Text::default();
     for step in &report.steps {
-        text.push_str(&format!("declared as present: {} {}\n", step.version, step.name));
+        text.line(format!(
+            "declared as present: {} {}",
+            step.version, step.name
+        ));
     }
-    text.push_str("nothing was run; `bitcraps-db validate` compares what is there with the files\n");
-    context.output.report(&text)?;
+    text.line("nothing was run; `bitcraps-db validate` compares what is there with the files");
+    context.output.report(&text.to_string())?;
     Ok(Code::Done)
 }

@@ -108,9 +108,12 @@ impl Context<'_> {
     fn start_on(
         &self,
         migrator: Migrator,
-        connection: Connection,
+        mut connection: Connection,
         wait: Option<Duration>,
     ) -> Result<Running, Error> {
+        if let Some(wait) = wait {
+            database::wait_for_writers(connection.conn(), wait)?;
+        }
         let progress = Progress::new(self.output);
         let shown = progress.clone();
         let interrupt = connection.interrupt();

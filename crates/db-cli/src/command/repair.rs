@@ -9,6 +9,7 @@ use crate::args::Repair;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::output::text::Text;
 
 /// What was repaired, in JSON.
 #[derive(Debug, Serialize)]
@@ -47,13 +48,15 @@ fn text(repaired: &RepairReport) -> String {
     if repaired.is_empty() {
         return "nothing to repair\n".to_owned();
     }
-    let list = |word: &str, items: &[String]| -> String {
-        items.iter().map(|item| format!("{word}: {item}\n")).collect()
-    };
-    [
-        list("healed", &repaired.healed),
-        list("recorded the new text of", &repaired.restamped),
-        list("accepted", &repaired.accepted),
-    ]
-    .concat()
+    let mut text = Text::default();
+    for (word, items) in [
+        ("healed", &repaired.healed),
+        ("recorded the new text of", &repaired.restamped),
+        ("accepted", &repaired.accepted),
+    ] {
+        for item in items {
+            text.line(format!("{word}: {item}"));
+        }
+    }
+    text.to_string()
 }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
+use crate::output::text::Text;
 
 /// The state of a database in JSON.
 #[derive(Debug, Serialize)]
@@ -46,9 +47,15 @@ pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error
     if context.output.is_json() {
         context.output.document(&document)?;
     } else {
-        context.output.data(&text(&document, context.output.paint()))?;
+        context
+            .output
+            .data(&text(&document, context.output.paint()))?;
     }
-    Ok(if options.check { code(&document) } else { Code::Done })
+    Ok(if options.check {
+        code(&document)
+    } else {
+        Code::Done
+    })
 }
 
 fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
@@ -65,11 +72,23 @@ fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
     Ok(document(url, status, drift, Some(facts)))
 }
 
-fn document(url: &DatabaseUrl, status: StatusReport, drift: Drift, facts: Option<Facts>) -> Document {
-    let (warnings, faults): (Vec<_>, Vec<_>) =
-        status.problems.iter().partition(|problem| problem.is_warning());
+fn document(
+    url: &DatabaseUrl,
+    status: StatusReport,
+    drift: Drift,
+    facts: Option<Facts>,
+) -> Document {
+    let (warnings, faults): (Vec<_>, Vec<_>) = status
+        .problems
+        .iter()
+        .partition(|problem| problem.is_warning());
     let mut issues: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    issues.extend(drift.differences().iter().map(|d| format!("changed by hand: {d}")));
+    issues.extend(
+        drift
+            .differences()
+            .iter()
+            .map(|d| format!("changed by hand: {d}")),
+    );
     let mut notices: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     notices.extend(outside(&status.unrecorded, "applied"));
     notices.extend(outside(&status.reverted_outside, "reverted"));
@@ -129,21 +148,22 @@ fn code(document: &Document) -> Code {
 }
 
 fn text(document: &Document, paint: Paint) -> String {
-    let mut text = heading(document, paint);
+    let mut text = Text::default();
+    text.lines(heading(document, paint));
     if !(document.applied.is_empty() && document.pending.is_empty()) {
-        text.push('\n');
-        text.push_str(&table(document, paint));
+        text.line("").lines(table(document, paint));
     }
     for issue in &document.schema_issues {
-        text.push_str(&format!("\n{} {issue}\n", paint.text("problem:", Style::Red)));
+        text.line("").marked(paint, ("problem:", Style::Red), issue);
     }
     for notice in &document.notices {
-        text.push_str(&format!("\n{} {notice}\n", paint.text("note:", Style::Yellow)));
+        text.line("")
+            .marked(paint, ("note:", Style::Yellow), notice);
     }
     if let Some(advice) = advice(document) {
-        text.push_str(&format!("\n{advice}\n"));
+        text.line("").line(advice);
     }
-    text
+    text.to_string()
 }
 
 fn heading(document: &Document, paint: Paint) -> String {
@@ -205,9 +225,16 @@ fn table(document: &Document, paint: Paint) -> String {
                 entry.position.to_string(),
                 entry.version.clone(),
                 entry.name.clone(),
-                if several_sets { entry.set.clone() } else { String::new() },
+                if several_sets {
+                    entry.set.clone()
+                } else {
+                    String::new()
+                },
                 state,
-                entry.applied_at.as_deref().map_or_else(String::new, short_time),
+                entry
+                    .applied_at
+                    .as_deref()
+                    .map_or_else(String::new, short_time),
                 took.map_or_else(String::new, |us| show(Duration::from_micros(us))),
                 entry.applied_by.clone().unwrap_or_default(),
             ],

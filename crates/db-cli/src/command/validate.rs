@@ -11,7 +11,11 @@ use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::{Paint, Style};
+use crate::output::text::Text;
 use crate::scratch::Scratch;
+
+const PROBLEM: (&str, Style) = ("problem:", Style::Red);
+const NOTE: (&str, Style) = ("note:", Style::Yellow);
 
 /// What was found, in JSON.
 #[derive(Debug, Serialize)]
@@ -80,90 +84,84 @@ fn code(found: &Validation) -> Code {
 }
 
 fn text(found: &Validation, paint: Paint) -> String {
-    let mut text = String::new();
+    let mut text = Text::default();
     for problem in &found.problems {
-        let (word, style) = if problem.is_warning() {
-            ("note:", Style::Yellow)
-        } else {
-            ("problem:", Style::Red)
-        };
-        text.push_str(&format!("{} {problem}\n", paint.text(word, style)));
+        let mark = if problem.is_warning() { NOTE } else { PROBLEM };
+        text.marked(paint, mark, problem);
         let edit = found.edits.iter().find(|e| e.version == problem.version());
-        if let Some(edit) = edit {
-            text.push_str(&diff(&edit.lines, paint));
+        for line in edit.map_or(&[][..], |edit| &edit.lines) {
+            text.line(diff_line(line, paint));
         }
     }
-    text.push_str(&drift(&found.drift, paint));
-    text.push_str(&rebuild(&found.rebuild, paint));
+    add_drift(&mut text, &found.drift, paint);
+    add_rebuild(&mut text, &found.rebuild, paint);
     for name in &found.incomplete {
-        let word = paint.text("problem:", Style::Red);
-        text.push_str(&format!("{word} {name} stopped half way; `migrate` goes on with it\n"));
+        let what = format!("{name} stopped half way; `migrate` goes on with it");
+        text.marked(paint, PROBLEM, what);
     }
     for name in &found.pending {
-        text.push_str(&format!("{} {name}\n", paint.text("pending:", Style::Yellow)));
+        text.marked(paint, ("pending:", Style::Yellow), name);
     }
     if code(found) == Code::Done {
         let all_well = "files, history and schema agree; nothing is pending";
-        text.push_str(&format!("{}\n", paint.text(all_well, Style::Green)));
+        text.line(paint.text(all_well, Style::Green));
     }
-    text
+    text.to_string()
 }
 
-fn drift(drift: &Drift, paint: Paint) -> String {
-    let note = |text: &str| format!("{} {text}\n", paint.text("note:", Style::Yellow));
-    match drift {
-        Drift::None => String::new(),
-        Drift::Restored => note(
+fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {
+    let note = match drift {
+        Drift::None => return,
+        Drift::Found { differences } => {
+            for difference in differences {
+                text.marked(paint, PROBLEM, format!("changed by hand: {difference}"));
+            }
+            return;
+        }
+        Drift::Restored => {
             "the database was restored from a dump; its schema is the same, and the next run \
-             records it anew",
-        ),
-        Drift::Unknown {
-            reason: Unknown::NeverTaken,
-        } => note("no migration has stored a schema to compare with yet; the next run does"),
-        Drift::Unknown {
-            reason: Unknown::ChangedByDiesel,
-        } => note("diesel has changed the schema since the last run here; `repair` records that"),
-        Drift::Unknown {
-            reason: Unknown::HalfApplied,
-        } => note("a migration outside a transaction stopped half way; `migrate` goes on with it"),
-        Drift::Found { differences } => differences
-            .iter()
-            .map(|d| format!("{} changed by hand: {d}\n", paint.text("problem:", Style::Red)))
-            .collect(),
-    }
+             records it anew"
+        }
+        Drift::Unknown { reason } => match reason {
+            Unknown::NeverTaken => {
+                "no migration has stored a schema to compare with yet; the next run does"
+            }
+            Unknown::ChangedByDiesel => {
+                "diesel has changed the schema since the last run here; `repair` records that"
+            }
+            Unknown::HalfApplied => {
+                "a migration outside a transaction stopped half way; `migrate` goes on with it"
+            }
+        },
+    };
+    text.marked(paint, NOTE, note);
 }
 
-fn rebuild(rebuild: &Rebuild, paint: Paint) -> String {
+fn add_rebuild(text: &mut Text, rebuild: &Rebuild, paint: Paint) {
     match rebuild {
-        Rebuild::Skipped | Rebuild::Same => String::new(),
-        Rebuild::Impossible { reason } => format!(
-            "{} the schema cannot be built anew for comparison: {reason}\n",
-            paint.text("note:", Style::Yellow)
-        ),
-        Rebuild::Different { differences } => differences
-            .iter()
-            .map(|d| {
-                let word = paint.text("problem:", Style::Red);
-                format!("{word} not what the migrations build: {d}\n")
-            })
-            .collect(),
+        Rebuild::Skipped | Rebuild::Same => {}
+        Rebuild::Impossible { reason } => {
+            let note = format!("the schema cannot be built anew for comparison: {reason}");
+            text.marked(paint, NOTE, note);
+        }
+        Rebuild::Different { differences } => {
+            for difference in differences {
+                let what = format!("not what the migrations build: {difference}");
+                text.marked(paint, PROBLEM, what);
+            }
+        }
     }
 }
 
-/// The lines that differ, as `diff -u` shows them, with their numbers.
-fn diff(lines: &[DiffLine], paint: Paint) -> String {
-    lines
-        .iter()
-        .map(|line| {
-            let number = line.new_line.or(line.old_line).unwrap_or_default();
-            let (mark, style) = match line.kind {
-                DiffKind::Context => (' ', None),
-                DiffKind::Removed => ('-', Some(Style::Red)),
-                DiffKind::Added => ('+', Some(Style::Green)),
-            };
-            let shown = format!("{mark} {}", line.text);
-            let shown = style.map_or(shown.clone(), |style| paint.text(&shown, style));
-            format!("    {number:>4} {shown}\n")
-        })
-        .collect()
+/// A line that differs, as `diff -u` shows it, with its number.
+fn diff_line(line: &DiffLine, paint: Paint) -> String {
+    let number = line.new_line.or(line.old_line).unwrap_or_default();
+    let (mark, style) = match line.kind {
+        DiffKind::Context => (' ', None),
+        DiffKind::Removed => ('-', Some(Style::Red)),
+        DiffKind::Added => ('+', Some(Style::Green)),
+    };
+    let shown = format!("{mark} {}", line.text);
+    let shown = style.map_or(shown.clone(), |style| paint.text(&shown, style));
+    format!("    {number:>4} {shown}")
 }

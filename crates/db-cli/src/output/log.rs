@@ -19,7 +19,7 @@ struct LogLine<'t> {
 }
 
 /// Lines of JSON, or text as it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Sink(Output);
 
 impl Write for Sink {
@@ -45,7 +45,7 @@ impl MakeWriter<'_> for Sink {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
-        *self
+        self.clone()
     }
 }
 
@@ -63,6 +63,6 @@ pub(crate) fn start(output: &Output, verbose: u8) {
         .with_ansi(output.has_colours() && !output.is_json())
         .with_target(false)
         .without_time()
-        .with_writer(Sink(*output))
+        .with_writer(Sink(output.clone()))
         .init();
 }

@@ -7,6 +7,7 @@ pub(crate) mod progress;
 pub(crate) mod run;
 pub(crate) mod style;
 pub(crate) mod table;
+pub(crate) mod text;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -16,9 +17,10 @@ use serde::Serialize;
 use crate::args::Global;
 use crate::error::Error;
 use style::{Paint, Style};
+use text::Text;
 
 /// Where and how to print.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
@@ -38,6 +40,10 @@ struct NoteLine<'t> {
     message: &'t str,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "whoever prints must have been given the door to it"
+)]
 impl Output {
     pub(crate) fn new(global: &Global) -> Self {
         Self {
@@ -83,7 +89,8 @@ impl Output {
     /// # Errors
     /// If standard output cannot be written, for example because a disk is full.
     pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Error> {
-        let mut text = serde_json::to_string_pretty(value).map_err(|e| standard_output(e.into()))?;
+        let mut text =
+            serde_json::to_string_pretty(value).map_err(|e| standard_output(e.into()))?;
         text.push('\n');
         to_stdout(text.as_bytes())
     }
@@ -115,7 +122,10 @@ impl Output {
                 message: text,
             });
         } else {
-            to_stderr(&format!("{} {text}\n", self.err().text("note:", Style::Yellow)));
+            to_stderr(&format!(
+                "{} {text}\n",
+                self.err().text("note:", Style::Yellow)
+            ));
         }
     }
 
@@ -147,16 +157,15 @@ impl Output {
             return;
         }
         let paint = self.err();
-        if let Some(report) = error.done_before() {
-            if !self.quiet {
-                to_stderr(&run::text(report, paint));
-            }
+        let mut text = Text::default();
+        if let Some(report) = error.done_before().filter(|_| !self.quiet) {
+            text.lines(run::text(report, paint));
         }
-        let mut text = format!("{} {}\n", paint.text("error:", Style::Red), error.message());
+        text.marked(paint, ("error:", Style::Red), error.message());
         if let Some(hint) = error.hint() {
-            text.push_str(&format!("{} {hint}\n", paint.text("hint:", Style::Bold)));
+            text.marked(paint, ("hint:", Style::Bold), hint);
         }
-        to_stderr(&text);
+        to_stderr(&text.to_string());
     }
 
     /// Prints help that was asked for.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::progress::word;
 use super::style::{Paint, Style};
 use super::table::{Align, Table};
+use super::text::Text;
 use crate::duration::show;
 
 /// A run in JSON.
@@ -102,41 +103,43 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         ("", Align::Left),
     ]);
     for step in &report.steps {
-        let remark = step.not_rehearsed.as_ref().map(|why| format!("not rehearsed: {why}"));
+        let remark = step
+            .not_rehearsed
+            .as_ref()
+            .map(|why| format!("not rehearsed: {why}"));
         table.row(
             vec![
                 step.version.to_string(),
                 step.name.clone(),
                 step.statements.to_string(),
-                step.rows_changed.map_or_else(String::new, |rows| rows.to_string()),
+                step.rows_changed
+                    .map_or_else(String::new, |rows| rows.to_string()),
                 show(step.duration),
                 remark.unwrap_or_default(),
             ],
             None,
         );
     }
-    let mut text = table.render(paint);
-    text.push_str(&locks(report, paint));
-    text.push_str(&paint.text(&summary(report), Style::Bold));
-    text.push('\n');
-    text
+    let mut text = Text::default();
+    text.lines(table.render(paint));
+    add_locks(&mut text, report, paint);
+    text.line(paint.text(&summary(report), Style::Bold));
+    text.to_string()
 }
 
-fn locks(report: &Report, paint: Paint) -> String {
-    let mut text = String::new();
+fn add_locks(text: &mut Text, report: &Report, paint: Paint) {
     for step in report.steps.iter().filter(|s| !s.locks.is_empty()) {
-        text.push_str(&paint.text(&format!("locks of {} {}:", step.version, step.name), Style::Dim));
-        text.push('\n');
-        for statement in &step.locks {
-            text.push_str(&format!(
-                "  up.sql:{} (statement {}): {}\n",
-                statement.line,
-                statement.statement,
-                statement.locks.join(", ")
+        let heading = format!("locks of {} {}:", step.version, step.name);
+        text.line(paint.text(&heading, Style::Dim));
+        for taken in &step.locks {
+            text.line(format!(
+                "  up.sql:{} (statement {}): {}",
+                taken.line,
+                taken.statement,
+                taken.locks.join(", ")
             ));
         }
     }
-    text
 }
 
 fn summary(report: &Report) -> String {
@@ -149,12 +152,12 @@ fn summary(report: &Report) -> String {
         (Direction::Down, false) => "reverted",
         (_, true) => "rehearsed",
     };
-    let mut text = format!("{count} {verb} in {}", show(report.duration));
+    let mut parts = vec![format!("{count} {verb} in {}", show(report.duration))];
     if report.rehearsal {
-        text.push_str("; the database is as it was");
+        parts.push("the database is as it was".to_owned());
     }
     if !report.not_run.is_empty() {
-        text.push_str(&format!("; not run: {}", report.not_run.len()));
+        parts.push(format!("not run: {}", report.not_run.len()));
     }
-    text
+    parts.join("; ")
 }

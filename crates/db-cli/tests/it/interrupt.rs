@@ -16,6 +16,21 @@ both_engines! {
         stopped(db, "TERM", 143);
     }
 
+    fn ctrl_c_ends_a_dry_run(db: TestDb) {
+        let place = Place::migrated(db);
+        let temporary = place.path("tmp");
+        std::fs::create_dir(&temporary).unwrap();
+        place.add_endless("20240104000000_slow");
+        let before = place.schema();
+        let mut command = place.command(&["migrate", "--dry-run"]);
+        command.env("TMPDIR", &temporary);
+        let running = Running::until(command, "started");
+        running.signal("INT");
+        assert_eq!(running.wait().code, 130);
+        assert_eq!(place.schema(), before);
+        assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the copy is gone");
+    }
+
     fn a_second_run_waits_and_says_for_whom(db: TestDb) {
         let place = Place::migrated(db);
         place.add_endless("20240104000000_slow");
@@ -37,9 +52,16 @@ both_engines! {
 fn stopped(db: TestDb, signal: &str, code: i32) {
     let place = Place::migrated(db);
     let before = place.schema();
-    place.add("20240104000000_dice", "CREATE TABLE dice (id BIGINT PRIMARY KEY);", "DROP TABLE dice;");
+    place.add(
+        "20240104000000_dice",
+        "CREATE TABLE dice (id BIGINT PRIMARY KEY);",
+        "DROP TABLE dice;",
+    );
     place.add_endless("20240105000000_slow");
-    let running = Running::until(place.command(&["migrate", "--single-transaction"]), IN_THE_MIDDLE);
+    let running = Running::until(
+        place.command(&["migrate", "--single-transaction"]),
+        IN_THE_MIDDLE,
+    );
     running.signal(signal);
     let done = running.wait();
     assert_eq!(done.code, code, "{done:?}");

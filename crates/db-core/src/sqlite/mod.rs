@@ -46,14 +46,14 @@ struct SchemaVersion {
 pub(crate) fn open(
     url: &DatabaseUrl,
     access: Access,
-) -> Result<(SqliteConnection, Interrupt), Error> {
+    interrupt: &Interrupt,
+) -> Result<SqliteConnection, Error> {
     handle::refuse_corrupting_library()?;
     let target = match url.path() {
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    let interrupt = Interrupt::default();
-    let mut conn = handle::establish(&target, &interrupt).map_err(|e| {
+    let mut conn = handle::establish(&target, interrupt).map_err(|e| {
         explain(
             url,
             &Error::classify_connect(Engine::Sqlite, &e, &url.to_string()),
@@ -63,7 +63,7 @@ pub(crate) fn open(
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });
     match probe {
-        Ok(_) => Ok((conn, interrupt)),
+        Ok(_) => Ok(conn),
         Err(e) => Err(explain(url, &Error::classify(Engine::Sqlite, &e))),
     }
 }

@@ -200,11 +200,11 @@ impl Migrator {
             Conn::Sqlite(c) => {
                 let copy = crate::rehearse::copy(c)?;
                 let url = DatabaseUrl::SqliteFile(copy.path());
-                let mut connection =
-                    Connection::open(&url, Access::ReadWrite).map_err(|error| Error::Database {
-                        doing: "opening the copy",
-                        error,
-                    })?;
+                let mut connection = Connection::open_with(&url, Access::ReadWrite, &self.stop())
+                    .map_err(|error| Error::Database {
+                    doing: "opening the copy",
+                    error,
+                })?;
                 self.apply_locked(&mut connection.conn(), options, started)?
             }
             Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started)?,

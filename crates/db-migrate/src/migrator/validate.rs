@@ -100,7 +100,7 @@ impl Migrator {
         let live = drift::live(conn, &scope)?;
         let edits = edited_texts(&look, conn, &assessment.problems)?;
         let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
-        let rebuild = rebuild(&look, &live, scratch)?;
+        let rebuild = self.rebuild(&look, &live, scratch)?;
         Ok(Validation {
             pending: assessment
                 .pending
@@ -119,58 +119,67 @@ impl Migrator {
             rebuild,
         })
     }
-}
 
-/// Builds the schema anew and compares it with the live one.
-fn rebuild(look: &Look, live: &Catalog, scratch: Option<Conn<'_>>) -> Result<Rebuild, Error> {
-    let mut memory;
-    let (mut scratch, mode) = match (look.ledger.engine(), scratch) {
-        (Engine::Sqlite, _) => {
-            memory =
-                Connection::open(&DatabaseUrl::SqliteMemory, Access::Create).map_err(|error| {
-                    Error::Database {
-                        doing: "opening a database in memory",
-                        error,
-                    }
-                })?;
-            (memory.conn(), Mode::Strict)
+    fn rebuild(
+        &self,
+        look: &Look,
+        live: &Catalog,
+        scratch: Option<Conn<'_>>,
+    ) -> Result<Rebuild, Error> {
+        let mut memory;
+        let (mut scratch, mode) = match (look.ledger.engine(), scratch) {
+            (Engine::Sqlite, _) => {
+                let url = DatabaseUrl::SqliteMemory;
+                memory =
+                    Connection::open_with(&url, Access::Create, &self.stop()).map_err(|error| {
+                        Error::Database {
+                            doing: "opening a database in memory",
+                            error,
+                        }
+                    })?;
+                (memory.conn(), Mode::Strict)
+            }
+            (Engine::Postgres, Some(conn)) => (conn, Mode::Loose),
+            (Engine::Postgres, None) => return Ok(Rebuild::Skipped),
+        };
+        let mut texts = Vec::new();
+        for row in &look.history.applied {
+            match look.set.find(&row.version) {
+                Some(migration) => texts.push(migration),
+                None => {
+                    return Ok(Rebuild::Impossible {
+                        reason: format!("{} has no file", row.folder_name),
+                    });
+                }
+            }
         }
-        (Engine::Postgres, Some(conn)) => (conn, Mode::Loose),
-        (Engine::Postgres, None) => return Ok(Rebuild::Skipped),
-    };
-    let mut texts = Vec::new();
-    for row in &look.history.applied {
-        match look.set.find(&row.version) {
-            Some(migration) => texts.push(migration),
-            None => {
+        for migration in texts {
+            let built = build(&mut scratch, migration);
+            if self.stop().is_set() {
+                return Err(Error::Interrupted { report: None });
+            }
+            if let Err(reason) = built {
                 return Ok(Rebuild::Impossible {
-                    reason: format!("{} has no file", row.folder_name),
+                    reason: format!(
+                        "{} does not run on an empty database: {reason}",
+                        migration.folder_name
+                    ),
                 });
             }
         }
+        let home = Ledger::locate(&mut scratch)?;
+        let scope = Scope::default().with_home(home.schema());
+        let expected = Catalog::read(&mut scratch, &scope).map_err(in_database(
+            look.ledger.engine(),
+            "reading the rebuilt schema",
+        ))?;
+        let differences = expected.compare(live, mode);
+        Ok(if differences.is_empty() {
+            Rebuild::Same
+        } else {
+            Rebuild::Different { differences }
+        })
     }
-    for migration in texts {
-        if let Err(reason) = build(&mut scratch, migration) {
-            return Ok(Rebuild::Impossible {
-                reason: format!(
-                    "{} does not run on an empty database: {reason}",
-                    migration.folder_name
-                ),
-            });
-        }
-    }
-    let home = Ledger::locate(&mut scratch)?;
-    let scope = Scope::default().with_home(home.schema());
-    let expected = Catalog::read(&mut scratch, &scope).map_err(in_database(
-        look.ledger.engine(),
-        "reading the rebuilt schema",
-    ))?;
-    let differences = expected.compare(live, mode);
-    Ok(if differences.is_empty() {
-        Rebuild::Same
-    } else {
-        Rebuild::Different { differences }
-    })
 }
 
 /// Runs one migration on the scratch database, where nothing needs to be recorded or undone.
