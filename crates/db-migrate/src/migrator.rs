@@ -4,6 +4,7 @@ mod apply;
 mod inspect;
 mod preview;
 mod repair;
+mod revert;
 mod settings;
 mod validate;
 

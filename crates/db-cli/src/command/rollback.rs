@@ -50,7 +50,11 @@ pub(super) fn revert(
     running: &mut Running,
     target: Option<&Target>,
 ) -> Result<db_migrate::Report, Error> {
-    let done = running.migrator.rollback(running.connection.conn(), target);
+    let conn = running.connection.conn();
+    let done = match target {
+        Some(target) => running.migrator.rollback_to(conn, target),
+        None => running.migrator.rollback(conn),
+    };
     running.progress.finish();
     Ok(done?)
 }

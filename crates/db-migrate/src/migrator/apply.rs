@@ -93,85 +93,26 @@ impl Migrator {
         if options.verify {
             verify(conn, "before the run")?;
         }
-        let (session, tracker) = ready(&context, &look, conn, options.accept_drift, &mut report)?;
-        let runner = Runner {
-            context: &context,
-            direction: Direction::Up,
-            tracker,
-            session: &session,
-            sequence: look.history.next_sequence(),
-            report,
-            rehearse: false,
-            rows_changed: None,
-        };
-        let done = runner.run(conn, &work, options.single_transaction);
-        let finished = session.finish(conn);
-        let mut report = done?;
-        finished?;
+        let mut report = within_session(&context, conn, |session, conn| {
+            let (tracker, notices) = ready(&context, &look, session, conn, options.accept_drift)?;
+            for notice in notices {
+                context.notice(&mut report, notice);
+            }
+            let runner = Runner {
+                context: &context,
+                direction: Direction::Up,
+                tracker,
+                session,
+                sequence: look.history.next_sequence(),
+                report,
+                rehearse: false,
+                rows_changed: None,
+            };
+            runner.run(conn, &work, options.single_transaction)
+        })?;
         if options.verify {
             verify(conn, "after the run")?;
         }
-        report.duration = started.elapsed();
-        Ok(report)
-    }
-
-    /// Reverts migrations, the last applied first; without a target, only that one.
-    ///
-    /// # Errors
-    /// [`Error::NoWayBack`] names every step that cannot be reverted, before anything is touched.
-    pub fn rollback<'c>(
-        &self,
-        conn: impl Into<Conn<'c>>,
-        target: Option<&Target>,
-    ) -> Result<Report, Error> {
-        let mut conn = conn.into();
-        let conn = &mut conn;
-        let started = Instant::now();
-        let span = tracing::info_span!("rollback", engine = conn.engine().name());
-        let _entered = span.enter();
-        let look = self.look(conn)?;
-        let rows = plan::backward(&look.set, &look.history, target)?;
-        if rows.is_empty() {
-            return Ok(nothing(Direction::Down, Vec::new(), started));
-        }
-        let steps = plan::way_back(&look.ledger, conn, &look.set, &rows)?;
-        prepare(&look, &steps)?;
-        drop(steps);
-        self.under_lock(conn, |migrator, conn| {
-            migrator.revert_locked(conn, target, started)
-        })
-    }
-
-    fn revert_locked(
-        &self,
-        conn: &mut Conn<'_>,
-        target: Option<&Target>,
-        started: Instant,
-    ) -> Result<Report, Error> {
-        let look = self.look(conn)?;
-        let scope = self.scope_of(&look.ledger, conn)?;
-        let context = self.context(&look.ledger, &scope);
-        let mut report = Report::new(Direction::Down);
-        let (session, tracker) = ready(&context, &look, conn, true, &mut report)?;
-        // Healing may have adopted rows whose text is now stored.
-        let look = self.look(conn)?;
-        let rows = plan::backward(&look.set, &look.history, target)?;
-        let steps = plan::way_back(&look.ledger, conn, &look.set, &rows)?;
-        let work = prepare(&look, &steps)?;
-        let runner = Runner {
-            context: &context,
-            direction: Direction::Down,
-            tracker,
-            session: &session,
-            sequence: look.history.next_sequence(),
-            report,
-            rehearse: false,
-            rows_changed: None,
-        };
-        let done = runner.run(conn, &work, false);
-        let finished = session.finish(conn);
-        let mut report = done?;
-        finished?;
         report.duration = started.elapsed();
         Ok(report)
     }
@@ -274,7 +215,7 @@ impl Migrator {
 }
 
 /// A report of a run that had nothing to do.
-fn nothing(direction: Direction, notices: Vec<String>, started: Instant) -> Report {
+pub(super) fn nothing(direction: Direction, notices: Vec<String>, started: Instant) -> Report {
     let mut report = Report::new(direction);
     report.notices = notices;
     report.duration = started.elapsed();
@@ -332,25 +273,33 @@ fn start_tracker(conn: &mut Conn<'_>, scope: &Scope) -> Result<Tracker, Error> {
     Tracker::start(conn, scope).map_err(in_database(conn.engine(), "reading the schema"))
 }
 
+/// Runs `body` with the session prepared for it, and puts the session back whatever happened.
+pub(super) fn within_session<T>(
+    context: &Context<'_>,
+    conn: &mut Conn<'_>,
+    body: impl FnOnce(&Session, &mut Conn<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let session = Session::prepare(context.ledger, conn, context.interrupt)?;
+    let done = body(&session, conn);
+    let finished = session.finish(conn);
+    done.and_then(|value| finished.map(|()| value))
+}
+
 /// Under the lock: heals the ledger, refuses drift, and takes the schema's picture where the
-/// stored one is not that of the database.
-fn ready(
+/// stored one is not that of the database. Returns what is worth a notice beside the tracker.
+pub(super) fn ready(
     context: &Context<'_>,
     look: &Look,
+    session: &Session,
     conn: &mut Conn<'_>,
     accept_drift: bool,
-    report: &mut Report,
-) -> Result<(Session, Tracker), Error> {
-    let session = Session::prepare(&look.ledger, conn, context.interrupt)?;
-    let healed = heal(context, conn, &look.set, &look.history)?;
-    for notice in healed.notices() {
-        context.notice(report, notice);
-    }
+) -> Result<(Tracker, Vec<String>), Error> {
+    let mut notices = heal(context, conn, &look.set, &look.history)?.notices();
     let tracker = start_tracker(conn, context.scope)?;
     let live = tracker.catalog();
     let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
     let detail = match &drift {
-        Drift::None => return Ok((session, tracker)),
+        Drift::None => return Ok((tracker, notices)),
         Drift::Found { differences } if !accept_drift => {
             return Err(Error::Drift(differences.clone()));
         }
@@ -379,10 +328,8 @@ fn ready(
         }
         context.log(conn, EventKind::Restamped, None, Some(&detail))
     })?;
-    if !detail.is_empty() {
-        context.notice(report, detail);
-    }
-    Ok((session, tracker))
+    notices.extend(Some(detail).filter(|detail| !detail.is_empty()));
+    Ok((tracker, notices))
 }
 
 fn verify(conn: &mut Conn<'_>, when: &'static str) -> Result<(), Error> {

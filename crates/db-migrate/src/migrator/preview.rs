@@ -44,7 +44,7 @@ impl Migrator {
             .collect())
     }
 
-    /// What [`Migrator::rollback`] would revert, in order. Nothing is run, locked or changed.
+    /// What [`Migrator::rollback_to`], or without a target [`Migrator::rollback`], would revert. Nothing is run, locked or changed.
     ///
     /// # Errors
     /// [`Error::NoWayBack`] names every step that cannot be reverted.

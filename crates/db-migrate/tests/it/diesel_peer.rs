@@ -46,7 +46,7 @@ both_engines! {
         folder.write("20240101000000_users/up.sql", "SELECT 1");
         folder.migrator().run(conn.conn()).unwrap_err();
         folder.remove("20240103000000_bets");
-        folder.migrator().rollback(conn.conn(), None).unwrap();
+        folder.migrator().rollback(conn.conn()).unwrap();
         assert_eq!(diesel_versions(&mut conn).len(), 2);
     }
 
@@ -107,7 +107,7 @@ both_engines! {
         assert!(error.to_string().contains("its file is gone"), "{error}");
         let error = folder
             .migrator()
-            .rollback(conn.conn(), Some(&db_migrate::Target::Ordinal(1)))
+            .rollback_to(conn.conn(), &db_migrate::Target::Ordinal(1))
             .unwrap_err();
         assert!(error.to_string().contains("is not stored"), "{error}");
     }

@@ -41,6 +41,20 @@ both_engines! {
         assert!(log_kinds(&migrator, &mut conn).contains(&"restamped".to_owned()));
     }
 
+    fn a_refused_run_leaves_the_session_as_it_was(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "2");
+        conn.execute("CREATE TABLE stray (x INTEGER)");
+        let durability = match conn.engine() {
+            db_core::Engine::Sqlite => "SELECT CAST(synchronous AS TEXT) AS text FROM pragma_synchronous",
+            db_core::Engine::Postgres => "SELECT current_setting('synchronous_commit') AS text",
+        };
+        let before = crate::support::texts(&mut conn, durability);
+        folder.migrator().run(conn.conn()).unwrap_err();
+        assert_eq!(crate::support::texts(&mut conn, durability), before);
+    }
+
     fn undoing_the_change_undoes_the_drift(db: TestDb) {
         let folder = Folder::dice();
         let mut conn = db.connect();

@@ -102,7 +102,7 @@ both_engines! {
         let allow = MigrateOptions { allow_out_of_order: true, ..MigrateOptions::default() };
         assert_eq!(versions(&folder.migrator().migrate(conn.conn(), &allow).unwrap()), ["20240101120000"]);
         // Rollback follows the order of application, not of versions.
-        let back = folder.migrator().rollback(conn.conn(), None).unwrap();
+        let back = folder.migrator().rollback(conn.conn()).unwrap();
         assert_eq!(versions(&back), ["20240101120000"]);
         std::fs::write(
             late.join("metadata.toml"),

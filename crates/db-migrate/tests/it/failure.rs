@@ -75,7 +75,7 @@ both_engines! {
         folder.add("20240101000000_nothing", "-- nothing to do on this engine\n", "SELECT 1;");
         let mut conn = db.connect();
         assert_eq!(folder.run(&mut conn).steps[0].statements, 0);
-        folder.migrator().rollback(conn.conn(), None).unwrap();
+        folder.migrator().rollback(conn.conn()).unwrap();
     }
 
     fn scripts_that_cannot_run_are_refused_before_the_first(db: TestDb) {
@@ -223,7 +223,7 @@ mod postgres {
         assert_eq!(diesel_versions(&mut conn).len(), 2);
         folder
             .migrator()
-            .rollback(conn.conn(), Some(&db_migrate::Target::Ordinal(0)))
+            .rollback_to(conn.conn(), &db_migrate::Target::Ordinal(0))
             .unwrap();
     }
 
@@ -269,6 +269,6 @@ mod postgres {
         let db = TestDb::postgres();
         let mut conn = db.connect();
         folder.run(&mut conn);
-        folder.migrator().rollback(conn.conn(), None).unwrap();
+        folder.migrator().rollback(conn.conn()).unwrap();
     }
 }

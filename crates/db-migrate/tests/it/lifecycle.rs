@@ -121,7 +121,7 @@ both_engines! {
         // Its declared checksum stands for its text.
         let error = both("v2").run(conn.conn()).unwrap_err();
         assert!(matches!(error, Error::History(_)), "{error}");
-        let report = both("v1").rollback(conn.conn(), Some(&Target::Back(2))).unwrap();
+        let report = both("v1").rollback_to(conn.conn(), &Target::Back(2)).unwrap();
         assert_eq!(versions(&report), ["20240103000000", "20240102120000"]);
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM games"), 0);
     }
@@ -223,7 +223,7 @@ both_engines! {
         assert!(matches!(older.run(conn.conn()), Err(Error::NewerDatabase(p)) if p.len() == 1));
         assert!(matches!(older.ensure_current(conn.conn()), Err(Error::NewerDatabase(_))));
         // It can still go back, with the text that the ledger keeps.
-        let report = older.rollback(conn.conn(), None).unwrap();
+        let report = older.rollback(conn.conn()).unwrap();
         assert_eq!(versions(&report), ["20240103000000"]);
         older.ensure_current(conn.conn()).unwrap();
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM users"), 0);

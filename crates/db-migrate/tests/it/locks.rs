@@ -16,7 +16,7 @@ both_engines! {
         let folder = Folder::dice();
         for half_way in [false, true] {
             if half_way {
-                folder.migrator().rollback(db.connect().conn(), None).unwrap();
+                folder.migrator().rollback(db.connect().conn()).unwrap();
             }
             let start = Barrier::new(RIVALS);
             let steps: usize = std::thread::scope(|scope| {

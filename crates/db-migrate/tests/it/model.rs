@@ -168,7 +168,7 @@ mod sqlite {
 
         fn rollback_to(&mut self, position: usize) {
             let target = Target::Ordinal(position);
-            let outcome = self.migrator().rollback(self.conn.conn(), Some(&target));
+            let outcome = self.migrator().rollback_to(self.conn.conn(), &target);
             let versions: Vec<u8> = self.model.files.keys().copied().collect();
             if position > versions.len() {
                 assert!(matches!(outcome, Err(Error::Target(_))), "{outcome:?}");
@@ -187,7 +187,7 @@ mod sqlite {
         fn back(&mut self, steps: usize) {
             let outcome = self
                 .migrator()
-                .rollback(self.conn.conn(), Some(&Target::Back(steps)));
+                .rollback_to(self.conn.conn(), &Target::Back(steps));
             if steps > self.model.applied.len() {
                 assert!(
                     matches!(outcome, Err(Error::WrongDirection(_))),

@@ -15,12 +15,12 @@ both_engines! {
             before.push(catalog(&mut conn));
         }
         for left in (0..3).rev() {
-            let report = folder.migrator().rollback(conn.conn(), None).unwrap();
+            let report = folder.migrator().rollback(conn.conn()).unwrap();
             assert_eq!(report.steps.len(), 1);
             assert_eq!(catalog(&mut conn), before[left]);
             assert_eq!(diesel_versions(&mut conn).len(), left);
         }
-        assert!(folder.migrator().rollback(conn.conn(), None).unwrap().steps.is_empty());
+        assert!(folder.migrator().rollback(conn.conn()).unwrap().steps.is_empty());
         let kinds = log_kinds(&folder.migrator(), &mut conn);
         assert_eq!(kinds, ["applied", "applied", "applied", "reverted", "reverted", "reverted"]);
     }
@@ -31,15 +31,15 @@ both_engines! {
         for (target, left) in [("0", 0), ("1", 1), ("users", 1), ("2024-01-02", 2), ("-2", 1)] {
             folder.run(&mut conn);
             let target = Target::parse(target).unwrap();
-            folder.migrator().rollback(conn.conn(), Some(&target)).unwrap();
+            folder.migrator().rollback_to(conn.conn(), &target).unwrap();
             assert_eq!(diesel_versions(&mut conn).len(), left, "{target:?}");
         }
         let error = folder
             .migrator()
-            .rollback(conn.conn(), Some(&Target::Ordinal(3)))
+            .rollback_to(conn.conn(), &Target::Ordinal(3))
             .unwrap_err();
         assert!(error.to_string().contains("is not applied"), "{error}");
-        let error = folder.migrator().rollback(conn.conn(), Some(&Target::Back(9))).unwrap_err();
+        let error = folder.migrator().rollback_to(conn.conn(), &Target::Back(9)).unwrap_err();
         assert!(error.to_string().contains("only 1 migrations are applied"), "{error}");
     }
 
@@ -50,7 +50,7 @@ both_engines! {
         let mut conn = db.connect();
         folder.run(&mut conn);
         let before = catalog(&mut conn);
-        let error = folder.migrator().rollback(conn.conn(), Some(&Target::Ordinal(0))).unwrap_err();
+        let error = folder.migrator().rollback_to(conn.conn(), &Target::Ordinal(0)).unwrap_err();
         let Error::NoWayBack(steps) = &error else { panic!("{error}") };
         assert_eq!(
             *steps,
@@ -65,7 +65,7 @@ both_engines! {
         folder.write("20240102000000_games/down.sql", "DROP TABLE games;\nDROP TABLE nope;");
         let mut conn = db.connect();
         folder.run(&mut conn);
-        let error = folder.migrator().rollback(conn.conn(), Some(&Target::Ordinal(0))).unwrap_err();
+        let error = folder.migrator().rollback_to(conn.conn(), &Target::Ordinal(0)).unwrap_err();
         let Error::Failed { failure, report } = error else { panic!("{error}") };
         assert_eq!((failure.statement, failure.line), (Some(2), Some(2)));
         assert!(failure.to_string().contains("could not be reverted"), "{failure}");
@@ -80,11 +80,11 @@ both_engines! {
         folder.write("20240103000000_bets/down.sql", "SELECT nope;");
         let mut conn = db.connect();
         folder.run(&mut conn);
-        folder.migrator().rollback(conn.conn(), None).unwrap_err();
+        folder.migrator().rollback(conn.conn()).unwrap_err();
         folder.write(
             "20240103000000_bets/down.sql",
             "DELETE FROM users; ALTER TABLE users DROP COLUMN email;",
         );
-        assert_eq!(versions(&folder.migrator().rollback(conn.conn(), None).unwrap()), ["20240103000000"]);
+        assert_eq!(versions(&folder.migrator().rollback(conn.conn()).unwrap()), ["20240103000000"]);
     }
 }

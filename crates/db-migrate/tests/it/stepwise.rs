@@ -44,7 +44,7 @@ both_engines! {
         let row = folder.migrator().history(conn.conn()).unwrap().remove(0);
         assert_eq!((row.status, row.statements_done), (Status::Applied, 2));
         assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
-        folder.migrator().rollback(conn.conn(), None).unwrap();
+        folder.migrator().rollback(conn.conn()).unwrap();
         assert!(tables(&mut conn).is_empty());
     }
 
@@ -114,7 +114,7 @@ mod postgres {
             report.notices
         );
         assert_eq!(valid(&mut conn), ["true"]);
-        folder.migrator().rollback(conn.conn(), None).unwrap();
+        folder.migrator().rollback(conn.conn()).unwrap();
         assert!(valid(&mut conn).is_empty());
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn up(conn: &mut TestConn, to: Option<usize>) {
 #[track_caller]
 pub(crate) fn down(conn: &mut TestConn, to: usize) {
     migrator()
-        .rollback(conn.conn(), Some(&Target::Ordinal(to)))
+        .rollback_to(conn.conn(), &Target::Ordinal(to))
         .unwrap();
 }
 
