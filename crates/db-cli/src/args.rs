@@ -1,5 +1,8 @@
 //! The arguments, and what `--help` says about them.
-#![expect(clippy::doc_markdown, reason = "help is shown as it is written, without Markdown")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "help is shown as it is written, without Markdown"
+)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -134,7 +137,10 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Migrate {
     /// Where to stop: a position, a version or a name [default: the last]
     #[arg(long, value_name = "TARGET")]
@@ -321,6 +327,9 @@ mod tests {
     #[test]
     fn a_url_in_the_wrong_place_keeps_its_password() {
         let shown = redacted("error: unexpected 'postgres://u:hunter2@h/d'\n\nUsage: a: b@c");
-        assert!(!shown.contains("hunter2") && shown.contains("Usage: a: b@c"), "{shown}");
+        assert!(
+            !shown.contains("hunter2") && shown.contains("Usage: a: b@c"),
+            "{shown}"
+        );
     }
 }

@@ -43,7 +43,10 @@ impl File {
     /// # Errors
     /// [`Error::Configuration`] or [`Error::Io`].
     pub(crate) fn read(global: &Global) -> Result<Self, Error> {
-        let path = global.config.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
+        let path = global
+            .config
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(FILE_NAME));
         match fs::read_to_string(&path) {
             Ok(text) => parse(&path, &text),
             Err(e) if e.kind() == io::ErrorKind::NotFound && global.config.is_none() => {
@@ -78,9 +81,16 @@ impl File {
     pub(crate) fn folders(&self, global: &Global) -> Vec<Folder> {
         if global.migrations.is_empty() {
             let home = self.path.parent().unwrap_or(Path::new(""));
-            self.migrations.iter().map(|text| folder(text, home)).collect()
+            self.migrations
+                .iter()
+                .map(|text| folder(text, home))
+                .collect()
         } else {
-            global.migrations.iter().map(|text| folder(text, Path::new(""))).collect()
+            global
+                .migrations
+                .iter()
+                .map(|text| folder(text, Path::new("")))
+                .collect()
         }
     }
 
@@ -100,8 +110,11 @@ impl File {
         match sources.next() {
             Some(first) => sources.fold(Migrator::new(first), Migrator::and),
             None => Migrator::new(
-                Source::embedded(db_schema::migrations::SQLITE, db_schema::migrations::POSTGRES)
-                    .named(OWN_SET),
+                Source::embedded(
+                    db_schema::migrations::SQLITE,
+                    db_schema::migrations::POSTGRES,
+                )
+                .named(OWN_SET),
             ),
         }
     }
@@ -177,7 +190,10 @@ mod tests {
     #[test]
     fn one_folder_or_several() {
         assert_eq!(parsed("migrations = 'm'").unwrap().migrations, ["m"]);
-        assert_eq!(parsed("migrations = ['a', 'x=b']").unwrap().migrations, ["a", "x=b"]);
+        assert_eq!(
+            parsed("migrations = ['a', 'x=b']").unwrap().migrations,
+            ["a", "x=b"]
+        );
         assert_eq!(
             folder("x=b", Path::new("etc")),
             Folder {

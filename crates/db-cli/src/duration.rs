@@ -75,7 +75,16 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "60", "s", "5 minutes", "-1s", "1..2s", "1e9d", "9999999999999999999999d"] {
+        for text in [
+            "",
+            "60",
+            "s",
+            "5 minutes",
+            "-1s",
+            "1..2s",
+            "1e9d",
+            "9999999999999999999999d",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

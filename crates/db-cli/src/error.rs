@@ -213,9 +213,7 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
         E::Locked { .. } => "wait longer with --wait 5m, or see what the other run is doing",
         E::History(_) => "`bitcraps-db validate` shows the lines that differ",
         E::NewerDatabase(_) => "install the newer program; nothing was run",
-        E::NoWayBack(_) => {
-            "write the missing down.sql, or roll back only as far as there is a way"
-        }
+        E::NoWayBack(_) => "write the missing down.sql, or roll back only as far as there is a way",
         E::Failed { failure, .. } => match exit::of_migrate(error).1 {
             Code::MigrationFailed if failure.outcome == db_migrate::Outcome::RolledBack => {
                 "mend the script and run the command again"

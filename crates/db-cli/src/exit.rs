@@ -116,9 +116,9 @@ pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
 /// The word and the code for an error of the migration engine.
 pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
     match error {
-        MigrateError::Source(SourceError::Unreadable { forbidden: true, .. }) => {
-            ("source_unreadable", Code::Permission)
-        }
+        MigrateError::Source(SourceError::Unreadable {
+            forbidden: true, ..
+        }) => ("source_unreadable", Code::Permission),
         MigrateError::Source(_) => ("source", Code::Usage),
         MigrateError::Target(_) => ("target", Code::Usage),
         MigrateError::WrongDirection(_) => ("wrong_direction", Code::Usage),

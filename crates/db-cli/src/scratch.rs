@@ -96,7 +96,10 @@ mod tests {
         for (url, expected) in [
             ("postgres://u:p@h:5/d", "postgres://u:p@h:5/new"),
             ("postgres://u@h", "postgres://u@h/new"),
-            ("postgres:///d?host=/run&dbname=x&a=b", "postgres:///new?host=/run&a=b"),
+            (
+                "postgres:///d?host=/run&dbname=x&a=b",
+                "postgres:///new?host=/run&a=b",
+            ),
             ("postgres://u@%2Ftmp/d?dbname=x", "postgres://u@%2Ftmp/new"),
         ] {
             let url = DatabaseUrl::parse(url).unwrap();

@@ -16,7 +16,9 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
     let job = context.job()?;
     let url = job.url.clone();
     let mut running = context.start(job, Access::ReadWrite, None)?;
-    let done = running.migrator.baseline(running.connection.conn(), &target);
+    let done = running
+        .migrator
+        .baseline(running.connection.conn(), &target);
     running.progress.finish();
     let report = done?;
     if context.output.is_json() {
@@ -29,7 +31,10 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
     }
     let mut text = Text::default();
     for step in &report.steps {
-        text.line(format!("declared as present: {} {}", step.version, step.name));
+        text.line(format!(
+            "declared as present: {} {}",
+            step.version, step.name
+        ));
     }
     text.line("nothing was run; `bitcraps-db validate` compares what is there with the files");
     context.output.report(&text.to_string())?;

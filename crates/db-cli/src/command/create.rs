@@ -37,7 +37,11 @@ pub(super) fn run(context: &Context<'_>, options: &Create) -> Result<Code, Error
     let version = next_version(&parts, &now)?;
     let mut files = Vec::new();
     for (part, engine) in &parts {
-        files.extend(write(part, &format!("{version}_{}", options.name), *engine)?);
+        files.extend(write(
+            part,
+            &format!("{version}_{}", options.name),
+            *engine,
+        )?);
     }
     if context.output.is_json() {
         context.output.document(&Document {
@@ -76,7 +80,11 @@ fn parts(root: &Path) -> Result<Vec<(PathBuf, Option<Engine>)>, Error> {
         .into_iter()
         .map(|engine| (root.join(engine.name()), Some(engine)))
         .collect();
-    let present: Vec<_> = split.iter().filter(|(part, _)| part.is_dir()).cloned().collect();
+    let present: Vec<_> = split
+        .iter()
+        .filter(|(part, _)| part.is_dir())
+        .cloned()
+        .collect();
     if !present.is_empty() {
         return Ok(present);
     }
@@ -138,7 +146,10 @@ fn write(part: &Path, name: &str, engine: Option<Engine>) -> Result<Vec<String>,
     let mut written = Vec::new();
     for (file, text) in [
         ("up.sql", format!("-- {title}: what changes, and why.\n")),
-        ("down.sql", format!("-- {title}: undoes up.sql, in reverse order.\n")),
+        (
+            "down.sql",
+            format!("-- {title}: undoes up.sql, in reverse order.\n"),
+        ),
     ] {
         let path = folder.join(file);
         fs::write(&path, text).map_err(|e| Error::io(&path, e))?;
@@ -149,7 +160,10 @@ fn write(part: &Path, name: &str, engine: Option<Engine>) -> Result<Vec<String>,
 
 fn check_name(name: &str) -> Result<(), Error> {
     let proper = snake_case(name);
-    if name == proper && name.len() <= LONGEST_NAME && name.starts_with(|c: char| c.is_ascii_lowercase()) {
+    if name == proper
+        && name.len() <= LONGEST_NAME
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+    {
         return Ok(());
     }
     let hint = if proper.starts_with(|c: char| c.is_ascii_lowercase()) && proper != name {
@@ -206,7 +220,10 @@ mod tests {
     fn a_new_version_comes_after_every_other() {
         let root = tempfile::tempdir().unwrap();
         let parts = parts(root.path()).unwrap();
-        assert_eq!(next_version(&parts, "20260101000000").unwrap(), "20260101000000");
+        assert_eq!(
+            next_version(&parts, "20260101000000").unwrap(),
+            "20260101000000"
+        );
         for (existing, next) in [
             ("20250101000000_a", "20260101000000"),
             ("2026-02-01-000000_b", "20260201000001"),

@@ -54,6 +54,9 @@ fn open_for_rehearsal(job: &Job) -> Result<Connection, Error> {
     };
     match database::open_existing(&job.url, access)? {
         Some(connection) => Ok(connection),
-        None => Ok(Connection::open(&DatabaseUrl::SqliteMemory, Access::Create)?),
+        None => Ok(Connection::open(
+            &DatabaseUrl::SqliteMemory,
+            Access::Create,
+        )?),
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn agree(context: &Context<'_>, plan: &[Entry], force: bool) -> Resul
     if !force && !context.output.is_json() {
         context.output.aside("To be reverted, in this order:\n");
         for entry in plan {
-            let line = format!("  {:>3}  {}  {}\n", entry.position, entry.version, entry.name);
+            let line = format!(
+                "  {:>3}  {}  {}\n",
+                entry.position, entry.version, entry.name
+            );
             context.output.aside(&line);
         }
     }

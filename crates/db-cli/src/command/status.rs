@@ -47,9 +47,15 @@ pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error
     if context.output.is_json() {
         context.output.document(&document)?;
     } else {
-        context.output.data(&text(&document, context.output.paint()))?;
+        context
+            .output
+            .data(&text(&document, context.output.paint()))?;
     }
-    Ok(if options.check { code(&document) } else { Code::Done })
+    Ok(if options.check {
+        code(&document)
+    } else {
+        Code::Done
+    })
 }
 
 fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
@@ -66,11 +72,23 @@ fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
     Ok(document(url, status, drift, Some(facts)))
 }
 
-fn document(url: &DatabaseUrl, status: StatusReport, drift: Drift, facts: Option<Facts>) -> Document {
-    let (warnings, faults): (Vec<_>, Vec<_>) =
-        status.problems.iter().partition(|problem| problem.is_warning());
+fn document(
+    url: &DatabaseUrl,
+    status: StatusReport,
+    drift: Drift,
+    facts: Option<Facts>,
+) -> Document {
+    let (warnings, faults): (Vec<_>, Vec<_>) = status
+        .problems
+        .iter()
+        .partition(|problem| problem.is_warning());
     let mut issues: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    issues.extend(drift.differences().iter().map(|d| format!("changed by hand: {d}")));
+    issues.extend(
+        drift
+            .differences()
+            .iter()
+            .map(|d| format!("changed by hand: {d}")),
+    );
     let mut notices: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     notices.extend(outside(&status.unrecorded, "applied"));
     notices.extend(outside(&status.reverted_outside, "reverted"));
@@ -139,7 +157,8 @@ fn text(document: &Document, paint: Paint) -> String {
         text.line("").marked(paint, ("problem:", Style::Red), issue);
     }
     for notice in &document.notices {
-        text.line("").marked(paint, ("note:", Style::Yellow), notice);
+        text.line("")
+            .marked(paint, ("note:", Style::Yellow), notice);
     }
     if let Some(advice) = advice(document) {
         text.line("").line(advice);
@@ -206,9 +225,16 @@ fn table(document: &Document, paint: Paint) -> String {
                 entry.position.to_string(),
                 entry.version.clone(),
                 entry.name.clone(),
-                if several_sets { entry.set.clone() } else { String::new() },
+                if several_sets {
+                    entry.set.clone()
+                } else {
+                    String::new()
+                },
                 state,
-                entry.applied_at.as_deref().map_or_else(String::new, short_time),
+                entry
+                    .applied_at
+                    .as_deref()
+                    .map_or_else(String::new, short_time),
                 took.map_or_else(String::new, |us| show(Duration::from_micros(us))),
                 entry.applied_by.clone().unwrap_or_default(),
             ],

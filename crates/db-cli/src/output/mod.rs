@@ -40,7 +40,10 @@ struct NoteLine<'t> {
     message: &'t str,
 }
 
-#[expect(clippy::unused_self, reason = "whoever prints must have been given the door to it")]
+#[expect(
+    clippy::unused_self,
+    reason = "whoever prints must have been given the door to it"
+)]
 impl Output {
     pub(crate) fn new(global: &Global) -> Self {
         Self {
@@ -86,7 +89,8 @@ impl Output {
     /// # Errors
     /// If standard output cannot be written, for example because a disk is full.
     pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Error> {
-        let mut text = serde_json::to_string_pretty(value).map_err(|e| standard_output(e.into()))?;
+        let mut text =
+            serde_json::to_string_pretty(value).map_err(|e| standard_output(e.into()))?;
         text.push('\n');
         to_stdout(text.as_bytes())
     }
@@ -118,7 +122,10 @@ impl Output {
                 message: text,
             });
         } else {
-            to_stderr(&format!("{} {text}\n", self.err().text("note:", Style::Yellow)));
+            to_stderr(&format!(
+                "{} {text}\n",
+                self.err().text("note:", Style::Yellow)
+            ));
         }
     }
 

@@ -21,13 +21,34 @@ const TICK: Duration = Duration::from_millis(200);
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'e> {
-    WaitingForLock { holder: &'e str },
-    Planned { migrations: usize, direction: &'static str },
-    Started { version: &'e str, name: &'e str, number: usize },
-    Statement { number: usize, of: usize },
-    Retrying { attempt: u32, pause_us: u64, reason: &'e str },
-    Finished { version: &'e str, duration_us: u64 },
-    Notice { message: &'e str },
+    WaitingForLock {
+        holder: &'e str,
+    },
+    Planned {
+        migrations: usize,
+        direction: &'static str,
+    },
+    Started {
+        version: &'e str,
+        name: &'e str,
+        number: usize,
+    },
+    Statement {
+        number: usize,
+        of: usize,
+    },
+    Retrying {
+        attempt: u32,
+        pause_us: u64,
+        reason: &'e str,
+    },
+    Finished {
+        version: &'e str,
+        duration_us: u64,
+    },
+    Notice {
+        message: &'e str,
+    },
 }
 
 /// Shows what a run tells.
@@ -52,7 +73,11 @@ impl Progress {
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        let later = if output.has_bar() { show_later(bar.clone()) } else { None };
+        let later = if output.has_bar() {
+            show_later(bar.clone())
+        } else {
+            None
+        };
         Self {
             output: output.clone(),
             bar,
@@ -90,7 +115,11 @@ impl Progress {
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
-        let later = self.later.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let later = self
+            .later
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(later) = later {
             drop(later.end);
             // A thread that panicked has nothing to show any more.
@@ -122,11 +151,18 @@ fn line_of(event: &Event) -> Option<Line<'_>> {
     let micros = |d: &Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
     Some(match event {
         Event::WaitingForLock { holder } => Line::WaitingForLock { holder },
-        Event::Planned { migrations, direction } => Line::Planned {
+        Event::Planned {
+            migrations,
+            direction,
+        } => Line::Planned {
             migrations: *migrations,
             direction: word(*direction),
         },
-        Event::Started { version, name, number } => Line::Started {
+        Event::Started {
+            version,
+            name,
+            number,
+        } => Line::Started {
             version: version.as_str(),
             name,
             number: *number,
@@ -135,7 +171,11 @@ fn line_of(event: &Event) -> Option<Line<'_>> {
             number: *number,
             of: *of,
         },
-        Event::Retrying { attempt, pause, reason } => Line::Retrying {
+        Event::Retrying {
+            attempt,
+            pause,
+            reason,
+        } => Line::Retrying {
             attempt: *attempt,
             pause_us: micros(pause),
             reason,

@@ -103,13 +103,17 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         ("", Align::Left),
     ]);
     for step in &report.steps {
-        let remark = step.not_rehearsed.as_ref().map(|why| format!("not rehearsed: {why}"));
+        let remark = step
+            .not_rehearsed
+            .as_ref()
+            .map(|why| format!("not rehearsed: {why}"));
         table.row(
             vec![
                 step.version.to_string(),
                 step.name.clone(),
                 step.statements.to_string(),
-                step.rows_changed.map_or_else(String::new, |rows| rows.to_string()),
+                step.rows_changed
+                    .map_or_else(String::new, |rows| rows.to_string()),
                 show(step.duration),
                 remark.unwrap_or_default(),
             ],

@@ -33,7 +33,11 @@ impl Table {
 
     /// The table as text. A column without any content is left out.
     pub(crate) fn render(&self, paint: Paint) -> String {
-        let headings: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let headings: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect();
         let mut text = paint.text(&self.line(&headings), Style::Bold);
         text.push('\n');
         for (cells, style) in &self.rows {
@@ -79,9 +83,20 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_empty_ones_left_out() {
-        let mut table = Table::new(&[("#", Align::Right), ("name", Align::Left), ("x", Align::Left), ("took", Align::Right)]);
-        table.row(vec!["1".into(), "añejo".into(), String::new(), "3 ms".into()], None);
-        table.row(vec!["10".into(), "b".into(), String::new(), String::new()], None);
+        let mut table = Table::new(&[
+            ("#", Align::Right),
+            ("name", Align::Left),
+            ("x", Align::Left),
+            ("took", Align::Right),
+        ]);
+        table.row(
+            vec!["1".into(), "añejo".into(), String::new(), "3 ms".into()],
+            None,
+        );
+        table.row(
+            vec!["10".into(), "b".into(), String::new(), String::new()],
+            None,
+        );
         assert_eq!(
             table.render(Paint::new(false)),
             " #  name   took\n 1  añejo  3 ms\n10  b\n"

@@ -17,7 +17,12 @@ impl Text {
     }
 
     /// Adds a line that begins with a painted word.
-    pub(crate) fn marked(&mut self, paint: Paint, (word, style): (&str, Style), line: impl Display) -> &mut Self {
+    pub(crate) fn marked(
+        &mut self,
+        paint: Paint,
+        (word, style): (&str, Style),
+        line: impl Display,
+    ) -> &mut Self {
         self.0.push_str(&paint.text(word, style));
         self.0.push(' ');
         self.line(line)

@@ -141,7 +141,10 @@ fn completions_and_manual_need_no_database() {
     let run = |arguments: &[&str]| finish(bare(root.path()).args(arguments));
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let done = run(&["completions", shell]);
-        assert!(done.code == 0 && done.out.contains("rollback"), "{shell}: {done:?}");
+        assert!(
+            done.code == 0 && done.out.contains("rollback"),
+            "{shell}: {done:?}"
+        );
     }
     let page = run(&["man"]);
     assert!(page.out.contains(".TH bitcraps-db 1"), "{page:?}");
@@ -159,7 +162,9 @@ fn help_has_examples_first_and_names_every_command() {
     let help = finish(bare(root.path()).arg("--help"));
     assert_eq!(help.code, 0);
     insta::assert_snapshot!(help.out);
-    for command in ["migrate", "rollback", "status", "validate", "repair", "baseline", "create"] {
+    for command in [
+        "migrate", "rollback", "status", "validate", "repair", "baseline", "create",
+    ] {
         let help = finish(bare(root.path()).args([command, "--help"]));
         assert!(help.out.starts_with("Examples:\n"), "{help:?}");
     }

@@ -21,8 +21,17 @@ fn both_engines_get_both_files() {
     }
     // A second one in the same second comes after the first, whatever it is called.
     let second = run(&["create", "a_later_one", "--json"]).document();
-    assert!(second["files"][0].as_str().unwrap().contains("_a_later_one/"));
-    std::fs::write(root.path().join("bitcraps-db.toml"), "migrations = 'migrations'").unwrap();
+    assert!(
+        second["files"][0]
+            .as_str()
+            .unwrap()
+            .contains("_a_later_one/")
+    );
+    std::fs::write(
+        root.path().join("bitcraps-db.toml"),
+        "migrations = 'migrations'",
+    )
+    .unwrap();
     let status = run(&["status", "--json"]).document();
     assert_eq!(status["pending"][0]["name"], "add_bet_limits");
     assert_eq!(status["pending"][1]["name"], "a_later_one");

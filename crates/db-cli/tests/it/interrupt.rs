@@ -52,9 +52,16 @@ both_engines! {
 fn stopped(db: TestDb, signal: &str, code: i32) {
     let place = Place::migrated(db);
     let before = place.schema();
-    place.add("20240104000000_dice", "CREATE TABLE dice (id BIGINT PRIMARY KEY);", "DROP TABLE dice;");
+    place.add(
+        "20240104000000_dice",
+        "CREATE TABLE dice (id BIGINT PRIMARY KEY);",
+        "DROP TABLE dice;",
+    );
     place.add_endless("20240105000000_slow");
-    let running = Running::until(place.command(&["migrate", "--single-transaction"]), IN_THE_MIDDLE);
+    let running = Running::until(
+        place.command(&["migrate", "--single-transaction"]),
+        IN_THE_MIDDLE,
+    );
     running.signal(signal);
     let done = running.wait();
     assert_eq!(done.code, code, "{done:?}");

@@ -38,5 +38,10 @@ fn wrong_arguments_are_a_document_too() {
     assert_eq!(document["error"]["kind"], "usage");
     assert_eq!(document["error"]["exit_code"], 2);
     let document = place.json(2, &["migrate", "--wait", "60"]);
-    assert!(document["error"]["message"].as_str().unwrap().contains("write 60s"));
+    assert!(
+        document["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("write 60s")
+    );
 }

@@ -26,7 +26,12 @@ fn of_a_url_that_leads_nowhere() {
             assert!(matches!(done.code, 2 | 9), "{done:?}");
             shown_nowhere(&done);
             let mut command = bare(root.path());
-            let done = finish(command.env("DATABASE_URL", &url).args(["migrate"]).args(more));
+            let done = finish(
+                command
+                    .env("DATABASE_URL", &url)
+                    .args(["migrate"])
+                    .args(more),
+            );
             shown_nowhere(&done);
         }
     }
@@ -37,12 +42,21 @@ fn of_the_environment_and_of_a_url_in_the_wrong_place() {
     let root = tempfile::tempdir().unwrap();
     let mut command = bare(root.path());
     command.env("PGPASSWORD", CANARY);
-    let done = finish(command.args(["--database-url", "postgres://u@127.0.0.1:1/d", "migrate", "-vv"]));
+    let done = finish(command.args([
+        "--database-url",
+        "postgres://u@127.0.0.1:1/d",
+        "migrate",
+        "-vv",
+    ]));
     assert_eq!(done.code, 9, "{done:?}");
     shown_nowhere(&done);
     for arguments in [&["status"][..], &["--json"], &["migrate", "--dry-run"]] {
         let url = format!("postgres://u:{CANARY}@h/d");
-        let done = finish(clean(bare(root.path()), root.path()).arg(url).args(arguments));
+        let done = finish(
+            clean(bare(root.path()), root.path())
+                .arg(url)
+                .args(arguments),
+        );
         assert_eq!(done.code, 2, "{done:?}");
         shown_nowhere(&done);
     }

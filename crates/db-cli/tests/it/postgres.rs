@@ -19,7 +19,8 @@ fn a_server_that_is_down() {
 fn a_password_that_is_refused() {
     let db = TestDb::postgres();
     let role = format!("refused_{}", std::process::id());
-    db.connect().execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
+    db.connect()
+        .execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
     let url = db.url();
     let (_, after) = url.rsplit_once('@').unwrap();
     let root = tempfile::tempdir().unwrap();
@@ -30,12 +31,22 @@ fn a_password_that_is_refused() {
     let wrong = attempt("wr0ng-canary");
     let right = attempt("right");
     let missing = {
-        let url = format!("postgres://{url_part}", url_part = after.replace("localhost", "127.0.0.1"));
-        finish(bare(root.path()).env("PGUSER", &role).args(["--database-url", &url, "status"]))
+        let url = format!(
+            "postgres://{url_part}",
+            url_part = after.replace("localhost", "127.0.0.1")
+        );
+        finish(
+            bare(root.path())
+                .env("PGUSER", &role)
+                .args(["--database-url", &url, "status"]),
+        )
     };
     db.connect().execute(&format!("DROP ROLE {role}"));
     assert_eq!(wrong.code, 12, "{wrong:?}");
-    assert!(wrong.err.contains("check the user and the password"), "{wrong:?}");
+    assert!(
+        wrong.err.contains("check the user and the password"),
+        "{wrong:?}"
+    );
     assert!(!wrong.err.contains("canary"), "{wrong:?}");
     assert_eq!(right.code, 0, "{right:?}");
     assert_eq!(missing.code, 12, "{missing:?}");
@@ -53,12 +64,19 @@ fn a_database_that_is_missing_or_forbidden() {
     assert!(done.err.contains("createdb"), "{done:?}");
 
     let role = format!("forbidden_{}", std::process::id());
-    place.db.connect().execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
+    place
+        .db
+        .connect()
+        .execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
     let (_, after) = url.rsplit_once('@').unwrap();
     let theirs = format!("postgres://{role}:right@{after}");
     let run = |arguments: &[&str]| {
         let mut command = bare(place.root.path());
-        finish(command.args(["--database-url", &theirs, "--migrations", "migrations"]).args(arguments))
+        finish(
+            command
+                .args(["--database-url", &theirs, "--migrations", "migrations"])
+                .args(arguments),
+        )
     };
     let migrate = run(&["migrate"]);
     let rebuild = run(&["validate", "--rebuild"]);

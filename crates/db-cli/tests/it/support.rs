@@ -96,7 +96,12 @@ impl Place {
     pub(crate) fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = bare(self.root.path());
         command
-            .args(["--database-url", &self.db.url(), "--migrations", "migrations"])
+            .args([
+                "--database-url",
+                &self.db.url(),
+                "--migrations",
+                "migrations",
+            ])
             .args(arguments);
         command
     }
@@ -136,7 +141,10 @@ impl Place {
     pub(crate) fn applied(&self) -> Vec<String> {
         let status = self.json(0, &["status"]);
         let applied = status["applied"].as_array().unwrap();
-        applied.iter().map(|m| m["version"].as_str().unwrap().to_owned()).collect()
+        applied
+            .iter()
+            .map(|m| m["version"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// Adds a migration whose second statement takes longer than any test waits.
@@ -191,7 +199,10 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the run, and returns once `wanted` was seen among its lines of progress.
     pub(crate) fn until(mut command: Command, wanted: &str) -> Self {
-        command.arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg("--json")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
@@ -212,7 +223,10 @@ impl Running {
 
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.as_ref().unwrap().id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-s", name, &pid])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 

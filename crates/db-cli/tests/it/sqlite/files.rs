@@ -13,7 +13,11 @@ fn a_file_that_is_no_database() {
         std::fs::write(path, &content).unwrap();
         for command in ["status", "migrate", "validate"] {
             let done = place.ends(8, &[command]);
-            assert!(done.err.contains("not a SQLite database, or it is encrypted"), "{done:?}");
+            assert!(
+                done.err
+                    .contains("not a SQLite database, or it is encrypted"),
+                "{done:?}"
+            );
         }
         assert_eq!(std::fs::read(path).unwrap(), content);
     }
@@ -22,7 +26,12 @@ fn a_file_that_is_no_database() {
 #[test]
 fn a_database_that_is_missing_is_only_made_by_migrate() {
     let place = Place::new(TestDb::sqlite());
-    for command in [&["rollback", "--force"][..], &["validate"], &["repair"], &["baseline", "1"]] {
+    for command in [
+        &["rollback", "--force"][..],
+        &["validate"],
+        &["repair"],
+        &["baseline", "1"],
+    ] {
         let done = place.ends(9, command);
         assert!(done.err.contains("`migrate` creates it"), "{done:?}");
     }
@@ -36,12 +45,21 @@ fn a_database_that_is_missing_is_only_made_by_migrate() {
 #[test]
 fn a_database_that_another_program_has_locked() {
     let place = Place::migrated(TestDb::sqlite());
-    place.add("20240104000000_dice", "CREATE TABLE dice (id BIGINT PRIMARY KEY);", "DROP TABLE dice;");
+    place.add(
+        "20240104000000_dice",
+        "CREATE TABLE dice (id BIGINT PRIMARY KEY);",
+        "DROP TABLE dice;",
+    );
     let mut other = place.db.connect();
     other.execute("BEGIN IMMEDIATE; INSERT INTO users (id, name) VALUES (2, 'two');");
     let refused = place.json(6, &["migrate", "--wait", "0"]);
     assert_eq!(refused["error"]["kind"], "busy");
-    assert!(refused["error"]["hint"].as_str().unwrap().contains("wait longer"));
+    assert!(
+        refused["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("wait longer")
+    );
     let refused = place.ends(6, &["rollback", "--force", "--wait", "0"]);
     assert!(refused.err.contains("database is locked"), "{refused:?}");
     other.execute("COMMIT;");
@@ -57,7 +75,10 @@ fn violated_foreign_keys_stop_a_verified_run() {
     conn.execute("PRAGMA foreign_keys = OFF; INSERT INTO games (id, winner) VALUES (1, 99);");
     drop(conn);
     let done = place.ends(8, &["migrate", "--verify"]);
-    assert!(done.err.contains("1 rows of games have no parent in users"), "{done:?}");
+    assert!(
+        done.err.contains("1 rows of games have no parent in users"),
+        "{done:?}"
+    );
     assert_eq!(place.applied().len(), 2);
     place.ok(&["migrate"]);
 }

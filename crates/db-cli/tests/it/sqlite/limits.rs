@@ -25,11 +25,19 @@ fn a_full_disk_loses_nothing() {
     );
     // Files may not grow beyond 512 KiB: what a full disk is, on every system and without a mount.
     let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' XFSZ; ulimit -f 1024; exec \"$@\"", "sh", BINARY]);
-    let done = finish(
-        clean(shell, place.root.path())
-            .args(["--database-url", &place.db.url(), "--migrations", "migrations", "migrate"]),
-    );
+    shell.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 1024; exec \"$@\"",
+        "sh",
+        BINARY,
+    ]);
+    let done = finish(clean(shell, place.root.path()).args([
+        "--database-url",
+        &place.db.url(),
+        "--migrations",
+        "migrations",
+        "migrate",
+    ]));
     assert_eq!(done.code, 13, "{done:?}");
     assert!(done.err.contains("hint: make room"), "{done:?}");
     assert_eq!(place.schema(), before);
@@ -52,7 +60,10 @@ fn a_folder_that_may_not_be_written() {
     };
     let done = run(&["migrate"]);
     assert_eq!(done.code, 14, "{done:?}");
-    assert!(done.err.contains("permission denied") && done.err.contains("hint: "), "{done:?}");
+    assert!(
+        done.err.contains("permission denied") && done.err.contains("hint: "),
+        "{done:?}"
+    );
 
     // An existing database that may only be read.
     open(&folder, 0o755);
@@ -75,7 +86,11 @@ fn a_folder_that_may_not_be_written() {
 #[test]
 fn a_reader_who_leaves_is_no_error() {
     let place = Place::migrated(TestDb::sqlite());
-    for (arguments, code) in [(&["status"][..], 0), (&["status", "--json"], 0), (&["man"], 0)] {
+    for (arguments, code) in [
+        (&["status"][..], 0),
+        (&["status", "--json"], 0),
+        (&["man"], 0),
+    ] {
         let mut child = place
             .command(arguments)
             .stdout(Stdio::piped())
@@ -95,7 +110,12 @@ fn output_that_cannot_be_written_is_an_error() {
         return;
     };
     let place = Place::migrated(TestDb::sqlite());
-    let output = place.command(&["status"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let output = place
+        .command(&["status"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(13), "{output:?}");
 }
 

@@ -17,7 +17,10 @@ fn looking_changes_no_file() {
         if place.db.path().unwrap().exists() {
             place.run(&["validate"]);
             place.run(&["validate", "--json"]);
-            place.ends(if place.applied().len() == 3 { 0 } else { 3 }, &["status", "--check"]);
+            place.ends(
+                if place.applied().len() == 3 { 0 } else { 3 },
+                &["status", "--check"],
+            );
         }
         assert_eq!(files(&folder), before, "after {prepare:?}");
     }
