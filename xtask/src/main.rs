@@ -5,6 +5,7 @@
     reason = "a program for the terminal"
 )]
 
+mod bench;
 mod ci;
 mod migration;
 mod process;
@@ -41,6 +42,8 @@ enum Verb {
     Tidy,
     /// Run the tests, with a throw-away PostgreSQL server
     Test(test::Arguments),
+    /// Measure an area against its bars and its peers
+    Bench(bench::Arguments),
     /// Everything that must hold before a merge
     Ci,
 }
@@ -51,6 +54,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Schema { action } => schema::run(action),
         Verb::Tidy => tidy::run(),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Ci => ci::run(),
     }
 }

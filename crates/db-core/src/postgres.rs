@@ -74,9 +74,14 @@ fn with_defaults(url: &str) -> String {
         ("application_name", APPLICATION_NAME.to_owned()),
     ] {
         let query = full.split_once('?').map_or("", |(_, query)| query);
-        if !query.split('&').any(|pair| pair.starts_with(&format!("{key}="))) {
+        if !query
+            .split('&')
+            .any(|pair| pair.starts_with(&format!("{key}=")))
+        {
             full.push(if full.contains('?') { '&' } else { '?' });
-            full.push_str(&format!("{key}={value}"));
+            full.push_str(key);
+            full.push('=');
+            full.push_str(&value);
         }
     }
     full
@@ -85,7 +90,7 @@ fn with_defaults(url: &str) -> String {
 fn is_english(lc_messages: &str) -> bool {
     // An empty value means the server's environment decided; the default build answers in English.
     lc_messages.is_empty()
-        || lc_messages.starts_with("C")
+        || lc_messages.starts_with('C')
         || lc_messages == "POSIX"
         || lc_messages.starts_with("en")
 }

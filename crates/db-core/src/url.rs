@@ -73,9 +73,9 @@ impl DatabaseUrl {
         if let Some((scheme, rest)) = text.split_once("://") {
             return fail(match nearest_scheme(scheme) {
                 Some(known) => format!("unknown scheme; did you mean {known}://{}?", redact(rest)),
-                None => format!(
-                    "the engine {scheme:?} is not supported; use sqlite:// or postgres://"
-                ),
+                None => {
+                    format!("the engine {scheme:?} is not supported; use sqlite:// or postgres://")
+                }
             });
         }
         if text.starts_with("file:") {
@@ -241,7 +241,10 @@ mod tests {
     #[test]
     fn a_mistyped_url_is_an_error_with_a_hint() {
         for (text, hint) in [
-            ("postgre://u:secret@h/d", "did you mean postgres://u:***@h/d?"),
+            (
+                "postgre://u:secret@h/d",
+                "did you mean postgres://u:***@h/d?",
+            ),
             ("sqllite://x.db", "did you mean sqlite://x.db?"),
             ("mysql://u@h/d", "\"mysql\" is not supported"),
             ("", "it is empty"),
@@ -276,6 +279,9 @@ mod tests {
         assert_eq!(redact("postgres://u@h/d"), "postgres://u@h/d");
         assert_eq!(redact("passwords are kept"), "passwords are kept");
         let url = DatabaseUrl::parse("postgres://u:hunter2@h/d").unwrap();
-        assert_eq!(format!("{url} {url:?}"), "postgres://u:***@h/d postgres://u:***@h/d");
+        assert_eq!(
+            format!("{url} {url:?}"),
+            "postgres://u:***@h/d postgres://u:***@h/d"
+        );
     }
 }

@@ -5,7 +5,8 @@ pub(crate) fn default_name() -> String {
     let user = ["USER", "LOGNAME", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned());
+        // A container or a service may have no name for its user.
+        .unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()));
     let host = rustix::system::uname()
         .nodename()
         .to_string_lossy()

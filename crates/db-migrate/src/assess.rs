@@ -141,25 +141,26 @@ pub(crate) fn assess<'s>(set: &'s MigrationSet, history: &History) -> Assessment
         .filter(|m| !applied.contains(&m.version))
         .collect();
     let known_sets = known_sets(set, history);
-    let newest_known = set.all().last().map(|m| &m.version);
     let mut problems = Vec::new();
     for row in &history.applied {
         match set.find(&row.version) {
-            Some(migration) => problems.extend(edit_of(row, migration).map(|edit| {
-                Problem::Edited {
+            Some(migration) => {
+                problems.extend(edit_of(row, migration).map(|edit| Problem::Edited {
                     version: row.version.to_string(),
                     name: row.name().to_owned(),
                     edit,
-                }
-            })),
+                }));
+            }
             None if row.accepted_missing || !known_sets.contains(row.set.as_str()) => {}
             None => {
                 let (version, name) = (row.version.to_string(), row.name().to_owned());
-                problems.push(if newest_known.is_none_or(|newest| row.version > *newest) {
+                let newest = newest_known(set, &row.set);
+                let problem = if newest.is_none_or(|newest| row.version > *newest) {
                     Problem::Newer { version, name }
                 } else {
                     Problem::Missing { version, name }
-                });
+                };
+                problems.push(problem);
             }
         }
     }
@@ -178,6 +179,12 @@ fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a s
         .map(|row| row.set.as_str());
     // What diesel_cli left without a set could be anyone's: better to ask than to overlook it.
     named.chain(matched).chain([""]).collect()
+}
+
+/// The last version that the program knows of a set, or of all where it has none of that name.
+fn newest_known<'s>(set: &'s MigrationSet, name: &str) -> Option<&'s Version> {
+    let of_set = set.all().iter().rfind(|m| m.set == name);
+    of_set.or(set.all().last()).map(|m| &m.version)
 }
 
 fn edit_of(row: &Applied, migration: &Migration) -> Option<Edit> {

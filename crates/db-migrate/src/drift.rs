@@ -85,7 +85,11 @@ pub(crate) fn compare(
     if !same_server && stamp.loose_fingerprint == live.loose_fingerprint() {
         return Ok(Drift::Restored);
     }
-    let mode = if same_server { Mode::Strict } else { Mode::Loose };
+    let mode = if same_server {
+        Mode::Strict
+    } else {
+        Mode::Loose
+    };
     let foreign = ledger.foreign_schemas(conn)?;
     let mut differences = ledger.stored_catalog(conn)?.compare(live, mode);
     // What was stored before another ledger moved into its schema is theirs now.
@@ -101,7 +105,10 @@ fn is_in(difference: &Difference, schema: &str) -> bool {
     let prefix = format!("{schema}.");
     (difference.kind == Kind::Schema && difference.name == schema)
         || difference.name.starts_with(&prefix)
-        || difference.table.as_ref().is_some_and(|t| t.starts_with(&prefix))
+        || difference
+            .table
+            .as_ref()
+            .is_some_and(|t| t.starts_with(&prefix))
 }
 
 /// Reads the live catalog.

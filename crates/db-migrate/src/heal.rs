@@ -30,7 +30,11 @@ impl Healed {
     /// What happened, in words.
     pub(crate) fn notices(&self) -> Vec<String> {
         let list = |versions: &[Version]| {
-            versions.iter().map(Version::as_str).collect::<Vec<_>>().join(", ")
+            versions
+                .iter()
+                .map(Version::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let mut notices = Vec::new();
         if !self.adopted.is_empty() {
@@ -40,10 +44,7 @@ impl Healed {
             ));
         }
         if !self.forgotten.is_empty() {
-            notices.push(format!(
-                "diesel has reverted: {}",
-                list(&self.forgotten)
-            ));
+            notices.push(format!("diesel has reverted: {}", list(&self.forgotten)));
         }
         if self.restored > 0 {
             notices.push(format!(

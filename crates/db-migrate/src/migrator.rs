@@ -25,7 +25,7 @@ pub use repair::{Repair, RepairReport};
 pub use validate::{Rebuild, Validation};
 
 /// How long to wait for another run by default.
-const DEFAULT_WAIT: Duration = Duration::from_secs(60);
+const DEFAULT_WAIT: Duration = Duration::from_mins(1);
 
 /// Runs, reverts and checks migrations.
 ///

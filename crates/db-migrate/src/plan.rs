@@ -110,7 +110,11 @@ pub(crate) fn forward<'s>(
     target: Option<&Target>,
 ) -> Result<Vec<PlannedStep<'s>>, Error> {
     let Some(target) = target else {
-        return Ok(assessment.pending.iter().map(|m| PlannedStep::up(m)).collect());
+        return Ok(assessment
+            .pending
+            .iter()
+            .map(|m| PlannedStep::up(m))
+            .collect());
     };
     let all = nameable(set, history);
     let position = target.position(&all)?;
@@ -213,7 +217,9 @@ fn revert_step<'s>(
         });
     }
     if row.is_rust {
-        return Ok(Err("was written in Rust, and this program does not have it"));
+        return Ok(Err(
+            "was written in Rust, and this program does not have it",
+        ));
     }
     // What only diesel_cli has recorded so far has no text in the ledger.
     let stored = match row.checksums {

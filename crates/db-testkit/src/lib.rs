@@ -24,6 +24,7 @@ mod both;
 mod conn;
 mod db;
 mod file;
+pub mod schema_check;
 mod server;
 
 pub use conn::TestConn;

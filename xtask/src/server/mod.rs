@@ -34,10 +34,15 @@ impl Server {
     }
 }
 
-/// The server that the environment names, or a throw-away cluster.
+/// The server that the environment names, or a throw-away cluster for tests.
 pub(crate) fn provide() -> Result<Server> {
+    provide_with(&Options::default())
+}
+
+/// The server that the environment names, or a throw-away cluster with these options.
+pub(crate) fn provide_with(options: &Options) -> Result<Server> {
     match std::env::var(SERVER_VARIABLE) {
         Ok(url) if !url.is_empty() => Ok(Server::Foreign(url)),
-        _ => Ok(Server::Own(Cluster::start(&Options::default())?)),
+        _ => Ok(Server::Own(Cluster::start(options)?)),
     }
 }

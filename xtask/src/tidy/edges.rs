@@ -16,7 +16,7 @@ struct Room {
 ///
 /// Everyone may test with db-testkit, the leaves too: from `tests/`, where Cargo links one copy
 /// of the crate under test, not from inline tests, where there would be two.
-const ROOMS: [Room; 9] = [
+const ROOMS: [Room; 10] = [
     Room {
         name: "db-schema",
         uses: &[],
@@ -62,6 +62,12 @@ const ROOMS: [Room; 9] = [
     Room {
         name: "db-migrate-build",
         uses: &[],
+        builds_with: &[],
+        tests_with: &[],
+    },
+    Room {
+        name: "bench",
+        uses: &["db-core"],
         builds_with: &[],
         tests_with: &[],
     },

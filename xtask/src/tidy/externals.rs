@@ -6,7 +6,7 @@ use super::findings::Findings;
 use super::metadata::Metadata;
 
 /// Libraries have typed errors; only programs may use `anyhow`.
-const PROGRAMS: [&str; 2] = ["db-cli", "xtask"];
+const PROGRAMS: [&str; 3] = ["bench", "db-cli", "xtask"];
 
 /// xtask must build in seconds on a bare machine, so it links no database.
 const NOT_IN_XTASK: [&str; 4] = ["diesel", "libsqlite3-sys", "pq-sys", "openssl-sys"];

@@ -130,7 +130,7 @@ fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {
                 "diesel has changed the schema since the last run here; `repair` records that"
             }
             Unknown::HalfApplied => {
-                "a migration stopped half way, so that there is nothing to compare with"
+                "a migration outside a transaction stopped half way; `migrate` goes on with it"
             }
         },
     };

@@ -17,7 +17,10 @@ fn status(place: &Place, arguments: &[&str], environment: &[(&str, &str)]) -> Va
 fn the_nearest_word_counts() {
     let place = Place::new(TestDb::sqlite());
     assert_eq!(status(&place, &[], &[])["location"], "./data/bitcraps.db");
-    place.write("bitcraps-db.toml", "database_url = 'sqlite://file.db'\nmigrations = ['migrations']");
+    place.write(
+        "bitcraps-db.toml",
+        "database_url = 'sqlite://file.db'\nmigrations = ['migrations']",
+    );
     let from_file = status(&place, &[], &[]);
     assert_eq!(from_file["location"], "file.db");
     assert_eq!(from_file["source"], "migrations");
@@ -27,7 +30,10 @@ fn the_nearest_word_counts() {
     assert_eq!(status(&place, &[], &[generic])["location"], "generic.db");
     assert_eq!(status(&place, &[], &[generic, own])["location"], "own.db");
     let arguments = ["--database-url", "sqlite:argument.db"];
-    assert_eq!(status(&place, &arguments, &[generic, own])["location"], "argument.db");
+    assert_eq!(
+        status(&place, &arguments, &[generic, own])["location"],
+        "argument.db"
+    );
 }
 
 #[test]
@@ -45,9 +51,19 @@ fn quiet_says_only_what_was_asked_for() {
     let place = Place::new(TestDb::sqlite());
     let done = place.ok(&["migrate", "--quiet"]);
     assert!(done.out.is_empty() && done.err.is_empty(), "{done:?}");
-    assert!(place.ok(&["status", "-q"]).out.contains("3 applied, 0 pending"));
+    assert!(
+        place
+            .ok(&["status", "-q"])
+            .out
+            .contains("3 applied, 0 pending")
+    );
     assert!(place.ok(&["migrate", "-v"]).err.is_empty());
-    assert!(place.ok(&["reset", "--force", "-v"]).err.contains("migration"));
+    assert!(
+        place
+            .ok(&["reset", "--force", "-v"])
+            .err
+            .contains("migration")
+    );
     // Nothing is painted where nobody looks.
     assert!(!place.ok(&["status"]).out.contains('\u{1b}'));
 }

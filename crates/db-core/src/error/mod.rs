@@ -132,9 +132,9 @@ impl Error {
             DieselError::NotFound => Self::new(ErrorKind::NotFound, message),
             DieselError::DatabaseError(kind, information) => {
                 let mut classified = match engine {
-                    Engine::Sqlite => sqlite::classify(kind, &message),
+                    Engine::Sqlite => sqlite::classify(*kind, &message),
                     Engine::Postgres => {
-                        Self::new(postgres::classify(kind, &message), message.clone())
+                        Self::new(postgres::classify(*kind, &message), message.clone())
                     }
                 };
                 if let Some(at) = information.statement_position() {
@@ -146,9 +146,7 @@ impl Error {
                 }
                 classified
             }
-            DieselError::BrokenTransactionManager => {
-                Self::new(ErrorKind::ConnectionLost, message)
-            }
+            DieselError::BrokenTransactionManager => Self::new(ErrorKind::ConnectionLost, message),
             DieselError::RollbackErrorOnCommit {
                 commit_error,
                 rollback_error: _,
@@ -166,9 +164,10 @@ impl Error {
             (Engine::Sqlite, ConnectionError::CouldntSetupConfiguration(inner)) => {
                 Self::classify(engine, inner)
             }
-            (Engine::Sqlite, _) => {
-                Self::new(ErrorKind::CannotOpen, format!("cannot open {shown}: {text}"))
-            }
+            (Engine::Sqlite, _) => Self::new(
+                ErrorKind::CannotOpen,
+                format!("cannot open {shown}: {text}"),
+            ),
         }
     }
 
@@ -235,7 +234,7 @@ impl From<UrlError> for Error {
 }
 
 /// Diesel's own kinds that mean the same on both engines.
-fn common_kind(kind: &DatabaseErrorKind) -> Option<ErrorKind> {
+const fn common_kind(kind: DatabaseErrorKind) -> Option<ErrorKind> {
     Some(match kind {
         DatabaseErrorKind::UniqueViolation
         | DatabaseErrorKind::ForeignKeyViolation

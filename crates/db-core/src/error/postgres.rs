@@ -11,19 +11,43 @@ use super::{Error, ErrorKind, common_kind};
 /// Messages of a running connection: (part of the text, SQLSTATE, kind).
 const MESSAGES: &[(&str, &str, ErrorKind)] = &[
     ("deadlock detected", "40P01", ErrorKind::Deadlock),
-    ("canceling statement due to lock timeout", "55P03", ErrorKind::LockTimeout),
+    (
+        "canceling statement due to lock timeout",
+        "55P03",
+        ErrorKind::LockTimeout,
+    ),
     ("could not obtain lock on", "55P03", ErrorKind::LockTimeout),
-    ("canceling statement due to statement timeout", "57014", ErrorKind::StatementTimeout),
-    ("canceling statement due to user request", "57014", ErrorKind::Cancelled),
+    (
+        "canceling statement due to statement timeout",
+        "57014",
+        ErrorKind::StatementTimeout,
+    ),
+    (
+        "canceling statement due to user request",
+        "57014",
+        ErrorKind::Cancelled,
+    ),
     ("permission denied", "42501", ErrorKind::PermissionDenied),
     ("must be owner of", "42501", ErrorKind::PermissionDenied),
     ("No space left on device", "53100", ErrorKind::DiskFull),
     ("could not extend file", "53100", ErrorKind::DiskFull),
     ("invalid page in block", "XX001", ErrorKind::Corrupt),
     ("could not read block", "XX001", ErrorKind::Io),
-    ("terminating connection due to", "57P01", ErrorKind::ConnectionLost),
-    ("server closed the connection unexpectedly", "08006", ErrorKind::ConnectionLost),
-    ("no connection to the server", "08003", ErrorKind::ConnectionLost),
+    (
+        "terminating connection due to",
+        "57P01",
+        ErrorKind::ConnectionLost,
+    ),
+    (
+        "server closed the connection unexpectedly",
+        "08006",
+        ErrorKind::ConnectionLost,
+    ),
+    (
+        "no connection to the server",
+        "08003",
+        ErrorKind::ConnectionLost,
+    ),
     ("syntax error", "42601", ErrorKind::Statement),
     ("unterminated", "42601", ErrorKind::Statement),
     ("does not exist", "42P01", ErrorKind::Statement),
@@ -48,7 +72,11 @@ const CONNECT_MESSAGES: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::Authentication,
         "the server's pg_hba.conf does not let this user in from here",
     ),
-    ("authentication failed", ErrorKind::Authentication, "check the user and how it may log in"),
+    (
+        "authentication failed",
+        ErrorKind::Authentication,
+        "check the user and how it may log in",
+    ),
     (
         "is not permitted to log in",
         ErrorKind::Authentication,
@@ -64,26 +92,54 @@ const CONNECT_MESSAGES: &[(&str, ErrorKind, &str)] = &[
         ErrorKind::TooManyConnections,
         "raise max_connections or close idle clients",
     ),
-    ("the database system is starting up", ErrorKind::Unavailable, "try again in a moment"),
-    ("the database system is shutting down", ErrorKind::Unavailable, "wait for its restart"),
+    (
+        "the database system is starting up",
+        ErrorKind::Unavailable,
+        "try again in a moment",
+    ),
+    (
+        "the database system is shutting down",
+        ErrorKind::Unavailable,
+        "wait for its restart",
+    ),
     (
         "Connection refused",
         ErrorKind::Unavailable,
         "is the server running, and are host and port right?",
     ),
-    ("timeout expired", ErrorKind::Unavailable, "is the host reachable from here?"),
-    ("could not translate host name", ErrorKind::Unavailable, "check the host's name"),
-    ("No such file or directory", ErrorKind::Unavailable, "is the server running?"),
+    (
+        "timeout expired",
+        ErrorKind::Unavailable,
+        "is the host reachable from here?",
+    ),
+    (
+        "could not translate host name",
+        ErrorKind::Unavailable,
+        "check the host's name",
+    ),
+    (
+        "No such file or directory",
+        ErrorKind::Unavailable,
+        "is the server running?",
+    ),
     (
         "server closed the connection",
         ErrorKind::Unavailable,
         "is it a PostgreSQL server, and does it speak TLS if you asked for it?",
     ),
-    ("No route to host", ErrorKind::Unavailable, "is the host reachable from here?"),
-    ("Network is unreachable", ErrorKind::Unavailable, "is the host reachable from here?"),
+    (
+        "No route to host",
+        ErrorKind::Unavailable,
+        "is the host reachable from here?",
+    ),
+    (
+        "Network is unreachable",
+        ErrorKind::Unavailable,
+        "is the host reachable from here?",
+    ),
 ];
 
-pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> ErrorKind {
+pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
     common_kind(kind).unwrap_or_else(|| {
         MESSAGES
             .iter()
@@ -101,7 +157,10 @@ pub(super) fn classify_connect(text: &str, shown: &str) -> Error {
     if text.contains("role \"") && text.contains("does not exist") {
         return Error::new(ErrorKind::Authentication, message).with_hint("no such user there");
     }
-    match CONNECT_MESSAGES.iter().find(|(part, ..)| text.contains(part)) {
+    match CONNECT_MESSAGES
+        .iter()
+        .find(|(part, ..)| text.contains(part))
+    {
         Some((_, kind, hint)) => Error::new(*kind, message).with_hint(*hint),
         None => Error::new(ErrorKind::Unavailable, message),
     }
@@ -114,10 +173,10 @@ mod tests {
     #[test]
     fn texts_have_their_kind() {
         for (text, _, kind) in MESSAGES {
-            assert_eq!(classify(&DatabaseErrorKind::Unknown, text), *kind, "{text}");
+            assert_eq!(classify(DatabaseErrorKind::Unknown, text), *kind, "{text}");
         }
         assert_eq!(
-            classify(&DatabaseErrorKind::Unknown, "something new"),
+            classify(DatabaseErrorKind::Unknown, "something new"),
             ErrorKind::Other
         );
     }

@@ -10,7 +10,7 @@ const PRIMARY_MASK: i32 = 0xff;
 
 /// Classifies by the code recorded for this very message, else by Diesel's kind and the text that
 /// `sqlite3_errstr` gives (a connection that was not opened by this crate records no code).
-pub(super) fn classify(kind: &DatabaseErrorKind, message: &str) -> Error {
+pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> Error {
     let recorded = crate::sqlite::take_last_error(message);
     let code = recorded.map(|r| r.code);
     let mut error = Error::new(
@@ -51,7 +51,7 @@ pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
     }
 }
 
-fn by_text(kind: &DatabaseErrorKind, message: &str) -> ErrorKind {
+fn by_text(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
     if let Some(known) = common_kind(kind) {
         return known;
     }
@@ -69,7 +69,7 @@ fn by_text(kind: &DatabaseErrorKind, message: &str) -> ErrorKind {
     }
 }
 
-/// SQLITE_ERROR has no finer code for "the text is wrong", which only its message tells.
+/// `SQLITE_ERROR` has no finer code for "the text is wrong", which only its message tells.
 fn is_statement_fault(message: &str) -> bool {
     message.contains("syntax error")
         || message.starts_with("no such ")

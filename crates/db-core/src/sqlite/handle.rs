@@ -74,10 +74,7 @@ fn is_safe_version(version: c_int) -> bool {
 }
 
 /// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
-pub(crate) fn establish(
-    target: &str,
-    interrupt: &Interrupt,
-) -> ConnectionResult<SqliteConnection> {
+pub(crate) fn establish(target: &str, interrupt: &Interrupt) -> ConnectionResult<SqliteConnection> {
     register_extension();
     OPENED.set(ptr::null_mut());
     #[expect(clippy::disallowed_methods, reason = "the one door to SQLite")]
@@ -116,7 +113,7 @@ unsafe extern "C" fn note_opened(
     ffi::SQLITE_OK
 }
 
-/// Lets the flag end running statements with SQLITE_INTERRUPT.
+/// Lets the flag end running statements with `SQLITE_INTERRUPT`.
 ///
 /// The flag is looked at from inside SQLite's virtual machine (a progress handler) instead of
 /// calling `sqlite3_interrupt` from another thread, which would race with the close.
@@ -162,14 +159,10 @@ unsafe impl Send for Recorder {}
 impl Instrumentation for Recorder {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         if let InstrumentationEvent::FinishQuery { error: Some(e), .. } = &event {
-            // SAFETY: the owning connection is open and in this very call; both functions only
-            // read its error state.
-            let (code, offset) = unsafe {
-                (
-                    ffi::sqlite3_extended_errcode(self.handle),
-                    ffi::sqlite3_error_offset(self.handle),
-                )
-            };
+            // SAFETY: the owning connection is open and in this very call, which reads its state.
+            let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+            // SAFETY: as above.
+            let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
             let last = LastError {
                 code,
                 offset: usize::try_from(offset).ok(),

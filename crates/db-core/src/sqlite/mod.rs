@@ -18,7 +18,11 @@ const BUSY_TIMEOUT_MS: u32 = 30_000;
 /// "database is locked" while another connection opens or closes the file.
 /// `recursive_triggers` stays at SQLite's default here, which is what a shell and diesel_cli use.
 fn pragmas(access: Access) -> String {
-    let query_only = if access == Access::ReadOnly { "ON" } else { "OFF" };
+    let query_only = if access == Access::ReadOnly {
+        "ON"
+    } else {
+        "OFF"
+    };
     format!(
         "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS};
          PRAGMA foreign_keys = ON;
@@ -31,7 +35,10 @@ fn pragmas(access: Access) -> String {
 #[derive(QueryableByName)]
 struct SchemaVersion {
     #[diesel(sql_type = diesel::sql_types::Integer)]
-    #[expect(dead_code, reason = "reading it makes SQLite look at the file's header")]
+    #[expect(
+        dead_code,
+        reason = "reading it makes SQLite look at the file's header"
+    )]
     schema_version: i32,
 }
 
@@ -46,19 +53,23 @@ pub(crate) fn open(
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    let mut conn = handle::establish(&target, interrupt)
-        .map_err(|e| explain(url, Error::classify_connect(Engine::Sqlite, &e, &url.to_string())))?;
+    let mut conn = handle::establish(&target, interrupt).map_err(|e| {
+        explain(
+            url,
+            &Error::classify_connect(Engine::Sqlite, &e, &url.to_string()),
+        )
+    })?;
     let probe = conn.batch_execute(&pragmas(access)).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });
     match probe {
         Ok(_) => Ok(conn),
-        Err(e) => Err(explain(url, Error::classify(Engine::Sqlite, &e))),
+        Err(e) => Err(explain(url, &Error::classify(Engine::Sqlite, &e))),
     }
 }
 
 /// Adds the file's name, which SQLite's own messages leave out.
-fn explain(url: &DatabaseUrl, error: Error) -> Error {
+fn explain(url: &DatabaseUrl, error: &Error) -> Error {
     let message = if error.message().contains(&url.to_string()) {
         error.message().to_owned()
     } else {

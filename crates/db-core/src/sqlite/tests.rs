@@ -55,16 +55,40 @@ fn codes_and_places_are_recorded() {
     )
     .unwrap();
     for (sql, kind, code) in [
-        ("INSERT INTO u VALUES (2, 'a', 1)", ErrorKind::Constraint, 2067),
-        ("INSERT INTO u VALUES (1, 'b', 1)", ErrorKind::Constraint, 1555),
-        ("INSERT INTO u VALUES (2, NULL, 1)", ErrorKind::Constraint, 1299),
-        ("INSERT INTO u VALUES (2, 'b', 0)", ErrorKind::Constraint, 275),
-        ("INSERT INTO u VALUES (2, 'b', 'x')", ErrorKind::Constraint, 3091),
+        (
+            "INSERT INTO u VALUES (2, 'a', 1)",
+            ErrorKind::Constraint,
+            2067,
+        ),
+        (
+            "INSERT INTO u VALUES (1, 'b', 1)",
+            ErrorKind::Constraint,
+            1555,
+        ),
+        (
+            "INSERT INTO u VALUES (2, NULL, 1)",
+            ErrorKind::Constraint,
+            1299,
+        ),
+        (
+            "INSERT INTO u VALUES (2, 'b', 0)",
+            ErrorKind::Constraint,
+            275,
+        ),
+        (
+            "INSERT INTO u VALUES (2, 'b', 'x')",
+            ErrorKind::Constraint,
+            3091,
+        ),
         ("INSERT INTO k VALUES (9)", ErrorKind::Constraint, 787),
         ("SELECT * FROM nope", ErrorKind::Statement, 1),
     ] {
         let error = fails(conn, sql);
-        assert_eq!((error.kind(), error.sqlite_code()), (kind, Some(code)), "{sql}");
+        assert_eq!(
+            (error.kind(), error.sqlite_code()),
+            (kind, Some(code)),
+            "{sql}"
+        );
     }
     let error = fails(conn, "SELECT *\nFROM u WERE x");
     assert_eq!(error.position(), Some(Position::Byte(21)));
@@ -76,7 +100,8 @@ fn a_rival_writer_is_busy_and_a_stale_snapshot_is_told_apart() {
     let mut one = open_new(folder.path());
     let mut two = Connection::open(one.url(), Access::ReadWrite).unwrap();
     let (a, b) = (sqlite(&mut one), sqlite(&mut two));
-    a.batch_execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+    a.batch_execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x)")
+        .unwrap();
     b.batch_execute("PRAGMA busy_timeout = 0").unwrap();
 
     a.batch_execute("BEGIN IMMEDIATE").unwrap();
@@ -85,7 +110,10 @@ fn a_rival_writer_is_busy_and_a_stale_snapshot_is_told_apart() {
 
     b.batch_execute("BEGIN; SELECT * FROM t").unwrap();
     a.batch_execute("INSERT INTO t VALUES (1)").unwrap();
-    assert_eq!(fails(b, "INSERT INTO t VALUES (2)").kind(), ErrorKind::BusySnapshot);
+    assert_eq!(
+        fails(b, "INSERT INTO t VALUES (2)").kind(),
+        ErrorKind::BusySnapshot
+    );
     b.batch_execute("ROLLBACK").unwrap();
 }
 
@@ -93,7 +121,9 @@ fn a_rival_writer_is_busy_and_a_stale_snapshot_is_told_apart() {
 fn read_only_full_and_foreign_files_have_their_kinds() {
     let folder = tempfile::tempdir().unwrap();
     let mut connection = open_new(folder.path());
-    sqlite(&mut connection).batch_execute("CREATE TABLE t (x)").unwrap();
+    sqlite(&mut connection)
+        .batch_execute("CREATE TABLE t (x)")
+        .unwrap();
     let mut reader = Connection::open(connection.url(), Access::ReadOnly).unwrap();
     assert_eq!(
         fails(sqlite(&mut reader), "INSERT INTO t VALUES (1)").kind(),
@@ -107,8 +137,11 @@ fn read_only_full_and_foreign_files_have_their_kinds() {
     );
 
     let note = folder.path().join("note.db");
-    std::fs::write(&note, "a note, and by no means a database: it is far too short".repeat(40))
-        .unwrap();
+    std::fs::write(
+        &note,
+        "a note, and by no means a database: it is far too short".repeat(40),
+    )
+    .unwrap();
     let error = Connection::open(&DatabaseUrl::SqliteFile(note), Access::ReadWrite).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotADatabase);
     assert!(error.to_string().contains("note.db"), "{error}");
@@ -150,7 +183,10 @@ fn a_connection_opened_elsewhere_is_classified_by_its_text() {
     #[expect(clippy::disallowed_methods, reason = "a connection that is not ours")]
     let mut conn = SqliteConnection::establish(":memory:").unwrap();
     let error = fails(&mut conn, "SELEC 1");
-    assert_eq!((error.kind(), error.sqlite_code()), (ErrorKind::Statement, None));
+    assert_eq!(
+        (error.kind(), error.sqlite_code()),
+        (ErrorKind::Statement, None)
+    );
 }
 
 #[test]

@@ -29,10 +29,7 @@ pub(crate) struct History {
 
 impl History {
     /// Lays the two tables side by side.
-    pub(crate) fn merge(
-        ledger: Option<Vec<Applied>>,
-        diesel: Option<Vec<DieselRow>>,
-    ) -> Self {
+    pub(crate) fn merge(ledger: Option<Vec<Applied>>, diesel: Option<Vec<DieselRow>>) -> Self {
         let mut history = Self {
             has_ledger: ledger.is_some(),
             has_diesel: diesel.is_some(),

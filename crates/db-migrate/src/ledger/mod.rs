@@ -10,6 +10,7 @@
 //! | `__db_migrate_objects` | the canonical catalog after the last change |
 //! | `__db_migrate_state` | one row: its fingerprints, and the server they were taken on |
 
+mod cached;
 mod history;
 mod objects;
 mod read;
@@ -27,7 +28,6 @@ use crate::sql::Checksums;
 pub(crate) use history::{DieselRow, History};
 pub(crate) use objects::Stamp;
 pub(crate) use write::{NewEvent, NewRow};
-
 
 /// Diesel's own table.
 pub(crate) const DIESEL_TABLE: &str = "__diesel_schema_migrations";
@@ -69,6 +69,10 @@ impl Status {
 
 /// A migration that the database has, as the ledger remembers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each mirrors a column of the ledger"
+)]
 pub struct Applied {
     /// Its place in the order of application.
     pub sequence: i64,
@@ -138,13 +142,14 @@ impl Ledger {
     pub(crate) fn locate(conn: &mut Conn<'_>) -> Result<Self, Error> {
         let schema = match conn.reborrow() {
             Conn::Sqlite(_) => "main".to_owned(),
-            Conn::Postgres(c) => {
-                diesel::sql_query("SELECT current_schema()::text AS schema")
-                    .get_result::<CurrentSchema>(c)
-                    .map_err(in_database(Engine::Postgres, "looking for the current schema"))?
-                    .schema
-                    .ok_or(Error::NoSchema)?
-            }
+            Conn::Postgres(c) => diesel::sql_query("SELECT current_schema()::text AS schema")
+                .get_result::<CurrentSchema>(c)
+                .map_err(in_database(
+                    Engine::Postgres,
+                    "looking for the current schema",
+                ))?
+                .schema
+                .ok_or(Error::NoSchema)?,
         };
         Ok(Self {
             engine: conn.engine(),

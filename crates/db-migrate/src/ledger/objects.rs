@@ -6,6 +6,7 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use serde::Serialize;
 
 use super::Ledger;
+use super::cached::Cached;
 use crate::catalog::{Catalog, Delta, Kind, Object};
 use crate::error::{Error, in_database};
 
@@ -57,16 +58,15 @@ struct Key<'k> {
 }
 
 impl Ledger {
-    /// Stores what changed since the last stamp, and the new stamp.
-    pub(crate) fn stamp(
-        &self,
-        conn: &mut Conn<'_>,
-        delta: &Delta,
-        stamp: &Stamp,
-    ) -> Result<(), Error> {
+    /// Stores what changed since the last stamp; the caller writes the new stamp.
+    pub(crate) fn store(&self, conn: &mut Conn<'_>, delta: &Delta) -> Result<(), Error> {
         self.remove_objects(conn, &delta.removed)?;
-        self.put_objects(conn, delta.upserted.iter())?;
-        self.put_stamp(conn, stamp)
+        self.put_objects(conn, delta.upserted.iter())
+    }
+
+    /// Writes the stamp alone.
+    pub(crate) fn stamp(&self, conn: &mut Conn<'_>, stamp: &Stamp) -> Result<(), Error> {
+        self.write(conn, vec![self.put_stamp(stamp)])
     }
 
     /// Stores a whole catalog in place of the one before.
@@ -79,7 +79,7 @@ impl Ledger {
         conn.batch_execute(&format!("DELETE FROM {}", self.objects()))
             .map_err(in_database(self.engine, "storing the schema"))?;
         self.put_objects(conn, catalog.objects())?;
-        self.put_stamp(conn, stamp)
+        self.stamp(conn, stamp)
     }
 
     /// Forgets the stamp: the schema after what happened is not known.
@@ -102,11 +102,11 @@ impl Ledger {
             Engine::Sqlite => {
                 "SELECT value ->> 'kind', value ->> 'name', value ->> 'table', value ->> 'strict',
                         value ->> 'loose'
-                 FROM json_each($1) WHERE true"
+                 FROM json_each($?) WHERE true"
             }
             Engine::Postgres => {
                 "SELECT kind, name, \"table\", strict, loose
-                 FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+                 FROM pg_catalog.json_to_recordset($?::pg_catalog.json)
                  AS r (kind text, name text, \"table\" text, strict text, loose text)"
             }
         };
@@ -119,11 +119,7 @@ impl Ledger {
         self.run_json(conn, query, &rows)
     }
 
-    fn remove_objects(
-        &self,
-        conn: &mut Conn<'_>,
-        removed: &[(Kind, String)],
-    ) -> Result<(), Error> {
+    fn remove_objects(&self, conn: &mut Conn<'_>, removed: &[(Kind, String)]) -> Result<(), Error> {
         if removed.is_empty() {
             return Ok(());
         }
@@ -132,11 +128,9 @@ impl Ledger {
             .map(|(kind, name)| Key { kind: *kind, name })
             .collect();
         let keys = match self.engine {
-            Engine::Sqlite => {
-                "SELECT value ->> 'kind', value ->> 'name' FROM json_each($1)"
-            }
+            Engine::Sqlite => "SELECT value ->> 'kind', value ->> 'name' FROM json_each($?)",
             Engine::Postgres => {
-                "SELECT kind, name FROM pg_catalog.json_to_recordset($1::pg_catalog.json)
+                "SELECT kind, name FROM pg_catalog.json_to_recordset($?::pg_catalog.json)
                  AS r (kind text, name text)"
             }
         };
@@ -157,30 +151,25 @@ impl Ledger {
             what: "the schema",
             reason: e.to_string(),
         })?;
-        with_conn!(conn, |c| sql_query(query).bind::<Text, _>(json).execute(c))
-            .map(|_| ())
-            .map_err(in_database(self.engine, "storing the schema"))
+        self.write(conn, vec![Cached::new(query).text(&json)])
     }
 
-    fn put_stamp(&self, conn: &mut Conn<'_>, stamp: &Stamp) -> Result<(), Error> {
+    pub(super) fn put_stamp<'s>(&self, stamp: &'s Stamp) -> Cached<'s> {
         let query = format!(
             "INSERT INTO {} (id, last_sequence, fingerprint, loose_fingerprint, server, taken_at)
-             VALUES (1, $1, $2, $3, $4, $5)
+             VALUES (1, $?, $?, $?, $?, $?)
              ON CONFLICT (id) DO UPDATE SET last_sequence = excluded.last_sequence,
                fingerprint = excluded.fingerprint,
                loose_fingerprint = excluded.loose_fingerprint,
                server = excluded.server, taken_at = excluded.taken_at",
             self.state()
         );
-        with_conn!(conn, |c| sql_query(query)
-            .bind::<BigInt, _>(stamp.last_sequence)
-            .bind::<Text, _>(&stamp.fingerprint)
-            .bind::<Text, _>(&stamp.loose_fingerprint)
-            .bind::<Text, _>(&stamp.server)
-            .bind::<Text, _>(&stamp.taken_at)
-            .execute(c))
-        .map(|_| ())
-        .map_err(in_database(self.engine, "storing the schema"))
+        Cached::new(query)
+            .number(stamp.last_sequence)
+            .text(&stamp.fingerprint)
+            .text(&stamp.loose_fingerprint)
+            .text(&stamp.server)
+            .text(&stamp.taken_at)
     }
 
     /// The stored stamp, if there is one.

@@ -99,10 +99,8 @@ impl Ledger {
         match self.engine {
             Engine::Sqlite => ["UPDATE", "DELETE"]
                 .map(|change| {
-                    let name = self.table(&format!(
-                        "__db_migrate_events_no_{}",
-                        change.to_lowercase()
-                    ));
+                    let name =
+                        self.table(&format!("__db_migrate_events_no_{}", change.to_lowercase()));
                     format!(
                         "CREATE TRIGGER IF NOT EXISTS {name} BEFORE {change} ON __db_migrate_events
                          BEGIN SELECT RAISE(ABORT, '{REASON}'); END;"

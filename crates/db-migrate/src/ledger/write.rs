@@ -1,10 +1,10 @@
 //! Changing the ledger. Every function runs inside the caller's transaction.
 
-use db_core::{Conn, with_conn};
-use diesel::sql_types::{BigInt, Nullable, Text};
-use diesel::{QueryResult, RunQueryDsl, sql_query};
+use db_core::Conn;
+use diesel::RunQueryDsl;
 
-use super::{Ledger, Status};
+use super::cached::Cached;
+use super::{Ledger, Stamp, Status};
 use crate::error::{Error, in_database};
 use crate::migration::Migration;
 use crate::sql::Checksums;
@@ -74,13 +74,47 @@ fn number(n: u64) -> i64 {
 impl Ledger {
     /// Writes or replaces a row.
     pub(crate) fn put(&self, conn: &mut Conn<'_>, row: &NewRow<'_>) -> Result<(), Error> {
+        self.write(conn, vec![self.put_row(row)])
+    }
+
+    /// Records an applied migration everywhere: the ledger, Diesel's table, the log and the stamp.
+    pub(crate) fn record(
+        &self,
+        conn: &mut Conn<'_>,
+        row: &NewRow<'_>,
+        event: &NewEvent<'_>,
+        stamp: &Stamp,
+    ) -> Result<(), Error> {
+        let mut statements = vec![self.put_row(row)];
+        if !row.is_rust {
+            statements.push(self.put_diesel(row.version));
+        }
+        statements.extend([self.append(event), self.put_stamp(stamp)]);
+        self.write(conn, statements)
+    }
+
+    /// Runs statements of the ledger: on PostgreSQL in one round trip.
+    pub(super) fn write(
+        &self,
+        conn: &mut Conn<'_>,
+        statements: Vec<Cached<'_>>,
+    ) -> Result<(), Error> {
+        let written = match conn.reborrow() {
+            Conn::Sqlite(c) => statements
+                .into_iter()
+                .try_for_each(|statement| statement.execute(c).map(|_| ())),
+            Conn::Postgres(c) => Cached::together(statements).execute(c).map(|_| ()),
+        };
+        written.map_err(in_database(self.engine, "writing the ledger"))
+    }
+
+    fn put_row<'r>(&self, row: &NewRow<'r>) -> Cached<'r> {
         let query = format!(
             "INSERT INTO {} (sequence, version, folder_name, set_name, is_rust, status,
                raw_checksum, token_checksum, up_sql, down_sql, run_in_transaction,
                foreign_keys_off, statements_done, statements_begun, applied_at, duration_us,
                applied_by, fingerprint, loose_fingerprint)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
-               $18, $19)
+             VALUES ($?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?, $?)
              ON CONFLICT (version) DO UPDATE SET sequence = excluded.sequence,
                folder_name = excluded.folder_name, set_name = excluded.set_name,
                is_rust = excluded.is_rust, status = excluded.status,
@@ -95,29 +129,34 @@ impl Ledger {
                loose_fingerprint = excluded.loose_fingerprint",
             self.rows()
         );
-        with_conn!(conn, |c| sql_query(query)
-            .bind::<BigInt, _>(row.sequence)
-            .bind::<Text, _>(row.version.as_str())
-            .bind::<Text, _>(row.folder_name)
-            .bind::<Text, _>(row.set)
-            .bind::<BigInt, _>(i64::from(row.is_rust))
-            .bind::<Text, _>(row.status.as_str())
-            .bind::<Nullable<Text>, _>(row.checksums.map(|c| c.raw.as_str()))
-            .bind::<Nullable<Text>, _>(row.checksums.map(|c| c.tokens.as_str()))
-            .bind::<Nullable<Text>, _>(row.up)
-            .bind::<Nullable<Text>, _>(row.down)
-            .bind::<BigInt, _>(i64::from(row.run_in_transaction))
-            .bind::<BigInt, _>(i64::from(row.foreign_keys_off))
-            .bind::<BigInt, _>(number(row.statements))
-            .bind::<BigInt, _>(number(row.statements))
-            .bind::<Text, _>(row.applied_at)
-            .bind::<BigInt, _>(row.duration_us)
-            .bind::<Text, _>(row.applied_by)
-            .bind::<Nullable<Text>, _>(row.fingerprints.map(|f| f.0))
-            .bind::<Nullable<Text>, _>(row.fingerprints.map(|f| f.1))
-            .execute(c))
-        .map_err(in_database(self.engine, "writing the ledger"))
-        .map(|_| ())
+        Cached::new(query)
+            .number(row.sequence)
+            .text(row.version.as_str())
+            .text(row.folder_name)
+            .text(row.set)
+            .number(i64::from(row.is_rust))
+            .text(row.status.as_str())
+            .text_or_null(row.checksums.map(|c| c.raw.as_str()))
+            .text_or_null(row.checksums.map(|c| c.tokens.as_str()))
+            .text_or_null(row.up)
+            .text_or_null(row.down)
+            .number(i64::from(row.run_in_transaction))
+            .number(i64::from(row.foreign_keys_off))
+            .number(number(row.statements))
+            .number(number(row.statements))
+            .text(row.applied_at)
+            .number(row.duration_us)
+            .text(row.applied_by)
+            .text_or_null(row.fingerprints.map(|f| f.0))
+            .text_or_null(row.fingerprints.map(|f| f.1))
+    }
+
+    fn put_diesel<'r>(&self, version: &'r Version) -> Cached<'r> {
+        Cached::new(format!(
+            "INSERT INTO {} (version) VALUES ($?)",
+            self.diesel()
+        ))
+        .text(version.as_str())
     }
 
     /// Records how far a migration outside a transaction has come.
@@ -128,41 +167,33 @@ impl Ledger {
         (begun, done): (u64, u64),
     ) -> Result<(), Error> {
         let query = format!(
-            "UPDATE {} SET statements_begun = $1, statements_done = $2 WHERE version = $3",
+            "UPDATE {} SET statements_begun = $?, statements_done = $? WHERE version = $?",
             self.rows()
         );
-        with_conn!(conn, |c| sql_query(query)
-            .bind::<BigInt, _>(number(begun))
-            .bind::<BigInt, _>(number(done))
-            .bind::<Text, _>(version.as_str())
-            .execute(c))
-        .map_err(in_database(self.engine, "writing the ledger"))
-        .map(|_| ())
+        let progress = Cached::new(query)
+            .number(number(begun))
+            .number(number(done))
+            .text(version.as_str());
+        self.write(conn, vec![progress])
     }
 
     /// Re-stamps the checksums and text of an applied migration.
-    pub(crate) fn restamp(
-        &self,
-        conn: &mut Conn<'_>,
-        migration: &Migration,
-    ) -> Result<(), Error> {
+    pub(crate) fn restamp(&self, conn: &mut Conn<'_>, migration: &Migration) -> Result<(), Error> {
         let query = format!(
-            "UPDATE {} SET raw_checksum = $1, token_checksum = $2, up_sql = $3, down_sql = $4,
-               folder_name = $5, set_name = $6
-             WHERE version = $7",
+            "UPDATE {} SET raw_checksum = $?, token_checksum = $?, up_sql = $?, down_sql = $?,
+               folder_name = $?, set_name = $?
+             WHERE version = $?",
             self.rows()
         );
-        with_conn!(conn, |c| sql_query(query)
-            .bind::<Text, _>(&migration.checksums.raw)
-            .bind::<Text, _>(&migration.checksums.tokens)
-            .bind::<Nullable<Text>, _>(migration.up_sql())
-            .bind::<Nullable<Text>, _>(migration.down_sql())
-            .bind::<Text, _>(migration.folder_name())
-            .bind::<Text, _>(migration.set())
-            .bind::<Text, _>(migration.version().as_str())
-            .execute(c))
-        .map_err(in_database(self.engine, "writing the ledger"))
-        .map(|_| ())
+        let texts = Cached::new(query)
+            .text(&migration.checksums.raw)
+            .text(&migration.checksums.tokens)
+            .text_or_null(migration.up_sql())
+            .text_or_null(migration.down_sql())
+            .text(migration.folder_name())
+            .text(migration.set())
+            .text(migration.version().as_str());
+        self.write(conn, vec![texts])
     }
 
     /// Remembers that an operator accepted that this migration's file is gone.
@@ -171,24 +202,17 @@ impl Ledger {
         conn: &mut Conn<'_>,
         version: &Version,
     ) -> Result<(), Error> {
-        let query = format!("UPDATE {} SET accepted_missing = 1 WHERE version = $1", self.rows());
-        self.run(conn, query, version.as_str(), "writing the ledger")
+        let query = format!(
+            "UPDATE {} SET accepted_missing = 1 WHERE version = $?",
+            self.rows()
+        );
+        self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 
     /// Removes a row.
     pub(crate) fn remove(&self, conn: &mut Conn<'_>, version: &Version) -> Result<(), Error> {
-        let query = format!("DELETE FROM {} WHERE version = $1", self.rows());
-        self.run(conn, query, version.as_str(), "writing the ledger")
-    }
-
-    /// Adds the row to Diesel's table.
-    pub(crate) fn add_to_diesel(
-        &self,
-        conn: &mut Conn<'_>,
-        version: &Version,
-    ) -> Result<(), Error> {
-        let query = format!("INSERT INTO {} (version) VALUES ($1)", self.diesel());
-        self.run(conn, query, version.as_str(), "writing Diesel's migrations")
+        let query = format!("DELETE FROM {} WHERE version = $?", self.rows());
+        self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 
     /// Adds a row with its moment, for a Diesel table that has to be made anew.
@@ -198,10 +222,10 @@ impl Ledger {
         version: &Version,
     ) -> Result<(), Error> {
         let query = format!(
-            "INSERT INTO {} (version) VALUES ($1) ON CONFLICT (version) DO NOTHING",
+            "INSERT INTO {} (version) VALUES ($?) ON CONFLICT (version) DO NOTHING",
             self.diesel()
         );
-        self.run(conn, query, version.as_str(), "writing Diesel's migrations")
+        self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 
     /// Removes the row from Diesel's table.
@@ -210,48 +234,36 @@ impl Ledger {
         conn: &mut Conn<'_>,
         version: &Version,
     ) -> Result<(), Error> {
-        let query = format!("DELETE FROM {} WHERE version = $1", self.diesel());
-        self.run(conn, query, version.as_str(), "writing Diesel's migrations")
-    }
-
-    fn run(
-        &self,
-        conn: &mut Conn<'_>,
-        query: String,
-        argument: &str,
-        doing: &'static str,
-    ) -> Result<(), Error> {
-        let done: QueryResult<usize> = with_conn!(conn, |c| sql_query(query)
-            .bind::<Text, _>(argument)
-            .execute(c));
-        done.map(|_| ()).map_err(in_database(self.engine, doing))
+        let query = format!("DELETE FROM {} WHERE version = $?", self.diesel());
+        self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 
     /// Appends to the log.
     pub(crate) fn note(&self, conn: &mut Conn<'_>, event: &NewEvent<'_>) -> Result<(), Error> {
+        self.write(conn, vec![self.append(event)])
+    }
+
+    fn append<'e>(&self, event: &NewEvent<'e>) -> Cached<'e> {
         // `id` is an identity on PostgreSQL and the rowid on SQLite.
         let query = format!(
             "INSERT INTO {} (at, kind, version, folder_name, set_name, actor, duration_us,
                statement, detail)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             VALUES ($?, $?, $?, $?, $?, $?, $?, $?, $?)",
             self.events()
         );
         let (version, folder_name, set) = match event.migration {
             Some((version, name, set)) => (Some(version.as_str()), Some(name), Some(set)),
             None => (None, None, None),
         };
-        with_conn!(conn, |c| sql_query(query)
-            .bind::<Text, _>(event.at)
-            .bind::<Text, _>(event.kind.as_str())
-            .bind::<Nullable<Text>, _>(version)
-            .bind::<Nullable<Text>, _>(folder_name)
-            .bind::<Nullable<Text>, _>(set)
-            .bind::<Text, _>(event.actor)
-            .bind::<Nullable<BigInt>, _>(event.duration_us)
-            .bind::<Nullable<BigInt>, _>(event.statement.map(number))
-            .bind::<Nullable<Text>, _>(event.detail)
-            .execute(c))
-        .map_err(in_database(self.engine, "writing the log of migrations"))
-        .map(|_| ())
+        Cached::new(query)
+            .text(event.at)
+            .text(event.kind.as_str())
+            .text_or_null(version)
+            .text_or_null(folder_name)
+            .text_or_null(set)
+            .text(event.actor)
+            .number_or_null(event.duration_us)
+            .number_or_null(event.statement.map(number))
+            .text_or_null(event.detail)
     }
 }

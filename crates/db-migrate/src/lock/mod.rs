@@ -93,7 +93,10 @@ fn poll<T>(
             (patience.on_wait)(&holder);
             told = true;
         }
-        sleep(pause.min(patience.wait - waited), patience.interrupt)?;
+        sleep(
+            pause.min(patience.wait.saturating_sub(waited)),
+            patience.interrupt,
+        )?;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

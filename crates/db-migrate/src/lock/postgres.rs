@@ -55,11 +55,12 @@ pub(super) fn acquire(
 ) -> Result<AdvisoryLock, Error> {
     let key = key_of(schema);
     let pid = poll(patience, || {
-        let tried = sql_query("SELECT pg_try_advisory_lock($1, $2) AS got, pg_backend_pid() AS pid")
-            .bind::<Integer, _>(NAMESPACE)
-            .bind::<Integer, _>(key)
-            .get_result::<Tried>(conn)
-            .map_err(in_database(Engine::Postgres, "taking the migration lock"))?;
+        let tried =
+            sql_query("SELECT pg_try_advisory_lock($1, $2) AS got, pg_backend_pid() AS pid")
+                .bind::<Integer, _>(NAMESPACE)
+                .bind::<Integer, _>(key)
+                .get_result::<Tried>(conn)
+                .map_err(in_database(Engine::Postgres, "taking the migration lock"))?;
         if tried.got {
             Ok(Try::Got(tried.pid))
         } else {
@@ -124,7 +125,9 @@ fn holder(conn: &mut PgConnection, key: i32) -> String {
     match found {
         Ok(h) => format!(
             "{} from {} (backend {})",
-            h.application.filter(|a| !a.is_empty()).unwrap_or_else(|| "a session".to_owned()),
+            h.application
+                .filter(|a| !a.is_empty())
+                .unwrap_or_else(|| "a session".to_owned()),
             h.client.unwrap_or_else(|| "this host".to_owned()),
             h.pid
         ),

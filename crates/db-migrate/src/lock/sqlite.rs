@@ -64,7 +64,10 @@ pub(super) fn acquire(
 pub(crate) fn database_file(conn: &mut SqliteConnection) -> Result<Option<PathBuf>, Error> {
     let attached: Vec<Attached> = sql_query("SELECT name, file FROM pragma_database_list")
         .load(conn)
-        .map_err(in_database(Engine::Sqlite, "looking for the database's file"))?;
+        .map_err(in_database(
+            Engine::Sqlite,
+            "looking for the database's file",
+        ))?;
     Ok(attached
         .into_iter()
         .find(|d| d.name == "main")
@@ -85,7 +88,12 @@ fn open(path: &Path) -> Result<File, Error> {
 fn write_holder(file: &mut File) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    write!(file, "{} (pid {})", actor::default_name(), std::process::id())
+    write!(
+        file,
+        "{} (pid {})",
+        actor::default_name(),
+        std::process::id()
+    )
 }
 
 /// Who holds the lock, as far as the file tells.

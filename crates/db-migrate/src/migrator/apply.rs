@@ -20,6 +20,10 @@ use crate::target::Target;
 
 /// How to go forward.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the command line"
+)]
 pub struct MigrateOptions {
     /// Where to stop; the last one by default.
     pub target: Option<Target>,
@@ -195,12 +199,12 @@ impl Migrator {
         let mut report = match &mut conn {
             Conn::Sqlite(c) => {
                 let copy = crate::rehearse::copy(c)?;
-                let url = DatabaseUrl::SqliteFile(copy.path().to_owned());
+                let url = DatabaseUrl::SqliteFile(copy.path());
                 let mut connection = Connection::open_with(&url, Access::ReadWrite, &self.stop())
                     .map_err(|error| Error::Database {
-                        doing: "opening the copy",
-                        error,
-                    })?;
+                    doing: "opening the copy",
+                    error,
+                })?;
                 self.apply_locked(&mut connection.conn(), options, started)?
             }
             Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started)?,
@@ -313,7 +317,10 @@ fn agree(assessment: &Assessment<'_>, allow_out_of_order: bool) -> Result<Vec<St
     Ok(warnings.iter().map(ToString::to_string).collect())
 }
 
-pub(super) fn prepare<'s>(look: &Look, steps: &'s [PlannedStep<'s>]) -> Result<Vec<Work<'s>>, Error> {
+pub(super) fn prepare<'s>(
+    look: &Look,
+    steps: &'s [PlannedStep<'s>],
+) -> Result<Vec<Work<'s>>, Error> {
     let engine = look.ledger.engine();
     steps
         .iter()
@@ -349,11 +356,18 @@ fn ready(
         }
         Drift::Found { differences } => {
             let list: Vec<String> = differences.iter().map(ToString::to_string).collect();
-            format!("the schema was changed by hand, and is taken as it is: {}", list.join("; "))
+            format!(
+                "the schema was changed by hand, and is taken as it is: {}",
+                list.join("; ")
+            )
         }
-        Drift::Restored => "the database was restored from a dump; its schema is the same".to_owned(),
+        Drift::Restored => {
+            "the database was restored from a dump; its schema is the same".to_owned()
+        }
         Drift::Unknown { .. } if look.history.applied.is_empty() => String::new(),
-        Drift::Unknown { .. } => "the schema as it is now is taken as the state to compare with".to_owned(),
+        Drift::Unknown { .. } => {
+            "the schema as it is now is taken as the state to compare with".to_owned()
+        }
     };
     within(conn, |conn| {
         let sequence = look.history.next_sequence() - 1;

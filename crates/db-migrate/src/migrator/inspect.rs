@@ -78,13 +78,20 @@ impl Migrator {
         let look = self.look(&mut conn)?;
         let assessment = assess(&look.set, &look.history);
         let all = nameable(&look.set, &look.history);
-        let position =
-            |version: &Version| all.iter().position(|m| m.version == *version).map_or(0, |at| at + 1);
+        let position = |version: &Version| {
+            all.iter()
+                .position(|m| m.version == *version)
+                .map_or(0, |at| at + 1)
+        };
         let pending = assessment
             .pending
             .iter()
             .map(|m| {
-                let half = look.history.incomplete.iter().any(|row| row.version == m.version);
+                let half = look
+                    .history
+                    .incomplete
+                    .iter()
+                    .any(|row| row.version == m.version);
                 pending_entry(m, position(&m.version), half)
             })
             .collect();
@@ -149,7 +156,11 @@ impl Migrator {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
         let assessment = assess(&look.set, &look.history);
-        Ok(assessment.pending.iter().map(|m| m.version.clone()).collect())
+        Ok(assessment
+            .pending
+            .iter()
+            .map(|m| m.version.clone())
+            .collect())
     }
 
     /// The append-only log of everything that happened, oldest first.
@@ -185,7 +196,11 @@ impl Migrator {
         }
         if !assessment.pending.is_empty() {
             return Err(Error::Pending(
-                assessment.pending.iter().map(|m| m.folder_name.clone()).collect(),
+                assessment
+                    .pending
+                    .iter()
+                    .map(|m| m.folder_name.clone())
+                    .collect(),
             ));
         }
         Ok(())
@@ -202,7 +217,11 @@ pub(super) fn pending_entry(migration: &Migration, position: usize, half: bool) 
         version: migration.version.to_string(),
         name: migration.name().to_owned(),
         set: migration.set.clone(),
-        state: if half { State::Incomplete } else { State::Pending },
+        state: if half {
+            State::Incomplete
+        } else {
+            State::Pending
+        },
         how: String::new(),
         applied_at: None,
         duration_us: None,
@@ -210,12 +229,20 @@ pub(super) fn pending_entry(migration: &Migration, position: usize, half: bool) 
     }
 }
 
-pub(super) fn applied_entry(row: &Applied, migration: Option<&Migration>, position: usize) -> Entry {
+pub(super) fn applied_entry(
+    row: &Applied,
+    migration: Option<&Migration>,
+    position: usize,
+) -> Entry {
     Entry {
         position,
         version: row.version.to_string(),
-        name: migration.map_or_else(|| row.name(), Migration::name).to_owned(),
-        set: migration.map_or(row.set.as_str(), Migration::set).to_owned(),
+        name: migration
+            .map_or_else(|| row.name(), Migration::name)
+            .to_owned(),
+        set: migration
+            .map_or(row.set.as_str(), Migration::set)
+            .to_owned(),
         state: State::Applied,
         how: row.status.as_str().to_owned(),
         applied_at: Some(row.applied_at.clone()),

@@ -2,9 +2,9 @@
 
 use db_core::Conn;
 
+use super::Migrator;
 use super::apply::{MigrateOptions, forward, prepare};
 use super::inspect::{Entry, applied_entry, pending_entry};
-use super::Migrator;
 use crate::Version;
 use crate::drift::{self, Drift};
 use crate::error::Error;
@@ -25,13 +25,20 @@ impl Migrator {
         let (steps, _) = forward(&look, options)?;
         prepare(&look, &steps)?;
         let all = nameable(&look.set, &look.history);
-        let position =
-            |version: &Version| all.iter().position(|m| m.version == *version).map_or(0, |at| at + 1);
+        let position = |version: &Version| {
+            all.iter()
+                .position(|m| m.version == *version)
+                .map_or(0, |at| at + 1)
+        };
         Ok(steps
             .iter()
             .filter_map(|step| step.migration)
             .map(|m| {
-                let half = look.history.incomplete.iter().any(|row| row.version == m.version);
+                let half = look
+                    .history
+                    .incomplete
+                    .iter()
+                    .any(|row| row.version == m.version);
                 pending_entry(m, position(&m.version), half)
             })
             .collect())
@@ -52,8 +59,11 @@ impl Migrator {
         let steps = plan::way_back(&look.ledger, &mut conn, &look.set, &rows)?;
         prepare(&look, &steps)?;
         let all = nameable(&look.set, &look.history);
-        let position =
-            |version: &Version| all.iter().position(|m| m.version == *version).map_or(0, |at| at + 1);
+        let position = |version: &Version| {
+            all.iter()
+                .position(|m| m.version == *version)
+                .map_or(0, |at| at + 1)
+        };
         Ok(rows
             .into_iter()
             .map(|row| applied_entry(row, look.set.find(&row.version), position(&row.version)))

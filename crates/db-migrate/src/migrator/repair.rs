@@ -150,7 +150,12 @@ fn declare(
     if !migration.is_rust() {
         context.ledger.restore_to_diesel(conn, &migration.version)?;
     }
-    context.log(conn, EventKind::Baselined, Some(migration_of(migration)), None)
+    context.log(
+        conn,
+        EventKind::Baselined,
+        Some(migration_of(migration)),
+        None,
+    )
 }
 
 /// Takes the schema as it is as the state to compare with.
@@ -177,7 +182,12 @@ fn stamp_if_unknown(
     let session = Session::inspect(&look.ledger, conn)?;
     let detail = "the schema as it is now is taken as the state to compare with";
     within(conn, |conn| {
-        stamp(context, conn, look.history.next_sequence() - 1, session.server())?;
+        stamp(
+            context,
+            conn,
+            look.history.next_sequence() - 1,
+            session.server(),
+        )?;
         context.log(conn, EventKind::Restamped, None, Some(detail))
     })?;
     report.healed.push(detail.to_owned());
@@ -202,7 +212,12 @@ fn restamp_cosmetic(
         if let Some(migration) = look.set.find(&Version::from_stored(version.clone())) {
             context.ledger.restamp(conn, migration)?;
             let detail = Some("cosmetic edit");
-            context.log(conn, EventKind::Repaired, Some(migration_of(migration)), detail)?;
+            context.log(
+                conn,
+                EventKind::Repaired,
+                Some(migration_of(migration)),
+                detail,
+            )?;
             report.restamped.push(migration.folder_name.clone());
         }
     }
@@ -226,7 +241,11 @@ fn accept(
     let folder_name = &all[at].folder_name;
     let ledger = context.ledger;
     let migration = look.set.find(version);
-    let half = look.history.incomplete.iter().find(|row| row.version == *version);
+    let half = look
+        .history
+        .incomplete
+        .iter()
+        .find(|row| row.version == *version);
     let problem = assess(&look.set, &look.history)
         .problems
         .into_iter()

@@ -71,7 +71,10 @@ pub(crate) fn new_orphans(before: &Orphans, after: &Orphans) -> Vec<String> {
         .filter_map(|(pair, rows)| {
             let more = rows - before.get(pair).copied().unwrap_or(0);
             (more > 0).then(|| {
-                format!("{more} rows of {} would lose their parent in {}", pair.0, pair.1)
+                format!(
+                    "{more} rows of {} would lose their parent in {}",
+                    pair.0, pair.1
+                )
             })
         })
         .collect()

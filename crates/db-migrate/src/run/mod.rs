@@ -300,5 +300,6 @@ fn uneven(pause: Duration) -> Duration {
     use std::hash::{BuildHasher, Hasher};
     let random = std::hash::RandomState::new().build_hasher().finish();
     let half = pause / 2;
-    half + half.mul_f64((random % 1_000) as f64 / 1_000.0)
+    let share = u32::try_from(random % 1_000).unwrap_or(0);
+    half + half * share / 1_000
 }

@@ -30,11 +30,7 @@ struct Relation {
 }
 
 impl Runner<'_, '_> {
-    pub(super) fn rehearse(
-        &mut self,
-        conn: &mut Conn<'_>,
-        work: &[Work<'_>],
-    ) -> Result<(), Error> {
+    pub(super) fn rehearse(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
         begin(conn)?;
         let done = self.rehearse_all(conn, work);
         rollback(conn);

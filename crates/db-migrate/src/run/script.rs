@@ -74,7 +74,12 @@ fn drop_outer_transaction(prepared: &mut Vec<Prepared<'_>>) {
 /// around the migration (docs/adr/0014).
 pub(crate) fn asks_for_foreign_keys_off(prepared: &[Prepared<'_>]) -> bool {
     prepared.iter().any(|p| {
-        let value = p.statement.text.rsplit(['=', '(']).next().unwrap_or_default();
+        let value = p
+            .statement
+            .text
+            .rsplit(['=', '('])
+            .next()
+            .unwrap_or_default();
         let word: String = value
             .chars()
             .filter(char::is_ascii_alphanumeric)
@@ -139,8 +144,16 @@ mod tests {
     #[test]
     fn what_would_silently_do_something_else_is_refused() {
         for (engine, sql, part) in [
-            (Engine::Sqlite, "BEGIN; SELECT 1; COMMIT", "BEGIN inside a migration"),
-            (Engine::Postgres, "SELECT 1; COMMIT; SELECT 2", "COMMIT inside a migration"),
+            (
+                Engine::Sqlite,
+                "BEGIN; SELECT 1; COMMIT",
+                "BEGIN inside a migration",
+            ),
+            (
+                Engine::Postgres,
+                "SELECT 1; COMMIT; SELECT 2",
+                "COMMIT inside a migration",
+            ),
             (
                 Engine::Postgres,
                 "CREATE INDEX CONCURRENTLY i ON t (x)",
@@ -175,8 +188,16 @@ mod tests {
     fn what_is_meant_well_passes() {
         for (engine, sql, in_transaction) in [
             (Engine::Postgres, "BEGIN; SELECT 1; COMMIT;", true),
-            (Engine::Postgres, "SAVEPOINT a; ROLLBACK TO a; RELEASE a", true),
-            (Engine::Postgres, "CREATE INDEX CONCURRENTLY i ON t (x)", false),
+            (
+                Engine::Postgres,
+                "SAVEPOINT a; ROLLBACK TO a; RELEASE a",
+                true,
+            ),
+            (
+                Engine::Postgres,
+                "CREATE INDEX CONCURRENTLY i ON t (x)",
+                false,
+            ),
             (Engine::Sqlite, "PRAGMA foreign_keys = OFF", false),
             (Engine::Sqlite, "PRAGMA foreign_keys", true),
         ] {

@@ -25,12 +25,14 @@ pub(crate) struct Session {
     search_path: Option<String>,
     /// Whether SQLite's `synchronous` was lowered for the run.
     lowered_synchronous: bool,
+    /// PostgreSQL's `synchronous_commit`, where it was switched off for the run.
+    synchronous_commit: Option<String>,
 }
 
 #[derive(QueryableByName)]
-struct SearchPath {
+struct Setting {
     #[diesel(sql_type = Text)]
-    search_path: String,
+    value: String,
 }
 
 #[derive(QueryableByName)]
@@ -48,13 +50,19 @@ impl Session {
     ///
     /// A new SQLite file is switched to WAL, which makes each commit several times cheaper; an
     /// existing one keeps its mode. In WAL mode `synchronous` is lowered to NORMAL for the run, so
-    /// that not every migration waits for the disk; [`Session::finish`] syncs once for all.
+    /// that not every migration waits for the disk, and so is PostgreSQL's `synchronous_commit`;
+    /// [`Session::finish`] syncs once for all. What a crash of the machine can take is the end of
+    /// a run that has not reported success, never a part of a migration.
     pub(crate) fn prepare(
         ledger: &Ledger,
         conn: &mut Conn<'_>,
         interrupt: Option<&Interrupt>,
     ) -> Result<Self, Error> {
         let mut session = Self::inspect(ledger, conn)?;
+        if let Conn::Postgres(c) = conn.reborrow() {
+            session.synchronous_commit = Some(setting(c, "synchronous_commit")?);
+            set(c, "synchronous_commit", "off")?;
+        }
         if let Conn::Sqlite(c) = conn.reborrow() {
             if file_state(c)?.page_count == 0 {
                 switch_to_wal(c, interrupt)?;
@@ -73,12 +81,13 @@ impl Session {
     pub(crate) fn inspect(ledger: &Ledger, conn: &mut Conn<'_>) -> Result<Self, Error> {
         let search_path = match conn.reborrow() {
             Conn::Sqlite(_) => None,
-            Conn::Postgres(c) => Some(search_path(c)?),
+            Conn::Postgres(c) => Some(setting(c, "search_path")?),
         };
         Ok(Self {
             server: ledger.server(conn)?,
             search_path,
             lowered_synchronous: false,
+            synchronous_commit: None,
         })
     }
 
@@ -94,6 +103,14 @@ impl Session {
             // A checkpoint syncs the WAL first, whatever readers there are.
             c.batch_execute("PRAGMA wal_checkpoint(PASSIVE); PRAGMA synchronous = FULL")
                 .map_err(in_database(Engine::Sqlite, "making the run durable"))?;
+        }
+        if let Conn::Postgres(c) = conn.reborrow()
+            && let Some(before) = &self.synchronous_commit
+        {
+            set(c, "synchronous_commit", before)?;
+            // A commit that has a transaction number waits for everything before it.
+            c.batch_execute("BEGIN; SELECT txid_current(); COMMIT")
+                .map_err(in_database(Engine::Postgres, "making the run durable"))?;
         }
         Ok(())
     }
@@ -114,19 +131,33 @@ impl Session {
         if !may_change_it {
             return Ok(());
         }
-        sql_query("SELECT pg_catalog.set_config('search_path', $1, false)")
-            .bind::<Text, _>(path)
-            .execute(c)
-            .map(|_| ())
-            .map_err(in_database(Engine::Postgres, "restoring the search_path"))
+        set(c, "search_path", path)
     }
 }
 
-fn search_path(conn: &mut PgConnection) -> Result<String, Error> {
-    sql_query("SELECT pg_catalog.current_setting('search_path') AS search_path")
-        .get_result::<SearchPath>(conn)
-        .map(|row| row.search_path)
-        .map_err(in_database(Engine::Postgres, "reading the search_path"))
+/// A setting of the session.
+fn setting(conn: &mut PgConnection, name: &str) -> Result<String, Error> {
+    sql_query("SELECT pg_catalog.current_setting($1) AS value")
+        .bind::<Text, _>(name)
+        .get_result::<Setting>(conn)
+        .map(|row| row.value)
+        .map_err(in_database(
+            Engine::Postgres,
+            "reading the session's settings",
+        ))
+}
+
+/// Changes a setting for the session.
+fn set(conn: &mut PgConnection, name: &str, value: &str) -> Result<(), Error> {
+    sql_query("SELECT pg_catalog.set_config($1, $2, false)")
+        .bind::<Text, _>(name)
+        .bind::<Text, _>(value)
+        .execute(conn)
+        .map(|_| ())
+        .map_err(in_database(
+            Engine::Postgres,
+            "changing the session's settings",
+        ))
 }
 
 fn file_state(conn: &mut SqliteConnection) -> Result<FileState, Error> {

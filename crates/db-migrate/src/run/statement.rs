@@ -106,7 +106,10 @@ pub(super) fn clear_leftover(
     .bind::<Text, _>(table)
     .bind::<Text, _>(name)
     .load(c)
-    .map_err(in_database(db_core::Engine::Postgres, "looking for a leftover index"))?;
+    .map_err(in_database(
+        db_core::Engine::Postgres,
+        "looking for a leftover index",
+    ))?;
     match found.into_iter().next() {
         None => Ok(Leftover::None),
         Some(state) if state.is_valid && was_begun => Ok(Leftover::Done),

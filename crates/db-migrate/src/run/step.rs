@@ -6,15 +6,15 @@ use db_core::{Conn, Engine, ErrorKind};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl};
 
+use super::Runner;
 use super::foreign_keys::{self, Orphans, new_orphans, orphans};
 use super::script::Prepared;
 use super::statement::{execute, failure};
 use super::transaction::{depth, within};
-use super::Runner;
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
-use crate::ledger::{NewEvent, NewRow, Stamp, Status};
+use crate::ledger::{DIESEL_TABLE, NewEvent, NewRow, Stamp, Status};
 use crate::migration::Direction;
 use crate::plan::{Action, PlannedStep, without_foreign_keys};
 
@@ -74,7 +74,9 @@ impl Runner<'_, '_> {
             Action::Rust(function) => run_rust(conn, function, step, self.direction)?,
         }
         self.session.restore_search_path(conn, step)?;
-        if let (Some(before), Some(after)) = (orphans_before, orphans_if_unguarded(conn, step, prepared)?) {
+        if let (Some(before), Some(after)) =
+            (orphans_before, orphans_if_unguarded(conn, step, prepared)?)
+        {
             let worse = new_orphans(&before, &after);
             if !worse.is_empty() {
                 return Err(Error::Refused(worse.join("; ")));
@@ -102,55 +104,50 @@ impl Runner<'_, '_> {
         let ledger = self.context.ledger;
         let at = self.context.now();
         let duration_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let kind = match self.direction {
+        let stamp = Stamp {
+            last_sequence: self.sequence,
+            fingerprint: delta.strict_fingerprint.clone(),
+            loose_fingerprint: delta.loose_fingerprint.clone(),
+            server: self.session.server().to_owned(),
+            taken_at: at.clone(),
+        };
+        let event = NewEvent {
+            kind: match self.direction {
+                Direction::Up => EventKind::Applied,
+                Direction::Down => EventKind::Reverted,
+            },
+            at: &at,
+            actor: self.context.actor,
+            migration: Some((&step.version, &step.folder_name, &step.set)),
+            duration_us: Some(duration_us),
+            statement: None,
+            detail: None,
+        };
+        ledger.store(conn, delta)?;
+        match self.direction {
             Direction::Up => {
                 let migration = step.migration.ok_or_else(|| {
                     Error::Refused(format!("{} has no text to record", step.folder_name))
                 })?;
-                ledger.put(
-                    conn,
-                    &NewRow {
-                        statements,
-                        applied_at: &at,
-                        duration_us,
-                        applied_by: self.context.actor,
-                        fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
-                        ..NewRow::of(migration, Status::Applied, self.sequence)
-                    },
-                )?;
-                if !step.is_rust {
-                    ledger.add_to_diesel(conn, &step.version)?;
-                }
-                EventKind::Applied
+                let row = NewRow {
+                    statements,
+                    applied_at: &at,
+                    duration_us,
+                    applied_by: self.context.actor,
+                    fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
+                    ..NewRow::of(migration, Status::Applied, self.sequence)
+                };
+                ledger.record(conn, &row, &event, &stamp)?;
             }
             Direction::Down => {
                 ledger.remove(conn, &step.version)?;
                 if !step.is_rust {
                     ledger.remove_from_diesel(conn, &step.version)?;
                 }
-                EventKind::Reverted
+                ledger.note(conn, &event)?;
+                ledger.stamp(conn, &stamp)?;
             }
-        };
-        ledger.note(
-            conn,
-            &NewEvent {
-                kind,
-                at: &at,
-                actor: self.context.actor,
-                migration: Some((&step.version, &step.folder_name, &step.set)),
-                duration_us: Some(duration_us),
-                statement: None,
-                detail: None,
-            },
-        )?;
-        let stamp = Stamp {
-            last_sequence: self.sequence,
-            fingerprint: delta.strict_fingerprint.clone(),
-            loose_fingerprint: delta.loose_fingerprint.clone(),
-            server: self.session.server().to_owned(),
-            taken_at: at,
-        };
-        ledger.stamp(conn, delta, &stamp)?;
+        }
         self.sequence += 1;
         Ok(())
     }
@@ -178,7 +175,7 @@ impl Runner<'_, '_> {
             _ => return error,
         };
         let message = match kind {
-            Some(ErrorKind::Constraint) if message.contains("Diesel's migrations") => {
+            Some(ErrorKind::Constraint) if message.contains(DIESEL_TABLE) => {
                 format!("{message}; another tool has applied it in the meantime: run again")
             }
             _ => message,

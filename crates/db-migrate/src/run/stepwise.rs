@@ -125,8 +125,10 @@ impl Runner<'_, '_> {
             if !on_postgres {
                 return Ok(());
             }
-            conn.batch_execute(sql)
-                .map_err(in_database(db_core::Engine::Postgres, "setting lock_timeout"))
+            conn.batch_execute(sql).map_err(in_database(
+                db_core::Engine::Postgres,
+                "setting lock_timeout",
+            ))
         };
         set(conn, &format!("SET lock_timeout = {timeout}"))?;
         let done = self.with_retries(conn, attempt);

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use db_core::{Conn, Engine, with_conn};
-use diesel::connection::{
-    AnsiTransactionManager, TransactionManager, TransactionManagerStatus,
-};
+use diesel::connection::{AnsiTransactionManager, TransactionManager, TransactionManagerStatus};
 use diesel::{Connection, QueryResult};
 
 use crate::error::{Error, in_database};
@@ -21,7 +19,10 @@ pub(crate) fn begin(conn: &mut Conn<'_>) -> Result<(), Error> {
         Conn::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE"),
         Conn::Postgres(c) => AnsiTransactionManager::begin_transaction_sql(
             c,
-            &format!("BEGIN; SET LOCAL lock_timeout = {}", LOCK_TIMEOUT.as_millis()),
+            &format!(
+                "BEGIN; SET LOCAL lock_timeout = {}",
+                LOCK_TIMEOUT.as_millis()
+            ),
         ),
     };
     match begun {
@@ -35,7 +36,8 @@ pub(crate) fn begin(conn: &mut Conn<'_>) -> Result<(), Error> {
 /// Commits it.
 pub(crate) fn commit(conn: &mut Conn<'_>) -> Result<(), Error> {
     let engine = conn.engine();
-    let committed: QueryResult<()> = with_conn!(conn, |c| AnsiTransactionManager::commit_transaction(c));
+    let committed: QueryResult<()> =
+        with_conn!(conn, |c| AnsiTransactionManager::commit_transaction(c));
     committed.map_err(in_database(engine, "committing"))
 }
 
@@ -58,9 +60,9 @@ pub(crate) fn depth(conn: &mut Conn<'_>) -> u32 {
         C: Connection<TransactionManager = AnsiTransactionManager>,
     {
         match AnsiTransactionManager::transaction_manager_status_mut(conn) {
-            TransactionManagerStatus::Valid(status) => {
-                status.transaction_depth().map_or(0, std::num::NonZeroU32::get)
-            }
+            TransactionManagerStatus::Valid(status) => status
+                .transaction_depth()
+                .map_or(0, std::num::NonZeroU32::get),
             TransactionManagerStatus::InError => 0,
         }
     }

@@ -74,8 +74,14 @@ mod tests {
             ("out_of_order = true", "reads as false"),
             ("run_in_transactoin = false", "unknown key"),
             ("run_in_transaction = \"yes\"", "true or false"),
-            ("run_in_transaction = true\nforeign_keys = false", "\"on\" or \"off\""),
-            ("run_in_transaction = false\nforeign_keys = \"off\"", "needs run_in_transaction"),
+            (
+                "run_in_transaction = true\nforeign_keys = false",
+                "\"on\" or \"off\"",
+            ),
+            (
+                "run_in_transaction = false\nforeign_keys = \"off\"",
+                "needs run_in_transaction",
+            ),
             ("run_in_transaction", "expected"),
         ] {
             let error = parse(text).unwrap_err();

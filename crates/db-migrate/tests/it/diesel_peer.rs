@@ -13,7 +13,10 @@ fn source(folder: &Folder) -> FileBasedMigrations {
 
 fn diesel_run(folder: &Folder, conn: &mut TestConn) -> usize {
     let mut conn = conn.conn();
-    with_conn!(conn, |c| c.run_pending_migrations(source(folder)).unwrap().len())
+    with_conn!(conn, |c| c
+        .run_pending_migrations(source(folder))
+        .unwrap()
+        .len())
 }
 
 fn diesel_revert(folder: &Folder, conn: &mut TestConn) {

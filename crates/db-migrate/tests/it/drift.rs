@@ -72,7 +72,13 @@ mod sqlite {
         let mut conn = db.connect();
         folder.run(&mut conn);
         conn.execute("VACUUM; ANALYZE; REINDEX; PRAGMA optimize");
-        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+        assert!(
+            folder
+                .migrator()
+                .validate(conn.conn(), None)
+                .unwrap()
+                .is_clean()
+        );
     }
 
     /// The stored schema says nothing here, but what the migrations build does.
@@ -82,7 +88,14 @@ mod sqlite {
         let db = TestDb::sqlite();
         let mut conn = db.connect();
         folder.run(&mut conn);
-        assert_eq!(folder.migrator().validate(conn.conn(), None).unwrap().rebuild, Rebuild::Same);
+        assert_eq!(
+            folder
+                .migrator()
+                .validate(conn.conn(), None)
+                .unwrap()
+                .rebuild,
+            Rebuild::Same
+        );
         conn.execute("CREATE TABLE stray (x INTEGER)");
         let accept = MigrateOptions {
             accept_drift: true,
@@ -112,7 +125,10 @@ mod sqlite {
         conn.execute("INSERT INTO games (id) VALUES (5)");
         folder.run(&mut conn);
         let found = folder.migrator().validate(conn.conn(), None).unwrap();
-        assert!(matches!(found.rebuild, Rebuild::Impossible { .. }), "{found:?}");
+        assert!(
+            matches!(found.rebuild, Rebuild::Impossible { .. }),
+            "{found:?}"
+        );
         assert!(found.is_clean());
     }
 }
@@ -127,7 +143,10 @@ mod postgres {
         let (mut conn, mut empty) = (db.connect(), scratch.connect());
         folder.run(&mut conn);
         let migrator = folder.migrator();
-        assert_eq!(migrator.validate(conn.conn(), None).unwrap().rebuild, Rebuild::Skipped);
+        assert_eq!(
+            migrator.validate(conn.conn(), None).unwrap().rebuild,
+            Rebuild::Skipped
+        );
         let found = migrator.validate(conn.conn(), Some(empty.conn())).unwrap();
         assert_eq!(found.rebuild, Rebuild::Same);
     }
@@ -144,10 +163,22 @@ mod postgres {
         theirs.run_to(&mut b, "1");
         theirs.run(&mut b);
         for (folder, conn) in [(&ours, &mut a), (&theirs, &mut b)] {
-            assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+            assert!(
+                folder
+                    .migrator()
+                    .validate(conn.conn(), None)
+                    .unwrap()
+                    .is_clean()
+            );
         }
         b.execute("CREATE TABLE stray (x INT)");
         assert!(ours.migrator().validate(a.conn(), None).unwrap().is_clean());
-        assert!(!theirs.migrator().validate(b.conn(), None).unwrap().is_clean());
+        assert!(
+            !theirs
+                .migrator()
+                .validate(b.conn(), None)
+                .unwrap()
+                .is_clean()
+        );
     }
 }

@@ -127,9 +127,21 @@ mod sqlite {
         folder.run_to(&mut conn, "2");
         folder.migrator().migrate(conn.conn(), &options).unwrap();
         conn.execute("PRAGMA foreign_keys = OFF; INSERT INTO games (id, winner) VALUES (1, 99)");
-        folder.add("20240104000000_more", "CREATE TABLE more (x INTEGER)", "DROP TABLE more");
-        let error = folder.migrator().migrate(conn.conn(), &options).unwrap_err();
-        assert!(error.to_string().contains("1 rows of games have no parent in users"), "{error}");
+        folder.add(
+            "20240104000000_more",
+            "CREATE TABLE more (x INTEGER)",
+            "DROP TABLE more",
+        );
+        let error = folder
+            .migrator()
+            .migrate(conn.conn(), &options)
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("1 rows of games have no parent in users"),
+            "{error}"
+        );
         assert_eq!(diesel_versions(&mut conn).len(), 3);
     }
 
@@ -137,11 +149,15 @@ mod sqlite {
     fn a_new_file_is_switched_to_wal_and_an_old_one_keeps_its_mode() {
         let db = TestDb::sqlite();
         let mut conn = db.connect();
-        let mode = |conn: &mut _| texts(conn, "SELECT journal_mode AS text FROM pragma_journal_mode");
+        let mode =
+            |conn: &mut _| texts(conn, "SELECT journal_mode AS text FROM pragma_journal_mode");
         assert_eq!(mode(&mut conn), ["delete"]);
         Folder::dice().run(&mut conn);
         assert_eq!(mode(&mut conn), ["wal"]);
-        let synchronous = texts(&mut conn, "SELECT CAST(synchronous AS TEXT) AS text FROM pragma_synchronous");
+        let synchronous = texts(
+            &mut conn,
+            "SELECT CAST(synchronous AS TEXT) AS text FROM pragma_synchronous",
+        );
         assert_eq!(synchronous, ["2"]);
 
         let old = TestDb::sqlite();
@@ -189,16 +205,26 @@ mod postgres {
             "CREATE SCHEMA elsewhere; SET search_path = elsewhere; CREATE TABLE t (x INT);",
             "DROP SCHEMA elsewhere CASCADE;",
         );
-        folder.add("20240102000000_here", "CREATE TABLE here (x INT);", "DROP TABLE here;");
+        folder.add(
+            "20240102000000_here",
+            "CREATE TABLE here (x INT);",
+            "DROP TABLE here;",
+        );
         let db = TestDb::postgres();
         let mut conn = db.connect();
         folder.run(&mut conn);
         assert_eq!(
-            texts(&mut conn, "SELECT schemaname::text AS text FROM pg_tables WHERE tablename = 'here'"),
+            texts(
+                &mut conn,
+                "SELECT schemaname::text AS text FROM pg_tables WHERE tablename = 'here'"
+            ),
             ["public"]
         );
         assert_eq!(diesel_versions(&mut conn).len(), 2);
-        folder.migrator().rollback(conn.conn(), Some(&db_migrate::Target::Ordinal(0))).unwrap();
+        folder
+            .migrator()
+            .rollback(conn.conn(), Some(&db_migrate::Target::Ordinal(0)))
+            .unwrap();
     }
 
     /// One slow reader must not make every later SELECT wait behind the migration.

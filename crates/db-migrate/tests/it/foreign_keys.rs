@@ -26,7 +26,10 @@ mod sqlite {
     }
 
     fn foreign_keys(conn: &mut TestConn) -> Vec<String> {
-        texts(conn, "SELECT CAST(foreign_keys AS TEXT) AS text FROM pragma_foreign_keys")
+        texts(
+            conn,
+            "SELECT CAST(foreign_keys AS TEXT) AS text FROM pragma_foreign_keys",
+        )
     }
 
     const OFF: &str = "run_in_transaction = true\nforeign_keys = \"off\"\n";
@@ -60,8 +63,15 @@ mod sqlite {
         folder.run_to(&mut conn, "1");
         let before = catalog(&mut conn);
         let error = folder.migrator().run(conn.conn()).unwrap_err();
-        let Error::Failed { failure, .. } = &error else { panic!("{error}") };
-        assert!(failure.message.contains("2 rows of bets would lose their parent in users"), "{failure}");
+        let Error::Failed { failure, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(
+            failure
+                .message
+                .contains("2 rows of bets would lose their parent in users"),
+            "{failure}"
+        );
         assert_eq!(catalog(&mut conn), before);
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM users"), 2);
         assert_eq!(foreign_keys(&mut conn), ["1"]);
@@ -73,7 +83,9 @@ mod sqlite {
         let db = TestDb::sqlite();
         let mut conn = db.connect();
         folder.run_to(&mut conn, "1");
-        conn.execute("PRAGMA foreign_keys = OFF; INSERT INTO bets VALUES (99); PRAGMA foreign_keys = ON");
+        conn.execute(
+            "PRAGMA foreign_keys = OFF; INSERT INTO bets VALUES (99); PRAGMA foreign_keys = ON",
+        );
         folder.run(&mut conn);
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM bets"), 4);
     }
@@ -89,7 +101,10 @@ mod sqlite {
         let mut conn = db.connect();
         let report = folder.run(&mut conn);
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM bets"), 3);
-        assert!(report.notices[0].contains("does nothing inside a transaction"), "{report:?}");
+        assert!(
+            report.notices[0].contains("does nothing inside a transaction"),
+            "{report:?}"
+        );
         assert_eq!(foreign_keys(&mut conn), ["1"]);
     }
 }

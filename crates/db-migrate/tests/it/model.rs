@@ -2,6 +2,7 @@
 
 mod sqlite {
     use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
 
     use db_migrate::{Error, MigrateOptions, Migrator, Target};
     use db_testkit::{TestConn, TestDb};
@@ -55,16 +56,24 @@ mod sqlite {
         }
 
         fn pending(&self) -> Vec<u8> {
-            self.files.keys().copied().filter(|v| !self.is_applied(*v)).collect()
+            self.files
+                .keys()
+                .copied()
+                .filter(|v| !self.is_applied(*v))
+                .collect()
         }
 
         fn is_edited(&self) -> bool {
-            self.applied.iter().any(|(v, generation)| self.files[v] != *generation)
+            self.applied
+                .iter()
+                .any(|(v, generation)| self.files[v] != *generation)
         }
 
         fn is_out_of_order(&self) -> bool {
             let newest = self.applied.iter().map(|(v, _)| *v).max();
-            self.pending().iter().any(|p| newest.is_some_and(|n| *p < n))
+            self.pending()
+                .iter()
+                .any(|p| newest.is_some_and(|n| *p < n))
         }
 
         fn apply(&mut self, versions: &[u8]) {
@@ -100,8 +109,8 @@ mod sqlite {
         fn act(&mut self, act: &Act) {
             match *act {
                 Act::Add(version) => {
-                    if !self.model.files.contains_key(&version) {
-                        self.model.files.insert(version, 0);
+                    if let Entry::Vacant(free) = self.model.files.entry(version) {
+                        free.insert(0);
                         write(&self.folder, version, 0, "");
                     }
                 }
@@ -142,7 +151,10 @@ mod sqlite {
             } else if last > versions.len() {
                 assert!(matches!(outcome, Err(Error::Target(_))), "{outcome:?}");
             } else if versions[last..].iter().any(|v| model.is_applied(*v)) {
-                assert!(matches!(outcome, Err(Error::WrongDirection(_))), "{outcome:?}");
+                assert!(
+                    matches!(outcome, Err(Error::WrongDirection(_))),
+                    "{outcome:?}"
+                );
             } else {
                 let wanted: Vec<u8> = versions[..last]
                     .iter()
@@ -161,7 +173,10 @@ mod sqlite {
             if position > versions.len() {
                 assert!(matches!(outcome, Err(Error::Target(_))), "{outcome:?}");
             } else if position > 0 && !self.model.is_applied(versions[position - 1]) {
-                assert!(matches!(outcome, Err(Error::WrongDirection(_))), "{outcome:?}");
+                assert!(
+                    matches!(outcome, Err(Error::WrongDirection(_))),
+                    "{outcome:?}"
+                );
             } else {
                 let beyond = &versions[position..];
                 self.model.applied.retain(|(v, _)| !beyond.contains(v));
@@ -170,11 +185,18 @@ mod sqlite {
         }
 
         fn back(&mut self, steps: usize) {
-            let outcome = self.migrator().rollback(self.conn.conn(), Some(&Target::Back(steps)));
+            let outcome = self
+                .migrator()
+                .rollback(self.conn.conn(), Some(&Target::Back(steps)));
             if steps > self.model.applied.len() {
-                assert!(matches!(outcome, Err(Error::WrongDirection(_))), "{outcome:?}");
+                assert!(
+                    matches!(outcome, Err(Error::WrongDirection(_))),
+                    "{outcome:?}"
+                );
             } else {
-                self.model.applied.truncate(self.model.applied.len() - steps);
+                self.model
+                    .applied
+                    .truncate(self.model.applied.len() - steps);
                 outcome.unwrap();
             }
         }
@@ -182,20 +204,32 @@ mod sqlite {
         fn check(&mut self) {
             let version = |v: u8| format!("202401010000{v:02}");
             let migrator = self.migrator();
-            let expected: Vec<String> =
-                self.model.applied.iter().map(|(v, _)| version(*v)).collect();
+            let expected: Vec<String> = self
+                .model
+                .applied
+                .iter()
+                .map(|(v, _)| version(*v))
+                .collect();
             assert_eq!(applied(&migrator, &mut self.conn), expected);
             if !expected.is_empty() {
                 let mut sorted = expected.clone();
                 sorted.sort();
                 assert_eq!(diesel_versions(&mut self.conn), sorted);
             }
-            let mut made: Vec<String> =
-                self.model.applied.iter().map(|(v, _)| format!("t{v}")).collect();
+            let mut made: Vec<String> = self
+                .model
+                .applied
+                .iter()
+                .map(|(v, _)| format!("t{v}"))
+                .collect();
             made.sort();
             assert_eq!(tables(&mut self.conn), made);
-            let pending: Vec<String> =
-                migrator.pending(self.conn.conn()).unwrap().iter().map(ToString::to_string).collect();
+            let pending: Vec<String> = migrator
+                .pending(self.conn.conn())
+                .unwrap()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             let expected: Vec<String> = self.model.pending().into_iter().map(version).collect();
             assert_eq!(pending, expected);
             let found = migrator.validate(self.conn.conn(), None).unwrap();

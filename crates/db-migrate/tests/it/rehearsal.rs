@@ -53,7 +53,10 @@ mod postgres {
         let db = TestDb::postgres();
         let mut conn = db.connect();
         folder.run_to(&mut conn, "2");
-        let report = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap();
+        let report = folder
+            .migrator()
+            .dry_run(conn.conn(), &MigrateOptions::default())
+            .unwrap();
         let locks = &report.steps[0].locks[0];
         assert_eq!((locks.statement, locks.line), (1, 1));
         assert_eq!(locks.locks, ["AccessExclusiveLock on users"]);
@@ -68,10 +71,16 @@ mod postgres {
             "CREATE INDEX CONCURRENTLY i ON users (name);",
             "DROP INDEX CONCURRENTLY i;",
         );
-        folder.write("20240104000000_index/metadata.toml", "run_in_transaction = false");
+        folder.write(
+            "20240104000000_index/metadata.toml",
+            "run_in_transaction = false",
+        );
         let db = TestDb::postgres();
         let mut conn = db.connect();
-        let report = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap();
+        let report = folder
+            .migrator()
+            .dry_run(conn.conn(), &MigrateOptions::default())
+            .unwrap();
         assert_eq!(report.steps.len(), 4);
         assert!(report.steps[3].not_rehearsed.is_some());
         assert!(tables(&mut conn).is_empty());
@@ -94,7 +103,10 @@ mod sqlite {
         let before = hash();
         let url = db_core::DatabaseUrl::parse(&db.url()).unwrap();
         let mut reader = db_core::Connection::open(&url, db_core::Access::ReadOnly).unwrap();
-        folder.migrator().dry_run(reader.conn(), &MigrateOptions::default()).unwrap();
+        folder
+            .migrator()
+            .dry_run(reader.conn(), &MigrateOptions::default())
+            .unwrap();
         drop(reader);
         assert_eq!(hash(), before);
     }

@@ -7,7 +7,12 @@ use crate::support::Folder;
 
 fn load(source: Source) -> Result<Vec<String>, String> {
     MigrationSet::load([source], Engine::Sqlite)
-        .map(|set| set.all().iter().map(|m| m.folder_name().to_owned()).collect())
+        .map(|set| {
+            set.all()
+                .iter()
+                .map(|m| m.folder_name().to_owned())
+                .collect()
+        })
         .map_err(|e| e.to_string())
 }
 
@@ -38,7 +43,10 @@ fn a_folder_per_engine_is_chosen_by_engine() {
     let error = MigrationSet::load([Source::folder(f.path())], Engine::Postgres)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("migrations for SQLite only; make postgres/"), "{error}");
+    assert!(
+        error.contains("migrations for SQLite only; make postgres/"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -53,8 +61,16 @@ fn what_cannot_be_read_is_named() {
 
     let f = Folder::new();
     f.add("20240101000000_a", "", "");
-    std::fs::write(f.path().join("20240101000000_a/up.sql"), b"SELECT 1;\nSELECT '\xff'").unwrap();
-    assert!(folder(&f).unwrap_err().contains("line 2 is not valid UTF-8"));
+    std::fs::write(
+        f.path().join("20240101000000_a/up.sql"),
+        b"SELECT 1;\nSELECT '\xff'",
+    )
+    .unwrap();
+    assert!(
+        folder(&f)
+            .unwrap_err()
+            .contains("line 2 is not valid UTF-8")
+    );
 
     let f = Folder::new();
     f.add("20240101000000_a", "SELECT 1", "");
@@ -68,7 +84,10 @@ fn one_version_twice_and_ambiguous_versions_are_errors() {
     f.add("20240101000000_a", "SELECT 1", "");
     f.add("2024-01-01-000000_b", "SELECT 1", "");
     let error = folder(&f).unwrap_err();
-    assert!(error.contains("have the same version 20240101000000"), "{error}");
+    assert!(
+        error.contains("have the same version 20240101000000"),
+        "{error}"
+    );
 
     let f = Folder::new();
     f.add("2_a", "SELECT 1", "");
@@ -81,23 +100,39 @@ fn one_version_twice_and_ambiguous_versions_are_errors() {
 fn compiled_in_text_is_a_folder_too() {
     const SQLITE: EmbeddedFolder = &[(
         "20240101000000_a",
-        &[("up.sql", "SELECT 1"), ("metadata.toml", "run_in_transaction = false")],
+        &[
+            ("up.sql", "SELECT 1"),
+            ("metadata.toml", "run_in_transaction = false"),
+        ],
     )];
     const POSTGRES: EmbeddedFolder = &[("20240101000000_a", &[("down.sql", "SELECT 1")])];
-    assert_eq!(load(Source::embedded(SQLITE, POSTGRES)).unwrap(), ["20240101000000_a"]);
+    assert_eq!(
+        load(Source::embedded(SQLITE, POSTGRES)).unwrap(),
+        ["20240101000000_a"]
+    );
     let error = MigrationSet::load([Source::embedded(SQLITE, POSTGRES)], Engine::Postgres)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("20240101000000_a (compiled in): it holds no up.sql"), "{error}");
+    assert!(
+        error.contains("20240101000000_a (compiled in): it holds no up.sql"),
+        "{error}"
+    );
 }
 
 #[test]
 fn sources_that_claim_one_version_are_refused() {
     let f = Folder::new();
     f.add("20240101000000_a", "SELECT 1", "");
-    let rust = Source::rust(vec![RustMigration::new("20240101000000_b", "1", |_| Ok(()))]);
+    let rust = Source::rust(vec![RustMigration::new(
+        "20240101000000_b",
+        "1",
+        |_| Ok(()),
+    )]);
     let error = MigrationSet::load([Source::folder(f.path()), rust], Engine::Sqlite)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("20240101000000_a and 20240101000000_b"), "{error}");
+    assert!(
+        error.contains("20240101000000_a and 20240101000000_b"),
+        "{error}"
+    );
 }

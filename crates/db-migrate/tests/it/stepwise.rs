@@ -10,7 +10,11 @@ const UP: &str = "20240101000000_steps/up.sql";
 
 fn steps(up: &str) -> Folder {
     let folder = Folder::new();
-    folder.add("20240101000000_steps", up, "DROP TABLE one; DROP TABLE two;");
+    folder.add(
+        "20240101000000_steps",
+        up,
+        "DROP TABLE one; DROP TABLE two;",
+    );
     folder.write("20240101000000_steps/metadata.toml", OUTSIDE);
     folder
 }
@@ -104,7 +108,11 @@ mod postgres {
         assert_eq!(valid(&mut conn), ["false"]);
         conn.execute("DELETE FROM t; INSERT INTO t VALUES (1)");
         let report = folder.run(&mut conn);
-        assert!(report.notices.iter().any(|n| n.contains("left invalid")), "{:?}", report.notices);
+        assert!(
+            report.notices.iter().any(|n| n.contains("left invalid")),
+            "{:?}",
+            report.notices
+        );
         assert_eq!(valid(&mut conn), ["true"]);
         folder.migrator().rollback(conn.conn(), None).unwrap();
         assert!(valid(&mut conn).is_empty());
@@ -117,7 +125,10 @@ mod postgres {
         let db = TestDb::postgres();
         let mut conn = db.connect();
         let error = folder.migrator().run(conn.conn()).unwrap_err();
-        assert!(error.to_string().contains("run_in_transaction = false"), "{error}");
+        assert!(
+            error.to_string().contains("run_in_transaction = false"),
+            "{error}"
+        );
         assert!(tables(&mut conn).is_empty());
     }
 }
@@ -127,11 +138,16 @@ mod sqlite {
 
     #[test]
     fn vacuum_and_journal_mode_run_outside_a_transaction() {
-        let folder = steps("CREATE TABLE one (x INT); CREATE TABLE two (x INT); VACUUM; PRAGMA journal_mode = DELETE;");
+        let folder = steps(
+            "CREATE TABLE one (x INT); CREATE TABLE two (x INT); VACUUM; PRAGMA journal_mode = DELETE;",
+        );
         let db = TestDb::sqlite();
         let mut conn = db.connect();
         folder.run(&mut conn);
-        let mode = crate::support::texts(&mut conn, "SELECT journal_mode AS text FROM pragma_journal_mode");
+        let mode = crate::support::texts(
+            &mut conn,
+            "SELECT journal_mode AS text FROM pragma_journal_mode",
+        );
         assert_eq!(mode, ["delete"]);
     }
 }

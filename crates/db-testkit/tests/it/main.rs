@@ -1,96 +1,11 @@
-//! What a test may expect of its database: it is empty, its own, and gone afterwards.
+//! The databases for tests, and the schema that the migrations build in them.
 #![cfg(test)]
 
-use db_core::Engine;
-use db_testkit::{TestDb, both_engines};
-use diesel::connection::SimpleConnection;
-use diesel::sql_types::BigInt;
-use diesel::{PgConnection, QueryableByName, RunQueryDsl};
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-fn databases_named(conn: &mut PgConnection, name: &str) -> i64 {
-    let sql = format!("SELECT count(*) AS n FROM pg_database WHERE datname = '{name}'");
-    diesel::sql_query(sql).get_result::<Count>(conn).unwrap().n
-}
-
-both_engines! {
-    fn two_databases_do_not_see_each_other(db: TestDb) {
-        let other = TestDb::new(db.engine());
-        assert_ne!(db.url(), other.url());
-        for each in [&db, &other] {
-            each.connect().execute("CREATE TABLE t (id INTEGER PRIMARY KEY)");
-        }
-        db.connect().execute("INSERT INTO t VALUES (1)");
-        other.connect().execute("INSERT INTO t VALUES (1)");
-    }
-
-    fn two_connections_see_the_same_database(db: TestDb) -> diesel::QueryResult<()> {
-        db.connect().execute("CREATE TABLE t (id INTEGER PRIMARY KEY)");
-        db.connect().conn().batch_execute("INSERT INTO t VALUES (1)")
-    }
-
-    fn the_url_says_which_engine(db: TestDb) {
-        let scheme = match db.engine() {
-            Engine::Sqlite => "sqlite:///",
-            Engine::Postgres => "postgres",
-        };
-        assert!(db.url().starts_with(scheme));
-        assert_eq!(db.connect().engine(), db.engine());
-        assert_eq!(db.path().is_some(), db.engine() == Engine::Sqlite);
-    }
-}
-
-#[test]
-fn sqlite_leaves_nothing_behind() {
-    let db = TestDb::sqlite();
-    db.connect()
-        .execute("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER)");
-    let folder = db.path().unwrap().parent().unwrap().to_owned();
-    assert!(folder.exists());
-    drop(db);
-    assert!(!folder.exists());
-}
-
-mod postgres {
-    use super::{Count, RunQueryDsl, SimpleConnection, TestDb, databases_named};
-    use db_testkit::TestConn;
-
-    #[test]
-    fn leaves_nothing_behind_even_with_open_connections() {
-        let witness = TestDb::postgres();
-        let TestConn::Postgres(mut look) = witness.connect() else {
-            unreachable!()
-        };
-
-        let db = TestDb::postgres();
-        let name = db.url().rsplit('/').next().unwrap().to_owned();
-        let TestConn::Postgres(mut open) = db.connect() else {
-            unreachable!()
-        };
-        assert_eq!(databases_named(&mut look, &name), 1);
-
-        drop(db);
-        assert_eq!(databases_named(&mut look, &name), 0);
-        assert!(open.batch_execute("SELECT 1").is_err(), "it was cut off");
-        let alive: Count = diesel::sql_query("SELECT 1::bigint AS n")
-            .get_result(&mut look)
-            .unwrap();
-        assert_eq!(alive.n, 1);
-    }
-
-    #[test]
-    fn debug_output_hides_the_password() {
-        let db = TestDb::postgres();
-        let text = format!("{db:?}");
-        let url = db.url();
-        let password = url
-            .split_once('@')
-            .and_then(|(user, _)| user.rsplit(':').next());
-        assert!(!text.contains(password.unwrap()), "{text}");
-    }
-}
+mod audit;
+mod checks;
+mod databases;
+mod docs;
+mod migrations;
+mod snapshot;
+mod support;
+mod triggers;

@@ -22,6 +22,9 @@ const SETTINGS: [(&str, &str); 6] = [
 struct Current;
 /// Other settings, until the transaction ends.
 struct Change;
+/// The same, back again: a statement of its own, because the server analyses a prepared statement
+/// anew whenever the search path is another than at its last run, and these two alternate.
+struct Restore;
 
 impl PreparedText for Current {
     type Row = Array<Text>;
@@ -40,6 +43,11 @@ before AS MATERIALIZED (SELECT (SELECT array_agg(current_setting(name) ORDER BY 
 SELECT v FROM before, LATERAL (SELECT count(set_config(name, \
   CASE WHEN v IS NOT NULL THEN t[half + n] END, true)) AS done \
   FROM unnest(t[:half]) WITH ORDINALITY s (name, n)) changed WHERE done = half";
+}
+
+impl PreparedText for Restore {
+    type Row = Array<Text>;
+    const TEXT: &'static str = Change::TEXT;
 }
 
 /// Runs `read` with the home schema as the search path, inside the caller's transaction if
@@ -105,15 +113,19 @@ fn current(conn: &mut PgConnection) -> QueryResult<Vec<String>> {
 }
 
 fn pin(conn: &mut PgConnection, home: &str) -> QueryResult<Vec<String>> {
-    change(conn, &pinned_values(home))
+    Prepared::<Change>::new()
+        .texts(assignments(&pinned_values(home)))
+        .get_result(conn)
 }
 
 fn restore(conn: &mut PgConnection, before: &[String]) -> QueryResult<()> {
-    change(conn, before).map(drop)
+    Prepared::<Restore>::new()
+        .texts(assignments(before))
+        .get_result::<Vec<String>>(conn)
+        .map(drop)
 }
 
-/// Changes the settings and says what they were.
-fn change(conn: &mut PgConnection, values: &[String]) -> QueryResult<Vec<String>> {
-    let texts = names().into_iter().chain(values.iter().cloned()).collect();
-    Prepared::<Change>::new().texts(texts).get_result(conn)
+/// The names of the settings, and their values behind them.
+fn assignments(values: &[String]) -> Vec<String> {
+    names().into_iter().chain(values.iter().cloned()).collect()
 }

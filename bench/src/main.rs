@@ -1,0 +1,162 @@
+//! `cargo xtask bench AREA [--quick] [--check]`: measures one area and judges it by its bars.
+//!
+//! A program of its own beside `xtask`, which starts it with a PostgreSQL server at hand: it
+//! links the database crates, and `xtask` has to build in seconds.
+//!
+//! An area fills a [`Metrics`] store and a list of [`Section`]s; everything after that (bars,
+//! printing, the page in `docs/`) is common to all areas. A new area is one module with a
+//! `measure` function, one variant of [`Area`], and its bars in `bench/bars.toml`.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal"
+)]
+
+mod bars;
+mod folders;
+mod generate;
+mod layout;
+mod machine;
+mod metrics;
+mod migrate;
+mod paths;
+mod peers;
+mod process;
+mod report;
+mod schema;
+mod server;
+mod tools;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+
+use bars::Bars;
+use metrics::Metrics;
+use paths::Paths;
+use report::Section;
+use server::Server;
+
+/// Measures one area, and judges it by the bars in bench/bars.toml.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Args {
+    /// What to measure
+    #[arg(value_enum)]
+    area: Area,
+    /// Fewer runs, print only: for a first look, not for the page in docs/
+    #[arg(long)]
+    quick: bool,
+    /// Exit 1 and name each bar that is missed
+    #[arg(long)]
+    check: bool,
+    /// The PostgreSQL server to use; without one, SQLite alone is measured
+    #[arg(
+        long,
+        env = "BITCRAPS_TEST_POSTGRES_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    postgres: Option<String>,
+    /// Measure this bitcraps-db instead of building one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// The command of the hidden `measure` area
+    #[arg(last = true, hide = true)]
+    command: Vec<OsString>,
+}
+
+/// The areas that can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Area {
+    /// The migration engine beside diesel_cli, sqlx-cli, refinery and dbmate
+    Migrate,
+    /// Migration folders of public projects, ours and diesel_cli's result compared
+    Folders,
+    /// Run one command and print its time and peak memory (used by the other areas)
+    #[value(hide = true)]
+    Measure,
+}
+
+impl Args {
+    /// The server to use; an empty variable names none.
+    fn server(&self) -> Option<Server> {
+        self.postgres
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .map(Server::new)
+    }
+}
+
+impl Area {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Migrate => "migrate",
+            Self::Folders => "folders",
+            Self::Measure => "measure",
+        }
+    }
+}
+
+/// What an area hands back: figures for the bars, and text for people.
+#[derive(Default)]
+struct Outcome {
+    metrics: Metrics,
+    sections: Vec<Section>,
+    tools: Vec<(String, String)>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    if args.area == Area::Measure {
+        return process::measure(&args.command);
+    }
+    let paths = Paths::find()?;
+    let bars = Bars::read(&paths.bars)?;
+    let outcome = match args.area {
+        Area::Migrate => migrate::measure(&paths, args)?,
+        Area::Folders => folders::measure(&paths, args)?,
+        Area::Measure => Outcome::default(),
+    };
+
+    let verdicts = bars.judge(args.area.name(), &outcome.metrics);
+    let page = report::Page {
+        area: args.area.name(),
+        sections: &outcome.sections,
+        verdicts: &verdicts,
+        tools: &outcome.tools,
+    };
+    println!("{}", page.body());
+    if !args.quick {
+        page.write(&paths.page)?;
+        eprintln!("written: {}", paths.page.display());
+    }
+
+    let missed: Vec<String> = verdicts
+        .iter()
+        .filter(|verdict| !verdict.passed())
+        .map(ToString::to_string)
+        .collect();
+    if args.check && !missed.is_empty() {
+        bail!(
+            "{} of {} bars missed:\n  {}",
+            missed.len(),
+            verdicts.len(),
+            missed.join("\n  ")
+        );
+    }
+    Ok(())
+}
