@@ -23,7 +23,9 @@ struct Name {
 pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for i in 0..MIGRATIONS {
-        let path = folder.path().join(format!("{:014}_m{i}", 20_240_101_000_000 + i));
+        let path = folder
+            .path()
+            .join(format!("{:014}_m{i}", 20_240_101_000_000 + i));
         std::fs::create_dir(&path).unwrap();
         let exists = if outside(i) { "IF NOT EXISTS " } else { "" };
         let up = format!(
@@ -81,7 +83,9 @@ pub(crate) fn consistent(db: &TestDb, folder: &Path) -> usize {
     assert!(status.unrecorded.is_empty() && status.reverted_outside.is_empty());
     let tables = tables(&mut connection);
     let complete = |i: usize| {
-        ["a", "b"].iter().all(|t| tables.contains(&format!("{t}{i}")))
+        ["a", "b"]
+            .iter()
+            .all(|t| tables.contains(&format!("{t}{i}")))
     };
     for i in 0..MIGRATIONS {
         let any = tables.contains(&format!("a{i}")) || tables.contains(&format!("b{i}"));
