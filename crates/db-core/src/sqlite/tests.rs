@@ -188,3 +188,20 @@ fn a_connection_opened_elsewhere_is_classified_by_its_text() {
         (ErrorKind::Statement, None)
     );
 }
+
+#[test]
+fn a_reader_leaves_the_folder_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = open_new(folder.path());
+    let url = writer.url().clone();
+    sqlite(&mut writer)
+        .batch_execute("PRAGMA journal_mode = WAL; CREATE TABLE t (x)")
+        .unwrap();
+    drop(writer);
+    let mut reader = Connection::open(&url, Access::ReadOnly).unwrap();
+    let error = fails(sqlite(&mut reader), "INSERT INTO t VALUES (1)");
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+    drop(reader);
+    let beside = std::fs::read_dir(url.path().unwrap().parent().unwrap()).unwrap();
+    assert_eq!(beside.count(), 1, "neither -wal nor -shm stays");
+}

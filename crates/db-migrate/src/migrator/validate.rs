@@ -1,6 +1,6 @@
 //! Whether files, history and the live schema agree.
 
-use db_core::{Access, Conn, Connection, DatabaseUrl, Engine};
+use db_core::{Access, Conn, Connection, DatabaseUrl, Engine, Interrupt};
 use serde::Serialize;
 
 use super::{Look, Migrator};
@@ -100,7 +100,7 @@ impl Migrator {
         let live = drift::live(conn, &scope)?;
         let edits = edited_texts(&look, conn, &assessment.problems)?;
         let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
-        let rebuild = self.rebuild(&look, &live, scratch)?;
+        let rebuild = rebuild(&look, &live, scratch, &self.stop())?;
         Ok(Validation {
             pending: assessment
                 .pending
@@ -119,67 +119,65 @@ impl Migrator {
             rebuild,
         })
     }
+}
 
-    fn rebuild(
-        &self,
-        look: &Look,
-        live: &Catalog,
-        scratch: Option<Conn<'_>>,
-    ) -> Result<Rebuild, Error> {
-        let mut memory;
-        let (mut scratch, mode) = match (look.ledger.engine(), scratch) {
-            (Engine::Sqlite, _) => {
-                let url = DatabaseUrl::SqliteMemory;
-                memory =
-                    Connection::open_with(&url, Access::Create, &self.stop()).map_err(|error| {
-                        Error::Database {
-                            doing: "opening a database in memory",
-                            error,
-                        }
-                    })?;
-                (memory.conn(), Mode::Strict)
-            }
-            (Engine::Postgres, Some(conn)) => (conn, Mode::Loose),
-            (Engine::Postgres, None) => return Ok(Rebuild::Skipped),
-        };
-        let mut texts = Vec::new();
-        for row in &look.history.applied {
-            match look.set.find(&row.version) {
-                Some(migration) => texts.push(migration),
-                None => {
-                    return Ok(Rebuild::Impossible {
-                        reason: format!("{} has no file", row.folder_name),
-                    });
-                }
-            }
+/// Builds the schema anew and compares it with the live one.
+fn rebuild(
+    look: &Look,
+    live: &Catalog,
+    scratch: Option<Conn<'_>>,
+    stop: &Interrupt,
+) -> Result<Rebuild, Error> {
+    let mut memory;
+    let (mut scratch, mode) = match (look.ledger.engine(), scratch) {
+        (Engine::Sqlite, _) => {
+            memory = Connection::open_with(&DatabaseUrl::SqliteMemory, Access::Create, stop)
+                .map_err(|error| Error::Database {
+                    doing: "opening a database in memory",
+                    error,
+                })?;
+            (memory.conn(), Mode::Strict)
         }
-        for migration in texts {
-            let built = build(&mut scratch, migration);
-            if self.stop().is_set() {
-                return Err(Error::Interrupted { report: None });
-            }
-            if let Err(reason) = built {
+        (Engine::Postgres, Some(conn)) => (conn, Mode::Loose),
+        (Engine::Postgres, None) => return Ok(Rebuild::Skipped),
+    };
+    let mut texts = Vec::new();
+    for row in &look.history.applied {
+        match look.set.find(&row.version) {
+            Some(migration) => texts.push(migration),
+            None => {
                 return Ok(Rebuild::Impossible {
-                    reason: format!(
-                        "{} does not run on an empty database: {reason}",
-                        migration.folder_name
-                    ),
+                    reason: format!("{} has no file", row.folder_name),
                 });
             }
         }
-        let home = Ledger::locate(&mut scratch)?;
-        let scope = Scope::default().with_home(home.schema());
-        let expected = Catalog::read(&mut scratch, &scope).map_err(in_database(
-            look.ledger.engine(),
-            "reading the rebuilt schema",
-        ))?;
-        let differences = expected.compare(live, mode);
-        Ok(if differences.is_empty() {
-            Rebuild::Same
-        } else {
-            Rebuild::Different { differences }
-        })
     }
+    for migration in texts {
+        let built = build(&mut scratch, migration);
+        if stop.is_set() {
+            return Err(Error::Interrupted { report: None });
+        }
+        if let Err(reason) = built {
+            return Ok(Rebuild::Impossible {
+                reason: format!(
+                    "{} does not run on an empty database: {reason}",
+                    migration.folder_name
+                ),
+            });
+        }
+    }
+    let home = Ledger::locate(&mut scratch)?;
+    let scope = Scope::default().with_home(home.schema());
+    let expected = Catalog::read(&mut scratch, &scope).map_err(in_database(
+        look.ledger.engine(),
+        "reading the rebuilt schema",
+    ))?;
+    let differences = expected.compare(live, mode);
+    Ok(if differences.is_empty() {
+        Rebuild::Same
+    } else {
+        Rebuild::Different { differences }
+    })
 }
 
 /// Runs one migration on the scratch database, where nothing needs to be recorded or undone.
