@@ -104,7 +104,9 @@ impl Migrator {
             rehearse: false,
             rows_changed: None,
         };
-        let done = runner.run(conn, &work, options.single_transaction);
+        let done = runner
+            .run(conn, &work, options.single_transaction)
+            .and_then(|report| look.ledger.put_seal(conn).map(|()| report));
         let finished = session.finish(conn);
         let mut report = done?;
         finished?;
@@ -168,7 +170,9 @@ impl Migrator {
             rehearse: false,
             rows_changed: None,
         };
-        let done = runner.run(conn, &work, false);
+        let done = runner
+            .run(conn, &work, false)
+            .and_then(|report| look.ledger.put_seal(conn).map(|()| report));
         let finished = session.finish(conn);
         let mut report = done?;
         finished?;
@@ -286,7 +290,7 @@ pub(super) fn forward<'l>(
     look: &'l Look,
     options: &MigrateOptions,
 ) -> Result<(Vec<PlannedStep<'l>>, Vec<String>), Error> {
-    let assessment = assess(&look.set, &look.history);
+    let assessment = assess(&look.set, &look.history)?;
     let warnings = agree(&assessment, options.allow_out_of_order)?;
     let steps = plan::forward(
         &look.set,
