@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::Version;
 use crate::ledger::{Applied, History};
 use crate::migration::Migration;
-use crate::source::MigrationSet;
+use crate::source::{MigrationSet, SourceError};
 
 /// How bad an edit of an applied migration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -133,7 +133,13 @@ pub(crate) struct Assessment<'s> {
 }
 
 /// Compares files and history.
-pub(crate) fn assess<'s>(set: &'s MigrationSet, history: &History) -> Assessment<'s> {
+///
+/// # Errors
+/// What is wrong with the metadata of a pending migration.
+pub(crate) fn assess<'s>(
+    set: &'s MigrationSet,
+    history: &History,
+) -> Result<Assessment<'s>, SourceError> {
     let applied: BTreeSet<&Version> = history.applied.iter().map(|row| &row.version).collect();
     let pending: Vec<_> = set
         .all()
@@ -164,8 +170,12 @@ pub(crate) fn assess<'s>(set: &'s MigrationSet, history: &History) -> Assessment
             }
         }
     }
-    problems.extend(pending.iter().filter_map(|m| out_of_order(m, set, history)));
-    Assessment { pending, problems }
+    for migration in &pending {
+        if !migration.options()?.out_of_order {
+            problems.extend(out_of_order(migration, set, history));
+        }
+    }
+    Ok(Assessment { pending, problems })
 }
 
 /// The sets that these sources speak for: those they name, and those whose rows they have files
@@ -189,9 +199,9 @@ fn newest_known<'s>(set: &'s MigrationSet, name: &str) -> Option<&'s Version> {
 
 fn edit_of(row: &Applied, migration: &Migration) -> Option<Edit> {
     let applied = row.checksums.as_ref()?;
-    if applied.raw == migration.checksums.raw {
+    if applied.raw == migration.raw_checksum() {
         None
-    } else if applied.tokens == migration.checksums.tokens {
+    } else if applied.tokens == migration.checksums().tokens {
         Some(Edit::Cosmetic)
     } else {
         Some(Edit::Semantic)
@@ -199,9 +209,6 @@ fn edit_of(row: &Applied, migration: &Migration) -> Option<Edit> {
 }
 
 fn out_of_order(migration: &Migration, set: &MigrationSet, history: &History) -> Option<Problem> {
-    if migration.options.out_of_order {
-        return None;
-    }
     let later = history
         .applied
         .iter()

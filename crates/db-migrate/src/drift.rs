@@ -51,6 +51,36 @@ impl Drift {
     }
 }
 
+/// Why nothing can be told of a history, whatever the schema is.
+fn unknown(history: &History) -> Option<Unknown> {
+    if !history.has_ledger {
+        Some(Unknown::NeverTaken)
+    } else if !history.unrecorded.is_empty() || !history.vanished.is_empty() {
+        Some(Unknown::ChangedByDiesel)
+    } else if history.incomplete.is_empty() {
+        None
+    } else {
+        Some(Unknown::HalfApplied)
+    }
+}
+
+/// Compares as far as it takes: an unbroken seal is enough, else the live catalog is read.
+pub(crate) fn find(
+    ledger: &Ledger,
+    conn: &mut Conn<'_>,
+    history: &History,
+    live: impl FnOnce(&mut Conn<'_>) -> Result<Catalog, Error>,
+) -> Result<Drift, Error> {
+    if let Some(reason) = unknown(history) {
+        return Ok(Drift::Unknown { reason });
+    }
+    if ledger.is_sealed(conn)? {
+        return Ok(Drift::None);
+    }
+    let live = live(conn)?;
+    compare(ledger, conn, history, &live)
+}
+
 /// Compares a live catalog with the stored one.
 pub(crate) fn compare(
     ledger: &Ledger,
@@ -58,20 +88,8 @@ pub(crate) fn compare(
     history: &History,
     live: &Catalog,
 ) -> Result<Drift, Error> {
-    if !history.has_ledger {
-        return Ok(Drift::Unknown {
-            reason: Unknown::NeverTaken,
-        });
-    }
-    if !history.unrecorded.is_empty() || !history.vanished.is_empty() {
-        return Ok(Drift::Unknown {
-            reason: Unknown::ChangedByDiesel,
-        });
-    }
-    if !history.incomplete.is_empty() {
-        return Ok(Drift::Unknown {
-            reason: Unknown::HalfApplied,
-        });
+    if let Some(reason) = unknown(history) {
+        return Ok(Drift::Unknown { reason });
     }
     let Some(stamp) = ledger.stored_stamp(conn)? else {
         return Ok(Drift::Unknown {

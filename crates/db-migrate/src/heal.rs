@@ -99,7 +99,7 @@ fn adopt(
     let first = history.applied.len() - history.unrecorded.len();
     for (row, shadow) in history.unrecorded.iter().zip(&history.applied[first..]) {
         let mut new = match set.find(&row.version) {
-            Some(migration) => NewRow::of(migration, Status::Adopted, shadow.sequence),
+            Some(migration) => NewRow::of(migration, Status::Adopted, shadow.sequence)?,
             None => NewRow {
                 sequence: shadow.sequence,
                 version: &row.version,

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use db_core::{Conn, Engine};
 
 use crate::Version;
-use crate::sql::{Checksums, checksum};
+use crate::source::{SourceError, folder};
+use crate::sql::{Checksums, checksum, hash};
 
 /// What a migration written in Rust may fail with.
 pub type RustError = Box<dyn std::error::Error + Send + Sync>;
@@ -22,18 +24,27 @@ pub struct Migration {
     pub(crate) folder_name: String,
     pub(crate) set: String,
     pub(crate) body: Body,
-    pub(crate) options: Options,
     pub(crate) origin: Origin,
-    pub(crate) checksums: Checksums,
+    engine: Engine,
+    /// The raw checksum, which alone is compared as long as nobody edits an applied file.
+    raw: String,
+    checksums: OnceLock<Checksums>,
+    rest: OnceLock<Rest>,
+}
+
+/// What a run that has nothing to do with a migration need not know of it.
+#[derive(Debug)]
+pub(crate) struct Rest {
+    /// The SQL text that reverts it.
+    pub(crate) down: Option<Cow<'static, str>>,
+    /// What `metadata.toml` says.
+    pub(crate) options: Options,
 }
 
 /// What a migration does.
 pub(crate) enum Body {
     /// SQL text for the engine at hand.
-    Sql {
-        up: Cow<'static, str>,
-        down: Option<Cow<'static, str>>,
-    },
+    Sql { up: Cow<'static, str> },
     /// Functions, which diesel_cli cannot see.
     Rust {
         up: RustStep,
@@ -71,22 +82,51 @@ pub(crate) enum Origin {
 }
 
 impl Migration {
+    /// A migration of SQL text; `rest` is read from the folder when it is asked for.
     pub(crate) fn sql(
         engine: Engine,
         (version, folder_name): (Version, String),
-        (up, down): (Cow<'static, str>, Option<Cow<'static, str>>),
-        options: Options,
+        up: Cow<'static, str>,
+        rest: Option<Rest>,
         origin: Origin,
     ) -> Self {
-        let checksums = checksum(engine, &up);
         Self {
             version,
             folder_name,
             set: String::new(),
-            body: Body::Sql { up, down },
-            options,
+            engine,
+            raw: hash(up.as_bytes()),
+            checksums: OnceLock::new(),
+            rest: rest.map(OnceLock::from).unwrap_or_default(),
+            body: Body::Sql { up },
             origin,
-            checksums,
+        }
+    }
+
+    /// A migration of functions, for which `declared` stands as both checksums.
+    pub(crate) fn rust(
+        engine: Engine,
+        (version, folder_name): (Version, String),
+        (up, down): (RustStep, Option<RustStep>),
+        options: Options,
+        declared: String,
+    ) -> Self {
+        Self {
+            version,
+            folder_name,
+            set: String::new(),
+            engine,
+            raw: declared.clone(),
+            checksums: OnceLock::from(Checksums {
+                raw: declared.clone(),
+                tokens: declared,
+            }),
+            rest: OnceLock::from(Rest {
+                down: None,
+                options,
+            }),
+            body: Body::Rust { up, down },
+            origin: Origin::Code,
         }
     }
 
@@ -118,24 +158,53 @@ impl Migration {
     #[must_use]
     pub fn up_sql(&self) -> Option<&str> {
         match &self.body {
-            Body::Sql { up, .. } => Some(up),
+            Body::Sql { up } => Some(up),
             Body::Rust { .. } => None,
         }
     }
 
     /// The SQL text that reverts it.
-    #[must_use]
-    pub fn down_sql(&self) -> Option<&str> {
-        match &self.body {
-            Body::Sql { down, .. } => down.as_deref(),
-            Body::Rust { .. } => None,
-        }
+    ///
+    /// # Errors
+    /// [`SourceError`] if its folder, which is read no earlier than needed, cannot be read now.
+    pub fn down_sql(&self) -> Result<Option<&str>, SourceError> {
+        Ok(self.rest()?.down.as_deref())
     }
 
     /// The checksums of what applies it.
-    #[must_use]
-    pub const fn checksums(&self) -> &Checksums {
-        &self.checksums
+    pub fn checksums(&self) -> &Checksums {
+        self.checksums.get_or_init(|| match &self.body {
+            Body::Sql { up } => checksum(self.engine, up),
+            Body::Rust { .. } => Checksums {
+                raw: self.raw.clone(),
+                tokens: self.raw.clone(),
+            },
+        })
+    }
+
+    /// The checksum of the text as it is, at no cost.
+    pub(crate) fn raw_checksum(&self) -> &str {
+        &self.raw
+    }
+
+    /// What `metadata.toml` says.
+    pub(crate) fn options(&self) -> Result<Options, SourceError> {
+        Ok(self.rest()?.options)
+    }
+
+    /// Reads what was not read yet. A file that is wrong is said here, not overlooked.
+    pub(crate) fn rest(&self) -> Result<&Rest, SourceError> {
+        if let Some(rest) = self.rest.get() {
+            return Ok(rest);
+        }
+        let rest = match &self.origin {
+            Origin::Folder(path) => folder::rest(path)?,
+            Origin::CompiledIn | Origin::Code => Rest {
+                down: None,
+                options: Options::default(),
+            },
+        };
+        Ok(self.rest.get_or_init(|| rest))
     }
 
     pub(crate) const fn is_rust(&self) -> bool {
@@ -163,11 +232,7 @@ pub(crate) fn short_name(folder_name: &str) -> &str {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sql { up, down } => f
-                .debug_struct("Sql")
-                .field("up", up)
-                .field("down", down)
-                .finish(),
+            Self::Sql { up } => f.debug_struct("Sql").field("up", up).finish(),
             Self::Rust { down, .. } => f
                 .debug_struct("Rust")
                 .field("reversible", &down.is_some())

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::ledger::{Applied, History, Ledger};
 use crate::migration::{Body, Direction, Migration, Options, RustStep, short_name};
 use crate::run::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
-use crate::source::MigrationSet;
+use crate::source::{MigrationSet, SourceError};
 use crate::sql::split;
 use crate::target::{Nameable, Target};
 use crate::{Version, assess::Assessment};
@@ -39,7 +39,7 @@ impl<'s> PlannedStep<'s> {
     }
 
     /// The step that applies a migration.
-    pub(crate) fn up(migration: &'s Migration) -> Self {
+    pub(crate) fn up(migration: &'s Migration) -> Result<Self, SourceError> {
         let action = match &migration.body {
             Body::Sql { up, .. } => Action::Sql(Cow::Borrowed(up.as_ref())),
             Body::Rust { up, .. } => Action::Rust(up),
@@ -47,17 +47,21 @@ impl<'s> PlannedStep<'s> {
         Self::of(migration, action, Direction::Up)
     }
 
-    fn of(migration: &'s Migration, action: Action<'s>, direction: Direction) -> Self {
-        Self {
+    fn of(
+        migration: &'s Migration,
+        action: Action<'s>,
+        direction: Direction,
+    ) -> Result<Self, SourceError> {
+        Ok(Self {
             version: migration.version.clone(),
             folder_name: migration.folder_name.clone(),
             set: migration.set.clone(),
             action,
-            options: migration.options,
+            options: migration.options()?,
             file: migration.file(direction),
             migration: Some(migration),
             is_rust: migration.is_rust(),
-        }
+        })
     }
 
     /// The statements of its script; none for Rust.
@@ -110,11 +114,8 @@ pub(crate) fn forward<'s>(
     target: Option<&Target>,
 ) -> Result<Vec<PlannedStep<'s>>, Error> {
     let Some(target) = target else {
-        return Ok(assessment
-            .pending
-            .iter()
-            .map(|m| PlannedStep::up(m))
-            .collect());
+        let steps = assessment.pending.iter().map(|m| PlannedStep::up(m));
+        return Ok(steps.collect::<Result<_, _>>()?);
     };
     let all = nameable(set, history);
     let position = target.position(&all)?;
@@ -129,12 +130,12 @@ pub(crate) fn forward<'s>(
             row.folder_name
         )));
     }
-    Ok(assessment
+    let steps = assessment
         .pending
         .iter()
         .filter(|m| !beyond.iter().any(|b| b.version == m.version))
-        .map(|m| PlannedStep::up(m))
-        .collect())
+        .map(|m| PlannedStep::up(m));
+    Ok(steps.collect::<Result<_, _>>()?)
 }
 
 /// The applied migrations to revert, the last applied first.
@@ -207,13 +208,15 @@ fn revert_step<'s>(
     if let Some(migration) = set.find(&row.version) {
         let action = match &migration.body {
             Body::Rust { down, .. } => down.as_ref().map(Action::Rust),
-            Body::Sql { down, .. } => down.as_deref().map(|sql| Action::Sql(Cow::Borrowed(sql))),
+            Body::Sql { .. } => migration
+                .down_sql()?
+                .map(|sql| Action::Sql(Cow::Borrowed(sql))),
         };
         return Ok(match action {
             None if migration.is_rust() => Err("has no down function"),
             None => Err("has no down.sql"),
             Some(action) if is_empty(ledger.engine(), &action) => Err("has an empty down.sql"),
-            Some(action) => Ok(PlannedStep::of(migration, action, Direction::Down)),
+            Some(action) => Ok(PlannedStep::of(migration, action, Direction::Down)?),
         });
     }
     if row.is_rust {

@@ -32,6 +32,8 @@ pub(super) struct Document {
     source: String,
     applied_migrations: usize,
     pending_migrations: Vec<String>,
+    /// Whether history and files agree, and the live schema is the one stored after the last run.
+    /// Whether it is also what the migrations build is for `validate` to say.
     schema_valid: bool,
     schema_issues: Vec<String>,
     notices: Vec<String>,
@@ -60,31 +62,25 @@ pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error
 
 fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
     // What is wrong with the files is said whatever the state of the database.
-    migrator.migrations(url.engine())?;
+    migrator.read(url.engine())?;
     let Some(mut connection) = database::open_existing(url, Access::ReadOnly)? else {
         let status = migrator.status_of_nothing(url.engine())?;
-        let drift = Drift::None;
-        return Ok(document(url, status, drift, None));
+        return Ok(document(url, status, None));
     };
     let status = migrator.status(connection.conn())?;
-    let drift = migrator.drift(connection.conn())?;
     let facts = database::facts(url, connection.conn())?;
-    Ok(document(url, status, drift, Some(facts)))
+    Ok(document(url, status, Some(facts)))
 }
 
-fn document(
-    url: &DatabaseUrl,
-    status: StatusReport,
-    drift: Drift,
-    facts: Option<Facts>,
-) -> Document {
+fn document(url: &DatabaseUrl, status: StatusReport, facts: Option<Facts>) -> Document {
     let (warnings, faults): (Vec<_>, Vec<_>) = status
         .problems
         .iter()
         .partition(|problem| problem.is_warning());
     let mut issues: Vec<String> = faults.iter().map(ToString::to_string).collect();
     issues.extend(
-        drift
+        status
+            .drift
             .differences()
             .iter()
             .map(|d| format!("changed by hand: {d}")),
@@ -114,7 +110,7 @@ fn document(
         schema_issues: issues,
         notices,
         problems: status.problems,
-        drift,
+        drift: status.drift,
         applied: status.applied,
         pending: status.pending,
     }

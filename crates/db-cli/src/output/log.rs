@@ -1,14 +1,18 @@
 //! The log on standard error: warnings, and more with `-v`.
 
+use std::env;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Output;
 
-/// The variable that sets the filter in full, as `tracing` takes it.
+/// The variable that sets the filter in full: a level, or `target=level` with commas between.
 const VARIABLE: &str = "BITCRAPS_LOG";
 
 /// A line of the log with `--json`.
@@ -52,17 +56,23 @@ impl MakeWriter<'_> for Sink {
 /// Starts the log.
 pub(crate) fn start(output: &Output, verbose: u8) {
     let level = match verbose {
-        _ if output.is_quiet() => "error",
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
+        _ if output.is_quiet() => LevelFilter::ERROR,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     };
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // What cannot be understood is no reason to keep a database waiting.
+    let filter = env::var(VARIABLE)
+        .ok()
+        .and_then(|text| text.parse::<Targets>().ok())
+        .unwrap_or_else(|| Targets::new().with_default(level));
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(output.has_colours() && !output.is_json())
         .with_target(false)
         .without_time()
-        .with_writer(Sink(output.clone()))
+        .with_writer(Sink(output.clone()));
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(filter)
         .init();
 }

@@ -1,5 +1,7 @@
 //! What a look at a database found: the ledger's rows beside Diesel's, before anything is healed.
 
+use std::collections::HashMap;
+
 use super::{Applied, Status};
 use crate::Version;
 
@@ -36,13 +38,16 @@ impl History {
             ..Self::default()
         };
         let has_diesel = diesel.is_some();
-        let mut diesel = diesel.unwrap_or_default();
+        let mut diesel: HashMap<Version, DieselRow> = diesel
+            .unwrap_or_default()
+            .into_iter()
+            .map(|row| (row.version.clone(), row))
+            .collect();
         for row in ledger.unwrap_or_default() {
-            let seen = diesel.len();
-            diesel.retain(|d| d.version != row.version);
+            let known = diesel.remove(&row.version).is_some();
             if row.status == Status::Incomplete {
                 history.incomplete.push(row);
-            } else if row.is_rust || seen > diesel.len() || !has_diesel {
+            } else if row.is_rust || known || !has_diesel {
                 // Diesel does not know of Rust migrations. Where its whole table is gone, someone
                 // dropped it, and the ledger is what remains.
                 history.applied.push(row);
@@ -50,6 +55,7 @@ impl History {
                 history.vanished.push(row.version);
             }
         }
+        let mut diesel: Vec<DieselRow> = diesel.into_values().collect();
         diesel.sort_by(|a, b| (&a.run_on, &a.version).cmp(&(&b.run_on, &b.version)));
         let last = history.applied.last().map_or(0, |row| row.sequence);
         for (sequence, row) in (last + 1..).zip(&diesel) {

@@ -8,13 +8,14 @@
 //! | `__db_migrate_ledger` | one row per applied migration: both SQL texts, both checksums, who, when |
 //! | `__db_migrate_events` | an append-only log of applied, reverted, failed, repaired, baselined |
 //! | `__db_migrate_objects` | the canonical catalog after the last change |
-//! | `__db_migrate_state` | one row: its fingerprints, and the server they were taken on |
+//! | `__db_migrate_state` | one row: its fingerprints, the server they were taken on, its seal |
 
 mod cached;
 mod history;
 mod objects;
 mod read;
 mod schema;
+mod seal;
 mod write;
 
 use chrono::{DateTime, SecondsFormat, Utc};

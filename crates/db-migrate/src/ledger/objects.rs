@@ -79,7 +79,8 @@ impl Ledger {
         conn.batch_execute(&format!("DELETE FROM {}", self.objects()))
             .map_err(in_database(self.engine, "storing the schema"))?;
         self.put_objects(conn, catalog.objects())?;
-        self.stamp(conn, stamp)
+        self.stamp(conn, stamp)?;
+        self.put_seal(conn)
     }
 
     /// Forgets the stamp: the schema after what happened is not known.
@@ -161,7 +162,7 @@ impl Ledger {
              ON CONFLICT (id) DO UPDATE SET last_sequence = excluded.last_sequence,
                fingerprint = excluded.fingerprint,
                loose_fingerprint = excluded.loose_fingerprint,
-               server = excluded.server, taken_at = excluded.taken_at",
+               server = excluded.server, taken_at = excluded.taken_at, seal = NULL",
             self.state()
         );
         Cached::new(query)

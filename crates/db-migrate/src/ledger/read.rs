@@ -1,7 +1,7 @@
 //! Reading the ledger. Nothing here writes, creates or locks.
 
-use db_core::{Conn, Engine, with_conn};
-use diesel::sql_types::{BigInt, Nullable, Text};
+use db_core::{Conn, with_conn};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
 use super::{Applied, DIESEL_TABLE, DieselRow, History, Ledger, Status, StoredTexts};
@@ -13,6 +13,15 @@ use crate::{LoggedEvent, Version};
 struct Name {
     #[diesel(sql_type = Text)]
     name: String,
+}
+
+/// Which of the tables exist.
+#[derive(QueryableByName)]
+struct Tables {
+    #[diesel(sql_type = Bool)]
+    ledger: bool,
+    #[diesel(sql_type = Bool)]
+    diesel: bool,
 }
 
 #[derive(QueryableByName)]
@@ -77,38 +86,34 @@ const COLUMNS: &str = "sequence, version, folder_name, set_name, is_rust, status
 impl Ledger {
     /// Reads both tables as they are.
     pub(crate) fn history(&self, conn: &mut Conn<'_>) -> Result<History, Error> {
-        let tables = self.existing_tables(conn)?;
-        let has = |name: &str| tables.iter().any(|t| t == name);
-        let ledger = if has("__db_migrate_ledger") {
+        let tables = match conn.reborrow() {
+            Conn::Sqlite(c) => sql_query(format!(
+                "SELECT max(name = '__db_migrate_ledger') IS TRUE AS ledger,
+                        max(name = '{DIESEL_TABLE}') IS TRUE AS diesel
+                 FROM main.sqlite_schema
+                 WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '__db_migrate_ledger')"
+            ))
+            .get_result::<Tables>(c),
+            Conn::Postgres(c) => sql_query(format!(
+                "SELECT pg_catalog.to_regclass('{}') IS NOT NULL AS ledger,
+                        pg_catalog.to_regclass('{}') IS NOT NULL AS diesel",
+                self.rows().replace('\'', "''"),
+                self.diesel().replace('\'', "''")
+            ))
+            .get_result::<Tables>(c),
+        }
+        .map_err(in_database(self.engine, "looking for the ledger"))?;
+        let ledger = if tables.ledger {
             Some(self.applied(conn)?)
         } else {
             None
         };
-        let diesel = if has(DIESEL_TABLE) {
+        let diesel = if tables.diesel {
             Some(self.diesel_rows(conn)?)
         } else {
             None
         };
         Ok(History::merge(ledger, diesel))
-    }
-
-    fn existing_tables(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
-        let query = match self.engine {
-            Engine::Sqlite => format!(
-                "SELECT name FROM main.sqlite_schema
-                 WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '__db_migrate_ledger')"
-            ),
-            Engine::Postgres => format!(
-                "SELECT c.relname::text AS name FROM pg_catalog.pg_class c
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                 WHERE n.nspname = '{}' AND c.relkind IN ('r', 'p')
-                   AND c.relname IN ('{DIESEL_TABLE}', '__db_migrate_ledger')",
-                self.schema.replace('\'', "''")
-            ),
-        };
-        let names: Vec<Name> = with_conn!(conn, |c| sql_query(query).load(c))
-            .map_err(in_database(self.engine, "looking for the ledger"))?;
-        Ok(names.into_iter().map(|n| n.name).collect())
     }
 
     /// Other PostgreSQL schemas that have a ledger of their own: someone else migrates them.

@@ -86,7 +86,8 @@ impl Ledger {
                fingerprint TEXT NOT NULL,
                loose_fingerprint TEXT NOT NULL,
                server TEXT NOT NULL,
-               taken_at TEXT NOT NULL
+               taken_at TEXT NOT NULL,
+               seal TEXT
              ){strict};"
         );
         tables + &self.append_only()

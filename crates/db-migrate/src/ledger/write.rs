@@ -33,25 +33,33 @@ pub(crate) struct NewRow<'r> {
 
 impl<'r> NewRow<'r> {
     /// A row for a migration whose text is at hand.
-    pub(crate) fn of(migration: &'r Migration, status: Status, sequence: i64) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If what is left to read of it cannot be read.
+    pub(crate) fn of(
+        migration: &'r Migration,
+        status: Status,
+        sequence: i64,
+    ) -> Result<Self, Error> {
+        let options = migration.options()?;
+        Ok(Self {
             sequence,
             version: &migration.version,
             folder_name: &migration.folder_name,
             set: &migration.set,
             is_rust: migration.is_rust(),
             status,
-            checksums: Some(&migration.checksums),
+            checksums: Some(migration.checksums()),
             up: migration.up_sql(),
-            down: migration.down_sql(),
-            run_in_transaction: migration.options.run_in_transaction,
-            foreign_keys_off: migration.options.foreign_keys_off,
+            down: migration.down_sql()?,
+            run_in_transaction: options.run_in_transaction,
+            foreign_keys_off: options.foreign_keys_off,
             statements: 0,
             applied_at: "",
             duration_us: 0,
             applied_by: "",
             fingerprints: None,
-        }
+        })
     }
 }
 
@@ -186,10 +194,10 @@ impl Ledger {
             self.rows()
         );
         let texts = Cached::new(query)
-            .text(&migration.checksums.raw)
-            .text(&migration.checksums.tokens)
+            .text(&migration.checksums().raw)
+            .text(&migration.checksums().tokens)
             .text_or_null(migration.up_sql())
-            .text_or_null(migration.down_sql())
+            .text_or_null(migration.down_sql()?)
             .text(migration.folder_name())
             .text(migration.set())
             .text(migration.version().as_str());

@@ -108,7 +108,9 @@ impl Migrator {
                 rehearse: false,
                 rows_changed: None,
             };
-            runner.run(conn, &work, options.single_transaction)
+            let report = runner.run(conn, &work, options.single_transaction)?;
+            look.ledger.put_seal(conn)?;
+            Ok(report)
         })?;
         if options.verify {
             verify(conn, "after the run")?;
@@ -227,7 +229,7 @@ pub(super) fn forward<'l>(
     look: &'l Look,
     options: &MigrateOptions,
 ) -> Result<(Vec<PlannedStep<'l>>, Vec<String>), Error> {
-    let assessment = assess(&look.set, &look.history);
+    let assessment = assess(&look.set, &look.history)?;
     let warnings = agree(&assessment, options.allow_out_of_order)?;
     let steps = plan::forward(
         &look.set,

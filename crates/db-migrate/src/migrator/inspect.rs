@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Migrator;
 use crate::Version;
 use crate::assess::{Problem, assess};
+use crate::drift::Drift;
 use crate::error::Error;
 use crate::event::LoggedEvent;
 use crate::ledger::Applied;
@@ -66,6 +67,9 @@ pub struct StatusReport {
     pub reverted_outside: Vec<String>,
     /// Whether the database has a history at all.
     pub initialized: bool,
+    /// The live schema beside the one stored after the last migration. What the migrations would
+    /// build is a matter for [`Migrator::validate`].
+    pub drift: Drift,
 }
 
 impl Migrator {
@@ -76,11 +80,10 @@ impl Migrator {
     pub fn status<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<StatusReport, Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
-        let assessment = assess(&look.set, &look.history);
+        let assessment = assess(&look.set, &look.history)?;
         let all = nameable(&look.set, &look.history);
         let position = |version: &Version| {
-            all.iter()
-                .position(|m| m.version == *version)
+            all.binary_search_by(|m| m.version.cmp(version))
                 .map_or(0, |at| at + 1)
         };
         let pending = assessment
@@ -95,7 +98,9 @@ impl Migrator {
                 pending_entry(m, position(&m.version), half)
             })
             .collect();
+        let drift = self.drift_of(&look, &mut conn)?;
         Ok(StatusReport {
+            drift,
             source: look.set.described().to_owned(),
             current_version: look
                 .history
@@ -136,6 +141,7 @@ impl Migrator {
             unrecorded: Vec::new(),
             reverted_outside: Vec::new(),
             initialized: false,
+            drift: Drift::None,
         })
     }
 
@@ -155,7 +161,7 @@ impl Migrator {
     pub fn pending<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<Vec<Version>, Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
-        let assessment = assess(&look.set, &look.history);
+        let assessment = assess(&look.set, &look.history)?;
         Ok(assessment
             .pending
             .iter()
@@ -185,7 +191,7 @@ impl Migrator {
     pub fn ensure_current<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<(), Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
-        let assessment = assess(&look.set, &look.history);
+        let assessment = assess(&look.set, &look.history)?;
         let newer: Vec<Problem> = assessment
             .problems
             .into_iter()

@@ -2,9 +2,9 @@
 
 use db_core::Conn;
 
-use super::Migrator;
 use super::apply::{MigrateOptions, forward, prepare};
 use super::inspect::{Entry, applied_entry, pending_entry};
+use super::{Look, Migrator};
 use crate::Version;
 use crate::drift::{self, Drift};
 use crate::error::Error;
@@ -26,8 +26,7 @@ impl Migrator {
         prepare(&look, &steps)?;
         let all = nameable(&look.set, &look.history);
         let position = |version: &Version| {
-            all.iter()
-                .position(|m| m.version == *version)
+            all.binary_search_by(|m| m.version.cmp(version))
                 .map_or(0, |at| at + 1)
         };
         Ok(steps
@@ -60,8 +59,7 @@ impl Migrator {
         prepare(&look, &steps)?;
         let all = nameable(&look.set, &look.history);
         let position = |version: &Version| {
-            all.iter()
-                .position(|m| m.version == *version)
+            all.binary_search_by(|m| m.version.cmp(version))
                 .map_or(0, |at| at + 1)
         };
         Ok(rows
@@ -77,8 +75,13 @@ impl Migrator {
     pub fn drift<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<Drift, Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
-        let scope = self.scope_of(&look.ledger, &mut conn)?;
-        let live = drift::live(&mut conn, &scope)?;
-        drift::compare(&look.ledger, &mut conn, &look.history, &live)
+        self.drift_of(&look, &mut conn)
+    }
+
+    pub(super) fn drift_of(&self, look: &Look, conn: &mut Conn<'_>) -> Result<Drift, Error> {
+        drift::find(&look.ledger, conn, &look.history, |conn| {
+            let scope = self.scope_of(&look.ledger, conn)?;
+            drift::live(conn, &scope)
+        })
     }
 }

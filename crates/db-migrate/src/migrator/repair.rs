@@ -144,7 +144,7 @@ fn declare(
         &NewRow {
             applied_at: &at,
             applied_by: context.actor,
-            ..NewRow::of(migration, Status::Baselined, sequence)
+            ..NewRow::of(migration, Status::Baselined, sequence)?
         },
     )?;
     if !migration.is_rust() {
@@ -200,7 +200,7 @@ fn restamp_cosmetic(
     conn: &mut Conn<'_>,
     report: &mut RepairReport,
 ) -> Result<(), Error> {
-    for problem in assess(&look.set, &look.history).problems {
+    for problem in assess(&look.set, &look.history)?.problems {
         let Problem::Edited {
             version,
             edit: Edit::Cosmetic,
@@ -246,7 +246,7 @@ fn accept(
         .incomplete
         .iter()
         .find(|row| row.version == *version);
-    let problem = assess(&look.set, &look.history)
+    let problem = assess(&look.set, &look.history)?
         .problems
         .into_iter()
         .find(|p| p.version() == version.as_str());
@@ -259,7 +259,7 @@ fn accept(
                     applied_at: &at,
                     applied_by: context.actor,
                     statements: row.statements_done,
-                    ..NewRow::of(migration, Status::Applied, row.sequence)
+                    ..NewRow::of(migration, Status::Applied, row.sequence)?
                 },
             )?;
             ledger.restore_to_diesel(conn, version)?;

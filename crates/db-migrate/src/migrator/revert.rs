@@ -81,7 +81,9 @@ impl Migrator {
                 rehearse: false,
                 rows_changed: None,
             };
-            runner.run(conn, &work, false)
+            let report = runner.run(conn, &work, false)?;
+            look.ledger.put_seal(conn)?;
+            Ok(report)
         })?;
         report.duration = started.elapsed();
         Ok(report)

@@ -68,7 +68,18 @@ impl Migrator {
     /// # Errors
     /// [`Error::Source`].
     pub fn migrations(&self, engine: Engine) -> Result<Arc<MigrationSet>, Error> {
-        self.load(engine)
+        let set = self.load(engine)?;
+        set.complete()?;
+        Ok(set)
+    }
+
+    /// Reads as much of the migrations as a look at a database needs: that their folders are
+    /// there, their names and what applies them. The rest is read when it is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Source`].
+    pub fn read(&self, engine: Engine) -> Result<(), Error> {
+        self.load(engine).map(|_| ())
     }
 
     pub(super) fn load(&self, engine: Engine) -> Result<Arc<MigrationSet>, Error> {
@@ -87,7 +98,7 @@ impl Migrator {
             }
             .into()),
             Loaded::Sources(sources) => {
-                let set = Arc::new(MigrationSet::load(std::mem::take(sources), engine)?);
+                let set = Arc::new(MigrationSet::sketch(std::mem::take(sources), engine)?);
                 *loaded = Loaded::Set(Arc::clone(&set));
                 Ok(set)
             }

@@ -95,7 +95,8 @@ impl Migrator {
         let mut conn = conn.into();
         let conn = &mut conn;
         let look = self.look(conn)?;
-        let assessment = assess(&look.set, &look.history);
+        look.set.complete()?;
+        let assessment = assess(&look.set, &look.history)?;
         let scope = self.scope_of(&look.ledger, conn)?;
         let live = drift::live(conn, &scope)?;
         let edits = edited_texts(&look, conn, &assessment.problems)?;
@@ -182,11 +183,12 @@ fn rebuild(
 
 /// Runs one migration on the scratch database, where nothing needs to be recorded or undone.
 fn build(scratch: &mut Conn<'_>, migration: &Migration) -> Result<(), String> {
+    let options = migration.options().map_err(|e| e.to_string())?;
     match &migration.body {
         Body::Rust { up, .. } => up(scratch).map_err(|e| e.to_string()),
-        Body::Sql { up, .. } if migration.options.run_in_transaction => {
+        Body::Sql { up, .. } if options.run_in_transaction => {
             let switch = |conn: &mut Conn<'_>, on: &str| match conn {
-                Conn::Sqlite(_) if migration.options.foreign_keys_off => {
+                Conn::Sqlite(_) if options.foreign_keys_off => {
                     conn.batch_execute(&format!("PRAGMA foreign_keys = {on}"))
                 }
                 _ => Ok(()),

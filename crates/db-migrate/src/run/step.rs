@@ -135,7 +135,7 @@ impl Runner<'_, '_> {
                     duration_us,
                     applied_by: self.context.actor,
                     fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
-                    ..NewRow::of(migration, Status::Applied, self.sequence)
+                    ..NewRow::of(migration, Status::Applied, self.sequence)?
                 };
                 ledger.record(conn, &row, &event, &stamp)?;
             }

@@ -174,7 +174,7 @@ impl Runner<'_, '_> {
                 &NewRow {
                     applied_at: &at,
                     applied_by: self.context.actor,
-                    ..NewRow::of(migration, Status::Incomplete, sequence)
+                    ..NewRow::of(migration, Status::Incomplete, sequence)?
                 },
             )
         })?;

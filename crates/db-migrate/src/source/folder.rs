@@ -1,35 +1,78 @@
 //! Migrations from a folder on disk, read as diesel_cli reads it, but without its blind spots.
 
 use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use db_core::Engine;
+use rustix::fs::{Mode, OFlags, openat};
 
 use super::{SourceError, metadata};
-use crate::Version;
-use crate::migration::{Migration, Options, Origin};
+use crate::migration::{Migration, Options, Origin, Rest};
+use crate::{Direction, Version};
 
 /// Larger than almost every script, so that a file is one read and one that finds its end.
 const BUFFER: usize = 64 * 1024;
 
-/// Reads every migration of a Diesel-style folder, or of its `sqlite/` or `postgres/` part.
+/// What diesel_cli reads beside the two scripts.
+const METADATA: &str = "metadata.toml";
+
+/// Reads every migration of a Diesel-style folder, or of its `sqlite/` or `postgres/` part:
+/// its name and its `up.sql`. What else is in it is read by [`rest`].
 ///
 /// With hundreds of migrations this is most of a run that has nothing to do, so it asks the
 /// system for as little as it can.
 pub(super) fn read(root: &Path, engine: Engine) -> Result<Vec<Migration>, SourceError> {
-    let folders = list(&for_engine(root, engine)?)?;
+    let root = for_engine(root, engine)?;
+    let names = list(&root)?;
+    let opened = rustix::fs::open(&root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| SourceError::unreadable(&root, &e.into()))?;
     let mut reader = Reader {
+        root: &root,
+        opened,
         buffer: vec![0; BUFFER],
     };
-    let mut migrations = Vec::with_capacity(folders.len());
-    for folder in &folders {
-        if let Some(migration) = reader.migration(folder, engine)? {
+    let mut migrations = Vec::with_capacity(names.len());
+    for name in names {
+        if let Some(migration) = reader.migration(name, engine)? {
             migrations.push(migration);
         }
     }
     Ok(migrations)
+}
+
+/// Reads what [`read`] leaves out.
+pub(crate) fn rest(path: &Path) -> Result<Rest, SourceError> {
+    let down = text(&path.join(Direction::Down.file_name()))?;
+    let file = path.join(METADATA);
+    let options = match text(&file)? {
+        Some(text) => metadata::parse(&text).map_err(|e| SourceError::invalid(&file, e))?,
+        None => Options::default(),
+    };
+    Ok(Rest {
+        down: down.map(Cow::Owned),
+        options,
+    })
+}
+
+/// A file's text, or none where there is no such file.
+fn text(path: &Path) -> Result<Option<String>, SourceError> {
+    match fs::read(path) {
+        Ok(bytes) => checked(path, &bytes).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(SourceError::unreadable(path, &e)),
+    }
+}
+
+/// Bytes as text, or the first line that is none.
+fn checked(path: &Path, bytes: &[u8]) -> Result<String, SourceError> {
+    str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|e| {
+        let line = bytes[..e.valid_up_to()].split(|b| *b == b'\n').count();
+        SourceError::invalid(path, format!("line {line} is not valid UTF-8"))
+    })
 }
 
 /// `root/sqlite` or `root/postgres` if `root` is split by engine, else `root`.
@@ -61,108 +104,97 @@ pub(crate) fn for_engine(root: &Path, engine: Engine) -> Result<PathBuf, SourceE
     }
 }
 
-/// The sub-folders that Diesel would look at, in order of their names.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+/// The names of the sub-folders that Diesel would look at, in their order.
+fn list(folder: &Path) -> Result<Vec<OsString>, SourceError> {
     let entries = fs::read_dir(folder).map_err(|e| SourceError::unreadable(folder, &e))?;
-    let mut folders = Vec::new();
+    let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|e| SourceError::unreadable(folder, &e))?;
-        let path = entry.path();
-        let hidden = path
-            .file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        let name = entry.file_name();
+        let hidden = name.as_encoded_bytes().starts_with(b".");
         // The listing mostly knows the type already. A link is followed, as Diesel does; a
         // dangling one is an error there and here.
         let kind = entry
             .file_type()
-            .map_err(|e| SourceError::unreadable(&path, &e))?;
+            .map_err(|e| SourceError::unreadable(&entry.path(), &e))?;
         let is_dir = if kind.is_symlink() {
-            fs::metadata(&path)
-                .map_err(|e| SourceError::unreadable(&path, &e))?
+            fs::metadata(entry.path())
+                .map_err(|e| SourceError::unreadable(&entry.path(), &e))?
                 .is_dir()
         } else {
             kind.is_dir()
         };
         if is_dir && !hidden {
-            folders.push(path);
+            names.push(name);
         }
     }
-    // By name and not by path, whose comparison takes both apart again and again.
-    folders.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
-    Ok(folders)
+    names.sort_unstable();
+    Ok(names)
 }
 
-/// Reads files into one buffer: `fs::read` asks each file for its size first.
-struct Reader {
+/// Reads files into one buffer (`fs::read` asks each file for its size first), by names relative
+/// to the open folder, whose own path the system then need not walk for each file.
+struct Reader<'r> {
+    root: &'r Path,
+    opened: OwnedFd,
     buffer: Vec<u8>,
 }
 
-impl Reader {
+impl Reader<'_> {
     /// One migration, or none for an empty folder, which Git leaves behind when a branch is
     /// switched.
-    fn migration(&mut self, path: &Path, engine: Engine) -> Result<Option<Migration>, SourceError> {
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
-            return Err(SourceError::invalid(path, "its name is not valid Unicode"));
+    fn migration(
+        &mut self,
+        name: OsString,
+        engine: Engine,
+    ) -> Result<Option<Migration>, SourceError> {
+        let path = self.root.join(&name);
+        let Ok(name) = name.into_string() else {
+            return Err(SourceError::invalid(&path, "its name is not valid Unicode"));
         };
-        let Some(up) = self.text(&path.join(crate::Direction::Up.file_name()))? else {
-            let mut entries = fs::read_dir(path).map_err(|e| SourceError::unreadable(path, &e))?;
-            return match entries.next() {
-                None => Ok(None),
-                Some(_) => Err(SourceError::invalid(path, "it holds no up.sql")),
-            };
+        let file = Direction::Up.file_name();
+        let up = match self.fill(&format!("{name}/{file}")) {
+            Ok(length) => checked(&path.join(file), &self.buffer[..length])?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let mut entries =
+                    fs::read_dir(&path).map_err(|e| SourceError::unreadable(&path, &e))?;
+                return match entries.next() {
+                    None => Ok(None),
+                    Some(_) => Err(SourceError::invalid(&path, "it holds no up.sql")),
+                };
+            }
+            Err(e) => return Err(SourceError::unreadable(&path.join(file), &e)),
         };
-        let down = self.text(&path.join(crate::Direction::Down.file_name()))?;
-        let version = Version::from_folder_name(name).map_err(|e| SourceError::invalid(path, e))?;
-        let options = self.options(&path.join("metadata.toml"))?;
+        let version =
+            Version::from_folder_name(&name).map_err(|e| SourceError::invalid(&path, e))?;
+        let origin = Origin::Folder(path);
         Ok(Some(Migration::sql(
             engine,
-            (version, name.to_owned()),
-            (Cow::Owned(up), down.map(Cow::Owned)),
-            options,
-            Origin::Folder(path.to_owned()),
+            (version, name),
+            Cow::Owned(up),
+            None,
+            origin,
         )))
     }
 
-    fn options(&mut self, path: &Path) -> Result<Options, SourceError> {
-        match self.text(path)? {
-            Some(text) => metadata::parse(&text).map_err(|e| SourceError::invalid(path, e)),
-            None => Ok(Options::default()),
-        }
-    }
-
-    /// A file's text, or none where there is no such file.
-    fn text(&mut self, path: &Path) -> Result<Option<String>, SourceError> {
-        let length = match self.fill(path) {
-            Ok(length) => length,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(SourceError::unreadable(path, &e)),
-        };
-        let bytes = &self.buffer[..length];
-        match str::from_utf8(bytes) {
-            Ok(text) => Ok(Some(text.to_owned())),
-            Err(e) => {
-                let line = bytes[..e.valid_up_to()].split(|b| *b == b'\n').count();
-                Err(SourceError::invalid(
-                    path,
-                    format!("line {line} is not valid UTF-8"),
-                ))
-            }
-        }
-    }
-
     /// Reads a whole file into the buffer, which grows if it has to; returns its length.
-    fn fill(&mut self, path: &Path) -> io::Result<usize> {
-        let mut file = File::open(path)?;
+    fn fill(&mut self, name: &str) -> io::Result<usize> {
+        let file = openat(
+            &self.opened,
+            name,
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let mut length = 0;
         loop {
             if length == self.buffer.len() {
                 self.buffer.resize(length * 2, 0);
             }
-            match file.read(&mut self.buffer[length..]) {
+            match rustix::io::read(&file, &mut self.buffer[length..]) {
                 Ok(0) => return Ok(length),
                 Ok(count) => length += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
             }
         }
     }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use db_core::Engine;
 
-use crate::migration::{Body, Migration, Options, Origin, RustStep};
-use crate::sql::{Checksums, hash};
+use crate::migration::{Migration, Options, Origin, Rest, RustStep};
+use crate::sql::hash;
 use crate::version::ambiguous_pair;
 use crate::{RustError, Version};
 
@@ -141,25 +141,16 @@ impl RustMigration {
         self
     }
 
-    fn into_migration(self) -> Result<Migration, SourceError> {
+    fn into_migration(self, engine: Engine) -> Result<Migration, SourceError> {
         let version = Version::from_folder_name(&self.folder_name)
             .map_err(|e| SourceError::invalid(Path::new(&self.folder_name), e))?;
-        let declared = hash(self.checksum.as_bytes());
-        Ok(Migration {
-            version,
-            folder_name: self.folder_name,
-            set: String::new(),
-            body: Body::Rust {
-                up: self.up,
-                down: self.down,
-            },
-            options: self.options,
-            origin: Origin::Code,
-            checksums: Checksums {
-                raw: declared.clone(),
-                tokens: declared,
-            },
-        })
+        Ok(Migration::rust(
+            engine,
+            (version, self.folder_name),
+            (self.up, self.down),
+            self.options,
+            hash(self.checksum.as_bytes()),
+        ))
     }
 }
 
@@ -243,7 +234,7 @@ impl Source {
             }
             Kind::Rust(list) => list
                 .into_iter()
-                .map(RustMigration::into_migration)
+                .map(|migration| migration.into_migration(engine))
                 .collect::<Result<_, _>>()?,
         };
         for migration in &mut migrations {
@@ -278,8 +269,11 @@ fn embedded(
             Version::from_folder_name(name).map_err(invalid)?,
             name.to_owned(),
         ),
-        (Cow::Borrowed(up), file("down.sql").map(Cow::Borrowed)),
-        options,
+        Cow::Borrowed(up),
+        Some(Rest {
+            down: file("down.sql").map(Cow::Borrowed),
+            options,
+        }),
         Origin::CompiledIn,
     ))
 }
@@ -299,6 +293,24 @@ impl MigrationSet {
     /// [`SourceError`]: an unreadable or invalid file, two migrations with one version, versions
     /// whose order is ambiguous.
     pub fn load(
+        sources: impl IntoIterator<Item = Source>,
+        engine: Engine,
+    ) -> Result<Self, SourceError> {
+        let set = Self::sketch(sources, engine)?;
+        set.complete()?;
+        Ok(set)
+    }
+
+    /// Reads every file that nobody has asked for yet.
+    pub(crate) fn complete(&self) -> Result<(), SourceError> {
+        self.migrations
+            .iter()
+            .try_for_each(|migration| migration.rest().map(|_| ()))
+    }
+
+    /// As [`MigrationSet::load`], but of a folder only the names and each `up.sql`: a program that
+    /// starts on a database where everything is applied needs no more.
+    pub(crate) fn sketch(
         sources: impl IntoIterator<Item = Source>,
         engine: Engine,
     ) -> Result<Self, SourceError> {

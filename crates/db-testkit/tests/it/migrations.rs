@@ -90,7 +90,7 @@ fn what_is_compiled_in_is_what_the_folder_holds() {
                     (
                         m.folder_name().to_owned(),
                         sql(m.up_sql()),
-                        sql(m.down_sql()),
+                        sql(m.down_sql().unwrap()),
                     )
                 })
                 .collect()
