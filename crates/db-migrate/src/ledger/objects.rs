@@ -57,11 +57,41 @@ struct Key<'k> {
     name: &'k str,
 }
 
+/// A change of the schema as the texts in which it travels: any number of objects are one value.
+#[derive(Debug)]
+pub(super) struct DeltaTexts {
+    removed: Option<String>,
+    upserted: Option<String>,
+}
+
+impl DeltaTexts {
+    pub(super) fn new(delta: &Delta) -> Result<Self, Error> {
+        let keys: Vec<_> = delta
+            .removed
+            .iter()
+            .map(|(kind, name)| Key { kind: *kind, name })
+            .collect();
+        let texts = |some: bool, json: Result<String, Error>| some.then_some(json).transpose();
+        Ok(Self {
+            removed: texts(!keys.is_empty(), as_json(&keys))?,
+            upserted: texts(!delta.upserted.is_empty(), as_json(&delta.upserted))?,
+        })
+    }
+}
+
+fn as_json<T: Serialize>(rows: &[T]) -> Result<String, Error> {
+    serde_json::to_string(rows).map_err(|e| Error::Unencodable {
+        what: "the schema",
+        reason: e.to_string(),
+    })
+}
+
 impl Ledger {
-    /// Stores what changed since the last stamp; the caller writes the new stamp.
-    pub(crate) fn store(&self, conn: &mut Conn<'_>, delta: &Delta) -> Result<(), Error> {
-        self.remove_objects(conn, &delta.removed)?;
-        self.put_objects(conn, delta.upserted.iter())
+    /// What stores a change of the schema; no object is both removed and put.
+    pub(super) fn put_delta<'t>(&self, texts: &'t DeltaTexts) -> Vec<Cached<'t>> {
+        let removed = texts.removed.iter().map(|json| self.remove_objects(json));
+        let upserted = texts.upserted.iter().map(|json| self.put_objects(json));
+        removed.chain(upserted).collect()
     }
 
     /// Writes the stamp alone.
@@ -78,7 +108,11 @@ impl Ledger {
     ) -> Result<(), Error> {
         conn.batch_execute(&format!("DELETE FROM {}", self.objects()))
             .map_err(in_database(self.engine, "storing the schema"))?;
-        self.put_objects(conn, catalog.objects())?;
+        let rows: Vec<_> = catalog.objects().collect();
+        if !rows.is_empty() {
+            let json = as_json(&rows)?;
+            self.write(conn, vec![self.put_objects(&json)])?;
+        }
         self.stamp(conn, stamp)?;
         self.put_seal(conn)
     }
@@ -89,16 +123,7 @@ impl Ledger {
             .map_err(in_database(self.engine, "storing the schema"))
     }
 
-    fn put_objects<'o>(
-        &self,
-        conn: &mut Conn<'_>,
-        objects: impl Iterator<Item = &'o Object>,
-    ) -> Result<(), Error> {
-        let rows: Vec<_> = objects.collect();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        // One statement for any number of objects: they travel as one JSON text.
+    fn put_objects<'j>(&self, json: &'j str) -> Cached<'j> {
         let each = match self.engine {
             Engine::Sqlite => {
                 "SELECT value ->> 'kind', value ->> 'name', value ->> 'table', value ->> 'strict',
@@ -117,17 +142,10 @@ impl Ledger {
                strict = excluded.strict, loose = excluded.loose",
             self.objects()
         );
-        self.run_json(conn, query, &rows)
+        Cached::new(query).text(json)
     }
 
-    fn remove_objects(&self, conn: &mut Conn<'_>, removed: &[(Kind, String)]) -> Result<(), Error> {
-        if removed.is_empty() {
-            return Ok(());
-        }
-        let keys_of: Vec<_> = removed
-            .iter()
-            .map(|(kind, name)| Key { kind: *kind, name })
-            .collect();
+    fn remove_objects<'j>(&self, json: &'j str) -> Cached<'j> {
         let keys = match self.engine {
             Engine::Sqlite => "SELECT value ->> 'kind', value ->> 'name' FROM json_each($?)",
             Engine::Postgres => {
@@ -139,20 +157,7 @@ impl Ledger {
             "DELETE FROM {} WHERE (kind, name) IN ({keys})",
             self.objects()
         );
-        self.run_json(conn, query, &keys_of)
-    }
-
-    fn run_json<T: Serialize>(
-        &self,
-        conn: &mut Conn<'_>,
-        query: String,
-        rows: &[T],
-    ) -> Result<(), Error> {
-        let json = serde_json::to_string(rows).map_err(|e| Error::Unencodable {
-            what: "the schema",
-            reason: e.to_string(),
-        })?;
-        self.write(conn, vec![Cached::new(query).text(&json)])
+        Cached::new(query).text(json)
     }
 
     pub(super) fn put_stamp<'s>(&self, stamp: &'s Stamp) -> Cached<'s> {

@@ -4,7 +4,9 @@ use db_core::Conn;
 use diesel::RunQueryDsl;
 
 use super::cached::Cached;
+use super::objects::DeltaTexts;
 use super::{Ledger, Stamp, Status};
+use crate::catalog::Delta;
 use crate::error::{Error, in_database};
 use crate::migration::Migration;
 use crate::sql::Checksums;
@@ -85,18 +87,47 @@ impl Ledger {
         self.write(conn, vec![self.put_row(row)])
     }
 
-    /// Records an applied migration everywhere: the ledger, Diesel's table, the log and the stamp.
+    /// Records an applied migration everywhere: the ledger, Diesel's table, the log, the schema
+    /// and its stamp.
     pub(crate) fn record(
         &self,
         conn: &mut Conn<'_>,
         row: &NewRow<'_>,
         event: &NewEvent<'_>,
-        stamp: &Stamp,
+        schema: (&Delta, &Stamp),
     ) -> Result<(), Error> {
         let mut statements = vec![self.put_row(row)];
         if !row.is_rust {
             statements.push(self.put_diesel(row.version));
         }
+        self.with_schema(conn, statements, event, schema)
+    }
+
+    /// Records a reverted migration everywhere.
+    pub(crate) fn unrecord(
+        &self,
+        conn: &mut Conn<'_>,
+        (version, is_rust): (&Version, bool),
+        event: &NewEvent<'_>,
+        schema: (&Delta, &Stamp),
+    ) -> Result<(), Error> {
+        let mut statements = vec![self.delete_row(version)];
+        if !is_rust {
+            statements.push(self.delete_from_diesel(version));
+        }
+        self.with_schema(conn, statements, event, schema)
+    }
+
+    fn with_schema<'s>(
+        &self,
+        conn: &mut Conn<'_>,
+        rows: Vec<Cached<'s>>,
+        event: &NewEvent<'s>,
+        (delta, stamp): (&Delta, &'s Stamp),
+    ) -> Result<(), Error> {
+        let texts = DeltaTexts::new(delta)?;
+        let mut statements = self.put_delta(&texts);
+        statements.extend(rows);
         statements.extend([self.append(event), self.put_stamp(stamp)]);
         self.write(conn, statements)
     }
@@ -107,6 +138,9 @@ impl Ledger {
         conn: &mut Conn<'_>,
         statements: Vec<Cached<'_>>,
     ) -> Result<(), Error> {
+        if statements.is_empty() {
+            return Ok(());
+        }
         let written = match conn.reborrow() {
             Conn::Sqlite(c) => statements
                 .into_iter()
@@ -219,8 +253,12 @@ impl Ledger {
 
     /// Removes a row.
     pub(crate) fn remove(&self, conn: &mut Conn<'_>, version: &Version) -> Result<(), Error> {
-        let query = format!("DELETE FROM {} WHERE version = $?", self.rows());
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+        self.write(conn, vec![self.delete_row(version)])
+    }
+
+    fn delete_row<'v>(&self, version: &'v Version) -> Cached<'v> {
+        Cached::new(format!("DELETE FROM {} WHERE version = $?", self.rows()))
+            .text(version.as_str())
     }
 
     /// Adds a row with its moment, for a Diesel table that has to be made anew.
@@ -236,14 +274,9 @@ impl Ledger {
         self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 
-    /// Removes the row from Diesel's table.
-    pub(crate) fn remove_from_diesel(
-        &self,
-        conn: &mut Conn<'_>,
-        version: &Version,
-    ) -> Result<(), Error> {
-        let query = format!("DELETE FROM {} WHERE version = $?", self.diesel());
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+    fn delete_from_diesel<'v>(&self, version: &'v Version) -> Cached<'v> {
+        Cached::new(format!("DELETE FROM {} WHERE version = $?", self.diesel()))
+            .text(version.as_str())
     }
 
     /// Appends to the log.

@@ -123,7 +123,6 @@ impl Runner<'_, '_> {
             statement: None,
             detail: None,
         };
-        ledger.store(conn, delta)?;
         match self.direction {
             Direction::Up => {
                 let migration = step.migration.ok_or_else(|| {
@@ -137,15 +136,11 @@ impl Runner<'_, '_> {
                     fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
                     ..NewRow::of(migration, Status::Applied, self.sequence)?
                 };
-                ledger.record(conn, &row, &event, &stamp)?;
+                ledger.record(conn, &row, &event, (delta, &stamp))?;
             }
             Direction::Down => {
-                ledger.remove(conn, &step.version)?;
-                if !step.is_rust {
-                    ledger.remove_from_diesel(conn, &step.version)?;
-                }
-                ledger.note(conn, &event)?;
-                ledger.stamp(conn, &stamp)?;
+                let gone = (&step.version, step.is_rust);
+                ledger.unrecord(conn, gone, &event, (delta, &stamp))?;
             }
         }
         self.sequence += 1;

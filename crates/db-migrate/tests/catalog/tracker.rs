@@ -192,6 +192,11 @@ both_engines! {
             Engine::Sqlite => (96, SQLITE),
             Engine::Postgres => (24, POSTGRES),
         };
+        // More where they are asked for, as the property-testing library itself reads them.
+        let cases = match std::env::var_os("PROPTEST_CASES") {
+            Some(_) => Config::default().cases,
+            None => cases,
+        };
         let engine = db.engine();
         let statements = [BOTH, own].concat();
         let step = (any::<usize>(), any::<u8>(), any::<u8>(), any::<bool>());

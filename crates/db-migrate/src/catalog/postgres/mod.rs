@@ -3,9 +3,11 @@
 //! PostgreSQL 14 or later. The reading is split in two, so that a part of it can be repeated:
 //! what belongs to relations is read by relation, everything else by schema.
 
+mod fragments;
 mod parts;
 pub(super) mod pin;
 pub(super) mod query;
+pub(super) mod steps;
 pub(super) mod texts;
 
 use std::collections::{HashMap, HashSet};
@@ -41,6 +43,8 @@ pub(super) struct Names {
     /// Class and identifier of what belongs to an extension.
     members: HashSet<(u32, u32)>,
     extensions: Vec<Part>,
+    /// The server's, as `server_version_num` has it.
+    pub version: i32,
 }
 
 /// Reads the whole catalog.
@@ -72,6 +76,7 @@ impl Names {
                     names.spaces.insert(part.oid, shown);
                 }
                 "extension" => names.extensions.push(part),
+                "version" => names.version = part.number,
                 "member" => {
                     names.members.insert((part.owner, part.oid));
                 }
@@ -119,6 +124,11 @@ impl Names {
             .oids(relations)
             .load(conn)?;
         Ok(parts::relation_items(self, rows, labels))
+    }
+
+    /// What a plain table has, which is a table with nothing but columns, constraints and indexes.
+    pub(in crate::catalog) fn plain_items(&self, rows: Vec<Part>) -> Vec<Item> {
+        parts::relation_items(self, rows, &mut Labels::default())
     }
 
     /// Everything that belongs to no relation, but for comments.

@@ -77,15 +77,15 @@ impl Tracker {
 
     /// Marks the beginning of a transaction; call it first thing inside.
     ///
-    /// It costs one small query on PostgreSQL and nothing on SQLite. Without it a
-    /// [`refresh`](Self::refresh) is as right but may be slower, because PostgreSQL keeps its
+    /// It costs one small query on PostgreSQL 14 and nothing otherwise. Without it a
+    /// [`refresh`](Self::refresh) is as right but may be slower, because that server keeps its
     /// counts for up to a second and a migration is then suspected of what an earlier one did.
     ///
     /// # Errors
     /// Whatever the engine says, as Diesel reports it.
     pub fn begin(&mut self, conn: &mut Conn<'_>) -> QueryResult<()> {
         match (&mut self.engine, conn) {
-            (EngineTracker::Postgres(tracker), Conn::Postgres(c)) => tracker.begin(c),
+            (EngineTracker::Postgres(tracker), Conn::Postgres(c)) => tracker.begin(c, &self.scope),
             _ => Ok(()),
         }
     }

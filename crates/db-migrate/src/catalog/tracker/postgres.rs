@@ -11,9 +11,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
 use super::store::{Group, Groups, Store, Updates};
-use crate::catalog::postgres::pin::{pinned, pinned_in_transaction};
+use crate::catalog::postgres::pin::{
+    assignments, pinned, pinned_assignments, pinned_in_transaction, read_and_restore,
+};
 use crate::catalog::postgres::query::{Part, Prepared};
-use crate::catalog::postgres::texts::{Counters, Dependents, Referrers, Touched};
+use crate::catalog::postgres::steps::{Look as LookAtCounters, LookAndReset, LookRow, Near};
+use crate::catalog::postgres::texts::{Dependents, Referrers, Touched};
 use crate::catalog::postgres::{Item, Labels, Names, read_all};
 use crate::catalog::{Kind, Object, Scope};
 
@@ -31,11 +34,17 @@ const SPACES: [u32; 10] = [3501, 3541, 2600, 3381, 3466, 6104, 6106, 1417, 2328,
 /// `pg_collation`, `pg_operator`, `pg_cast`, the text search catalogs, `pg_foreign_table`.
 const GLOBAL: [u32; 9] = [2615, 3079, 3456, 2617, 2605, 3602, 3603, 3600, 3118];
 const ATTRIBUTE: usize = 1;
+const CONSTRAINT: usize = 2;
+const INDEX: usize = 3;
+const TRIGGER: usize = 4;
 const DEFAULT: usize = 5;
 const RULE: usize = 6;
 const INHERITS: usize = 9;
 const DESCRIPTION: usize = 10;
+const TYPE: usize = 11;
 const FUNCTION: usize = 12;
+/// The first version that can be asked to report its statistics after each transaction.
+const REPORTS_AT_ONCE: i32 = 150_000;
 /// Where a default is stored with one update of its column and nothing else: read in the
 /// server's source and counted. On other versions every column is looked at.
 const DEFAULT_IS_ONE_UPDATE: std::ops::Range<i64> = 150_000..160_000;
@@ -55,6 +64,8 @@ struct Counts {
     /// Whether the server counts at all.
     counting: bool,
     version: i64,
+    /// The transaction's number, or 0 if it has written nothing.
+    transaction: i64,
 }
 
 /// What the last reading was made of.
@@ -63,6 +74,8 @@ pub(super) struct PostgresTracker {
     names: Names,
     /// The counters at the beginning of the transaction, if its beginning was marked.
     mark: Option<Counts>,
+    /// The counters at the last look, which are a mark for the next in the same transaction.
+    last: Counts,
     /// Identifiers and names of what belongs to no relation.
     spaces: BTreeMap<u32, (Kind, String)>,
 }
@@ -94,16 +107,45 @@ impl PostgresTracker {
         let tracker = Self {
             names,
             mark: None,
+            last: Counts::default(),
             spaces: space_names(&items),
         };
         store.apply(Updates::All(by_group(items)));
         Ok(tracker)
     }
 
-    /// Marks the beginning of a transaction.
-    pub(super) fn begin(&mut self, conn: &mut PgConnection) -> QueryResult<()> {
-        self.mark = Some(counts(conn)?);
+    /// Marks the beginning of a transaction, where the server counts on from earlier ones.
+    pub(super) fn begin(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<()> {
+        if self.names.version < REPORTS_AT_ONCE {
+            let (now, before) = self.look(conn, scope)?;
+            self.mark = Some(now);
+            if let Some(before) = before {
+                read_and_restore(conn, &before, |_| Ok(()))?;
+            }
+        }
         Ok(())
+    }
+
+    /// The counters, and the settings as they were if anything was counted; they are pinned then.
+    fn look(
+        &self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+    ) -> QueryResult<(Counts, Option<Vec<String>>)> {
+        let catalogs = [&LOCAL[..], &SPACES[..], &GLOBAL[..]].concat();
+        let pins = pinned_assignments(scope.home());
+        let rows: Vec<LookRow> = if self.names.version < REPORTS_AT_ONCE {
+            Prepared::<LookAtCounters>::new()
+                .oids(&catalogs)
+                .texts(pins)
+                .load(conn)?
+        } else {
+            Prepared::<LookAndReset>::new()
+                .oids(&catalogs)
+                .texts(pins)
+                .load(conn)?
+        };
+        Ok(Counts::of_rows(rows))
     }
 
     /// The relations that are not as they were.
@@ -113,23 +155,121 @@ impl PostgresTracker {
         scope: &Scope,
         store: &Store,
     ) -> QueryResult<Updates> {
-        let now = counts(conn)?;
-        let mark = self.mark.take().unwrap_or_default();
-        let verdict = now.since(&mark).verdict();
-        if matches!(verdict, Verdict::Nothing) {
-            return Ok(Updates::Some(Vec::new()));
+        let (now, before) = self.look(conn, scope)?;
+        let mut mark = self.mark.take().unwrap_or_default();
+        // Counters start anew between transactions only.
+        let again = now.transaction != 0 && now.transaction == self.last.transaction;
+        if again {
+            mark = std::mem::take(&mut self.last);
         }
-        pinned_in_transaction(conn, scope.home(), |conn| {
-            if let Verdict::Look(look) = verdict
-                && let Some(updates) = self.local(conn, scope, store, look)?
-            {
-                return Ok(Updates::Some(updates));
+        self.last = now.clone();
+        let verdict = now.since(&mark).verdict();
+        // Nothing was counted at all, so nothing was pinned.
+        let Some(before) = before else {
+            return match verdict {
+                Verdict::Nothing => Ok(Updates::Some(Vec::new())),
+                _ => pinned_in_transaction(conn, scope.home(), |conn| self.everything(conn, scope)),
+            };
+        };
+        match verdict {
+            Verdict::Nothing => read_and_restore(conn, &before, |_| Ok(Updates::Some(Vec::new()))),
+            Verdict::Everything => {
+                read_and_restore(conn, &before, |conn| self.everything(conn, scope))
             }
-            let (names, items) = read_all(conn, scope)?;
-            self.names = names;
-            self.spaces = space_names(&items);
-            Ok(Updates::All(by_group(items)))
-        })
+            // What an earlier migration wrote in this transaction would be counted too.
+            Verdict::Look(look) if again || !look.is_near() => {
+                read_and_restore(conn, &before, |conn| self.far(conn, scope, store, look))
+            }
+            Verdict::Look(look) => match self.near(conn, scope, store, (&look, &before))? {
+                Some(groups) => Ok(Updates::Some(groups)),
+                None => pinned_in_transaction(conn, scope.home(), |conn| {
+                    self.far(conn, scope, store, look)
+                }),
+            },
+        }
+    }
+
+    fn everything(&mut self, conn: &mut PgConnection, scope: &Scope) -> QueryResult<Updates> {
+        let (names, items) = read_all(conn, scope)?;
+        self.names = names;
+        self.spaces = space_names(&items);
+        Ok(Updates::All(by_group(items)))
+    }
+
+    fn far(
+        &mut self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        store: &Store,
+        look: Look,
+    ) -> QueryResult<Updates> {
+        match self.local(conn, scope, store, look)? {
+            Some(groups) => Ok(Updates::Some(groups)),
+            None => self.everything(conn, scope),
+        }
+    }
+
+    /// Reads plain tables again in one round trip, which restores the settings too; `None` if
+    /// there may be more to it.
+    fn near(
+        &mut self,
+        conn: &mut PgConnection,
+        scope: &Scope,
+        store: &Store,
+        (look, before): (&Look, &[String]),
+    ) -> QueryResult<Option<Groups>> {
+        let rows: Vec<(Part, i32)> = Prepared::<Near>::new()
+            .texts(assignments(before))
+            .load(conn)?;
+        let mut found = [0; LOCAL.len()];
+        let mut groups: BTreeMap<Group, Vec<Object>> = BTreeMap::new();
+        let mut depended_on = HashSet::new();
+        let mut parts = Vec::with_capacity(rows.len());
+        for (mut part, written) in rows {
+            let counter = match part.tag.as_str() {
+                "column" => DEFAULT,
+                "constraint" => CONSTRAINT,
+                "index" | "keyindex" => INDEX,
+                "types" => TYPE,
+                "restored" => continue,
+                _ => {
+                    let now = self.names.relation(scope, &part);
+                    let known = self.names.relations.get(&part.oid);
+                    let renamed = known.is_some() && known != now.as_ref();
+                    let Some(relation) = now.filter(|_| part.number & 1 == 0 && !renamed) else {
+                        return Ok(None);
+                    };
+                    self.names.relations.insert(part.oid, relation);
+                    if part.number & 2 != 0 {
+                        depended_on.insert(part.oid);
+                    }
+                    let group = Group::from(part.oid);
+                    if store.group(group).any(|o| o.kind == Kind::Comment) {
+                        return Ok(None);
+                    }
+                    groups.insert(group, Vec::new());
+                    part.number = 0;
+                    part.name = std::mem::replace(&mut part.tag, "relation".to_owned());
+                    part.owner = part.oid;
+                    TRIGGER
+                }
+            };
+            found[counter] += i64::from(written);
+            parts.push(part);
+        }
+        if !look.explained_by(&found) {
+            return Ok(None);
+        }
+        for item in self.names.plain_items(parts) {
+            groups
+                .entry(Group::from(item.relation))
+                .or_default()
+                .push(item.object);
+        }
+        let updates: Vec<_> = groups.into_iter().collect();
+        let same = changed_columns(store, &updates)
+            .is_some_and(|changed| changed.iter().all(|oid| !depended_on.contains(oid)));
+        Ok(same.then_some(updates))
     }
 
     /// Reads again what was touched; `None` if that is not enough.
@@ -231,6 +371,17 @@ fn reaches_further(
     store: &Store,
     updates: &[(Group, Vec<Object>)],
 ) -> QueryResult<bool> {
+    match changed_columns(store, updates) {
+        None => Ok(true),
+        Some(changed) if changed.is_empty() => Ok(false),
+        Some(changed) => Prepared::<Dependents>::new()
+            .oids(&changed)
+            .get_result(conn),
+    }
+}
+
+/// The known relations whose columns changed, if no column may have been renamed.
+fn changed_columns(store: &Store, updates: &[(Group, Vec<Object>)]) -> Option<Vec<u32>> {
     let mut changed = Vec::new();
     for (group, now) in updates {
         let Ok(oid @ 1..) = u32::try_from(*group) else {
@@ -254,16 +405,11 @@ fn reaches_further(
         let came = after.keys().any(|name| !before.contains_key(name));
         if gone && came {
             // Perhaps renamed, and foreign keys of other tables name it too.
-            return Ok(true);
+            return None;
         }
         changed.push(oid);
     }
-    if changed.is_empty() {
-        return Ok(false);
-    }
-    Prepared::<Dependents>::new()
-        .oids(&changed)
-        .get_result(conn)
+    Some(changed)
 }
 
 fn by_group(items: Vec<Item>) -> Groups {
@@ -285,29 +431,47 @@ fn space_names(items: &[Item]) -> BTreeMap<u32, (Kind, String)> {
         .collect()
 }
 
-fn counts(conn: &mut PgConnection) -> QueryResult<Counts> {
-    let catalogs = [&LOCAL[..], &SPACES[..], &GLOBAL[..]].concat();
-    let rows: Vec<(u32, i64, i64, i64)> = Prepared::<Counters>::new().oids(&catalogs).load(conn)?;
-    let mut counts = Counts::default();
-    for (catalog, inserted, updated, deleted) in rows {
-        if catalog == 0 {
-            counts.counting = inserted == 1;
-            counts.version = updated;
-        } else {
-            counts.by_catalog.insert(
-                catalog,
-                Writes {
-                    inserted,
-                    updated,
-                    deleted,
-                },
-            );
-        }
+impl Look {
+    /// Whether what was written can be with the relations whose own row was written.
+    fn is_near(&self) -> bool {
+        let read = [0, CONSTRAINT, INDEX, TRIGGER, DEFAULT, TYPE];
+        let elsewhere = |(catalog, &rows): (usize, &i64)| rows != 0 && !read.contains(&catalog);
+        !self.spaces
+            && !self.comments
+            && self.wanted[0] != 0
+            && !self.wanted.iter().enumerate().any(elsewhere)
     }
-    Ok(counts)
+
+    /// Whether these rows are all that was written, but for the relations' own.
+    fn explained_by(&self, found: &[i64]) -> bool {
+        let explained = |(wanted, found): (&i64, &i64)| *wanted == 0 || wanted == found;
+        self.wanted.iter().zip(found).skip(1).all(explained)
+    }
 }
 
 impl Counts {
+    /// From the rows of a look, with the settings as they were, if they were changed.
+    fn of_rows(rows: Vec<LookRow>) -> (Self, Option<Vec<String>>) {
+        let mut counts = Self::default();
+        let mut before = None;
+        for (catalog, inserted, updated, deleted, settings) in rows {
+            if catalog == 0 {
+                counts.counting = inserted == 1;
+                counts.version = updated;
+                counts.transaction = deleted;
+                before = settings;
+            } else {
+                let writes = Writes {
+                    inserted,
+                    updated,
+                    deleted,
+                };
+                counts.by_catalog.insert(catalog, writes);
+            }
+        }
+        (counts, before)
+    }
+
     /// What was counted since the mark, which is of the same transaction or empty.
     fn since(mut self, mark: &Self) -> Self {
         for (catalog, writes) in &mut self.by_catalog {
