@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context<'_>, options: &Migrate) -> Result<Code, Erro
     } else {
         open(&job, &wanted)?
     };
-    let mut running = context.start_on(job.migrator, connection, Some(options.wait))?;
+    let mut running = context.start_on(job.migrator, connection, Some(options.wait));
     let done = if options.dry_run {
         running.migrator.dry_run(running.connection.conn(), &wanted)
     } else {

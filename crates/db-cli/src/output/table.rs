@@ -34,20 +34,20 @@ impl Table {
     /// The table as text. A column without any content is left out.
     pub(crate) fn render(&self, paint: Paint) -> String {
         let headings: Vec<String> = self.columns.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let mut text = paint.text(&self.line(&headings), Style::Bold);
+        let widths: Vec<usize> = (0..self.columns.len()).map(|at| self.width(at)).collect();
+        let mut text = paint.text(&self.line(&headings, &widths), Style::Bold);
         text.push('\n');
         for (cells, style) in &self.rows {
-            let line = self.line(cells);
+            let line = self.line(cells, &widths);
             text.push_str(&style.map_or(line.clone(), |style| paint.text(&line, style)));
             text.push('\n');
         }
         text
     }
 
-    fn line(&self, cells: &[String]) -> String {
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
         let mut line = String::new();
-        for (at, (_, align)) in self.columns.iter().enumerate() {
-            let width = self.width(at);
+        for (at, ((_, align), &width)) in self.columns.iter().zip(widths).enumerate() {
             if width == 0 {
                 continue;
             }
