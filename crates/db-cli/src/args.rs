@@ -54,7 +54,7 @@ pub(crate) struct Global {
     pub(crate) database_url: Option<String>,
     /// A folder of migrations; may be given more than once
     ///
-    /// Either <version>_<name>/{up,down}.sql, or a folder with sqlite/ and postgres/ in it. Several
+    /// Either `<version>_<name>/{up,down}.sql`, or a folder with sqlite/ and postgres/ in it. Several
     /// are merged into one order, and each migration remembers its set: NAME, or the folder's
     /// name [default: the migrations that are compiled in].
     #[arg(long, value_name = "[NAME=]DIR", global = true)]

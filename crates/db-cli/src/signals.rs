@@ -19,17 +19,22 @@ static RUNNING: Mutex<Option<Interrupt>> = Mutex::new(None);
 /// While this lives, a signal stops the run that it was made for.
 pub(crate) struct Guard;
 
-/// Lets the next signal stop what `interrupt` belongs to.
+/// Lets the next signal stop what `interrupt` belongs to, once somebody listens for signals.
+pub(crate) fn guard(interrupt: &Interrupt) -> Guard {
+    *running() = Some(interrupt.clone());
+    Guard
+}
+
+/// Listens for signals. Until then one ends the program at once, which is what it should do while
+/// nothing has begun; a program that finds nothing to do then needs no second thread.
 ///
 /// # Errors
 /// If the system refuses a signal handler.
-pub(crate) fn guard(interrupt: &Interrupt) -> Result<Guard, Error> {
-    listen().map_err(|error| Error::Io {
+pub(crate) fn listen() -> Result<(), Error> {
+    start_thread().map_err(|error| Error::Io {
         place: "signal handlers".to_owned(),
         error,
-    })?;
-    *running() = Some(interrupt.clone());
-    Ok(Guard)
+    })
 }
 
 /// Until this is dropped, a signal ends the program at once: nothing is running that could be lost.
@@ -66,7 +71,7 @@ fn running() -> MutexGuard<'static, Option<Interrupt>> {
 }
 
 /// Starts the listening thread, once.
-fn listen() -> std::io::Result<()> {
+fn start_thread() -> std::io::Result<()> {
     static LISTENING: Mutex<bool> = Mutex::new(false);
     let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
     if *listening {

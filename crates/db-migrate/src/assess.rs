@@ -1,6 +1,6 @@
 //! The files on one side, the history on the other: what is pending, and what does not fit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use serde::Serialize;
 
@@ -140,13 +140,13 @@ pub(crate) fn assess<'s>(
     set: &'s MigrationSet,
     history: &History,
 ) -> Result<Assessment<'s>, SourceError> {
-    let applied: BTreeSet<&Version> = history.applied.iter().map(|row| &row.version).collect();
+    let applied: HashSet<&Version> = history.applied.iter().map(|row| &row.version).collect();
     let pending: Vec<_> = set
         .all()
         .iter()
         .filter(|m| !applied.contains(&m.version))
         .collect();
-    let known_sets = known_sets(set, history);
+    let mut known = None;
     let mut problems = Vec::new();
     for row in &history.applied {
         match set.find(&row.version) {
@@ -157,8 +157,12 @@ pub(crate) fn assess<'s>(
                     edit,
                 }));
             }
-            None if row.accepted_missing || !known_sets.contains(row.set.as_str()) => {}
+            None if row.accepted_missing => {}
             None => {
+                let known = known.get_or_insert_with(|| known_sets(set, history));
+                if !known.contains(row.set.as_str()) {
+                    continue;
+                }
                 let (version, name) = (row.version.to_string(), row.name().to_owned());
                 let newest = newest_known(set, &row.set);
                 let problem = if newest.is_none_or(|newest| row.version > *newest) {

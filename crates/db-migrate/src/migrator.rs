@@ -86,8 +86,7 @@ impl Migrator {
     /// Looks without locking or changing anything.
     fn look(&self, conn: &mut Conn<'_>) -> Result<Look, Error> {
         let set = self.load(conn.engine())?;
-        let ledger = Ledger::locate(conn)?;
-        let history = ledger.history(conn)?;
+        let (ledger, history) = Ledger::look(conn)?;
         Ok(Look {
             ledger,
             set,

@@ -101,10 +101,11 @@ impl Context<'_> {
         // What is wrong with the files is said before a database is made.
         job.migrator.migrations(job.url.engine())?;
         let connection = Connection::open(&job.url, access)?;
+        signals::listen()?;
         self.start_on(job.migrator, connection, wait)
     }
 
-    /// Prepares a run on an open connection.
+    /// Prepares a run on an open connection. A signal is listened for from its first event on.
     fn start_on(
         &self,
         migrator: Migrator,
@@ -117,10 +118,13 @@ impl Context<'_> {
         let progress = Progress::new(self.output);
         let shown = progress.clone();
         let interrupt = connection.interrupt();
-        let guard = signals::guard(&interrupt)?;
-        let mut migrator = migrator
-            .interrupt(interrupt)
-            .on_event(move |event| shown.on_event(event));
+        let guard = signals::guard(&interrupt);
+        let mut migrator = migrator.interrupt(interrupt).on_event(move |event| {
+            if let Err(error) = signals::listen() {
+                tracing::warn!(?error, "a signal will end the program at once");
+            }
+            shown.on_event(event);
+        });
         if let Some(wait) = wait {
             migrator = migrator.wait(wait);
         }

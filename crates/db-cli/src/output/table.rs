@@ -38,20 +38,20 @@ impl Table {
             .iter()
             .map(|(name, _)| (*name).to_owned())
             .collect();
-        let mut text = paint.text(&self.line(&headings), Style::Bold);
+        let widths: Vec<usize> = (0..self.columns.len()).map(|at| self.width(at)).collect();
+        let mut text = paint.text(&self.line(&headings, &widths), Style::Bold);
         text.push('\n');
         for (cells, style) in &self.rows {
-            let line = self.line(cells);
+            let line = self.line(cells, &widths);
             text.push_str(&style.map_or(line.clone(), |style| paint.text(&line, style)));
             text.push('\n');
         }
         text
     }
 
-    fn line(&self, cells: &[String]) -> String {
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
         let mut parts = Vec::new();
-        for (at, (_, align)) in self.columns.iter().enumerate() {
-            let width = self.width(at);
+        for (at, ((_, align), &width)) in self.columns.iter().zip(widths).enumerate() {
             let cell = cells.get(at).map_or("", String::as_str);
             match align {
                 _ if width == 0 => {}

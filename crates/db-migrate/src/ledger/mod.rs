@@ -33,6 +33,9 @@ pub(crate) use write::{NewEvent, NewRow};
 /// Diesel's own table.
 pub(crate) const DIESEL_TABLE: &str = "__diesel_schema_migrations";
 
+/// Our own beside it.
+const LEDGER_TABLE: &str = "__db_migrate_ledger";
+
 /// How a ledger row came to be, and whether it counts as applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -172,7 +175,7 @@ impl Ledger {
     }
 
     fn rows(&self) -> String {
-        self.table("__db_migrate_ledger")
+        self.table(LEDGER_TABLE)
     }
 
     fn events(&self) -> String {

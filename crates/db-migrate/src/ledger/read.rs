@@ -1,10 +1,11 @@
 //! Reading the ledger. Nothing here writes, creates or locks.
 
 use db_core::{Conn, with_conn};
+use diesel::dsl::sql;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use diesel::{Queryable, QueryableByName, RunQueryDsl, sql_query};
 
-use super::{Applied, DIESEL_TABLE, DieselRow, History, Ledger, Status, StoredTexts};
+use super::{Applied, DIESEL_TABLE, DieselRow, History, LEDGER_TABLE, Ledger, Status, StoredTexts};
 use crate::error::{Error, in_database};
 use crate::sql::Checksums;
 use crate::{LoggedEvent, Version};
@@ -15,9 +16,11 @@ struct Name {
     name: String,
 }
 
-/// Which of the tables exist.
+/// Where the tables belong, and which of them exist.
 #[derive(QueryableByName)]
 struct Tables {
+    #[diesel(sql_type = Nullable<Text>)]
+    schema: Option<String>,
     #[diesel(sql_type = Bool)]
     ledger: bool,
     #[diesel(sql_type = Bool)]
@@ -32,41 +35,25 @@ struct DieselRecord {
     run_on: String,
 }
 
-#[derive(QueryableByName)]
+/// One row, read by position: looking each column up by its name took longer than all the rest.
+#[derive(Queryable)]
 struct Record {
-    #[diesel(sql_type = BigInt)]
     sequence: i64,
-    #[diesel(sql_type = Text)]
     version: String,
-    #[diesel(sql_type = Text)]
     folder_name: String,
-    #[diesel(sql_type = Text)]
     set_name: String,
-    #[diesel(sql_type = BigInt)]
     is_rust: i64,
-    #[diesel(sql_type = Text)]
     status: String,
-    #[diesel(sql_type = Nullable<Text>)]
     raw_checksum: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     token_checksum: Option<String>,
-    #[diesel(sql_type = BigInt)]
     accepted_missing: i64,
-    #[diesel(sql_type = BigInt)]
     run_in_transaction: i64,
-    #[diesel(sql_type = BigInt)]
     foreign_keys_off: i64,
-    #[diesel(sql_type = BigInt)]
     statements_done: i64,
-    #[diesel(sql_type = BigInt)]
     statements_begun: i64,
-    #[diesel(sql_type = Text)]
     applied_at: String,
-    #[diesel(sql_type = BigInt)]
     duration_us: i64,
-    #[diesel(sql_type = Text)]
     applied_by: String,
-    #[diesel(sql_type = Nullable<Text>)]
     fingerprint: Option<String>,
 }
 
@@ -78,31 +65,53 @@ struct Texts {
     down_sql: Option<String>,
 }
 
-/// The columns of [`Record`].
+/// The types of [`COLUMNS`].
+type Columns = (
+    BigInt,
+    Text,
+    Text,
+    Text,
+    BigInt,
+    Text,
+    Nullable<Text>,
+    Nullable<Text>,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    BigInt,
+    Text,
+    BigInt,
+    Text,
+    Nullable<Text>,
+);
+
+/// The columns of [`Record`], in its order.
 const COLUMNS: &str = "sequence, version, folder_name, set_name, is_rust, status, raw_checksum, \
      token_checksum, accepted_missing, run_in_transaction, foreign_keys_off, statements_done, \
      statements_begun, applied_at, duration_us, applied_by, fingerprint";
 
 impl Ledger {
+    /// Finds the ledger where this connection's tables are made, and reads it.
+    pub(crate) fn look(conn: &mut Conn<'_>) -> Result<(Self, History), Error> {
+        let engine = conn.engine();
+        let tables = Tables::find(conn, "current_schema()")?;
+        let ledger = Self {
+            engine,
+            schema: tables.schema.clone().ok_or(Error::NoSchema)?,
+        };
+        let history = ledger.read(conn, &tables)?;
+        Ok((ledger, history))
+    }
+
     /// Reads both tables as they are.
     pub(crate) fn history(&self, conn: &mut Conn<'_>) -> Result<History, Error> {
-        let tables = match conn.reborrow() {
-            Conn::Sqlite(c) => sql_query(format!(
-                "SELECT max(name = '__db_migrate_ledger') IS TRUE AS ledger,
-                        max(name = '{DIESEL_TABLE}') IS TRUE AS diesel
-                 FROM main.sqlite_schema
-                 WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '__db_migrate_ledger')"
-            ))
-            .get_result::<Tables>(c),
-            Conn::Postgres(c) => sql_query(format!(
-                "SELECT pg_catalog.to_regclass('{}') IS NOT NULL AS ledger,
-                        pg_catalog.to_regclass('{}') IS NOT NULL AS diesel",
-                self.rows().replace('\'', "''"),
-                self.diesel().replace('\'', "''")
-            ))
-            .get_result::<Tables>(c),
-        }
-        .map_err(in_database(self.engine, "looking for the ledger"))?;
+        let schema = format!("'{}'", self.schema.replace('\'', "''"));
+        let tables = Tables::find(conn, &schema)?;
+        self.read(conn, &tables)
+    }
+
+    fn read(&self, conn: &mut Conn<'_>, tables: &Tables) -> Result<History, Error> {
         let ledger = if tables.ledger {
             Some(self.applied(conn)?)
         } else {
@@ -124,7 +133,7 @@ impl Ledger {
         let query = format!(
             "SELECT DISTINCT n.nspname::text AS name FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relname IN ('{DIESEL_TABLE}', '__db_migrate_ledger') AND c.relkind = 'r'
+             WHERE c.relname IN ('{DIESEL_TABLE}', '{LEDGER_TABLE}') AND c.relkind = 'r'
                AND n.nspname <> $1"
         );
         let names: Vec<Name> = sql_query(query)
@@ -152,7 +161,7 @@ impl Ledger {
 
     fn applied(&self, conn: &mut Conn<'_>) -> Result<Vec<Applied>, Error> {
         let query = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.rows());
-        let records: Vec<Record> = with_conn!(conn, |c| sql_query(query).load(c))
+        let records: Vec<Record> = with_conn!(conn, |c| sql::<Columns>(&query).load(c))
             .map_err(in_database(self.engine, "reading the ledger"))?;
         records.into_iter().map(Record::into_applied).collect()
     }
@@ -190,6 +199,30 @@ impl Ledger {
         );
         with_conn!(conn, |c| sql_query(query).load(c))
             .map_err(in_database(self.engine, "reading the log of migrations"))
+    }
+}
+
+impl Tables {
+    /// Looks in PostgreSQL's schema of this name, an expression; in `main` on SQLite.
+    fn find(conn: &mut Conn<'_>, schema: &str) -> Result<Self, Error> {
+        match conn.reborrow() {
+            Conn::Sqlite(c) => sql_query(format!(
+                "SELECT 'main' AS schema, max(name = '{LEDGER_TABLE}') IS TRUE AS ledger,
+                        max(name = '{DIESEL_TABLE}') IS TRUE AS diesel
+                 FROM main.sqlite_schema
+                 WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '{LEDGER_TABLE}')"
+            ))
+            .get_result(c),
+            Conn::Postgres(c) => sql_query(format!(
+                "SELECT schema,
+                        pg_catalog.to_regclass(home || '{LEDGER_TABLE}') IS NOT NULL AS ledger,
+                        pg_catalog.to_regclass(home || '{DIESEL_TABLE}') IS NOT NULL AS diesel
+                 FROM (SELECT {schema}::text AS schema,
+                              pg_catalog.quote_ident({schema}) || '.' AS home) AS here"
+            ))
+            .get_result(c),
+        }
+        .map_err(in_database(conn.engine(), "looking for the ledger"))
     }
 }
 

@@ -4,7 +4,6 @@ pub(crate) mod folder;
 mod metadata;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use db_core::Engine;
@@ -315,21 +314,24 @@ impl MigrationSet {
         engine: Engine,
     ) -> Result<Self, SourceError> {
         let mut described = Vec::new();
-        let mut by_version: BTreeMap<Version, Migration> = BTreeMap::new();
+        let mut migrations: Vec<Migration> = Vec::new();
         for source in sources {
             described.push(source.describe());
-            for migration in source.load(engine)? {
-                if let Some(first) = by_version.get(&migration.version) {
-                    return Err(SourceError::DuplicateVersion {
-                        version: migration.version.clone(),
-                        first: first.folder_name.clone(),
-                        second: migration.folder_name,
-                    });
-                }
-                by_version.insert(migration.version.clone(), migration);
-            }
+            migrations.extend(source.load(engine)?);
         }
-        if let Some((earlier, later)) = ambiguous_pair(by_version.keys()) {
+        // Stable, so that of two with one version the first stays the first.
+        migrations.sort_by(|a, b| a.version.cmp(&b.version));
+        if let Some(pair) = migrations
+            .windows(2)
+            .find(|pair| pair[0].version == pair[1].version)
+        {
+            return Err(SourceError::DuplicateVersion {
+                version: pair[0].version.clone(),
+                first: pair[0].folder_name.clone(),
+                second: pair[1].folder_name.clone(),
+            });
+        }
+        if let Some((earlier, later)) = ambiguous_pair(migrations.iter().map(|m| &m.version)) {
             return Err(SourceError::AmbiguousOrder {
                 earlier: earlier.clone(),
                 later: later.clone(),
@@ -337,7 +339,7 @@ impl MigrationSet {
         }
         Ok(Self {
             engine,
-            migrations: by_version.into_values().collect(),
+            migrations,
             described: described.join(", "),
         })
     }

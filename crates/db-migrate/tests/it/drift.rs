@@ -1,7 +1,7 @@
 //! A schema changed by hand is seen, named, and never swallowed into the next fingerprint.
 
 use db_migrate::{Drift, Error, MigrateOptions, Rebuild, Unknown};
-use db_testkit::{TestDb, both_engines};
+use db_testkit::{TestConn, TestDb, both_engines};
 
 use crate::support::{Folder, log_kinds, versions};
 
@@ -53,6 +53,41 @@ both_engines! {
         let before = crate::support::texts(&mut conn, durability);
         folder.migrator().run(conn.conn()).unwrap_err();
         assert_eq!(crate::support::texts(&mut conn, durability), before);
+    }
+
+    /// `status` goes by a seal as long as it is whole, and compares in full where it is not.
+    fn status_sees_every_change_by_hand(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let status = |conn: &mut TestConn| folder.migrator().status(conn.conn()).unwrap().drift;
+        assert_eq!(status(&mut conn), Drift::None);
+        for (change, undo, object) in [
+            ("CREATE TABLE stray (x INTEGER)", "DROP TABLE stray", "table stray"),
+            (
+                "DROP INDEX idx_games_winner",
+                "CREATE INDEX idx_games_winner ON games (winner)",
+                "index idx_games_winner",
+            ),
+            (
+                "ALTER TABLE users ADD COLUMN nick TEXT",
+                "ALTER TABLE users DROP COLUMN nick",
+                "column users.nick",
+            ),
+            (
+                "CREATE VIEW winners AS SELECT winner FROM games",
+                "DROP VIEW winners",
+                "view winners",
+            ),
+        ] {
+            conn.execute(change);
+            let found = names(&status(&mut conn));
+            assert!(found.contains(&object.to_owned()), "{change}: {found:?}");
+            conn.execute(undo);
+            assert_eq!(status(&mut conn), Drift::None, "{undo}");
+        }
+        conn.execute("DROP TABLE games");
+        assert!(names(&status(&mut conn)).contains(&"table games".to_owned()));
     }
 
     fn undoing_the_change_undoes_the_drift(db: TestDb) {

@@ -3,6 +3,8 @@
 use db_core::Engine;
 use db_migrate::{EmbeddedFolder, MigrationSet, RustMigration, Source};
 
+use db_testkit::TestDb;
+
 use crate::support::Folder;
 
 fn load(source: Source) -> Result<Vec<String>, String> {
@@ -135,4 +137,32 @@ fn sources_that_claim_one_version_are_refused() {
         error.contains("20240101000000_a and 20240101000000_b"),
         "{error}"
     );
+}
+
+/// What a run does not need of an applied migration is not read, and cannot stop it; what it does
+/// need is read before anything runs, and `validate` reads everything.
+#[test]
+fn only_what_is_needed_is_read_and_nothing_wrong_is_overlooked() {
+    let f = Folder::dice();
+    let db = TestDb::sqlite();
+    let mut conn = db.connect();
+    f.run_to(&mut conn, "2");
+    f.write(
+        "20240101000000_users/metadata.toml",
+        "run_in_transaction = 1",
+    );
+    assert_eq!(f.run(&mut conn).steps.len(), 1);
+    let error = f.migrator().validate(conn.conn(), None).unwrap_err();
+    assert!(error.to_string().contains("true or false"), "{error}");
+
+    f.add(
+        "20240104000000_pending",
+        "CREATE TABLE late (id BIGINT)",
+        "",
+    );
+    let down = f.path().join("20240104000000_pending/down.sql");
+    std::fs::write(&down, b"\xff").unwrap();
+    let error = f.migrator().run(conn.conn()).unwrap_err();
+    assert!(error.to_string().contains("down.sql: line 1"), "{error}");
+    assert_eq!(f.migrator().history(conn.conn()).unwrap().len(), 3);
 }
