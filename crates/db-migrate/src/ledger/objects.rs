@@ -119,8 +119,11 @@ impl Ledger {
 
     /// Forgets the stamp: the schema after what happened is not known.
     pub(crate) fn unstamp(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
-        conn.batch_execute(&format!("DELETE FROM {}", self.state()))
-            .map_err(in_database(self.engine, "storing the schema"))
+        self.write(conn, vec![self.delete_stamp()])
+    }
+
+    pub(super) fn delete_stamp(&self) -> Cached<'static> {
+        Cached::new(format!("DELETE FROM {}", self.state()))
     }
 
     fn put_objects<'j>(&self, json: &'j str) -> Cached<'j> {

@@ -94,7 +94,7 @@ impl Ledger {
         conn: &mut Conn<'_>,
         row: &NewRow<'_>,
         event: &NewEvent<'_>,
-        schema: (&Delta, &Stamp),
+        schema: Option<(&Delta, &Stamp)>,
     ) -> Result<(), Error> {
         let mut statements = vec![self.put_row(row)];
         if !row.is_rust {
@@ -109,7 +109,7 @@ impl Ledger {
         conn: &mut Conn<'_>,
         (version, is_rust): (&Version, bool),
         event: &NewEvent<'_>,
-        schema: (&Delta, &Stamp),
+        schema: Option<(&Delta, &Stamp)>,
     ) -> Result<(), Error> {
         let mut statements = vec![self.delete_row(version)];
         if !is_rust {
@@ -118,13 +118,19 @@ impl Ledger {
         self.with_schema(conn, statements, event, schema)
     }
 
+    /// Without a schema the stored one is no longer that of the last migration, and its stamp goes.
     fn with_schema<'s>(
         &self,
         conn: &mut Conn<'_>,
         rows: Vec<Cached<'s>>,
         event: &NewEvent<'s>,
-        (delta, stamp): (&Delta, &'s Stamp),
+        schema: Option<(&Delta, &'s Stamp)>,
     ) -> Result<(), Error> {
+        let Some((delta, stamp)) = schema else {
+            let mut statements = rows;
+            statements.extend([self.append(event), self.delete_stamp()]);
+            return self.write(conn, statements);
+        };
         let texts = DeltaTexts::new(delta)?;
         let mut statements = self.put_delta(&texts);
         statements.extend(rows);

@@ -15,7 +15,7 @@ use crate::lock::{self, Held, Patience};
 use crate::migration::Direction;
 use crate::plan::{self, PlannedStep};
 use crate::report::Report;
-use crate::run::{Context, Runner, Session, Work, within};
+use crate::run::{Context, Reading, Runner, Session, Work, within};
 use crate::target::Target;
 
 /// How to go forward.
@@ -106,6 +106,7 @@ impl Migrator {
                 sequence: look.history.next_sequence(),
                 report,
                 rehearse: false,
+                reading: Reading::new(),
                 rows_changed: None,
             };
             let report = runner.run(conn, &work, options.single_transaction)?;
@@ -176,6 +177,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report: Report::new(Direction::Up),
             rehearse: true,
+            reading: Reading::new(),
             rows_changed: None,
         };
         let mut report = runner.run(conn, &work, true)?;

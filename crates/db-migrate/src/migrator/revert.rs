@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::migration::Direction;
 use crate::plan;
 use crate::report::Report;
-use crate::run::Runner;
+use crate::run::{Reading, Runner};
 use crate::target::Target;
 
 impl Migrator {
@@ -79,6 +79,7 @@ impl Migrator {
                 sequence: look.history.next_sequence(),
                 report,
                 rehearse: false,
+                reading: Reading::new(),
                 rows_changed: None,
             };
             let report = runner.run(conn, &work, false)?;

@@ -1,6 +1,7 @@
 //! Running a plan: each migration with its ledger row in one transaction, or step by step outside.
 
 mod foreign_keys;
+mod reading;
 mod rehearsal;
 mod script;
 mod session;
@@ -23,6 +24,7 @@ use crate::migration::Direction;
 use crate::plan::{PlannedStep, without_foreign_keys};
 use crate::report::Report;
 
+pub(crate) use reading::Reading;
 pub(crate) use script::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
 pub(crate) use session::Session;
 pub(crate) use transaction::{depth, within};
@@ -98,6 +100,8 @@ pub(crate) struct Runner<'r, 'm> {
     pub(crate) report: Report,
     /// Whether everything is rolled back in the end.
     pub(crate) rehearse: bool,
+    /// When the schema is read.
+    pub(crate) reading: Reading,
     /// Rows that the step at hand has changed, where the engine counts them.
     pub(crate) rows_changed: Option<u64>,
 }
@@ -133,6 +137,7 @@ impl Runner<'_, '_> {
     fn run_each(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
         for (number, (step, prepared)) in (1..).zip(work) {
             self.announce(step, number);
+            self.reading.is_last = number == work.len();
             let started = Instant::now();
             if step.options.run_in_transaction {
                 self.with_retries(conn, |runner, conn| {
@@ -164,6 +169,7 @@ impl Runner<'_, '_> {
                 within(conn, |conn| {
                     for (number, (step, prepared)) in (1..).zip(work) {
                         runner.announce(step, number);
+                        runner.reading.is_last = number == work.len();
                         let started = Instant::now();
                         runner.run_and_record(conn, step, prepared)?;
                         runner.finished(step, prepared, started);
@@ -240,8 +246,10 @@ impl Runner<'_, '_> {
     }
 
     /// Writes the failure into the log, and completes the error with what was done before it.
-    fn give_up(self, conn: &mut Conn<'_>, work: &[Work<'_>], error: Error) -> Error {
+    fn give_up(mut self, conn: &mut Conn<'_>, work: &[Work<'_>], error: Error) -> Error {
+        self.store_schema_early(conn);
         let mut report = self.report;
+        report.duration = report.steps.iter().map(|step| step.duration).sum();
         report.not_run = work
             .iter()
             .skip(report.steps.len())

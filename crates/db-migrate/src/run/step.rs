@@ -14,7 +14,7 @@ use super::transaction::{depth, within};
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
-use crate::ledger::{DIESEL_TABLE, NewEvent, NewRow, Stamp, Status};
+use crate::ledger::{DIESEL_TABLE, NewEvent, NewRow, Status};
 use crate::migration::Direction;
 use crate::plan::{Action, PlannedStep, without_foreign_keys};
 
@@ -55,9 +55,6 @@ impl Runner<'_, '_> {
         prepared: &[Prepared<'_>],
     ) -> Result<(), Error> {
         let started = Instant::now();
-        self.tracker
-            .begin(conn)
-            .map_err(in_database(conn.engine(), "reading the schema"))?;
         let orphans_before = orphans_if_unguarded(conn, step, prepared)?;
         let rows_before = total_changes(conn)?;
         match &step.action {
@@ -86,11 +83,12 @@ impl Runner<'_, '_> {
             (Some(before), Some(after)) => u64::try_from(after - before).ok(),
             _ => None,
         };
-        let delta = self
-            .tracker
-            .refresh(conn)
-            .map_err(in_database(conn.engine(), "reading the schema"))?;
-        self.record(conn, step, (prepared.len() as u64, started), &delta)
+        let delta = if self.reading.is_due(conn.engine()) {
+            Some(self.read_schema(conn)?)
+        } else {
+            None
+        };
+        self.record(conn, step, (prepared.len() as u64, started), delta.as_ref())
     }
 
     /// The ledger's row, Diesel's row, the log and the schema's new stamp.
@@ -99,18 +97,13 @@ impl Runner<'_, '_> {
         conn: &mut Conn<'_>,
         step: &PlannedStep<'_>,
         (statements, started): (u64, Instant),
-        delta: &Delta,
+        delta: Option<&Delta>,
     ) -> Result<(), Error> {
         let ledger = self.context.ledger;
         let at = self.context.now();
         let duration_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let stamp = Stamp {
-            last_sequence: self.sequence,
-            fingerprint: delta.strict_fingerprint.clone(),
-            loose_fingerprint: delta.loose_fingerprint.clone(),
-            server: self.session.server().to_owned(),
-            taken_at: at.clone(),
-        };
+        let stamp = delta.map(|delta| self.stamp_of(delta, &at));
+        let schema = delta.zip(stamp.as_ref());
         let event = NewEvent {
             kind: match self.direction {
                 Direction::Up => EventKind::Applied,
@@ -133,14 +126,15 @@ impl Runner<'_, '_> {
                     applied_at: &at,
                     duration_us,
                     applied_by: self.context.actor,
-                    fingerprints: Some((&delta.strict_fingerprint, &delta.loose_fingerprint)),
+                    fingerprints: delta
+                        .map(|d| (d.strict_fingerprint.as_str(), d.loose_fingerprint.as_str())),
                     ..NewRow::of(migration, Status::Applied, self.sequence)?
                 };
-                ledger.record(conn, &row, &event, (delta, &stamp))?;
+                ledger.record(conn, &row, &event, schema)?;
             }
             Direction::Down => {
                 let gone = (&step.version, step.is_rust);
-                ledger.unrecord(conn, gone, &event, (delta, &stamp))?;
+                ledger.unrecord(conn, gone, &event, schema)?;
             }
         }
         self.sequence += 1;

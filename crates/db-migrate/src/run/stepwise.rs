@@ -49,11 +49,8 @@ impl Runner<'_, '_> {
         // No transaction says what changed, so everything is read again.
         self.session.restore_search_path(conn, step)?;
         within(conn, |conn| {
-            let delta = self
-                .tracker
-                .restart(conn)
-                .map_err(in_database(conn.engine(), "reading the schema"))?;
-            self.record(conn, step, (prepared.len() as u64, started), &delta)
+            let delta = self.read_schema(conn)?;
+            self.record(conn, step, (prepared.len() as u64, started), Some(&delta))
         })
     }
 

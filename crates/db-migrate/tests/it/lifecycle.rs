@@ -51,9 +51,13 @@ both_engines! {
         );
         assert!(stored[0].starts_with("-- people\nCREATE TABLE users"), "{stored:?}");
         assert!(stored[0].ends_with("DROP TABLE users;"));
-        let prints: Vec<_> = history.iter().filter_map(|row| row.fingerprint.clone()).collect();
-        assert_eq!(prints.len(), 3);
-        assert_ne!(prints[0], prints[1]);
+        // PostgreSQL's catalog is read where it is worth its time, and always at the end.
+        let prints: Vec<_> = history.iter().map(|row| row.fingerprint.clone()).collect();
+        assert!(prints[2].is_some());
+        if conn.engine() == db_core::Engine::Sqlite {
+            assert!(prints.iter().all(Option::is_some));
+        }
+        assert_ne!(prints[0], prints[2]);
     }
 
     fn a_target_stops_in_between(db: TestDb) {

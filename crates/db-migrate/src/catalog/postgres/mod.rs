@@ -3,11 +3,9 @@
 //! PostgreSQL 14 or later. The reading is split in two, so that a part of it can be repeated:
 //! what belongs to relations is read by relation, everything else by schema.
 
-mod fragments;
 mod parts;
 pub(super) mod pin;
 pub(super) mod query;
-pub(super) mod steps;
 pub(super) mod texts;
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +14,7 @@ use diesel::{PgConnection, QueryResult, RunQueryDsl as _};
 
 use super::{Object, Scope, text};
 use query::{Part, Prepared};
-use texts::{AllComments, RelationParts, Relations, SomeComments, SpaceParts, Spaces};
+use texts::{AllComments, RelationParts, Relations, SpaceParts, Spaces};
 
 pub(super) use parts::{Item, Labels};
 
@@ -43,8 +41,6 @@ pub(super) struct Names {
     /// Class and identifier of what belongs to an extension.
     members: HashSet<(u32, u32)>,
     extensions: Vec<Part>,
-    /// The server's, as `server_version_num` has it.
-    pub version: i32,
 }
 
 /// Reads the whole catalog.
@@ -76,7 +72,6 @@ impl Names {
                     names.spaces.insert(part.oid, shown);
                 }
                 "extension" => names.extensions.push(part),
-                "version" => names.version = part.number,
                 "member" => {
                     names.members.insert((part.owner, part.oid));
                 }
@@ -126,11 +121,6 @@ impl Names {
         Ok(parts::relation_items(self, rows, labels))
     }
 
-    /// What a plain table has, which is a table with nothing but columns, constraints and indexes.
-    pub(in crate::catalog) fn plain_items(&self, rows: Vec<Part>) -> Vec<Item> {
-        parts::relation_items(self, rows, &mut Labels::default())
-    }
-
     /// Everything that belongs to no relation, but for comments.
     pub(in crate::catalog) fn space_items(
         &self,
@@ -141,17 +131,6 @@ impl Names {
             .oids(&self.space_oids())
             .load(conn)?;
         Ok(parts::space_items(self, rows, labels))
-    }
-
-    /// The comments on what `labels` has names for.
-    pub(in crate::catalog) fn some_comments(
-        conn: &mut PgConnection,
-        labels: &Labels,
-    ) -> QueryResult<Vec<Item>> {
-        let rows = Prepared::<SomeComments>::new()
-            .oids(&labels.oids())
-            .load(conn)?;
-        Ok(labels.comments(rows))
     }
 
     /// The name of a relation that the server gave as `identifier|name`; its own spelling only

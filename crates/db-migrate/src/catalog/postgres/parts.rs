@@ -14,8 +14,6 @@ use crate::catalog::{Kind, Object, text};
 pub(in crate::catalog) struct Item {
     /// The relation that it is read with; 0 for what belongs to none.
     pub relation: u32,
-    /// Its identifier, or that of its relation.
-    pub oid: u32,
     /// The object.
     pub object: Object,
 }
@@ -49,15 +47,6 @@ impl Labels {
         self.known.insert(key, label);
     }
 
-    /// The identifiers of everything that has a label.
-    pub(in crate::catalog) fn oids(&self) -> Vec<u32> {
-        self.known
-            .keys()
-            .filter(|key| key.2 == 0)
-            .map(|key| key.1)
-            .collect()
-    }
-
     /// The comments on what has a label.
     pub(in crate::catalog) fn comments(&self, rows: Vec<Comment>) -> Vec<Item> {
         rows.into_iter()
@@ -72,7 +61,6 @@ impl Labels {
                 };
                 Some(Item {
                     relation: label.relation,
-                    oid,
                     object,
                 })
             })
@@ -127,7 +115,6 @@ pub(in crate::catalog) fn relation_items(
         if row.tag != "keyindex" {
             items.push(Item {
                 relation: row.owner,
-                oid: row.oid,
                 object,
             });
         }
@@ -158,7 +145,6 @@ pub(in crate::catalog) fn relation_items(
         labels.add((PG_CLASS, row.oid, 0), &object, row.owner);
         items.push(Item {
             relation: row.owner,
-            oid: row.oid,
             object,
         });
     }
@@ -205,7 +191,6 @@ pub(in crate::catalog) fn space_items(
         labels.add((class, row.oid, 0), &object, 0);
         items.push(Item {
             relation: 0,
-            oid: row.oid,
             object,
         });
     }
@@ -218,7 +203,6 @@ pub(in crate::catalog) fn space_items(
         let object = object(Kind::Extension, text::name(&part.name), None, schema);
         items.push(Item {
             relation: 0,
-            oid: part.oid,
             object,
         });
     }
@@ -228,7 +212,6 @@ pub(in crate::catalog) fn space_items(
             labels.add((2615, *oid, 0), &object, 0);
             items.push(Item {
                 relation: 0,
-                oid: *oid,
                 object,
             });
         }

@@ -72,21 +72,9 @@ pub(in crate::catalog) fn pinned<T>(
     answer
 }
 
-/// As [`pinned`], for a caller that is known to be in a transaction.
-pub(in crate::catalog) fn pinned_in_transaction<T>(
-    conn: &mut PgConnection,
-    home: &str,
-    read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
-) -> QueryResult<T> {
-    let before = pin(conn, home)?;
-    read_and_restore(conn, &before, read)
-}
-
-/// Runs `read` with the settings pinned already, and puts them back to what they were.
-///
-/// After a failure too. If the server aborted the transaction it refuses, but then the rollback
-/// restores, and the first error is the one to report.
-pub(in crate::catalog) fn read_and_restore<T>(
+/// Restores after a failure too. If the server aborted the transaction it refuses, but then
+/// the rollback restores, and the first error is the one to report.
+fn read_and_restore<T>(
     conn: &mut PgConnection,
     before: &[String],
     read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
@@ -114,14 +102,9 @@ fn current(conn: &mut PgConnection) -> QueryResult<Vec<String>> {
     Prepared::<Current>::new().texts(names()).get_result(conn)
 }
 
-/// What a change of the settings to those of [`pinned`] is told.
-pub(in crate::catalog) fn pinned_assignments(home: &str) -> Vec<String> {
-    assignments(&pinned_values(home))
-}
-
 fn pin(conn: &mut PgConnection, home: &str) -> QueryResult<Vec<String>> {
     Prepared::<Change>::new()
-        .texts(pinned_assignments(home))
+        .texts(assignments(&pinned_values(home)))
         .get_result(conn)
 }
 
@@ -133,6 +116,6 @@ fn restore(conn: &mut PgConnection, before: &[String]) -> QueryResult<()> {
 }
 
 /// The names of the settings, and their values behind them.
-pub(in crate::catalog) fn assignments(values: &[String]) -> Vec<String> {
+fn assignments(values: &[String]) -> Vec<String> {
     names().into_iter().chain(values.iter().cloned()).collect()
 }

@@ -6,7 +6,7 @@
 use diesel::QueryResult;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Integer, Oid, Text};
+use diesel::sql_types::{Array, Integer, Oid, Text};
 use diesel::{PgConnection, RunQueryDsl};
 
 /// One row of a query over parts: what it is, whose it is, and its definition.
@@ -33,7 +33,6 @@ pub(in crate::catalog) type PartSql = (Text, Oid, Oid, Integer, Text, Text);
 pub(in crate::catalog) struct Prepared<Tag> {
     tag: std::marker::PhantomData<Tag>,
     oids: Option<Vec<u32>>,
-    numbers: Option<Vec<i64>>,
     texts: Option<Vec<String>>,
 }
 
@@ -51,7 +50,6 @@ impl<T> Prepared<T> {
         Self {
             tag: std::marker::PhantomData,
             oids: None,
-            numbers: None,
             texts: None,
         }
     }
@@ -59,12 +57,6 @@ impl<T> Prepared<T> {
     /// With a list of object identifiers.
     pub(in crate::catalog) fn oids(mut self, oids: &[u32]) -> Self {
         self.oids = Some(oids.to_vec());
-        self
-    }
-
-    /// With a list of numbers.
-    pub(in crate::catalog) fn numbers(mut self, numbers: Vec<i64>) -> Self {
-        self.numbers = Some(numbers);
         self
     }
 
@@ -82,10 +74,6 @@ impl<T: PreparedText> QueryFragment<Pg> for Prepared<T> {
         // Diesel writes the `$1` where a value is bound.
         if let Some(oids) = &self.oids {
             out.push_bind_param::<Array<Oid>, _>(oids)?;
-            out.push_sql(pieces.next().unwrap_or_default());
-        }
-        if let Some(numbers) = &self.numbers {
-            out.push_bind_param::<Array<BigInt>, _>(numbers)?;
             out.push_sql(pieces.next().unwrap_or_default());
         }
         if let Some(texts) = &self.texts {

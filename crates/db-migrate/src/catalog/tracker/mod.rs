@@ -1,8 +1,7 @@
 //! The catalog during a run of many migrations, brought up to date after each of them.
 //!
-//! A full read after each of 300 migrations would cost more than the migrations. Both engines
-//! can tell cheaply what a transaction did to the schema; whatever they cannot tell for certain
-//! is answered by a full read, so a [`Tracker`] is at worst slow.
+//! SQLite can tell cheaply what a transaction did to the schema; whatever it cannot tell for
+//! certain is answered by a full read. PostgreSQL's catalog is read as a whole.
 
 mod postgres;
 mod sqlite;
@@ -12,7 +11,6 @@ use db_core::Conn;
 use diesel::QueryResult;
 
 use super::{Catalog, Kind, Object, Scope};
-use postgres::PostgresTracker;
 use sqlite::SqliteTracker;
 use store::Store;
 
@@ -52,7 +50,7 @@ pub struct Tracker {
 #[derive(Debug, Clone)]
 enum EngineTracker {
     Sqlite(SqliteTracker),
-    Postgres(Box<PostgresTracker>),
+    Postgres,
 }
 
 impl Tracker {
@@ -65,7 +63,8 @@ impl Tracker {
         let engine = match conn {
             Conn::Sqlite(c) => EngineTracker::Sqlite(SqliteTracker::start(c, scope, &mut store)?),
             Conn::Postgres(c) => {
-                EngineTracker::Postgres(Box::new(PostgresTracker::start(c, scope, &mut store)?))
+                store.apply(postgres::read(c, scope)?);
+                EngineTracker::Postgres
             }
         };
         Ok(Self {
@@ -75,21 +74,6 @@ impl Tracker {
         })
     }
 
-    /// Marks the beginning of a transaction; call it first thing inside.
-    ///
-    /// It costs one small query on PostgreSQL 14 and nothing otherwise. Without it a
-    /// [`refresh`](Self::refresh) is as right but may be slower, because that server keeps its
-    /// counts for up to a second and a migration is then suspected of what an earlier one did.
-    ///
-    /// # Errors
-    /// Whatever the engine says, as Diesel reports it.
-    pub fn begin(&mut self, conn: &mut Conn<'_>) -> QueryResult<()> {
-        match (&mut self.engine, conn) {
-            (EngineTracker::Postgres(tracker), Conn::Postgres(c)) => tracker.begin(c, &self.scope),
-            _ => Ok(()),
-        }
-    }
-
     /// Brings the catalog up to date; call it inside the transaction that changed the schema.
     ///
     /// # Errors
@@ -97,9 +81,7 @@ impl Tracker {
     pub fn refresh(&mut self, conn: &mut Conn<'_>) -> QueryResult<Delta> {
         let updates = match (&mut self.engine, conn) {
             (EngineTracker::Sqlite(tracker), Conn::Sqlite(c)) => tracker.changes(c, &self.scope)?,
-            (EngineTracker::Postgres(tracker), Conn::Postgres(c)) => {
-                tracker.changes(c, &self.scope, &self.store)?
-            }
+            (EngineTracker::Postgres, Conn::Postgres(c)) => postgres::read(c, &self.scope)?,
             // A connection to the other engine is another database: all is new.
             (_, conn) => return self.restart(conn),
         };

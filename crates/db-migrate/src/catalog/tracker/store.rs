@@ -37,15 +37,6 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// The objects of one group.
-    pub(super) fn group(&self, group: Group) -> impl Iterator<Item = &Object> {
-        self.groups
-            .get(&group)
-            .into_iter()
-            .flatten()
-            .map(|stored| &stored.object)
-    }
-
     /// All objects, in no order.
     pub(super) fn objects(&self) -> Vec<Object> {
         self.groups

@@ -1,0 +1,95 @@
+//! When a run reads the schema, and what it stores of it.
+//!
+//! SQLite's catalog is followed for microseconds per migration, so it is stored after each. Reading
+//! PostgreSQL's takes longer than a small migration does, so it is read after a migration when that
+//! costs at most a tenth of the time since the last reading, and always when a run ends, also when it
+//! ends with an error (docs/adr/0016). In between the stamp is taken away: a run that is killed there
+//! leaves a schema that is not known, never one that is wrongly called drift.
+
+use std::time::{Duration, Instant};
+
+use db_core::{Conn, Engine};
+
+use super::{Runner, within};
+use crate::catalog::Delta;
+use crate::error::{Error, in_database};
+use crate::ledger::Stamp;
+
+/// How much of a run's time reading the schema may take between its migrations.
+const SHARE: u32 = 10;
+
+/// What is known of the readings of this run.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    cost: Duration,
+    last: Instant,
+    /// Whether the migration at hand is the last of its run.
+    pub(super) is_last: bool,
+    /// Whether migrations were recorded since the last reading.
+    is_stale: bool,
+}
+
+impl Reading {
+    pub(crate) fn new() -> Self {
+        Self {
+            cost: Duration::ZERO,
+            last: Instant::now(),
+            is_last: false,
+            is_stale: false,
+        }
+    }
+
+    /// Whether the schema is read after the migration at hand; if not, it is stale from here on.
+    pub(super) fn is_due(&mut self, engine: Engine) -> bool {
+        let due = match engine {
+            Engine::Sqlite => true,
+            Engine::Postgres => self.is_last || self.last.elapsed() >= self.cost * SHARE,
+        };
+        self.is_stale = !due;
+        due
+    }
+}
+
+impl Runner<'_, '_> {
+    /// What changed since the last reading.
+    pub(super) fn read_schema(&mut self, conn: &mut Conn<'_>) -> Result<Delta, Error> {
+        let started = Instant::now();
+        let delta = self
+            .tracker
+            .refresh(conn)
+            .map_err(in_database(conn.engine(), "reading the schema"))?;
+        self.reading.cost = started.elapsed();
+        self.reading.last = Instant::now();
+        self.reading.is_stale = false;
+        Ok(delta)
+    }
+
+    pub(super) fn stamp_of(&self, delta: &Delta, taken_at: &str) -> Stamp {
+        Stamp {
+            last_sequence: self.sequence,
+            fingerprint: delta.strict_fingerprint.clone(),
+            loose_fingerprint: delta.loose_fingerprint.clone(),
+            server: self.session.server().to_owned(),
+            taken_at: taken_at.to_owned(),
+        }
+    }
+
+    /// Stores the schema where a run ends before its last migration. What stopped the run is the
+    /// error to report: if this fails too, the schema is not known until the next run.
+    pub(super) fn store_schema_early(&mut self, conn: &mut Conn<'_>) {
+        if self.rehearse || !self.reading.is_stale {
+            return;
+        }
+        let stored = within(conn, |conn| {
+            self.start_tracker(conn)?;
+            let catalog = self.tracker.catalog();
+            let at = self.context.now();
+            let server = self.session.server().to_owned();
+            let stamp = crate::drift::stamp_of(&catalog, self.sequence - 1, server, at);
+            self.context.ledger.stamp_whole(conn, &catalog, &stamp)
+        });
+        if let Err(e) = stored {
+            tracing::warn!(error = %e, "the schema could not be stored after the failure");
+        }
+    }
+}
