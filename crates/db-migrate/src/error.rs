@@ -100,7 +100,10 @@ pub enum Error {
         findings: Vec<String>,
     },
     /// Stopped on request.
-    #[error("interrupted; what was running is rolled back")]
+    #[error(
+        "interrupted; a transaction that was running is rolled back, and a migration outside one \
+         goes on from where it stopped"
+    )]
     Interrupted {
         /// What was done before, if the run had begun.
         report: Option<Box<Report>>,
@@ -202,6 +205,14 @@ pub enum Outcome {
         /// Statements that took effect.
         done: u64,
     },
+    /// It ran outside a transaction, and what it did before the failure stays and is not recorded:
+    /// a way back, or a migration written in Rust.
+    Partial {
+        /// Statements that took effect, where they can be counted.
+        done: Option<u64>,
+    },
+    /// The connection was lost while it was committed: it took effect as a whole, or not at all.
+    Unknown,
 }
 
 impl fmt::Display for Failure {
@@ -227,6 +238,20 @@ impl fmt::Display for Failure {
                 f,
                 "\nIt runs outside a transaction: {done} of its statements took effect. \
                  Mend the rest and run again; it goes on from there."
+            ),
+            Outcome::Partial { done: Some(done) } => write!(
+                f,
+                "\nIt runs outside a transaction: {done} of its statements took effect and stay. \
+                 It is still recorded as it was; take what is done out of the script and run again."
+            ),
+            Outcome::Partial { done: None } => write!(
+                f,
+                "\nIt runs outside a transaction: what it did before the failure stays."
+            ),
+            Outcome::Unknown => write!(
+                f,
+                "\nThe connection was lost during the commit: it is in the database as a whole, or \
+                 not at all; `status` shows which."
             ),
         }
     }

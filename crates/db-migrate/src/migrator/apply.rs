@@ -285,7 +285,7 @@ pub(super) fn within_session<T>(
 ) -> Result<T, Error> {
     let session = Session::prepare(context.ledger, conn, context.interrupt)?;
     let done = body(&session, conn);
-    let finished = session.finish(conn);
+    let finished = session.finish(context.ledger, conn);
     done.and_then(|value| finished.map(|()| value))
 }
 

@@ -34,14 +34,20 @@ struct Violations {
 /// How many rows of a child table have no parent, by child and parent.
 pub(crate) type Orphans = BTreeMap<(String, String), i64>;
 
+/// Whether foreign keys are on.
+pub(crate) fn are_on(conn: &mut SqliteConnection) -> Result<bool, Error> {
+    sql_query("PRAGMA foreign_keys")
+        .get_result::<Setting>(conn)
+        .map(|setting| setting.foreign_keys != 0)
+        .map_err(in_database(Engine::Sqlite, DOING))
+}
+
 /// Switches foreign keys off and says whether they were on. Outside a transaction only.
 pub(crate) fn switch_off(conn: &mut SqliteConnection) -> Result<bool, Error> {
-    let setting = sql_query("PRAGMA foreign_keys")
-        .get_result::<Setting>(conn)
-        .map_err(in_database(Engine::Sqlite, DOING))?;
+    let were_on = are_on(conn)?;
     conn.batch_execute("PRAGMA foreign_keys = OFF")
         .map_err(in_database(Engine::Sqlite, DOING))?;
-    Ok(setting.foreign_keys != 0)
+    Ok(were_on)
 }
 
 /// Switches them on again.

@@ -160,7 +160,17 @@ impl Runner<'_, '_> {
                 step.folder_name
             )));
         }
-        let switch_off = work.iter().any(|(s, p)| without_foreign_keys(s, p));
+        let unguarded = work.iter().find(|(s, p)| without_foreign_keys(s, p));
+        if let (Some((step, _)), 2.., db_core::Engine::Sqlite) =
+            (unguarded, work.len(), conn.engine())
+        {
+            return Err(Error::Refused(format!(
+                "{} runs without foreign keys, which would hold for all in one transaction; leave \
+                 out --single-transaction, or apply it by itself with --to",
+                step.folder_name
+            )));
+        }
+        let switch_off = unguarded.is_some();
         let before = self.sequence;
         self.with_retries(conn, |runner, conn| {
             runner.report.steps.clear();
@@ -176,6 +186,10 @@ impl Runner<'_, '_> {
                     }
                     Ok(())
                 })
+            })
+            .map_err(|e| match work.last() {
+                Some((step, _)) => runner.in_step(step, e),
+                None => e,
             })
             .inspect_err(|_| runner.report.steps.clear())
         })

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use db_core::{Conn, Engine};
-use diesel::sql_types::{Array, Oid, Text};
+use diesel::sql_types::{Array, BigInt, Nullable, Oid, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
 use super::script::Prepared;
@@ -16,6 +16,14 @@ use super::{Runner, Work};
 use crate::error::{Error, in_database};
 use crate::plan::{Action, PlannedStep};
 use crate::report::{StatementLocks, Step};
+
+#[derive(QueryableByName, PartialEq, Eq, PartialOrd, Ord)]
+struct Sequence {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_value: Option<i64>,
+}
 
 #[derive(QueryableByName)]
 struct Lock {
@@ -31,10 +39,21 @@ struct Relation {
 
 impl Runner<'_, '_> {
     pub(super) fn rehearse(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
+        let before = sequences(conn)?;
         begin(conn)?;
         let done = self.rehearse_all(conn, work);
         rollback(conn);
-        done
+        done?;
+        let after = sequences(conn)?;
+        let moved: Vec<&str> = after.difference(&before).map(|s| s.name.as_str()).collect();
+        if !moved.is_empty() {
+            let text = format!(
+                "sequences are not rolled back by PostgreSQL, and have moved on: {}",
+                moved.join(", ")
+            );
+            self.context.notice(&mut self.report, text);
+        }
+        Ok(())
     }
 
     fn rehearse_all(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
@@ -151,4 +170,18 @@ fn relation_locks(
     .bind::<Array<Oid>, _>(there_before)
     .load(conn)?;
     Ok(locks.into_iter().map(|l| l.lock).collect())
+}
+
+/// Every sequence and where it stands.
+fn sequences(conn: &mut Conn<'_>) -> Result<BTreeSet<Sequence>, Error> {
+    let Conn::Postgres(c) = conn.reborrow() else {
+        return Ok(BTreeSet::new());
+    };
+    let rows: Vec<Sequence> = sql_query(
+        "SELECT (schemaname || '.' || sequencename)::text AS name, last_value
+         FROM pg_catalog.pg_sequences",
+    )
+    .load(c)
+    .map_err(in_database(Engine::Postgres, "reading the sequences"))?;
+    Ok(rows.into_iter().collect())
 }

@@ -15,7 +15,7 @@ const SYNCHRONOUS_FULL: i32 = 2;
 
 /// The pause between two tries to switch a new file to WAL, and how many.
 const WAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
-const WAL_TRIES: u32 = 500;
+const WAL_TRIES: u32 = 200;
 
 /// The connection's settings as they were, and the server's identity.
 #[derive(Debug, Default)]
@@ -33,6 +33,12 @@ pub(crate) struct Session {
 struct Setting {
     #[diesel(sql_type = Text)]
     value: String,
+}
+
+#[derive(QueryableByName)]
+struct BusyTimeout {
+    #[diesel(sql_type = Integer)]
+    timeout: i32,
 }
 
 #[derive(QueryableByName)]
@@ -95,42 +101,54 @@ impl Session {
         &self.server
     }
 
-    /// Puts everything back, and makes what was committed durable.
-    pub(crate) fn finish(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
-        if let Conn::Sqlite(c) = conn.reborrow()
-            && self.lowered_synchronous
-        {
-            // A checkpoint syncs the WAL first, whatever readers there are.
-            c.batch_execute("PRAGMA wal_checkpoint(PASSIVE); PRAGMA synchronous = FULL")
-                .map_err(in_database(Engine::Sqlite, "making the run durable"))?;
+    /// Puts everything back, and makes what was committed durable: the log is only flushed by a
+    /// commit that has something to write, and SQLite's checkpoint does not sync it beside a reader.
+    pub(crate) fn finish(&self, ledger: &Ledger, conn: &mut Conn<'_>) -> Result<(), Error> {
+        match conn.reborrow() {
+            Conn::Sqlite(c) if self.lowered_synchronous => {
+                c.batch_execute("PRAGMA synchronous = FULL")
+                    .map_err(in_database(Engine::Sqlite, "making the run durable"))?;
+            }
+            Conn::Postgres(c) => match &self.synchronous_commit {
+                Some(before) => set(c, "synchronous_commit", before)?,
+                None => return Ok(()),
+            },
+            Conn::Sqlite(_) => return Ok(()),
         }
-        if let Conn::Postgres(c) = conn.reborrow()
-            && let Some(before) = &self.synchronous_commit
-        {
-            set(c, "synchronous_commit", before)?;
-            // A commit that has a transaction number waits for everything before it.
-            c.batch_execute("BEGIN; SELECT txid_current(); COMMIT")
-                .map_err(in_database(Engine::Postgres, "making the run durable"))?;
-        }
-        Ok(())
+        ledger.touch(conn)
     }
 
-    /// Undoes a `SET search_path` of a migration, so that the next one starts as this one did.
+    /// Undoes what a migration changed of the session for the next one: its search path, under any
+    /// of its names, and its role.
     pub(super) fn restore_search_path(
         &self,
         conn: &mut Conn<'_>,
         step: &PlannedStep<'_>,
     ) -> Result<(), Error> {
+        const TELLTALES: [&str; 7] = [
+            "search_path",
+            "set schema",
+            "set_config",
+            "role",
+            "session authorization",
+            "reset",
+            "discard",
+        ];
         let (Conn::Postgres(c), Some(path)) = (conn.reborrow(), &self.search_path) else {
             return Ok(());
         };
         let may_change_it = match &step.action {
-            Action::Sql(sql) => sql.to_ascii_lowercase().contains("search_path"),
+            Action::Sql(sql) => {
+                let text = sql.to_ascii_lowercase();
+                TELLTALES.iter().any(|word| text.contains(word))
+            }
             Action::Rust(_) => true,
         };
         if !may_change_it {
             return Ok(());
         }
+        c.batch_execute("RESET SESSION AUTHORIZATION; RESET ROLE")
+            .map_err(in_database(Engine::Postgres, "restoring the role"))?;
         set(c, "search_path", path)
     }
 }
@@ -160,6 +178,18 @@ fn set(conn: &mut PgConnection, name: &str, value: &str) -> Result<(), Error> {
         ))
 }
 
+fn busy_timeout(conn: &mut SqliteConnection) -> Result<i32, Error> {
+    sql_query("SELECT timeout FROM pragma_busy_timeout")
+        .get_result::<BusyTimeout>(conn)
+        .map(|row| row.timeout)
+        .map_err(in_database(Engine::Sqlite, "reading the file's mode"))
+}
+
+fn set_busy_timeout(conn: &mut SqliteConnection, milliseconds: i32) -> Result<(), Error> {
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {milliseconds}"))
+        .map_err(in_database(Engine::Sqlite, "preparing the connection"))
+}
+
 fn file_state(conn: &mut SqliteConnection) -> Result<FileState, Error> {
     sql_query(
         "SELECT journal_mode, synchronous, page_count
@@ -172,6 +202,14 @@ fn file_state(conn: &mut SqliteConnection) -> Result<FileState, Error> {
 /// Several connections that switch one new file at once get "database is locked" in spite of
 /// `busy_timeout`, so it is tried again.
 fn switch_to_wal(conn: &mut SqliteConnection, interrupt: Option<&Interrupt>) -> Result<(), Error> {
+    let patience = busy_timeout(conn)?;
+    set_busy_timeout(conn, 0)?;
+    let switched = try_wal(conn, interrupt);
+    set_busy_timeout(conn, patience)?;
+    switched
+}
+
+fn try_wal(conn: &mut SqliteConnection, interrupt: Option<&Interrupt>) -> Result<(), Error> {
     for _ in 0..WAL_TRIES {
         match conn.batch_execute("PRAGMA journal_mode = WAL") {
             Ok(()) => return Ok(()),

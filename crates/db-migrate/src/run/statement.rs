@@ -47,7 +47,7 @@ pub(super) fn failure(
     let offset = error.position().map(|p| p.byte_in(statement.text));
     let line = offset.map_or(statement.line, |at| statement.line_of_byte(at));
     let mut message = error.to_string();
-    if prepared.facts.refuses_transaction {
+    if prepared.facts.refuses_transaction && step.options.run_in_transaction {
         message.push_str(
             " (such a statement needs run_in_transaction = false in its migration's metadata.toml)",
         );

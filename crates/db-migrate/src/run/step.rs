@@ -1,5 +1,7 @@
 //! One migration and its ledger row in one transaction.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use db_core::{Conn, Engine, ErrorKind};
@@ -10,7 +12,7 @@ use super::Runner;
 use super::foreign_keys::{self, Orphans, new_orphans, orphans};
 use super::script::Prepared;
 use super::statement::{execute, failure};
-use super::transaction::{depth, within};
+use super::transaction::{COMMITTING, depth, within};
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
@@ -157,7 +159,7 @@ impl Runner<'_, '_> {
 
     /// An error around a migration's statements (a foreign-key check, the commit) is its failure
     /// too: the operator must learn which migration it was.
-    fn in_step(&self, step: &PlannedStep<'_>, error: Error) -> Error {
+    pub(super) fn in_step(&self, step: &PlannedStep<'_>, error: Error) -> Error {
         let (message, kind) = match &error {
             Error::Database { doing, error } => (format!("{doing}: {error}"), Some(error.kind())),
             Error::Refused(message) => (message.clone(), None),
@@ -169,15 +171,23 @@ impl Runner<'_, '_> {
             }
             _ => message,
         };
-        failed_as_a_whole(step, self.direction, message, kind)
+        let outcome = match &error {
+            Error::Database { doing, .. }
+                if *doing == COMMITTING && kind == Some(ErrorKind::ConnectionLost) =>
+            {
+                Outcome::Unknown
+            }
+            _ => Outcome::RolledBack,
+        };
+        failed_as_a_whole((step, self.direction), message, kind, outcome)
     }
 }
 
 fn failed_as_a_whole(
-    step: &PlannedStep<'_>,
-    direction: Direction,
+    (step, direction): (&PlannedStep<'_>, Direction),
     message: String,
     kind: Option<ErrorKind>,
+    outcome: Outcome,
 ) -> Error {
     Error::Failed {
         failure: Box::new(Failure {
@@ -189,7 +199,7 @@ fn failed_as_a_whole(
             line: None,
             excerpt: None,
             message,
-            outcome: Outcome::RolledBack,
+            outcome,
             kind,
         }),
         report: Box::new(crate::Report::new(direction)),
@@ -204,22 +214,45 @@ pub(super) fn run_rust(
     direction: Direction,
 ) -> Result<(), Error> {
     let before = depth(conn);
-    let done = function(conn);
-    match done {
-        Ok(()) if depth(conn) == before => Ok(()),
-        Ok(()) => Err(failed_as_a_whole(
-            step,
-            direction,
+    if before > 0 {
+        mark(conn, "SAVEPOINT")?;
+    }
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| function(conn)))
+        .unwrap_or_else(|panic| Err(format!("it panicked: {}", words_of(panic.as_ref())).into()));
+    // Diesel's own count does not see a COMMIT in SQL text, but the mark is gone with it.
+    let ended = before > 0 && mark(conn, "RELEASE SAVEPOINT").is_err() && done.is_ok();
+    let (message, kind) = match done {
+        Ok(()) if !ended && depth(conn) == before => return Ok(()),
+        Ok(()) => (
             "it left a transaction open, or ended the one that it was given".to_owned(),
             None,
-        )),
+        ),
         Err(error) => {
             let kind = error
                 .downcast_ref::<diesel::result::Error>()
                 .map(|e| db_core::Error::classify(conn.engine(), e).kind());
-            Err(failed_as_a_whole(step, direction, error.to_string(), kind))
+            (error.to_string(), kind)
         }
-    }
+    };
+    let outcome = if ended || before == 0 {
+        Outcome::Partial { done: None }
+    } else {
+        Outcome::RolledBack
+    };
+    Err(failed_as_a_whole((step, direction), message, kind, outcome))
+}
+
+fn mark(conn: &mut Conn<'_>, verb: &str) -> Result<(), Error> {
+    conn.batch_execute(&format!("{verb} bitcraps_db_rust_migration"))
+        .map_err(in_database(conn.engine(), "marking the transaction"))
+}
+
+fn words_of(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }
 
 /// Switches SQLite's foreign keys off around `body`, and on again whatever happened. Outside a
@@ -234,10 +267,12 @@ pub(super) fn around_foreign_keys(
         _ => false,
     };
     let done = body(conn);
-    match conn.reborrow() {
-        Conn::Sqlite(c) if were_on => foreign_keys::switch_on(c).and(done),
-        _ => done,
-    }
+    let restored = match conn.reborrow() {
+        Conn::Sqlite(c) if were_on => foreign_keys::switch_on(c),
+        _ => Ok(()),
+    };
+    // What went wrong first is what the operator must see.
+    done.and(restored)
 }
 
 /// How many rows this connection has changed so far; only SQLite counts them.

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use db_core::Conn;
 
+use super::foreign_keys;
 use super::script::Prepared;
 use super::statement::{Leftover, clear_leftover, execute};
 use super::step::run_rust;
 use super::{Runner, within};
-use crate::error::{Error, Outcome, in_database};
+use crate::error::{Error, Outcome};
 use crate::event::Event;
 use crate::ledger::{Applied, NewRow, Status};
 use crate::migration::Direction;
@@ -33,25 +34,46 @@ impl Runner<'_, '_> {
         prepared: &[Prepared<'_>],
     ) -> Result<(), Error> {
         let started = Instant::now();
-        match &step.action {
-            Action::Rust(function) => run_rust(conn, function, step, self.direction)?,
+        let keys = foreign_keys_setting(conn)?;
+        let done = match &step.action {
+            Action::Rust(function) => run_rust(conn, function, step, self.direction),
             Action::Sql(_) if self.direction == Direction::Up => {
-                self.step_by_step(conn, step, prepared)?;
+                self.step_by_step(conn, step, prepared)
             }
             // On the way back nothing is recorded between statements: the migration stays applied
-            // until all have run, and a way back that failed is run again from its start.
-            Action::Sql(_) => {
-                for p in prepared {
-                    self.one(conn, step, p, Progress::default())?;
-                }
+            // until all have run.
+            Action::Sql(_) => self.back_step_by_step(conn, step, prepared),
+        };
+        if done.is_err() && prepared.iter().any(|p| p.facts.controls_transaction) {
+            // The script's own transaction must not swallow what is recorded next.
+            if let Err(e) = conn.batch_execute("ROLLBACK") {
+                tracing::debug!(error = %e, "the script had no transaction open");
             }
         }
+        let restored = restore_foreign_keys(conn, keys)
+            .and_then(|()| self.session.restore_search_path(conn, step));
+        done.and(restored)?;
         // No transaction says what changed, so everything is read again.
-        self.session.restore_search_path(conn, step)?;
         within(conn, |conn| {
             let delta = self.read_schema(conn)?;
             self.record(conn, step, (prepared.len() as u64, started), Some(&delta))
         })
+    }
+
+    fn back_step_by_step(
+        &mut self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        prepared: &[Prepared<'_>],
+    ) -> Result<(), Error> {
+        for (done, p) in (0..).zip(prepared) {
+            let progress = Progress {
+                done,
+                next_was_begun: false,
+            };
+            self.one(conn, step, p, progress)?;
+        }
+        Ok(())
     }
 
     fn step_by_step(
@@ -62,19 +84,28 @@ impl Runner<'_, '_> {
     ) -> Result<(), Error> {
         let mut progress = self.begin_or_resume(conn, step, prepared)?;
         let already = usize::try_from(progress.done).unwrap_or(usize::MAX);
+        let in_pieces = prepared.iter().any(|p| p.facts.controls_transaction);
         for p in prepared.iter().skip(already) {
             let number = p.statement.number as u64;
-            self.context
-                .ledger
-                .progress(conn, &step.version, (number, progress.done))?;
-            self.one(conn, step, p, progress)?;
+            if in_pieces || stands_alone(p) {
+                self.record_progress(conn, step, (number, progress.done))?;
+                self.one(conn, step, p, progress)?;
+                self.record_progress(conn, step, (number, number))?;
+            } else {
+                // The statement and its record are one: no kill can come between them.
+                self.context.check_interrupt()?;
+                self.with_retries(conn, |runner, conn| {
+                    within(conn, |conn| {
+                        execute(conn, p, false).map_err(|e| runner.failed(step, p, conn, &e))?;
+                        runner.record_progress(conn, step, (number, number))
+                    })
+                })
+                .map_err(|e| recorded(e, progress, self.direction))?;
+            }
             progress = Progress {
                 done: number,
                 next_was_begun: false,
             };
-            self.context
-                .ledger
-                .progress(conn, &step.version, (number, number))?;
             (self.context.emit)(&Event::Statement {
                 number: p.statement.number,
                 of: prepared.len(),
@@ -83,7 +114,20 @@ impl Runner<'_, '_> {
         Ok(())
     }
 
-    /// Runs one statement, with the care that `CREATE INDEX CONCURRENTLY` needs.
+    fn record_progress(
+        &self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        (begun, done): (u64, u64),
+    ) -> Result<(), Error> {
+        self.context
+            .ledger
+            .progress(conn, &step.version, (begun, done))
+    }
+
+    /// Runs one statement that cannot share a transaction with its record, with the care that
+    /// `CREATE INDEX CONCURRENTLY` needs. There is no `lock_timeout`: such a statement waits for old
+    /// transactions, but nobody waits behind it.
     fn one(
         &mut self,
         conn: &mut Conn<'_>,
@@ -92,44 +136,20 @@ impl Runner<'_, '_> {
         progress: Progress,
     ) -> Result<(), Error> {
         self.context.check_interrupt()?;
-        self.with_retries_outside(conn, |runner, conn| {
-            if let Some(index) = &prepared.facts.concurrent_index {
-                match clear_leftover(conn, index, progress.next_was_begun)? {
-                    Leftover::None => {}
-                    Leftover::Done => return Ok(()),
-                    Leftover::Dropped(name) => {
-                        let text = format!("{name} was left invalid by an earlier try; rebuilt");
-                        runner.context.notice(&mut runner.report, text);
-                    }
+        if let Some(index) = &prepared.facts.concurrent_index {
+            match clear_leftover(conn, index, progress.next_was_begun)? {
+                Leftover::None => {}
+                Leftover::Done => return Ok(()),
+                Leftover::Dropped(name) => {
+                    let text = format!("{name} was left invalid by an earlier try; rebuilt");
+                    self.context.notice(&mut self.report, text);
                 }
             }
-            execute(conn, prepared, false)
-                .map(|_| ())
-                .map_err(|e| runner.failed(step, prepared, conn, &e))
-        })
-        .map_err(|e| recorded(e, progress, self.direction))
-    }
-
-    /// Outside a transaction `lock_timeout` is the session's, and the tracker is started anew.
-    fn with_retries_outside(
-        &mut self,
-        conn: &mut Conn<'_>,
-        attempt: impl FnMut(&mut Self, &mut Conn<'_>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let timeout = super::transaction::LOCK_TIMEOUT.as_millis();
-        let on_postgres = matches!(conn, Conn::Postgres(_));
-        let set = |conn: &mut Conn<'_>, sql: &str| {
-            if !on_postgres {
-                return Ok(());
-            }
-            conn.batch_execute(sql).map_err(in_database(
-                db_core::Engine::Postgres,
-                "setting lock_timeout",
-            ))
-        };
-        set(conn, &format!("SET lock_timeout = {timeout}"))?;
-        let done = self.with_retries(conn, attempt);
-        set(conn, "RESET lock_timeout").and(done)
+        }
+        execute(conn, prepared, false)
+            .map(|_| ())
+            .map_err(|e| self.failed(step, prepared, conn, &e))
+            .map_err(|e| recorded(e, progress, self.direction))
     }
 
     /// Finds the row of an earlier try, or writes a new one.
@@ -158,9 +178,20 @@ impl Runner<'_, '_> {
                 prepared.len()
             );
             self.context.notice(&mut self.report, text);
+            let next_was_begun = row.statements_begun > row.statements_done;
+            if next_was_begun {
+                let text = format!(
+                    "{}: an earlier run ended during statement {}, which may have taken effect \
+                     already and is run again",
+                    step.folder_name, row.statements_begun
+                );
+                self.context.notice(&mut self.report, text);
+            }
+            let done = usize::try_from(row.statements_done).unwrap_or(usize::MAX);
+            self.replay_session(conn, step, &prepared[..done.min(prepared.len())])?;
             return Ok(Progress {
                 done: row.statements_done,
-                next_was_begun: row.statements_begun > row.statements_done,
+                next_was_begun,
             });
         }
         let at = self.context.now();
@@ -176,6 +207,32 @@ impl Runner<'_, '_> {
             )
         })?;
         Ok(Progress::default())
+    }
+
+    /// What the statements that are skipped did to the session is gone with the session that ran
+    /// them, so it is done again; temporary objects cannot be.
+    fn replay_session(
+        &self,
+        conn: &mut Conn<'_>,
+        step: &PlannedStep<'_>,
+        skipped: &[Prepared<'_>],
+    ) -> Result<(), Error> {
+        for p in skipped {
+            let words = first_words(p.statement.text);
+            if words[0] == "create" && ["temp", "temporary"].contains(&words[1].as_str()) {
+                return Err(Error::Refused(format!(
+                    "{} cannot go on: its statement {} made a temporary object, which is gone; \
+                     finish it by hand and accept it with `repair --accept {}`",
+                    step.folder_name, p.statement.number, step.version
+                )));
+            }
+            if SESSION_WORDS.contains(&words[0].as_str()) {
+                execute(conn, p, false)
+                    .map_err(|e| self.failed(step, p, conn, &e))
+                    .map_err(|e| recorded(e, Progress::default(), self.direction))?;
+            }
+        }
+        Ok(())
     }
 
     /// The statements that took effect must still be the first ones of the file.
@@ -206,15 +263,57 @@ impl Runner<'_, '_> {
     }
 }
 
+/// Statements that change the session and not the database.
+const SESSION_WORDS: [&str; 6] = ["pragma", "attach", "detach", "set", "reset", "load"];
+
+/// The first two words, in lower case.
+fn first_words(text: &str) -> [String; 2] {
+    let mut words = text.split_ascii_whitespace().map(str::to_ascii_lowercase);
+    [
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    ]
+}
+
+/// Whether a statement cannot share a transaction with its record.
+fn stands_alone(prepared: &Prepared<'_>) -> bool {
+    let word = &first_words(prepared.statement.text)[0];
+    prepared.facts.refuses_transaction
+        || prepared.facts.controls_transaction
+        || SESSION_WORDS.contains(&word.as_str())
+        // A procedure may commit by itself.
+        || ["call", "do"].contains(&word.as_str())
+}
+
+/// SQLite's `foreign_keys`, which a script outside a transaction can change for good.
+fn foreign_keys_setting(conn: &mut Conn<'_>) -> Result<Option<bool>, Error> {
+    match conn.reborrow() {
+        Conn::Sqlite(c) => foreign_keys::are_on(c).map(Some),
+        Conn::Postgres(_) => Ok(None),
+    }
+}
+
+fn restore_foreign_keys(conn: &mut Conn<'_>, before: Option<bool>) -> Result<(), Error> {
+    match conn.reborrow() {
+        Conn::Sqlite(c) if before == Some(true) => foreign_keys::switch_on(c),
+        _ => Ok(()),
+    }
+}
+
 /// Says how much took effect, instead of "rolled back".
 fn recorded(error: Error, progress: Progress, direction: Direction) -> Error {
     match error {
         Error::Failed {
             mut failure,
             report,
-        } if direction == Direction::Up => {
-            failure.outcome = Outcome::Recorded {
-                done: progress.done,
+        } => {
+            failure.outcome = match direction {
+                Direction::Up => Outcome::Recorded {
+                    done: progress.done,
+                },
+                Direction::Down => Outcome::Partial {
+                    done: Some(progress.done),
+                },
             };
             if progress.next_was_begun {
                 failure.message.push_str(

@@ -12,6 +12,9 @@ use crate::error::{Error, in_database};
 /// it must be shorter than what users notice; the migration is then tried again.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// What is being done when a transaction is committed, as errors name it.
+pub(crate) const COMMITTING: &str = "committing";
+
 /// Begins a transaction that can write: `BEGIN IMMEDIATE` on SQLite, because a deferred one that
 /// has read fails at its first write whatever `busy_timeout` says.
 pub(crate) fn begin(conn: &mut Conn<'_>) -> Result<(), Error> {
@@ -38,18 +41,19 @@ pub(crate) fn commit(conn: &mut Conn<'_>) -> Result<(), Error> {
     let engine = conn.engine();
     let committed: QueryResult<()> =
         with_conn!(conn, |c| AnsiTransactionManager::commit_transaction(c));
-    committed.map_err(in_database(engine, "committing"))
+    committed.map_err(in_database(engine, COMMITTING))
 }
 
-/// Undoes it. An engine that has ended the transaction by itself has undone it already.
+/// Undoes it, with every savepoint that a panic left open. An engine that has ended the transaction
+/// by itself has undone it already.
 pub(crate) fn rollback(conn: &mut Conn<'_>) {
-    if depth(conn) == 0 {
-        return;
-    }
-    let undone: QueryResult<()> =
-        with_conn!(conn, |c| AnsiTransactionManager::rollback_transaction(c));
-    if let Err(e) = undone {
-        tracing::warn!(error = %e, "the rollback failed; the engine undoes what is left");
+    while depth(conn) > 0 {
+        let undone: QueryResult<()> =
+            with_conn!(conn, |c| AnsiTransactionManager::rollback_transaction(c));
+        if let Err(e) = undone {
+            tracing::warn!(error = %e, "the rollback failed; the engine undoes what is left");
+            return;
+        }
     }
 }
 

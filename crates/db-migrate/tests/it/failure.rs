@@ -227,6 +227,27 @@ mod postgres {
             .unwrap();
     }
 
+    #[test]
+    fn the_role_and_path_of_a_migration_do_not_outlive_it() {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_as_someone",
+            "CREATE SCHEMA other; GRANT ALL ON SCHEMA other TO pg_monitor; SET ROLE pg_monitor;
+             SET SCHEMA 'other'; CREATE TABLE t (x INT);",
+            "DROP SCHEMA other CASCADE;",
+        );
+        folder.add(
+            "20240102000000_here",
+            "CREATE TABLE here (x INT);",
+            "DROP TABLE here;",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let schema = "SELECT schemaname::text AS text FROM pg_tables WHERE tablename = 'here'";
+        assert_eq!(texts(&mut conn, schema), ["public"]);
+    }
+
     /// One slow reader must not make every later SELECT wait behind the migration.
     #[test]
     fn a_lock_that_cannot_be_had_is_tried_again() {

@@ -56,6 +56,26 @@ mod sqlite {
     }
 
     #[test]
+    fn one_transaction_for_all_is_refused_where_one_runs_without_keys() {
+        let folder = folder(REBUILD, OFF);
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        let options = db_migrate::MigrateOptions {
+            single_transaction: true,
+            ..db_migrate::MigrateOptions::default()
+        };
+        let error = folder
+            .migrator()
+            .migrate(conn.conn(), &options)
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("--single-transaction"),
+            "{error}"
+        );
+        assert!(crate::support::tables(&mut conn).is_empty());
+    }
+
+    #[test]
     fn new_violations_undo_the_migration_and_switch_the_keys_on_again() {
         let folder = folder(&format!("{REBUILD} DELETE FROM users WHERE id = 2;"), OFF);
         let db = TestDb::sqlite();

@@ -154,6 +154,30 @@ both_engines! {
         assert_eq!(tables(&mut conn), ["nested"]);
     }
 
+    fn a_rust_migration_that_commits_or_panics_is_found_out(db: TestDb) {
+        let mut conn = db.connect();
+        let commits = RustMigration::new("20240101000000_commits", "1", |conn| {
+            conn.batch_execute("CREATE TABLE stays (x INTEGER)")?;
+            Ok(conn.batch_execute("COMMIT")?)
+        });
+        let error = Migrator::new(Source::rust(vec![commits])).run(conn.conn()).unwrap_err();
+        let Error::Failed { failure, .. } = &error else { panic!("{error}") };
+        assert_eq!(failure.outcome, db_migrate::Outcome::Partial { done: None });
+        assert!(diesel_versions(&mut conn).is_empty());
+
+        let other = TestDb::new(db.engine());
+        let mut conn = other.connect();
+        let panics = RustMigration::new("20240101000000_panics", "1", |conn| {
+            conn.batch_execute("CREATE TABLE half (x INTEGER)")?;
+            panic!("no dice");
+        });
+        let error = Migrator::new(Source::rust(vec![panics])).run(conn.conn()).unwrap_err();
+        assert!(error.to_string().contains("it panicked: no dice"), "{error}");
+        assert!(tables(&mut conn).is_empty());
+        // The connection and the lock are free again.
+        assert_eq!(Folder::dice().run(&mut conn).steps.len(), 3);
+    }
+
     fn several_sets_share_a_database(db: TestDb) {
         let (core, world) = (Folder::dice(), Folder::new());
         world.add("20230101000000_worlds", "CREATE TABLE worlds (id INTEGER)", "DROP TABLE worlds");

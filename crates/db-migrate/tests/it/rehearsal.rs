@@ -64,6 +64,28 @@ mod postgres {
     }
 
     #[test]
+    fn sequences_that_move_on_are_named() {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_jump",
+            "SELECT setval('s', 1000);",
+            "SELECT 1;",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        conn.execute("CREATE SEQUENCE s");
+        let report = folder
+            .migrator()
+            .dry_run(conn.conn(), &MigrateOptions::default())
+            .unwrap();
+        assert!(
+            report.notices[0].contains("have moved on: public.s"),
+            "{:?}",
+            report.notices
+        );
+    }
+
+    #[test]
     fn what_cannot_run_in_a_transaction_is_listed() {
         let folder = Folder::dice();
         folder.add(

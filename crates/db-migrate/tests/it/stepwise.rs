@@ -71,6 +71,33 @@ both_engines! {
     }
 }
 
+both_engines! {
+    fn a_way_back_that_stops_says_what_stays(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nCREATE TABLE two (x INT);");
+        folder.write("20240101000000_steps/down.sql", "DROP TABLE one;\nSELECT nope;");
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let Err(Error::Failed { failure, .. }) = folder.migrator().rollback(conn.conn()) else {
+            panic!("it must fail");
+        };
+        assert_eq!(failure.outcome, Outcome::Partial { done: Some(1) });
+        assert!(failure.to_string().contains("1 of its statements took effect and stay"), "{failure}");
+        assert_eq!(diesel_versions(&mut conn).len(), 1);
+    }
+
+    fn a_transaction_of_the_script_does_not_hide_its_error(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nBEGIN;\nCREATE TABLE two (x INT);\nSELECT nope;\nCOMMIT;");
+        let mut conn = db.connect();
+        let Err(Error::Failed { failure, .. }) = folder.migrator().run(conn.conn()) else {
+            panic!("it must fail");
+        };
+        assert_eq!((failure.statement, failure.line), (Some(4), Some(4)), "{failure}");
+        assert_eq!(tables(&mut conn), ["one"]);
+        let log = folder.migrator().log(conn.conn()).unwrap();
+        assert_eq!(log.last().unwrap().kind, "failed");
+    }
+}
+
 mod postgres {
     use super::*;
     use crate::support::texts;
@@ -135,6 +162,43 @@ mod postgres {
 
 mod sqlite {
     use super::*;
+
+    /// The pragma is among the statements that a second run skips; without it the DROP would
+    /// delete the children.
+    #[test]
+    fn what_was_set_for_the_session_is_set_again() {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_tables",
+            "CREATE TABLE p (id INTEGER PRIMARY KEY);
+             CREATE TABLE c (p INTEGER REFERENCES p (id) ON DELETE CASCADE);
+             INSERT INTO p VALUES (1); INSERT INTO c VALUES (1), (1);",
+            "SELECT 1;",
+        );
+        let rebuild = "PRAGMA foreign_keys = OFF;\nCREATE TABLE p2 (id INTEGER PRIMARY KEY);
+             INSERT INTO p2 SELECT idd FROM p;\nDROP TABLE p;\nALTER TABLE p2 RENAME TO p;";
+        folder.add("20240102000000_rebuild", rebuild, "SELECT 1;");
+        folder.write("20240102000000_rebuild/metadata.toml", OUTSIDE);
+        let db = TestDb::sqlite();
+        let mut first = db.connect();
+        folder.migrator().run(first.conn()).unwrap_err();
+        // The pragma of a script does not outlive it either.
+        assert_eq!(
+            count(
+                &mut first,
+                "SELECT foreign_keys AS count FROM pragma_foreign_keys"
+            ),
+            1
+        );
+        drop(first);
+        folder.write(
+            "20240102000000_rebuild/up.sql",
+            &rebuild.replace("idd", "id"),
+        );
+        let mut second = db.connect();
+        folder.run(&mut second);
+        assert_eq!(count(&mut second, "SELECT count(*) AS count FROM c"), 2);
+    }
 
     #[test]
     fn vacuum_and_journal_mode_run_outside_a_transaction() {
