@@ -48,7 +48,7 @@ fn mask_parameters(text: &str) -> String {
         match pair.split_once('=') {
             Some((key, _)) if sounds_secret(key) => {
                 let end = if pair.ends_with('&') { "&" } else { "" };
-                out.push_str(&format!("{key}={MASK}{end}"));
+                out.extend([key, "=", MASK, end]);
             }
             _ => out.push_str(pair),
         }
