@@ -21,6 +21,11 @@ pub(crate) enum Error {
     Refused { message: String, hint: String },
     /// The engine of migrations.
     Migrate(db_migrate::Error),
+    /// `reset` rolled everything back, and then could not go forth.
+    HalfReset {
+        reverted: Box<db_migrate::Report>,
+        error: Box<Error>,
+    },
     /// The database.
     Database(db_core::Error),
     /// A file, or standard output.
@@ -44,6 +49,8 @@ struct Body<'e> {
     details: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<RunReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rolled_back: Option<RunReport>,
 }
 
 impl Error {
@@ -86,6 +93,7 @@ impl Error {
             Self::Configuration { .. } => ("configuration", Code::Usage),
             Self::Refused { .. } => ("refused", Code::Refused),
             Self::Migrate(error) => exit::of_migrate(error),
+            Self::HalfReset { error, .. } => error.classified(),
             Self::Database(error) => exit::of_database(error.kind()),
             Self::Io { error, .. } => match error.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -106,6 +114,15 @@ impl Error {
                 format!("{doing}: {}", error.message())
             }
             Self::Migrate(error) => error.to_string(),
+            Self::HalfReset { reverted, error } if reverted.steps.is_empty() => error.message(),
+            Self::HalfReset { reverted, error } => format!(
+                "{}\nBefore that, {} rolled back.",
+                error.message(),
+                match reverted.steps.len() {
+                    1 => "1 migration was".to_owned(),
+                    n => format!("{n} migrations were"),
+                }
+            ),
             Self::Database(error) => error.message().to_owned(),
             Self::Io { place, error } => format!("{place}: {error}"),
         }
@@ -114,6 +131,16 @@ impl Error {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
+            Self::HalfReset { reverted, error } => {
+                // "Nothing was run" is true only of the second half.
+                let hint = error
+                    .hint()
+                    .filter(|hint| !hint.contains("nothing was run"));
+                return hint.or_else(|| {
+                    let again = "mend that, and `bitcraps-db migrate` builds everything again";
+                    (!reverted.steps.is_empty()).then(|| again.to_owned())
+                });
+            }
             Self::Usage { hint, .. }
             | Self::Configuration { hint, .. }
             | Self::Refused { hint, .. } => hint.as_str(),
@@ -137,12 +164,16 @@ impl Error {
                 hint: self.hint(),
                 details: self.details(),
                 report: self.report(),
+                rolled_back: self.reverted_before().map(RunReport::of),
             },
         }
     }
 
     fn details(&self) -> Option<Value> {
         use db_migrate::{Error as E, Outcome};
+        if let Self::HalfReset { error, .. } = self {
+            return error.details();
+        }
         let Self::Migrate(error) = self else {
             return None;
         };
@@ -178,6 +209,15 @@ impl Error {
         match self {
             Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(report),
             Self::Migrate(db_migrate::Error::Interrupted { report }) => report.as_deref(),
+            Self::HalfReset { error, .. } => error.done_before(),
+            _ => None,
+        }
+    }
+
+    /// What `reset` rolled back before it failed.
+    pub(crate) fn reverted_before(&self) -> Option<&db_migrate::Report> {
+        match self {
+            Self::HalfReset { reverted, .. } => Some(reverted),
             _ => None,
         }
     }

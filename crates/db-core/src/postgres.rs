@@ -62,8 +62,7 @@ fn connect(url: &DatabaseUrl) -> Result<PgConnection, Error> {
         unreachable!("the caller matched on the engine");
     };
     #[expect(clippy::disallowed_methods, reason = "the one door to PostgreSQL")]
-    PgConnection::establish(&with_defaults(text))
-        .map_err(|e| Error::classify_connect(Engine::Postgres, &e, &url.to_string()))
+    PgConnection::establish(&with_defaults(text)).map_err(|e| Error::classify_connect(&e, url))
 }
 
 /// Adds the parameters that the URL leaves open.

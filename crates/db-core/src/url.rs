@@ -4,16 +4,19 @@
 //! becomes a SQLite file of that name. Here everything that is not clearly one or the other is an
 //! error with a hint.
 
+mod postgres;
+mod redact;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::Engine;
 
+pub use redact::redact;
+pub(crate) use redact::scrub;
+
 /// The endings that make a bare path a SQLite database even before the file exists.
 const SQLITE_ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
-
-/// What stands in for a password wherever a URL is shown.
-const MASK: &str = "***";
 
 /// A parsed database URL. `Display` and `Debug` mask the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl DatabaseUrl {
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let fail = |reason: String| {
             Err(UrlError {
-                shown: redact(text),
+                shown: shown(text),
                 reason,
             })
         };
@@ -54,7 +57,14 @@ impl DatabaseUrl {
             return fail("it contains a NUL byte".into());
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
+            return match postgres::check(text) {
+                Ok(()) => Ok(Self::Postgres(text.to_owned())),
+                // Where the password ends is unsure now, so nothing of it is shown.
+                Err(reason) => Err(UrlError {
+                    shown: format!("postgres://{}", redact::MASK),
+                    reason: reason.to_owned(),
+                }),
+            };
         }
         if text == ":memory:" {
             return Ok(Self::SqliteMemory);
@@ -72,7 +82,7 @@ impl DatabaseUrl {
         }
         if let Some((scheme, rest)) = text.split_once("://") {
             return fail(match nearest_scheme(scheme) {
-                Some(known) => format!("unknown scheme; did you mean {known}://{}?", redact(rest)),
+                Some(known) => format!("unknown scheme; did you mean {known}://{}?", shown(rest)),
                 None => {
                     format!("the engine {scheme:?} is not supported; use sqlite:// or postgres://")
                 }
@@ -94,7 +104,7 @@ impl DatabaseUrl {
         }
         fail(format!(
             "no such file, and its name does not end in .db, .sqlite or .sqlite3; to create it, write sqlite://{}",
-            redact(text)
+            shown(text)
         ))
     }
 
@@ -104,6 +114,14 @@ impl DatabaseUrl {
         match self {
             Self::SqliteFile(_) | Self::SqliteMemory => Engine::Sqlite,
             Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Every form of a password in it that an engine could repeat, as it is and decoded.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        match self {
+            Self::SqliteFile(_) | Self::SqliteMemory => Vec::new(),
+            Self::Postgres(text) => postgres::secrets(text),
         }
     }
 
@@ -141,66 +159,14 @@ impl std::str::FromStr for DatabaseUrl {
     }
 }
 
-/// Masks every password in a connection string: `user:secret@` and `password=secret`.
-#[must_use]
-pub fn redact(text: &str) -> String {
-    let mut shown = text.to_owned();
-    // The authority ends at the first '/', '?' or '#', but an unescaped password may hold any of
-    // them: the last '@' is the safe side to cut at.
-    let start = shown.find("://").map_or(0, |at| at + 3);
-    if let Some(at) = shown.rfind('@').filter(|at| *at >= start)
-        && let Some(colon) = shown[start..at].find(':')
-    {
-        shown.replace_range(start + colon + 1..at, MASK);
+/// What an error may show of a text that is no URL: no password, and no parameters, whose meaning
+/// is not known (a key of an encrypted file, perhaps).
+fn shown(text: &str) -> String {
+    let masked = redact(text);
+    match masked.split_once('?') {
+        Some((before, _)) => before.to_owned(),
+        None => masked,
     }
-    for key in ["sslpassword", "password"] {
-        shown = mask_parameter(&shown, key);
-    }
-    shown
-}
-
-/// Masks the value of `key=value` in a query string or a libpq keyword list.
-fn mask_parameter(text: &str, key: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    let mut out = String::with_capacity(text.len());
-    let mut from = 0;
-    while let Some(found) = lower[from..].find(key).map(|at| from + at) {
-        let before = lower[..found].chars().next_back();
-        let rest = &lower[found + key.len()..];
-        let spaces = rest.len() - rest.trim_start().len();
-        let value = found + key.len() + spaces + 1;
-        let is_key = before.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
-        if !is_key || !rest.trim_start().starts_with('=') {
-            out.push_str(&text[from..found + key.len()]);
-            from = found + key.len();
-            continue;
-        }
-        let value = value + text[value..].len() - text[value..].trim_start().len();
-        out.push_str(&text[from..value]);
-        out.push_str(MASK);
-        from = value_end(text, value);
-    }
-    out.push_str(&text[from..]);
-    out
-}
-
-/// Where the value that starts at `from` ends: at a closing quote, `&`, or white space.
-fn value_end(text: &str, from: usize) -> usize {
-    let value = &text[from..];
-    if let Some(quoted) = value.strip_prefix('\'') {
-        let mut escaped = false;
-        for (at, c) in quoted.char_indices() {
-            match c {
-                '\'' if !escaped => return from + 1 + at + 1,
-                '\\' => escaped = !escaped,
-                _ => escaped = false,
-            }
-        }
-        return text.len();
-    }
-    value
-        .find(|c: char| c == '&' || c.is_whitespace())
-        .map_or(text.len(), |at| from + at)
 }
 
 /// The scheme that was probably meant.
@@ -253,35 +219,15 @@ mod tests {
             ("u:secret@h/d", "write sqlite://u:***@h/d"),
             ("file:a.db", "sqlite://PATH"),
             ("sqlite://a.db?mode=rwc", "after '?'"),
+            ("sqlite://a.db?key=secret", "\"sqlite://a.db\""),
+            ("sqllite://a.db?key=secret", "sqlite://a.db?"),
+            ("a?key=secret", "write sqlite://a"),
+            ("file:a.db?key=secret", "sqlite://PATH"),
             (".", "it is a folder"),
         ] {
             let error = DatabaseUrl::parse(text).unwrap_err().to_string();
             assert!(error.contains(hint), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
-    }
-
-    #[test]
-    fn passwords_are_masked_everywhere() {
-        for text in [
-            "postgres://u:hunter2@h/d",
-            "postgres://u:hunter2@x/y@h:5/d",
-            "postgres://h/d?user=u&password=hunter2&sslmode=require",
-            "postgres://h/d?sslpassword=hunter2",
-            "host=h password=hunter2 dbname=d",
-            "host=h password = 'hunter2 \\' hunter2' dbname=d",
-            "host=h PASSWORD=hunter2",
-            "u:hunter2@h/d",
-        ] {
-            let shown = redact(text);
-            assert!(!shown.contains("hunter2"), "{text} -> {shown}");
-        }
-        assert_eq!(redact("postgres://u@h/d"), "postgres://u@h/d");
-        assert_eq!(redact("passwords are kept"), "passwords are kept");
-        let url = DatabaseUrl::parse("postgres://u:hunter2@h/d").unwrap();
-        assert_eq!(
-            format!("{url} {url:?}"),
-            "postgres://u:***@h/d postgres://u:***@h/d"
-        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod inspect;
+mod precheck;
 mod preview;
 mod repair;
 mod revert;

@@ -32,17 +32,18 @@ pub(super) fn run(context: &Context<'_>, options: &Validate) -> Result<Code, Err
     let job = context.job()?;
     let url = job.url.clone();
     let found = compare(context, job, options.rebuild)?;
-    let code = code(&found);
+    let unbuilt = options.rebuild && matches!(found.rebuild, Rebuild::Impossible { .. });
+    let code = code(&found, unbuilt);
     if context.output.is_json() {
         context.output.document(&Document {
             engine: url.engine().name(),
             location: database::location(&url),
-            valid: found.is_sound(),
+            valid: found.is_sound() && !unbuilt,
             exit_code: code.number(),
             found: &found,
         })?;
     } else {
-        let text = text(&found, context.output.paint());
+        let text = text(&found, unbuilt, context.output.paint());
         context.output.data(&text)?;
     }
     Ok(code)
@@ -64,8 +65,9 @@ fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<Validation,
     Ok(found?)
 }
 
-/// The most urgent of everything that was found.
-fn code(found: &Validation) -> Code {
+/// The most urgent of everything that was found. `unbuilt` says that the comparison with a schema
+/// built anew was asked for and could not be made: that is no agreement.
+fn code(found: &Validation, unbuilt: bool) -> Code {
     let mut code = Code::Done;
     for problem in found.problems.iter().filter(|p| !p.is_warning()) {
         code = code.or(match problem {
@@ -77,13 +79,13 @@ fn code(found: &Validation) -> Code {
     if !found.drift.differences().is_empty() || rebuilt_otherwise {
         code = code.or(Code::Drift);
     }
-    if !found.pending.is_empty() || !found.incomplete.is_empty() {
+    if unbuilt || !found.pending.is_empty() || !found.incomplete.is_empty() {
         code = code.or(Code::Attention);
     }
     code
 }
 
-fn text(found: &Validation, paint: Paint) -> String {
+fn text(found: &Validation, unbuilt: bool, paint: Paint) -> String {
     let mut text = Text::default();
     for problem in &found.problems {
         let mark = if problem.is_warning() { NOTE } else { PROBLEM };
@@ -94,7 +96,7 @@ fn text(found: &Validation, paint: Paint) -> String {
         }
     }
     add_drift(&mut text, &found.drift, paint);
-    add_rebuild(&mut text, &found.rebuild, paint);
+    add_rebuild(&mut text, &found.rebuild, unbuilt, paint);
     for name in &found.incomplete {
         let what = format!("{name} stopped half way; `migrate` goes on with it");
         text.marked(paint, PROBLEM, what);
@@ -102,7 +104,7 @@ fn text(found: &Validation, paint: Paint) -> String {
     for name in &found.pending {
         text.marked(paint, ("pending:", Style::Yellow), name);
     }
-    if code(found) == Code::Done {
+    if code(found, unbuilt) == Code::Done {
         let all_well = "files, history and schema agree; nothing is pending";
         text.line(paint.text(all_well, Style::Green));
     }
@@ -137,12 +139,12 @@ fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {
     text.marked(paint, NOTE, note);
 }
 
-fn add_rebuild(text: &mut Text, rebuild: &Rebuild, paint: Paint) {
+fn add_rebuild(text: &mut Text, rebuild: &Rebuild, unbuilt: bool, paint: Paint) {
     match rebuild {
         Rebuild::Skipped | Rebuild::Same => {}
         Rebuild::Impossible { reason } => {
             let note = format!("the schema cannot be built anew for comparison: {reason}");
-            text.marked(paint, NOTE, note);
+            text.marked(paint, if unbuilt { PROBLEM } else { NOTE }, note);
         }
         Rebuild::Different { differences } => {
             for difference in differences {

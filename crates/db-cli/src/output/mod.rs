@@ -158,6 +158,10 @@ impl Output {
         }
         let paint = self.err();
         let mut text = Text::default();
+        // What is gone is said even to those who want nothing else.
+        if let Some(report) = error.reverted_before() {
+            text.lines(run::text(report, paint));
+        }
         if let Some(report) = error.done_before().filter(|_| !self.quiet) {
             text.lines(run::text(report, paint));
         }

@@ -59,7 +59,7 @@ impl RunReport {
             migrations: report.steps.iter().map(step).collect(),
             not_run: report.not_run.iter().map(ToString::to_string).collect(),
             notices: report.notices.clone(),
-            duration_us: micros(report.duration),
+            duration_us: micros(took(report)),
         }
     }
 }
@@ -82,6 +82,15 @@ fn step(step: &Step) -> StepReport {
             })
             .collect(),
         not_rehearsed: step.not_rehearsed.clone(),
+    }
+}
+
+/// How long the run took. One that failed is not told its whole time; its steps are.
+fn took(report: &Report) -> Duration {
+    if report.duration.is_zero() {
+        report.steps.iter().map(|step| step.duration).sum()
+    } else {
+        report.duration
     }
 }
 
@@ -152,7 +161,7 @@ fn summary(report: &Report) -> String {
         (Direction::Down, false) => "reverted",
         (_, true) => "rehearsed",
     };
-    let mut parts = vec![format!("{count} {verb} in {}", show(report.duration))];
+    let mut parts = vec![format!("{count} {verb} in {}", show(took(report)))];
     if report.rehearsal {
         parts.push("the database is as it was".to_owned());
     }

@@ -101,4 +101,17 @@ both_engines! {
         assert_eq!(place.schema(), before);
         assert_eq!(place.applied().len(), 3);
     }
+
+    fn a_rebuild_that_was_asked_for_and_is_impossible_is_no_success(db: TestDb) {
+        let place = Place::migrated(db);
+        std::fs::remove_dir_all(place.path("migrations/20240102000000_games")).unwrap();
+        place.ok(&["repair", "--accept", "20240102000000"]);
+        place.ok(&["validate"]);
+        let done = place.ends(3, &["validate", "--rebuild"]);
+        assert!(done.out.contains("problem: the schema cannot be built anew"), "{done:?}");
+        assert!(done.out.contains("20240102000000_games has no file"), "{done:?}");
+        assert!(!done.out.contains("schema agree"), "{done:?}");
+        let document = place.json(3, &["validate", "--rebuild"]);
+        assert_eq!(document["valid"], false);
+    }
 }

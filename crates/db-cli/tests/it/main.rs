@@ -10,5 +10,6 @@ mod interrupt;
 mod json;
 mod passwords;
 mod postgres;
+mod reset;
 mod sqlite;
 mod support;

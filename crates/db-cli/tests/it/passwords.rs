@@ -19,6 +19,16 @@ fn of_a_url_that_leads_nowhere() {
         format!("postgre://u:{CANARY}@h/d"),
         format!("mysql://u:{CANARY}@h/d"),
         format!("u:{CANARY}@h/d"),
+        format!("postgres://u:%zz{CANARY}@127.0.0.1:1/d"),
+        format!("postgres://u:a {CANARY}@127.0.0.1:1/d"),
+        format!("postgres://u:a@{CANARY}@127.0.0.1:1/d"),
+        format!("postgres://u:{CANARY}/b@127.0.0.1:1/d"),
+        format!("postgres://u:{CANARY}?b@127.0.0.1:1/d"),
+        format!("postgres://u:{CANARY}#b@127.0.0.1:1/d"),
+        format!("postgres://127.0.0.1:1/d?pass%77ord={CANARY}"),
+        format!("postgres://127.0.0.1:1/d?passwordd={CANARY}"),
+        format!("sqlite://x.db?key={CANARY}"),
+        format!("sqllite://x.db?key={CANARY}"),
     ] {
         for more in [&["-vv"][..], &["--json"]] {
             let arguments = ["--database-url", &url, "status"];

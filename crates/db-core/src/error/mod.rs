@@ -13,7 +13,7 @@ use std::fmt;
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
-use crate::{Engine, UrlError};
+use crate::{DatabaseUrl, Engine, UrlError};
 
 /// What kind of trouble a database reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -155,19 +155,19 @@ impl Error {
         }
     }
 
-    /// Classifies a connection that could not be made. `shown` names the database, redacted.
+    /// Classifies a connection to `url` that could not be made; nothing shows its password.
     #[must_use]
-    pub fn classify_connect(engine: Engine, error: &ConnectionError, shown: &str) -> Self {
-        let text = crate::url::redact(&error.to_string());
-        match (engine, error) {
-            (Engine::Postgres, _) => postgres::classify_connect(&text, shown),
+    pub fn classify_connect(error: &ConnectionError, url: &DatabaseUrl) -> Self {
+        let text = error.to_string();
+        let safe = crate::url::redact(&crate::url::scrub(&text, &url.secrets()));
+        match (url.engine(), error) {
+            (Engine::Postgres, _) => postgres::classify_connect(&text, &safe, &url.to_string()),
             (Engine::Sqlite, ConnectionError::CouldntSetupConfiguration(inner)) => {
-                Self::classify(engine, inner)
+                Self::classify(Engine::Sqlite, inner)
             }
-            (Engine::Sqlite, _) => Self::new(
-                ErrorKind::CannotOpen,
-                format!("cannot open {shown}: {text}"),
-            ),
+            (Engine::Sqlite, _) => {
+                Self::new(ErrorKind::CannotOpen, format!("cannot open {url}: {safe}"))
+            }
         }
     }
 
@@ -249,4 +249,42 @@ const fn common_kind(kind: DatabaseErrorKind) -> Option<ErrorKind> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_never_repeats_the_password() {
+        for (url, said) in [
+            (
+                "postgres://u:hunter2@h/d",
+                "could not translate host name \"hunter2\"",
+            ),
+            (
+                "postgres://u:hun%40ter2@h/d",
+                "bad \"hun@ter2\" and \"hun%40ter2\"",
+            ),
+            ("postgres://h/d?password=hunter2", "no user for hunter2"),
+            (
+                "postgres://u:hunter2@[h/d",
+                "no ] in URI: \"postgres://u:hunter2@[h/d\"",
+            ),
+        ] {
+            let url = DatabaseUrl::Postgres(url.to_owned());
+            let error = ConnectionError::BadConnection(said.to_owned());
+            let error = Error::classify_connect(&error, &url);
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains("hun") && !shown.contains("ter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_a_word_of_the_message_does_not_hide_the_kind() {
+        let url = DatabaseUrl::Postgres("postgres://u:authentication@h/d".to_owned());
+        let said = "password authentication failed for user \"u\"".to_owned();
+        let error = Error::classify_connect(&ConnectionError::BadConnection(said), &url);
+        assert_eq!(error.kind(), ErrorKind::Authentication);
+    }
 }

@@ -148,8 +148,10 @@ pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
     })
 }
 
-pub(super) fn classify_connect(text: &str, shown: &str) -> Error {
-    let message = format!("cannot connect to {shown}: {}", text.trim());
+/// Classifies `text`, libpq's own, and shows `safe`, which is without the password: a password that
+/// is a word of the message must not hide what it means.
+pub(super) fn classify_connect(text: &str, safe: &str, shown: &str) -> Error {
+    let message = format!("cannot connect to {shown}: {}", safe.trim());
     if text.contains("database \"") && text.contains("does not exist") {
         return Error::new(ErrorKind::DatabaseMissing, message)
             .with_hint("create it with createdb, or correct the name in the URL");
@@ -183,9 +185,10 @@ mod tests {
 
     #[test]
     fn a_refused_connection_says_what_to_do() {
-        let error = classify_connect("FATAL:  database \"x\" does not exist", "postgres://h/x");
+        let at = |text| classify_connect(text, text, "postgres://h/x");
+        let error = at("FATAL:  database \"x\" does not exist");
         assert_eq!(error.kind(), ErrorKind::DatabaseMissing);
-        let error = classify_connect("connection failed: Connection refused", "postgres://h/x");
+        let error = at("connection failed: Connection refused");
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("is the server running"));
     }

@@ -4,8 +4,10 @@
 //! POSIX lock that this process holds on it (docs/adr/0003). `stat` is enough.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Access;
 use crate::error::{Error, ErrorKind};
@@ -43,14 +45,39 @@ fn create(path: &Path) -> io::Result<()> {
         _ => PathBuf::from("."),
     };
     private_folders(&folder)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    let draft = folder.join(draft_name(path));
     drop(private_file(&draft)?);
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
+    unless_there(link_or(linked, || private_file(path).map(drop)))
+}
+
+/// A name that no other call has, in this process or another: two that shared a draft would take
+/// it away from each other.
+fn draft_name(path: &Path) -> String {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    // Process ids repeat, from one container to the next on a shared folder for example.
+    let chance = RandomState::new().build_hasher().finish();
+    format!(".{name}.{}.{call}.{chance:016x}", std::process::id())
+}
+
+/// The outcome of the link, or of `create` where the file system has no hard links (FAT, some
+/// network drives), whatever error it says so with. Closing the descriptor that `create` opened
+/// is a danger only to a thread that opened the file in the meantime, which nothing can avoid.
+fn link_or(linked: io::Result<()>, create: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     match linked {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => create(),
+        done => done,
+    }
+}
+
+/// A file that another caller has made in the meantime is as good.
+fn unless_there(made: io::Result<()>) -> io::Result<()> {
+    match made {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
     }
 }
 
@@ -62,9 +89,10 @@ fn private_folders(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
+/// A new file; one that is there is an error and stays as it is.
 fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -127,4 +155,21 @@ fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     Path::new(&log).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_hard_links_the_file_is_made_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new.db");
+        let unsupported = || Err(io::ErrorKind::Unsupported.into());
+        let make = || private_file(&path).map(drop);
+        unless_there(link_or(unsupported(), make)).unwrap();
+        fs::write(&path, "something").unwrap();
+        unless_there(link_or(unsupported(), make)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"something");
+    }
 }

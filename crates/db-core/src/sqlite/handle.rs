@@ -43,7 +43,12 @@ thread_local! {
     static LAST_ERROR: RefCell<Option<(LastError, String)>> = const { RefCell::new(None) };
 }
 
-/// The code recorded for this very message, once. A message of another connection gets none.
+/// The code recorded last on this thread, once, if it was for this very message.
+///
+/// Diesel's error names no connection, so the text is all there is to match by: where two
+/// connections of one thread fail with equal texts, an error that is classified only after the
+/// other one gets the other one's code. A statement that succeeds forgets nothing, because the
+/// ROLLBACK after a failure comes before anyone can classify it.
 pub(crate) fn take_last_error(message: &str) -> Option<LastError> {
     LAST_ERROR
         .take()

@@ -53,12 +53,8 @@ pub(crate) fn open(
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    let mut conn = handle::establish(&target, interrupt).map_err(|e| {
-        explain(
-            url,
-            &Error::classify_connect(Engine::Sqlite, &e, &url.to_string()),
-        )
-    })?;
+    let mut conn = handle::establish(&target, interrupt)
+        .map_err(|e| explain(url, &Error::classify_connect(&e, url)))?;
     let probe = conn.batch_execute(&pragmas(access)).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });

@@ -24,6 +24,37 @@ fn fails(conn: &mut SqliteConnection, sql: &str) -> Error {
     Error::classify(Engine::Sqlite, &sql_query(sql).execute(conn).unwrap_err())
 }
 
+#[test]
+fn threads_that_create_one_file_all_get_it() {
+    const THREADS: usize = 8;
+    for round in 0..60 {
+        let folder = tempfile::tempdir().unwrap();
+        let url = DatabaseUrl::SqliteFile(folder.path().join("new.db"));
+        let start = std::sync::Barrier::new(THREADS);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (url, start) = (&url, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    let mut connection = Connection::open(url, Access::Create)
+                        .unwrap_or_else(|e| panic!("round {round}: {e}"));
+                    let table = format!("CREATE TABLE t{thread} (x)");
+                    sqlite(&mut connection).batch_execute(&table).unwrap();
+                });
+            }
+        });
+        let mut connection = Connection::open(&url, Access::ReadOnly).unwrap();
+        // Nothing was truncated or written into a file that has no name.
+        for thread in 0..THREADS {
+            sql_query(format!("SELECT * FROM t{thread}"))
+                .execute(sqlite(&mut connection))
+                .unwrap();
+        }
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 1, "a draft was left behind");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_new_file_and_its_folder_are_private() {
