@@ -148,7 +148,9 @@ fn declare(
         },
     )?;
     if !migration.is_rust() {
-        context.ledger.restore_to_diesel(conn, &migration.version)?;
+        context
+            .ledger
+            .restore_to_diesel(conn, &migration.version, &at)?;
     }
     context.log(
         conn,
@@ -262,7 +264,7 @@ fn accept(
                     ..NewRow::of(migration, Status::Applied, row.sequence)?
                 },
             )?;
-            ledger.restore_to_diesel(conn, version)?;
+            ledger.restore_to_diesel(conn, version, &at)?;
             "stopped half way, accepted as applied"
         }
         (Some(_), _, None) => {
