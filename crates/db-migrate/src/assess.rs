@@ -180,7 +180,7 @@ pub(crate) fn assess<'s>(
 
 /// The sets that these sources speak for: those they name, and those whose rows they have files
 /// for. A set was perhaps renamed; rows of another team's set are none of our business.
-fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a str> {
+pub(crate) fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a str> {
     let named = set.all().iter().map(|m| m.set.as_str());
     let matched = history
         .applied
