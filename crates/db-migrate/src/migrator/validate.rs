@@ -153,6 +153,8 @@ fn rebuild(
             }
         }
     }
+    // Before a migration can change what comes first in the search path.
+    let home = Ledger::locate(&mut scratch)?;
     for migration in texts {
         let built = build(&mut scratch, migration);
         if stop.is_set() {
@@ -167,7 +169,6 @@ fn rebuild(
             });
         }
     }
-    let home = Ledger::locate(&mut scratch)?;
     let scope = Scope::default().with_home(home.schema());
     let expected = Catalog::read(&mut scratch, &scope).map_err(in_database(
         look.ledger.engine(),
