@@ -94,15 +94,16 @@ pub(crate) fn nameable(set: &MigrationSet, history: &History) -> Vec<Nameable> {
         version: m.version.clone(),
         folder_name: m.folder_name.clone(),
     });
-    let only_applied = history
+    let only_recorded = history
         .applied
         .iter()
+        .chain(&history.incomplete)
         .filter(|row| set.find(&row.version).is_none())
         .map(|row| Nameable {
             version: row.version.clone(),
             folder_name: row.folder_name.clone(),
         });
-    let mut all: Vec<_> = known.chain(only_applied).collect();
+    let mut all: Vec<_> = known.chain(only_recorded).collect();
     all.sort_by(|a, b| a.version.cmp(&b.version));
     all
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Migrator;
 use crate::Version;
-use crate::assess::{Problem, assess};
+use crate::assess::{Problem, assess, halves_without_file};
 use crate::drift::Drift;
 use crate::error::Error;
 use crate::event::LoggedEvent;
@@ -57,7 +57,7 @@ pub struct StatusReport {
     pub current_version: Option<String>,
     /// Applied migrations, in the order of application.
     pub applied: Vec<Entry>,
-    /// Pending migrations, in the order in which they would run.
+    /// Pending migrations, in the order in which they would run, and halves whose file is gone.
     pub pending: Vec<Entry>,
     /// Everything in which files and history disagree.
     pub problems: Vec<Problem>,
@@ -86,7 +86,12 @@ impl Migrator {
             all.binary_search_by(|m| m.version.cmp(version))
                 .map_or(0, |at| at + 1)
         };
-        let pending = assessment
+        let lost = halves_without_file(&look.set, &look.history).map(|row| Entry {
+            state: State::Incomplete,
+            how: String::new(),
+            ..applied_entry(row, None, position(&row.version))
+        });
+        let mut pending: Vec<Entry> = assessment
             .pending
             .iter()
             .map(|m| {
@@ -97,7 +102,9 @@ impl Migrator {
                     .any(|row| row.version == m.version);
                 pending_entry(m, position(&m.version), half)
             })
+            .chain(lost)
             .collect();
+        pending.sort_by_key(|entry| entry.position);
         let drift = self.drift_of(&look, &mut conn)?;
         Ok(StatusReport {
             drift,
