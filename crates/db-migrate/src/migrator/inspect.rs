@@ -79,7 +79,7 @@ impl Migrator {
     /// See [`Error`].
     pub fn status<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<StatusReport, Error> {
         let mut conn = conn.into();
-        let look = self.look(&mut conn)?;
+        let (look, drift) = self.drift_beside(&mut conn)?;
         let assessment = assess(&look.set, &look.history)?;
         let all = nameable(&look.set, &look.history);
         let position = |version: &Version| {
@@ -105,7 +105,6 @@ impl Migrator {
             .chain(lost)
             .collect();
         pending.sort_by_key(|entry| entry.position);
-        let drift = self.drift_of(&look, &mut conn)?;
         Ok(StatusReport {
             drift,
             source: look.set.described().to_owned(),
