@@ -32,7 +32,7 @@ pub enum Problem {
         /// How bad it is.
         edit: Edit,
     },
-    /// An applied migration has no file any more.
+    /// A migration that is applied, or half applied, has no file any more.
     Missing {
         /// Its version.
         version: String,
@@ -102,8 +102,8 @@ impl std::fmt::Display for Problem {
             ),
             Self::Missing { version, name } => write!(
                 f,
-                "{version} {name} is applied, but its file is gone; restore it, or accept that \
-                 with `repair --accept {version}`"
+                "{version} {name} is in the database, but its file is gone; restore it, or accept \
+                 that with `repair --accept {version}`"
             ),
             Self::Newer { version, name } => write!(
                 f,
@@ -174,6 +174,18 @@ pub(crate) fn assess<'s>(
             }
         }
     }
+    // Without its file a half can neither be finished nor overlooked: until it is accepted, nothing
+    // can be told of the schema.
+    problems.extend(
+        halves_without_file(set, history)
+            .filter(|row| {
+                set.all().is_empty() || known_sets(set, history).contains(row.set.as_str())
+            })
+            .map(|row| Problem::Missing {
+                version: row.version.to_string(),
+                name: row.name().to_owned(),
+            }),
+    );
     for migration in &pending {
         if !migration.options()?.out_of_order {
             problems.extend(out_of_order(migration, set, history));
@@ -182,9 +194,18 @@ pub(crate) fn assess<'s>(
     Ok(Assessment { pending, problems })
 }
 
+/// Migrations that stopped half way, and have no file any more.
+pub(crate) fn halves_without_file<'h>(
+    set: &MigrationSet,
+    history: &'h History,
+) -> impl Iterator<Item = &'h Applied> {
+    let halves = history.incomplete.iter();
+    halves.filter(|row| set.find(&row.version).is_none())
+}
+
 /// The sets that these sources speak for: those they name, and those whose rows they have files
 /// for. A set was perhaps renamed; rows of another team's set are none of our business.
-fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a str> {
+pub(crate) fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a str> {
     let named = set.all().iter().map(|m| m.set.as_str());
     let matched = history
         .applied

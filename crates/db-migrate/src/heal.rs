@@ -71,7 +71,9 @@ pub(crate) fn heal(
         let mut healed = Healed::default();
         if history.has_ledger && !history.has_diesel {
             for row in history.applied.iter().filter(|row| !row.is_rust) {
-                context.ledger.restore_to_diesel(conn, &row.version)?;
+                context
+                    .ledger
+                    .restore_to_diesel(conn, &row.version, &row.applied_at)?;
                 healed.restored += 1;
             }
         }

@@ -7,6 +7,7 @@ mod preview;
 mod repair;
 mod revert;
 mod settings;
+mod steady;
 mod validate;
 
 use std::sync::Arc;

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use db_core::{Conn, Engine};
 
+use crate::Version;
+use crate::assess::{Assessment, known_sets};
 use crate::error::Error;
 use crate::ledger::{Applied, History, Ledger};
 use crate::migration::{Body, Direction, Migration, Options, RustStep, short_name};
@@ -11,7 +13,6 @@ use crate::run::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
 use crate::source::{MigrationSet, SourceError};
 use crate::sql::split;
 use crate::target::{Nameable, Target};
-use crate::{Version, assess::Assessment};
 
 /// One migration about to be run, in one direction.
 pub(crate) struct PlannedStep<'s> {
@@ -93,15 +94,16 @@ pub(crate) fn nameable(set: &MigrationSet, history: &History) -> Vec<Nameable> {
         version: m.version.clone(),
         folder_name: m.folder_name.clone(),
     });
-    let only_applied = history
+    let only_recorded = history
         .applied
         .iter()
+        .chain(&history.incomplete)
         .filter(|row| set.find(&row.version).is_none())
         .map(|row| Nameable {
             version: row.version.clone(),
             folder_name: row.folder_name.clone(),
         });
-    let mut all: Vec<_> = known.chain(only_applied).collect();
+    let mut all: Vec<_> = known.chain(only_recorded).collect();
     all.sort_by(|a, b| a.version.cmp(&b.version));
     all
 }
@@ -138,20 +140,33 @@ pub(crate) fn forward<'s>(
     Ok(steps.collect::<Result<_, _>>()?)
 }
 
-/// The applied migrations to revert, the last applied first.
+/// The applied migrations to revert, the last applied first. Those of other sets are left alone.
+///
+/// # Errors
+/// [`Error::Refused`] while a migration is half applied: what it has built would be torn from
+/// under it, yet it would go on from where it stopped.
 pub(crate) fn backward<'h>(
     set: &MigrationSet,
     history: &'h History,
     target: Option<&Target>,
 ) -> Result<Vec<&'h Applied>, Error> {
-    let newest_first = history.applied.iter().rev();
+    if let Some(half) = history.incomplete.first() {
+        return Err(Error::Refused(format!(
+            "{} stopped half way; finish it with `migrate`, or accept it as it is with \
+             `repair --accept {}`, before anything is rolled back",
+            half.folder_name, half.version
+        )));
+    }
+    let known = known_sets(set, history);
+    let ours = |row: &&Applied| known.contains(row.set.as_str());
+    let newest_first = history.applied.iter().rev().filter(ours);
     match target {
         None => Ok(newest_first.take(1).collect()),
         Some(Target::Back(steps)) => {
-            if *steps > history.applied.len() {
+            let applied = newest_first.clone().count();
+            if *steps > applied {
                 return Err(Error::WrongDirection(format!(
-                    "only {} migrations are applied; {steps} cannot be rolled back",
-                    history.applied.len()
+                    "only {applied} migrations are applied; {steps} cannot be rolled back"
                 )));
             }
             Ok(newest_first.take(*steps).collect())

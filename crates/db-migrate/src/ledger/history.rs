@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use super::{Applied, Status};
 use crate::Version;
 
+/// The length of `YYYY-MM-DD HH:MM:SS`.
+pub(super) const SECONDS_LENGTH: usize = 19;
+
 /// A row of Diesel's own table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DieselRow {
@@ -13,7 +16,7 @@ pub(crate) struct DieselRow {
 }
 
 /// The ledger and Diesel's table, side by side.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct History {
     /// Whether the ledger's tables exist.
     pub(crate) has_ledger: bool,
@@ -23,7 +26,8 @@ pub(crate) struct History {
     pub(crate) applied: Vec<Applied>,
     /// Migrations that stopped half way, outside a transaction.
     pub(crate) incomplete: Vec<Applied>,
-    /// Applied by diesel_cli since we looked last: Diesel has a row, the ledger has none.
+    /// Applied, redone or finished by diesel_cli since we looked last: Diesel has a row, the ledger
+    /// has none, one of another moment, or one of a half.
     pub(crate) unrecorded: Vec<DieselRow>,
     /// Reverted by diesel_cli since: the ledger has a row, Diesel has none.
     pub(crate) vanished: Vec<Version>,
@@ -43,21 +47,35 @@ impl History {
             .into_iter()
             .map(|row| (row.version.clone(), row))
             .collect();
+        let mut last = 0;
         for row in ledger.unwrap_or_default() {
-            let known = diesel.remove(&row.version).is_some();
-            if row.status == Status::Incomplete {
-                history.incomplete.push(row);
-            } else if row.is_rust || known || !has_diesel {
-                // Diesel does not know of Rust migrations. Where its whole table is gone, someone
-                // dropped it, and the ledger is what remains.
-                history.applied.push(row);
-            } else {
-                history.vanished.push(row.version);
+            last = last.max(row.sequence);
+            // Diesel does not know of Rust migrations. Where its whole table is gone, someone
+            // dropped it, and the ledger is what remains.
+            if row.is_rust || !has_diesel {
+                diesel.remove(&row.version);
+                if row.status == Status::Incomplete {
+                    history.incomplete.push(row);
+                } else {
+                    history.applied.push(row);
+                }
+                continue;
+            }
+            match diesel.get(&row.version) {
+                // A half that Diesel has was finished by it: what is left over is adopted.
+                Some(_) if row.status == Status::Incomplete => {}
+                Some(theirs) if same_moment(&theirs.run_on, &row.applied_at) => {
+                    diesel.remove(&row.version);
+                    history.applied.push(row);
+                }
+                // Reverted and run again by diesel_cli, perhaps with another text.
+                Some(_) => {}
+                None if row.status == Status::Incomplete => history.incomplete.push(row),
+                None => history.vanished.push(row.version),
             }
         }
         let mut diesel: Vec<DieselRow> = diesel.into_values().collect();
         diesel.sort_by(|a, b| (&a.run_on, &a.version).cmp(&(&b.run_on, &b.version)));
-        let last = history.applied.last().map_or(0, |row| row.sequence);
         for (sequence, row) in (last + 1..).zip(&diesel) {
             history.applied.push(Applied {
                 sequence,
@@ -104,4 +122,13 @@ impl History {
             .unwrap_or(0)
             + 1
     }
+}
+
+/// Whether Diesel's moment is the ledger's, which is finer and written in another way.
+fn same_moment(run_on: &str, applied_at: &str) -> bool {
+    let seconds = |text: &str| {
+        let cut: String = text.chars().take(SECONDS_LENGTH).collect();
+        cut.replace('T', " ")
+    };
+    seconds(run_on) == seconds(applied_at)
 }

@@ -20,7 +20,7 @@ mod write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use db_core::{Conn, Engine};
-use diesel::RunQueryDsl;
+use diesel::{OptionalExtension, RunQueryDsl};
 
 use crate::Version;
 use crate::error::{Error, in_database};
@@ -127,33 +127,49 @@ pub(crate) struct StoredTexts {
     pub(crate) down: Option<String>,
 }
 
-/// Where the ledger's tables are: `main` in SQLite, the first schema of the search path in
-/// PostgreSQL, by name, because a migration may change the path.
+/// Where the ledger's tables are: `main` in SQLite, a schema of the search path in PostgreSQL, by
+/// name, because a migration may change the path.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     engine: Engine,
     schema: String,
 }
 
+/// The schemas of the search path, temporary ones left out, those that have a ledger first.
+const HOME: &str = "SELECT n.nspname::text AS schema
+     FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
+     JOIN pg_catalog.pg_namespace n ON n.nspname = path.name
+     LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r'
+       AND c.relname IN ('__db_migrate_ledger', '__diesel_schema_migrations')
+     WHERE n.nspname NOT LIKE 'pg\\_temp\\_%'
+     ORDER BY CASE c.relname WHEN '__db_migrate_ledger' THEN 1
+                WHEN '__diesel_schema_migrations' THEN 2 ELSE 3 END, path.place
+     LIMIT 1";
+
 #[derive(diesel::QueryableByName)]
-struct CurrentSchema {
-    #[diesel(sql_type = diesel::sql_types::Nullable<diesel::sql_types::Text>)]
-    schema: Option<String>,
+struct Home {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    schema: String,
 }
 
 impl Ledger {
-    /// Finds the schema in which this connection's tables are made.
+    /// Finds the schema of the search path that has the ledger, else the one that has Diesel's
+    /// table, else the one in which this connection's tables are made. The order matters: a
+    /// migration may create the schema `"$user"`, which from then on is the first of the path.
     pub(crate) fn locate(conn: &mut Conn<'_>) -> Result<Self, Error> {
         let schema = match conn.reborrow() {
             Conn::Sqlite(_) => "main".to_owned(),
-            Conn::Postgres(c) => diesel::sql_query("SELECT current_schema()::text AS schema")
-                .get_result::<CurrentSchema>(c)
-                .map_err(in_database(
-                    Engine::Postgres,
-                    "looking for the current schema",
-                ))?
-                .schema
-                .ok_or(Error::NoSchema)?,
+            Conn::Postgres(c) => {
+                diesel::sql_query(HOME)
+                    .get_result::<Home>(c)
+                    .optional()
+                    .map_err(in_database(
+                        Engine::Postgres,
+                        "looking for the ledger's schema",
+                    ))?
+                    .ok_or(Error::NoSchema)?
+                    .schema
+            }
         };
         Ok(Self {
             engine: conn.engine(),

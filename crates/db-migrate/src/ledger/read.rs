@@ -1,6 +1,6 @@
 //! Reading the ledger. Nothing here writes, creates or locks.
 
-use db_core::{Conn, with_conn};
+use db_core::{Conn, Engine, with_conn};
 use diesel::dsl::sql;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 use diesel::{Queryable, QueryableByName, RunQueryDsl, sql_query};
@@ -144,8 +144,13 @@ impl Ledger {
     }
 
     fn diesel_rows(&self, conn: &mut Conn<'_>) -> Result<Vec<DieselRow>, Error> {
+        let run_on = match self.engine {
+            Engine::Sqlite => "CAST(run_on AS TEXT)",
+            // A cast would follow the session's DateStyle.
+            Engine::Postgres => "pg_catalog.to_char(run_on, 'YYYY-MM-DD HH24:MI:SS.US')",
+        };
         let query = format!(
-            "SELECT CAST(version AS TEXT) AS version, CAST(run_on AS TEXT) AS run_on FROM {}",
+            "SELECT CAST(version AS TEXT) AS version, {run_on} AS run_on FROM {}",
             self.diesel()
         );
         let rows: Vec<DieselRecord> = with_conn!(conn, |c| sql_query(query).load(c))

@@ -1,9 +1,10 @@
 //! Changing the ledger. Every function runs inside the caller's transaction.
 
-use db_core::Conn;
+use db_core::{Conn, Engine};
 use diesel::RunQueryDsl;
 
 use super::cached::Cached;
+use super::history::SECONDS_LENGTH;
 use super::objects::DeltaTexts;
 use super::{Ledger, Stamp, Status};
 use crate::catalog::Delta;
@@ -98,7 +99,7 @@ impl Ledger {
     ) -> Result<(), Error> {
         let mut statements = vec![self.put_row(row)];
         if !row.is_rust {
-            statements.push(self.put_diesel(row.version));
+            statements.push(self.put_diesel(row.version, row.applied_at));
         }
         self.with_schema(conn, statements, event, schema)
     }
@@ -199,12 +200,20 @@ impl Ledger {
             .text_or_null(row.fingerprints.map(|f| f.1))
     }
 
-    fn put_diesel<'r>(&self, version: &'r Version) -> Cached<'r> {
+    /// Diesel's row, with the ledger's moment: by another one we know that diesel_cli redid it.
+    fn put_diesel<'r>(&self, version: &'r Version, at: &'r str) -> Cached<'r> {
+        let run_on = match self.engine {
+            Engine::Sqlite => format!("replace(substr($?, 1, {SECONDS_LENGTH}), 'T', ' ')"),
+            Engine::Postgres => {
+                format!("pg_catalog.left($?, {SECONDS_LENGTH})::pg_catalog.timestamp")
+            }
+        };
         Cached::new(format!(
-            "INSERT INTO {} (version) VALUES ($?)",
+            "INSERT INTO {} (version, run_on) VALUES ($?, {run_on})",
             self.diesel()
         ))
         .text(version.as_str())
+        .text(at)
     }
 
     /// Records how far a migration outside a transaction has come.
@@ -267,17 +276,14 @@ impl Ledger {
             .text(version.as_str())
     }
 
-    /// Adds a row with its moment, for a Diesel table that has to be made anew.
+    /// Adds a row that Diesel lacks, with the ledger's moment.
     pub(crate) fn restore_to_diesel(
         &self,
         conn: &mut Conn<'_>,
         version: &Version,
+        at: &str,
     ) -> Result<(), Error> {
-        let query = format!(
-            "INSERT INTO {} (version) VALUES ($?) ON CONFLICT (version) DO NOTHING",
-            self.diesel()
-        );
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+        self.write(conn, vec![self.put_diesel(version, at)])
     }
 
     fn delete_from_diesel<'v>(&self, version: &'v Version) -> Cached<'v> {

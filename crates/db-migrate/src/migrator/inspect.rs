@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Migrator;
 use crate::Version;
-use crate::assess::{Problem, assess};
+use crate::assess::{Problem, assess, halves_without_file};
 use crate::drift::Drift;
 use crate::error::Error;
 use crate::event::LoggedEvent;
@@ -57,7 +57,7 @@ pub struct StatusReport {
     pub current_version: Option<String>,
     /// Applied migrations, in the order of application.
     pub applied: Vec<Entry>,
-    /// Pending migrations, in the order in which they would run.
+    /// Pending migrations, in the order in which they would run, and halves whose file is gone.
     pub pending: Vec<Entry>,
     /// Everything in which files and history disagree.
     pub problems: Vec<Problem>,
@@ -79,14 +79,19 @@ impl Migrator {
     /// See [`Error`].
     pub fn status<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<StatusReport, Error> {
         let mut conn = conn.into();
-        let look = self.look(&mut conn)?;
+        let (look, drift) = self.drift_beside(&mut conn)?;
         let assessment = assess(&look.set, &look.history)?;
         let all = nameable(&look.set, &look.history);
         let position = |version: &Version| {
             all.binary_search_by(|m| m.version.cmp(version))
                 .map_or(0, |at| at + 1)
         };
-        let pending = assessment
+        let lost = halves_without_file(&look.set, &look.history).map(|row| Entry {
+            state: State::Incomplete,
+            how: String::new(),
+            ..applied_entry(row, None, position(&row.version))
+        });
+        let mut pending: Vec<Entry> = assessment
             .pending
             .iter()
             .map(|m| {
@@ -97,8 +102,9 @@ impl Migrator {
                     .any(|row| row.version == m.version);
                 pending_entry(m, position(&m.version), half)
             })
+            .chain(lost)
             .collect();
-        let drift = self.drift_of(&look, &mut conn)?;
+        pending.sort_by_key(|entry| entry.position);
         Ok(StatusReport {
             drift,
             source: look.set.described().to_owned(),

@@ -73,15 +73,20 @@ impl Migrator {
     /// # Errors
     /// See [`Error`]; a drifted schema is no error here.
     pub fn drift<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<Drift, Error> {
-        let mut conn = conn.into();
-        let look = self.look(&mut conn)?;
-        self.drift_of(&look, &mut conn)
+        self.drift_beside(&mut conn.into()).map(|(_, drift)| drift)
     }
 
-    pub(super) fn drift_of(&self, look: &Look, conn: &mut Conn<'_>) -> Result<Drift, Error> {
-        drift::find(&look.ledger, conn, &look.history, |conn| {
-            let scope = self.scope_of(&look.ledger, conn)?;
-            drift::live(conn, &scope)
-        })
+    /// The drift, and the look that it belongs to.
+    pub(super) fn drift_beside(&self, conn: &mut Conn<'_>) -> Result<(Look, Drift), Error> {
+        self.steadily(
+            conn,
+            |look, conn| {
+                drift::find(&look.ledger, conn, &look.history, |conn| {
+                    let scope = self.scope_of(&look.ledger, conn)?;
+                    drift::live(conn, &scope)
+                })
+            },
+            |drift| *drift == Drift::None,
+        )
     }
 }

@@ -67,13 +67,23 @@ impl Migrator {
             }
             report.healed = heal(&context, conn, &look.set, &look.history)?.notices();
             let look = migrator.look(conn)?;
-            stamp_if_unknown(&context, &look, conn, &mut report)?;
+            if context.ledger.stored_stamp(conn)?.is_none() {
+                within(conn, |conn| {
+                    take_as_it_is(&context, &look, conn, &mut report)
+                })?;
+            }
             within(conn, |conn| {
                 if repair.cosmetic {
                     restamp_cosmetic(&context, &look, conn, &mut report)?;
                 }
+                let mut was_half = false;
                 for target in &repair.accept {
-                    accept(&context, &look, conn, target, &mut report)?;
+                    was_half |= accept(&context, &look, conn, target, &mut report)?;
+                }
+                if was_half {
+                    // The stored schema is that before the half.
+                    let look = migrator.look(conn)?;
+                    take_as_it_is(&context, &look, conn, &mut report)?;
                 }
                 Ok(())
             })?;
@@ -93,7 +103,8 @@ impl Migrator {
         let mut conn = conn.into();
         self.under_lock(&mut conn, |migrator, conn| {
             let look = migrator.look(conn)?;
-            if let Some(row) = look.history.applied.first() {
+            let mut recorded = look.history.applied.iter().chain(&look.history.incomplete);
+            if let Some(row) = recorded.next() {
                 return Err(Error::Refused(format!(
                     "{} is recorded already; baseline is for a database without history",
                     row.folder_name
@@ -148,7 +159,9 @@ fn declare(
         },
     )?;
     if !migration.is_rust() {
-        context.ledger.restore_to_diesel(conn, &migration.version)?;
+        context
+            .ledger
+            .restore_to_diesel(conn, &migration.version, &at)?;
     }
     context.log(
         conn,
@@ -170,26 +183,18 @@ fn stamp(
     context.ledger.stamp_whole(conn, &live, &stamp)
 }
 
-fn stamp_if_unknown(
+/// Stores the schema as it is, and says so.
+fn take_as_it_is(
     context: &Context<'_>,
     look: &Look,
     conn: &mut Conn<'_>,
     report: &mut RepairReport,
 ) -> Result<(), Error> {
-    if context.ledger.stored_stamp(conn)?.is_some() {
-        return Ok(());
-    }
     let session = Session::inspect(&look.ledger, conn)?;
     let detail = "the schema as it is now is taken as the state to compare with";
-    within(conn, |conn| {
-        stamp(
-            context,
-            conn,
-            look.history.next_sequence() - 1,
-            session.server(),
-        )?;
-        context.log(conn, EventKind::Restamped, None, Some(detail))
-    })?;
+    let sequence = look.history.next_sequence() - 1;
+    stamp(context, conn, sequence, session.server())?;
+    context.log(conn, EventKind::Restamped, None, Some(detail))?;
     report.healed.push(detail.to_owned());
     Ok(())
 }
@@ -224,14 +229,15 @@ fn restamp_cosmetic(
     Ok(())
 }
 
-/// Accepts one migration as it is: edited, without a file, or half applied.
+/// Accepts one migration as it is: edited, without a file, or half applied. Returns whether it was
+/// half applied.
 fn accept(
     context: &Context<'_>,
     look: &Look,
     conn: &mut Conn<'_>,
     target: &Target,
     report: &mut RepairReport,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let all = nameable(&look.set, &look.history);
     let position = target.position(&all)?;
     let Some(at) = position.checked_sub(1) else {
@@ -262,7 +268,7 @@ fn accept(
                     ..NewRow::of(migration, Status::Applied, row.sequence)?
                 },
             )?;
-            ledger.restore_to_diesel(conn, version)?;
+            ledger.restore_to_diesel(conn, version, &at)?;
             "stopped half way, accepted as applied"
         }
         (Some(_), _, None) => {
@@ -288,7 +294,7 @@ fn accept(
     let accepted = Some((version, folder_name.as_str(), set));
     context.log(conn, EventKind::Repaired, accepted, Some(detail))?;
     report.accepted.push(format!("{folder_name} ({detail})"));
-    Ok(())
+    Ok(half.is_some())
 }
 
 fn migration_of(migration: &Migration) -> (&Version, &str, &str) {

@@ -94,13 +94,20 @@ impl Migrator {
     ) -> Result<Validation, Error> {
         let mut conn = conn.into();
         let conn = &mut conn;
-        let look = self.look(conn)?;
-        look.set.complete()?;
+        self.load(conn.engine())?.complete()?;
+        let (look, (live, drift)) = self.steadily(
+            conn,
+            |look, conn| {
+                let scope = self.scope_of(&look.ledger, conn)?;
+                let live = drift::live(conn, &scope)?;
+                let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
+                Ok((live, drift))
+            },
+            // What the migrations build is compared with this history, too.
+            |_| false,
+        )?;
         let assessment = assess(&look.set, &look.history)?;
-        let scope = self.scope_of(&look.ledger, conn)?;
-        let live = drift::live(conn, &scope)?;
         let edits = edited_texts(&look, conn, &assessment.problems)?;
-        let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
         let rebuild = rebuild(&look, &live, scratch, &self.stop())?;
         Ok(Validation {
             pending: assessment
@@ -153,6 +160,8 @@ fn rebuild(
             }
         }
     }
+    // Before a migration can change what comes first in the search path.
+    let home = Ledger::locate(&mut scratch)?;
     for migration in texts {
         let built = build(&mut scratch, migration);
         if stop.is_set() {
@@ -167,7 +176,6 @@ fn rebuild(
             });
         }
     }
-    let home = Ledger::locate(&mut scratch)?;
     let scope = Scope::default().with_home(home.schema());
     let expected = Catalog::read(&mut scratch, &scope).map_err(in_database(
         look.ledger.engine(),

@@ -5,7 +5,9 @@ use db_migrate::{Drift, Status, Unknown};
 use db_testkit::{TestConn, TestDb, both_engines};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 
-use crate::support::{Folder, applied, catalog, diesel_versions, log_kinds, tables, versions};
+use crate::support::{
+    Folder, applied, catalog, diesel_versions, log_kinds, tables, texts, versions,
+};
 
 fn source(folder: &Folder) -> FileBasedMigrations {
     FileBasedMigrations::from_path(folder.path()).unwrap()
@@ -110,5 +112,92 @@ both_engines! {
             .rollback_to(conn.conn(), &db_migrate::Target::Ordinal(1))
             .unwrap_err();
         assert!(error.to_string().contains("is not stored"), "{error}");
+    }
+
+    fn what_diesel_redid_is_taken_over_with_its_new_text(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        diesel_revert(&folder, &mut conn);
+        folder.write(
+            "20240103000000_bets/up.sql",
+            "ALTER TABLE users ADD COLUMN email TEXT; ALTER TABLE users ADD COLUMN phone TEXT;",
+        );
+        assert_eq!(diesel_run(&folder, &mut conn), 1);
+        let found = folder.migrator().validate(conn.conn(), None).unwrap();
+        assert_eq!(found.drift, Drift::Unknown { reason: Unknown::ChangedByDiesel });
+        assert!(found.problems.is_empty(), "{found:?}");
+        let report = folder.run(&mut conn);
+        assert!(report.steps.is_empty() && report.notices[0].contains("took over"), "{report:?}");
+        let history = folder.migrator().history(conn.conn()).unwrap();
+        let words: Vec<_> = history.iter().map(|row| row.status).collect();
+        assert_eq!(words, [Status::Applied, Status::Applied, Status::Adopted]);
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+        assert!(folder.run(&mut conn).notices.is_empty());
+    }
+
+    fn diesels_rows_have_our_moment(db: TestDb) {
+        let run_on = |conn: &mut TestConn| {
+            texts(
+                conn,
+                "SELECT DISTINCT CAST(run_on AS TEXT) AS text FROM __diesel_schema_migrations",
+            )
+        };
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        assert_eq!(run_on(&mut conn), ["2026-01-02 03:04:05"]);
+        conn.execute("DROP TABLE __diesel_schema_migrations");
+        folder.run(&mut conn);
+        assert_eq!(run_on(&mut conn), ["2026-01-02 03:04:05"]);
+        assert!(!diesel_has_pending(&folder, &mut conn));
+        assert!(folder.migrator().status(conn.conn()).unwrap().unrecorded.is_empty());
+
+        let other = TestDb::new(db.engine());
+        let mut conn = other.connect();
+        folder.migrator().baseline(conn.conn(), &db_migrate::Target::Ordinal(3)).unwrap();
+        assert_eq!(run_on(&mut conn), ["2026-01-02 03:04:05"]);
+        assert!(folder.migrator().status(conn.conn()).unwrap().unrecorded.is_empty());
+    }
+
+    fn a_half_that_diesel_finished_is_not_run_again(db: TestDb) {
+        let folder = Folder::new();
+        folder.add(
+            "20240101000000_steps",
+            "CREATE TABLE one (x INT);\nSELECT nope;",
+            "DROP TABLE one;",
+        );
+        folder.write("20240101000000_steps/metadata.toml", "run_in_transaction = false\n");
+        let mut conn = db.connect();
+        folder.migrator().run(conn.conn()).unwrap_err();
+        folder.write(
+            "20240101000000_steps/up.sql",
+            "DROP TABLE one; CREATE TABLE one (x INT); CREATE TABLE two (x INT);",
+        );
+        assert_eq!(diesel_run(&folder, &mut conn), 1);
+        let report = folder.run(&mut conn);
+        assert!(report.steps.is_empty(), "{report:?}");
+        let row = folder.migrator().history(conn.conn()).unwrap().remove(0);
+        assert_eq!(row.status, Status::Adopted);
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+    }
+
+    fn what_is_taken_over_beside_a_half_has_a_place_of_its_own(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_users", "CREATE TABLE users (x INT);", "DROP TABLE users;");
+        let half = "CREATE TABLE one (x INT);\nSELECT nope;";
+        folder.add("20240103000000_steps", half, "DROP TABLE one;");
+        folder.write("20240103000000_steps/metadata.toml", "run_in_transaction = false\n");
+        let mut conn = db.connect();
+        folder.migrator().run(conn.conn()).unwrap_err();
+        folder.add("20240102000000_games", "CREATE TABLE games (x INT);", "DROP TABLE games;");
+        // As diesel_cli leaves it, which would have run the half too.
+        conn.execute(
+            "CREATE TABLE games (x INT);
+             INSERT INTO __diesel_schema_migrations (version) VALUES ('20240102000000')",
+        );
+        folder.write("20240103000000_steps/up.sql", "CREATE TABLE one (x INT);\nSELECT 1;");
+        assert_eq!(versions(&folder.run(&mut conn)), ["20240103000000"]);
+        assert_eq!(applied(&folder.migrator(), &mut conn).len(), 3);
     }
 }

@@ -1,6 +1,6 @@
 //! A schema changed by hand is seen, named, and never swallowed into the next fingerprint.
 
-use db_migrate::{Drift, Error, MigrateOptions, Rebuild, Unknown};
+use db_migrate::{Drift, Error, MigrateOptions, Rebuild, Target, Unknown};
 use db_testkit::{TestConn, TestDb, both_engines};
 
 use crate::support::{Folder, log_kinds, versions};
@@ -108,6 +108,34 @@ both_engines! {
         // What was there before the first migration is the state to begin with.
         folder.run(&mut conn);
         assert_eq!(folder.migrator().validate(conn.conn(), None).unwrap().drift, Drift::None);
+    }
+
+    fn a_run_beside_a_look_is_no_drift(db: TestDb) {
+        let folder = Folder::new();
+        for number in 10..40 {
+            folder.add(
+                &format!("202401{number}000000_t{number}"),
+                &format!("CREATE TABLE t{number} (x INTEGER); CREATE INDEX i{number} ON t{number} (x);"),
+                &format!("DROP TABLE t{number};"),
+            );
+        }
+        let migrator = folder.migrator();
+        let mut conn = db.connect();
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                let run = scope.spawn(|| folder.run(&mut db.connect()).steps.len());
+                while !run.is_finished() {
+                    let found = migrator.validate(conn.conn(), None).unwrap();
+                    assert!(found.is_sound(), "{:?} {:?}", found.drift, found.rebuild);
+                    let drift = migrator.drift(conn.conn()).unwrap();
+                    assert!(drift.differences().is_empty(), "{drift:?}");
+                    let status = migrator.status(conn.conn()).unwrap();
+                    assert!(status.drift.differences().is_empty(), "{:?}", status.drift);
+                }
+                assert_eq!(run.join().unwrap(), 30);
+            });
+            migrator.rollback_to(conn.conn(), &Target::Ordinal(0)).unwrap();
+        }
     }
 }
 

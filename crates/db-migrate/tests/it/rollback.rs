@@ -1,6 +1,6 @@
 //! The way back: planned before anything is touched, in the order of application.
 
-use db_migrate::{Error, Target};
+use db_migrate::{Error, Migrator, Source, Target};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, catalog, diesel_versions, log_kinds, tables, versions};
@@ -86,5 +86,61 @@ both_engines! {
             "DELETE FROM users; ALTER TABLE users DROP COLUMN email;",
         );
         assert_eq!(versions(&folder.migrator().rollback(conn.conn()).unwrap()), ["20240103000000"]);
+    }
+
+    fn nothing_is_torn_from_under_a_half(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_steps",
+            "ALTER TABLE games ADD COLUMN stake INTEGER;\nSELECT nope;",
+            "ALTER TABLE games DROP COLUMN stake;",
+        );
+        folder.write("20240104000000_steps/metadata.toml", "run_in_transaction = false\n");
+        let mut conn = db.connect();
+        let migrator = folder.migrator();
+        migrator.run(conn.conn()).unwrap_err();
+        let before = catalog(&mut conn);
+        for error in [
+            migrator.rollback(conn.conn()).unwrap_err(),
+            migrator.rollback_to(conn.conn(), &Target::Ordinal(0)).unwrap_err(),
+            migrator.preview_rollback(conn.conn(), None).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::Refused(_)), "{error}");
+            assert!(error.to_string().contains("repair --accept 20240104000000"), "{error}");
+        }
+        assert_eq!(catalog(&mut conn), before);
+        let mended = "ALTER TABLE games ADD COLUMN stake INTEGER;\nSELECT 1;";
+        folder.write("20240104000000_steps/up.sql", mended);
+        folder.run(&mut conn);
+        migrator.rollback_to(conn.conn(), &Target::Ordinal(0)).unwrap();
+        assert!(tables(&mut conn).is_empty());
+    }
+
+    fn another_teams_migrations_are_left_alone(db: TestDb) {
+        let (ours, theirs) = (Folder::dice(), Folder::new());
+        theirs.add("20240109000000_stakes", "CREATE TABLE stakes (x INT);", "DROP TABLE stakes;");
+        let mut conn = db.connect();
+        ours.run(&mut conn);
+        Migrator::new(Source::folder(theirs.path()).named("theirs")).run(conn.conn()).unwrap();
+        let migrator = ours.migrator();
+        assert_eq!(versions(&migrator.rollback(conn.conn()).unwrap()), ["20240103000000"]);
+        let error = migrator.rollback_to(conn.conn(), &Target::Back(3)).unwrap_err();
+        assert!(error.to_string().contains("only 2 migrations are applied"), "{error}");
+        migrator.rollback_to(conn.conn(), &Target::Ordinal(0)).unwrap();
+        assert_eq!(tables(&mut conn), ["stakes"]);
+        assert_eq!(diesel_versions(&mut conn), ["20240109000000"]);
+    }
+
+    fn what_was_changed_by_hand_is_named_on_the_way_back(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        conn.execute("ALTER TABLE games ADD COLUMN stray INTEGER");
+        let report = folder.migrator().rollback(conn.conn()).unwrap();
+        assert_eq!(versions(&report), ["20240103000000"]);
+        let named = |text: &str| text.contains("by hand") && text.contains("games.stray");
+        assert!(report.notices.iter().any(|notice| named(notice)), "{:?}", report.notices);
+        let log = folder.migrator().log(conn.conn()).unwrap();
+        assert!(log.iter().any(|e| e.detail.as_deref().is_some_and(named)), "{log:?}");
     }
 }

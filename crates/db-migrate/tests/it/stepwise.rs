@@ -1,6 +1,6 @@
 //! Migrations outside a transaction: they record how far they came, and go on from there.
 
-use db_migrate::{Error, Outcome, Repair, Status, Target};
+use db_migrate::{Drift, Error, Outcome, Repair, State, Status, Target};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, applied, count, diesel_versions, tables, versions};
@@ -31,7 +31,7 @@ both_engines! {
         assert_eq!(tables(&mut conn), ["one"]);
         assert!(applied(&folder.migrator(), &mut conn).is_empty());
         let status = folder.migrator().status(conn.conn()).unwrap();
-        assert_eq!(status.pending[0].state, db_migrate::State::Incomplete);
+        assert_eq!(status.pending[0].state, State::Incomplete);
         let found = folder.migrator().validate(conn.conn(), None).unwrap();
         assert_eq!(found.incomplete, ["20240101000000_steps"]);
 
@@ -68,6 +68,41 @@ both_engines! {
         assert_eq!(diesel_versions(&mut conn), ["20240101000000"]);
         assert!(folder.run(&mut conn).steps.is_empty());
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM __db_migrate_ledger"), 1);
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().drift == Drift::None);
+        folder.add("20240102000000_next", "CREATE TABLE next (x INT);", "DROP TABLE next;");
+        assert_eq!(folder.run(&mut conn).steps.len(), 1);
+    }
+
+    fn a_half_without_its_file_is_named_and_can_be_forgotten(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nSELECT nope;");
+        let mut conn = db.connect();
+        folder.migrator().run(conn.conn()).unwrap_err();
+        folder.remove("20240101000000_steps");
+        folder.add("20240102000000_next", "CREATE TABLE next (x INT);", "DROP TABLE next;");
+
+        let status = folder.migrator().status(conn.conn()).unwrap();
+        let shown: Vec<_> = status.pending.iter().map(|e| (e.version.as_str(), e.state)).collect();
+        assert_eq!(
+            shown,
+            [("20240101000000", State::Incomplete), ("20240102000000", State::Pending)]
+        );
+        assert_eq!(status.problems.len(), 1);
+        assert!(!folder.migrator().validate(conn.conn(), None).unwrap().is_sound());
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(error.to_string().contains("repair --accept 20240101000000"), "{error}");
+
+        let error = folder.migrator().baseline(conn.conn(), &Target::Ordinal(2)).unwrap_err();
+        assert!(error.to_string().contains("recorded already"), "{error}");
+
+        let accept = Repair {
+            cosmetic: false,
+            accept: vec![Target::parse("20240101000000").unwrap()],
+        };
+        let done = folder.migrator().repair(conn.conn(), &accept).unwrap();
+        assert!(done.accepted[0].contains("forgotten"), "{done:?}");
+        assert_eq!(folder.migrator().drift(conn.conn()).unwrap(), Drift::None);
+        assert_eq!(versions(&folder.run(&mut conn)), ["20240102000000"]);
+        assert_eq!(tables(&mut conn), ["next", "one"]);
     }
 }
 
