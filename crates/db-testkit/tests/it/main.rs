@@ -7,5 +7,6 @@ mod databases;
 mod docs;
 mod migrations;
 mod snapshot;
+mod states;
 mod support;
 mod triggers;
