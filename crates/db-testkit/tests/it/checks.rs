@@ -148,6 +148,33 @@ mod sqlite {
     use super::*;
 
     #[test]
+    fn a_32_bit_integer_needs_both_bounds() {
+        let good = declared::read(&std::fs::read_to_string(tables::path()).unwrap());
+        for (name, column, check) in [
+            ("outbox", "attempts", "attempts >= 0"),
+            ("outbox", "attempts", "attempts <= 1000000"),
+            (
+                "outbox",
+                "attempts",
+                "attempts >= 0 AND attempts <= 2147483648",
+            ),
+            ("outbox", "attempts", "attempts >= 0 AND id <= 1000000"),
+        ] {
+            let mut live = Live::migrated(Engine::Sqlite).model;
+            let checks = &mut table(&mut live, name).checks;
+            let of = Some(format!("ck_{name}_{column}"));
+            let at = checks.iter().position(|each| each.name == of).unwrap();
+            checks[at].expression = check.to_owned();
+            assert_eq!(
+                only(tables::fits(&good, Engine::Sqlite, &live)),
+                format!(
+                    "column {name}.{column}: Integer needs a check with a lower and an upper bound"
+                ),
+            );
+        }
+    }
+
+    #[test]
     fn what_storage_alone_would_let_pass_needs_a_check() {
         let good = declared::read(&std::fs::read_to_string(tables::path()).unwrap());
         for (name, check, sql_type) in [

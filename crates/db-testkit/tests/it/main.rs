@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod audit;
+mod bounds;
 mod checks;
 mod databases;
 mod docs;
