@@ -33,8 +33,8 @@ diesel::table! {
     use diesel::sql_types::{BigInt, Nullable, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
-    /// One line per changed row of an audited table, in the same transaction. Never changed. No
-    /// foreign key to users: the trail outlives them.
+    /// One line per changed row of an audited table, in the same transaction. Never changed. Names
+    /// users without a foreign key, so that lines stay when a user goes.
     audit_logs (id) {
         id -> BigInt,
         /// Who did it; NULL when done by hand in a shell.

@@ -45,7 +45,8 @@ CREATE TABLE users (
     updated_at TIMESTAMPTZ      NOT NULL DEFAULT now(),
 
     CONSTRAINT pk_users PRIMARY KEY (id),
-    CONSTRAINT uq_users_username UNIQUE (username)
+    CONSTRAINT uq_users_username UNIQUE (username),
+    CONSTRAINT ck_users_reputation CHECK (abs(reputation) <= double precision '1e308')
 );
 
 COMMENT ON TABLE users IS

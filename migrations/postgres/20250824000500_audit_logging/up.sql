@@ -116,7 +116,7 @@ CREATE TABLE audit_logs (
 );
 
 COMMENT ON TABLE audit_logs IS
-    'One line per changed row of an audited table, in the same transaction. Never changed. No foreign key to users: the trail outlives them.';
+    'One line per changed row of an audited table, in the same transaction. Never changed. Names users without a foreign key, so that lines stay when a user goes.';
 COMMENT ON COLUMN audit_logs.user_id IS
     'Who did it; NULL when done by hand in a shell.';
 COMMENT ON COLUMN audit_logs.entity_type IS

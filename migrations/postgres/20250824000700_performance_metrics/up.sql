@@ -10,7 +10,8 @@ CREATE TABLE performance_metrics (
     labels      JSONB            NOT NULL DEFAULT '{}',
     recorded_at TIMESTAMPTZ      NOT NULL DEFAULT now(),
 
-    CONSTRAINT pk_performance_metrics PRIMARY KEY (id)
+    CONSTRAINT pk_performance_metrics PRIMARY KEY (id),
+    CONSTRAINT ck_performance_metrics_value CHECK (abs(value) <= double precision '1e308')
 );
 
 COMMENT ON TABLE performance_metrics IS

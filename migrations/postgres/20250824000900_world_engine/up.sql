@@ -64,9 +64,18 @@ CREATE TABLE world_objects (
     CONSTRAINT fk_world_objects_world_id FOREIGN KEY (world_id) REFERENCES worlds (id) ON DELETE CASCADE,
     CONSTRAINT ck_world_objects_object_type_length CHECK (length(object_type) <= 50),
     CONSTRAINT ck_world_objects_name_length CHECK (length(name) <= 255),
-    CONSTRAINT ck_world_objects_position_x CHECK (coalesce(jsonb_typeof(position -> 'x'), '') = 'number'),
-    CONSTRAINT ck_world_objects_position_y CHECK (coalesce(jsonb_typeof(position -> 'y'), '') = 'number'),
-    CONSTRAINT ck_world_objects_position_z CHECK (coalesce(jsonb_typeof(position -> 'z'), '') = 'number')
+    CONSTRAINT ck_world_objects_position_x
+        CHECK (CASE WHEN jsonb_typeof(position -> 'x') = 'number'
+            THEN (position -> 'x')::numeric BETWEEN -1e308 AND 1e308
+            ELSE FALSE END),
+    CONSTRAINT ck_world_objects_position_y
+        CHECK (CASE WHEN jsonb_typeof(position -> 'y') = 'number'
+            THEN (position -> 'y')::numeric BETWEEN -1e308 AND 1e308
+            ELSE FALSE END),
+    CONSTRAINT ck_world_objects_position_z
+        CHECK (CASE WHEN jsonb_typeof(position -> 'z') = 'number'
+            THEN (position -> 'z')::numeric BETWEEN -1e308 AND 1e308
+            ELSE FALSE END)
 );
 
 COMMENT ON TABLE world_objects IS

@@ -1,6 +1,7 @@
 -- V1 initial_schema: players, games, bets and the money lines of players.
 
--- "BCDB" in ASCII (0x42434442): `file` and restore tell our databases from others by it.
+-- "BCDB" in ASCII (0x42434442) marks the file as one of ours. It is a field of the file's header
+-- and no part of the schema: what .dump writes lacks it, so a database made from a dump does too.
 PRAGMA application_id = 1111704642;
 
 -- Times are INTEGER, Unix microseconds, UTC. Money is INTEGER, in the smallest unit of CRAP.
@@ -23,7 +24,8 @@ CREATE TABLE users (
     updated_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
 
     CONSTRAINT pk_users PRIMARY KEY (id),
-    CONSTRAINT uq_users_username UNIQUE (username)
+    CONSTRAINT uq_users_username UNIQUE (username),
+    CONSTRAINT ck_users_reputation CHECK (abs(reputation) <= 1e308)
 ) STRICT;
 
 -- Players by reputation, best first.

@@ -4,8 +4,8 @@
 -- audit_logs --------------------------------------------------------------------------------------
 
 CREATE TABLE audit_logs (
-    -- One line per changed row of an audited table, in the same transaction. Never changed. No
-    -- foreign key to users: the trail outlives them.
+    -- One line per changed row of an audited table, in the same transaction. Never changed.
+    -- Names users without a foreign key, so that lines stay when a user goes.
     id           INTEGER NOT NULL,
     user_id      TEXT, -- Who did it; NULL when done by hand in a shell.
     action       TEXT    NOT NULL,

@@ -139,7 +139,8 @@ CREATE TABLE staking_positions (
     CONSTRAINT pk_staking_positions PRIMARY KEY (id),
     CONSTRAINT fk_staking_positions_user_id FOREIGN KEY (user_id) REFERENCES users (id),
     CONSTRAINT ck_staking_positions_amount CHECK (amount > 0),
-    CONSTRAINT ck_staking_positions_lock_period_days CHECK (lock_period_days >= 0),
+    CONSTRAINT ck_staking_positions_lock_period_days CHECK (lock_period_days >= 0 AND lock_period_days <= 36500),
+    CONSTRAINT ck_staking_positions_reward_rate CHECK (reward_rate >= 0 AND reward_rate <= 1000000),
     CONSTRAINT ck_staking_positions_ends_at CHECK (ends_at >= started_at),
     CONSTRAINT ck_staking_positions_claimed_rewards CHECK (claimed_rewards >= 0),
     CONSTRAINT ck_staking_positions_is_active_bool CHECK (is_active IN (0, 1))

@@ -12,6 +12,7 @@ CREATE TABLE performance_metrics (
     recorded_at INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)),
 
     CONSTRAINT pk_performance_metrics PRIMARY KEY (id),
+    CONSTRAINT ck_performance_metrics_value CHECK (abs(value) <= 1e308),
     CONSTRAINT ck_performance_metrics_labels_json CHECK (json_valid(labels))
 ) STRICT;
 

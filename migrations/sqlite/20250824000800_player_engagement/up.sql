@@ -202,7 +202,9 @@ CREATE TABLE house_games (
     CONSTRAINT pk_house_games PRIMARY KEY (id),
     CONSTRAINT fk_house_games_user_id FOREIGN KEY (user_id) REFERENCES users (id),
     CONSTRAINT ck_house_games_bet_amount CHECK (bet_amount >= 0),
+    CONSTRAINT ck_house_games_multiplier CHECK (multiplier >= 0 AND multiplier <= 1e308),
     CONSTRAINT ck_house_games_payout_amount CHECK (payout_amount >= 0),
+    CONSTRAINT ck_house_games_house_edge CHECK (abs(house_edge) <= 1),
     CONSTRAINT ck_house_games_metadata_json CHECK (metadata IS NULL OR json_valid(metadata))
 ) STRICT;
 
@@ -393,7 +395,7 @@ CREATE TABLE outbox (
     CONSTRAINT pk_outbox PRIMARY KEY (id),
     CONSTRAINT fk_outbox_user_id FOREIGN KEY (user_id) REFERENCES users (id) ON DELETE SET NULL,
     CONSTRAINT ck_outbox_status CHECK (status IN ('pending', 'processing', 'failed', 'delivered', 'dead')),
-    CONSTRAINT ck_outbox_attempts CHECK (attempts >= 0),
+    CONSTRAINT ck_outbox_attempts CHECK (attempts >= 0 AND attempts <= 1000000),
     CONSTRAINT ck_outbox_next_retry_at CHECK ((next_retry_at IS NULL) = (status IN ('delivered', 'dead'))),
     CONSTRAINT ck_outbox_payload_json CHECK (json_valid(payload)),
     CONSTRAINT ck_outbox_metadata_json CHECK (metadata IS NULL OR json_valid(metadata))

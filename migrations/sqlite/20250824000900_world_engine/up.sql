@@ -138,11 +138,20 @@ CREATE TABLE world_objects (
     CONSTRAINT ck_world_objects_object_type_length CHECK (length(object_type) <= 50),
     CONSTRAINT ck_world_objects_name_length CHECK (length(name) <= 255),
     CONSTRAINT ck_world_objects_position_x
-        CHECK (CASE WHEN json_valid(position) THEN coalesce(json_type(position, '$.x'), '') IN ('integer', 'real') ELSE 0 END),
+        CHECK (CASE WHEN json_valid(position)
+            THEN coalesce(json_type(position, '$.x'), '') IN ('integer', 'real')
+                AND json_extract(position, '$.x') BETWEEN -1e308 AND 1e308
+            ELSE 0 END),
     CONSTRAINT ck_world_objects_position_y
-        CHECK (CASE WHEN json_valid(position) THEN coalesce(json_type(position, '$.y'), '') IN ('integer', 'real') ELSE 0 END),
+        CHECK (CASE WHEN json_valid(position)
+            THEN coalesce(json_type(position, '$.y'), '') IN ('integer', 'real')
+                AND json_extract(position, '$.y') BETWEEN -1e308 AND 1e308
+            ELSE 0 END),
     CONSTRAINT ck_world_objects_position_z
-        CHECK (CASE WHEN json_valid(position) THEN coalesce(json_type(position, '$.z'), '') IN ('integer', 'real') ELSE 0 END),
+        CHECK (CASE WHEN json_valid(position)
+            THEN coalesce(json_type(position, '$.z'), '') IN ('integer', 'real')
+                AND json_extract(position, '$.z') BETWEEN -1e308 AND 1e308
+            ELSE 0 END),
     CONSTRAINT ck_world_objects_position_json CHECK (json_valid(position)),
     CONSTRAINT ck_world_objects_properties_json CHECK (json_valid(properties))
 ) STRICT;

@@ -1,7 +1,8 @@
 //! What holds for every table of the house.
 
 use db_core::Engine;
-use db_migrate::catalog::model::{Model, Table};
+use db_migrate::catalog::Catalog;
+use db_migrate::catalog::model::{LogicalType, Model, Table};
 
 use super::Finding;
 
@@ -17,6 +18,39 @@ pub fn check(engine: Engine, model: &Model) -> Vec<Finding> {
         whole(engine, table, &mut found);
         keys(table, &mut found);
         names(table, &mut found);
+    }
+    found
+}
+
+/// Checks that on PostgreSQL each text in a key, unique or index orders by code point, so that
+/// orders and pages are those of SQLite.
+#[must_use]
+pub fn collations(model: &Model, catalog: &Catalog) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for table in &model.tables {
+        let mut sorted: Vec<&String> = Vec::new();
+        let keys = table.primary_key.iter().chain(&table.uniques);
+        sorted.extend(keys.flat_map(|key| &key.columns));
+        sorted.extend(table.foreign_keys.iter().flat_map(|key| &key.columns));
+        let indexed = table.indexes.iter().flat_map(|index| &index.keys);
+        sorted.extend(indexed.filter_map(|key| key.column.as_ref()));
+        sorted.sort_unstable();
+        sorted.dedup();
+        for name in sorted {
+            let text = table
+                .column(name)
+                .is_some_and(|column| column.logical_type == LogicalType::Text);
+            let subject = format!("column {}.{name}", table.name);
+            let by_code_point = catalog.objects().any(|object| {
+                object.to_string() == subject && object.strict.contains("COLLATE \"C\"")
+            });
+            if text && !by_code_point {
+                found.push(Finding::new(
+                    subject,
+                    "it is in a key or index without COLLATE \"C\"",
+                ));
+            }
+        }
     }
     found
 }

@@ -65,6 +65,8 @@ pub fn check() -> Vec<Finding> {
     let postgres = Live::migrated(Engine::Postgres);
     let mut found = parity::compare(&sqlite.model, &postgres.model);
     found.extend(tables::check(&sqlite.model, &postgres.model));
+    let collations = invariants::collations(&postgres.model, &postgres.catalog);
+    found.extend(collations.into_iter().map(|f| f.on(Engine::Postgres)));
     for live in [&sqlite, &postgres] {
         let engine = live.engine;
         let snapshot = snapshot::compare(&snapshot::committed(engine), &live.catalog);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use db_migrate::catalog::model::{Column, ForeignKey, Index, Model, Table};
 
-use super::literals::literals;
+use super::literals::{literals, parts};
 
 /// By subject (`column users.id`): the table it belongs to, and what it says.
 pub(crate) type Outline = BTreeMap<String, Line>;
@@ -38,12 +38,19 @@ pub(crate) fn outline(model: &Model, other: &Model) -> Outline {
             format!("table {}", table.name),
             format!("columns {}", shared.join(", ")),
         );
-        lines(table, &mut add);
+        // Also those of the twin: a missing column is one finding, not one for each check too.
+        let columns: Vec<_> = table
+            .columns
+            .iter()
+            .chain(twin.map(|twin| &twin.columns).into_iter().flatten())
+            .map(|column| column.name.as_str())
+            .collect();
+        lines(table, &columns, &mut add);
     }
     outline
 }
 
-fn lines(table: &Table, add: &mut impl FnMut(String, String)) {
+fn lines(table: &Table, columns: &[&str], add: &mut impl FnMut(String, String)) {
     let of = &table.name;
     for column in &table.columns {
         add(format!("column {of}.{}", column.name), says_column(column));
@@ -80,11 +87,18 @@ fn lines(table: &Table, add: &mut impl FnMut(String, String)) {
     for check in &table.checks {
         add(
             subject("check", of, check.name.as_deref(), &check.expression),
-            format!("literals {}", literals(&check.expression).join(" ")),
+            format!(
+                "literals {}, parts {}",
+                literals(&check.expression).join(" "),
+                parts(&check.expression, columns).join(" ")
+            ),
         );
     }
     for index in &table.indexes {
-        add(format!("index {of}.{}", index.name), says_index(index));
+        add(
+            format!("index {of}.{}", index.name),
+            says_index(index, columns),
+        );
     }
     for trigger in &table.triggers {
         add(format!("trigger {of}.{}", trigger.name), String::new());
@@ -131,16 +145,20 @@ fn says_key(key: &ForeignKey) -> String {
     )
 }
 
-fn says_index(index: &Index) -> String {
+fn says_index(index: &Index, columns: &[&str]) -> String {
     let keys: Vec<_> = index
         .keys
         .iter()
         .map(|key| {
-            let name = key.column.as_deref().unwrap_or("(expression)");
+            let name = match (&key.column, &key.expression) {
+                (Some(column), _) => column.clone(),
+                (None, Some(expression)) => says_expression(expression, columns),
+                (None, None) => "(unknown)".to_owned(),
+            };
             if key.descending {
                 format!("{name} desc")
             } else {
-                name.to_owned()
+                name
             }
         })
         .collect();
@@ -153,6 +171,18 @@ fn says_index(index: &Index) -> String {
         says.push_str(&plain(predicate));
     }
     says
+}
+
+/// The columns of an indexed expression and the members that it takes from JSON, which are `'$.x'`
+/// on one engine and `-> 'x'` on the other.
+fn says_expression(expression: &str, columns: &[&str]) -> String {
+    let mut words = parts(expression, columns);
+    words.retain(|word| columns.contains(&word.as_str()));
+    let members = literals(expression)
+        .iter()
+        .map(|literal| literal.replace("$.", ""))
+        .collect::<Vec<_>>();
+    format!("({} {})", words.join(" "), members.join(" "))
 }
 
 /// A predicate in lower case, without parentheses and with single spaces.

@@ -11,8 +11,8 @@ use super::outline::outline;
 /// What one engine has and the other does not, or has otherwise, but for the named exceptions.
 ///
 /// Compared are tables; columns with order, storage, nullability and default; keys; foreign keys
-/// with their actions; uniques; checks by name and literals; indexes with keys, uniqueness and
-/// predicate; triggers by name. An exception that nothing needs is a finding too.
+/// with their actions; uniques; checks by name, literals, columns and operators; indexes with keys,
+/// uniqueness and predicate, expressions by their columns and JSON members; triggers by name. An exception that nothing needs is a finding too.
 #[must_use]
 pub fn compare(sqlite: &Model, postgres: &Model) -> Vec<Finding> {
     let (ours, theirs) = (outline(sqlite, postgres), outline(postgres, sqlite));

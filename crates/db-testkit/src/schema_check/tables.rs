@@ -8,6 +8,7 @@ use db_migrate::catalog::model::{LogicalType, Model, Storage, Table};
 
 use super::Finding;
 use super::declared::{self, DeclaredTable};
+use super::literals::{has_lower_bound, has_upper_bound};
 
 /// What PostgreSQL has no table for, and so no declaration that is generated.
 const BY_HAND: [&str; 1] = ["audit_context"];
@@ -140,6 +141,9 @@ fn table_fits(table: &DeclaredTable, engine: Engine, live_table: &Table, found: 
             ));
         }
         if engine == Engine::Sqlite {
+            if column.sql_type == "Integer" {
+                found.extend(unbounded(live_table, &column.name));
+            }
             found.extend(unguarded(&column.sql_type, live_table, &column.name));
         }
         if column.nullable != live.nullable {
@@ -172,6 +176,20 @@ fn unguarded(sql_type: &str, table: &Table, column: &str) -> Option<Finding> {
         Finding::new(
             format!("column {}.{column}", table.name),
             format!("{sql_type} needs the check {name}"),
+        )
+    })
+}
+
+/// An INTEGER of SQLite holds 64 bits: what Rust reads into 32 has to be bounded, or one row that was
+/// written by hand makes the table unreadable.
+fn unbounded(table: &Table, column: &str) -> Option<Finding> {
+    let checks = || table.checks.iter().map(|check| check.expression.as_str());
+    let bounded = checks().any(|check| has_upper_bound(check, column, i32::MAX.into()))
+        && checks().any(|check| has_lower_bound(check, column));
+    (!bounded).then(|| {
+        Finding::new(
+            format!("column {}.{column}", table.name),
+            "Integer needs a check with a lower and an upper bound",
         )
     })
 }

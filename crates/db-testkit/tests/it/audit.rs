@@ -101,7 +101,7 @@ fn lines(conn: &mut TestConn, table: &str, action: &str) -> i64 {
 }
 
 /// A state of the newest line about a table.
-fn state(conn: &mut TestConn, which: &str, table: &str) -> Option<Value> {
+pub(crate) fn state(conn: &mut TestConn, which: &str, table: &str) -> Option<Value> {
     support::json(
         conn,
         &format!(

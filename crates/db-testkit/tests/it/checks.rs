@@ -148,6 +148,33 @@ mod sqlite {
     use super::*;
 
     #[test]
+    fn a_32_bit_integer_needs_both_bounds() {
+        let good = declared::read(&std::fs::read_to_string(tables::path()).unwrap());
+        for (name, column, check) in [
+            ("outbox", "attempts", "attempts >= 0"),
+            ("outbox", "attempts", "attempts <= 1000000"),
+            (
+                "outbox",
+                "attempts",
+                "attempts >= 0 AND attempts <= 2147483648",
+            ),
+            ("outbox", "attempts", "attempts >= 0 AND id <= 1000000"),
+        ] {
+            let mut live = Live::migrated(Engine::Sqlite).model;
+            let checks = &mut table(&mut live, name).checks;
+            let of = Some(format!("ck_{name}_{column}"));
+            let at = checks.iter().position(|each| each.name == of).unwrap();
+            checks[at].expression = check.to_owned();
+            assert_eq!(
+                only(tables::fits(&good, Engine::Sqlite, &live)),
+                format!(
+                    "column {name}.{column}: Integer needs a check with a lower and an upper bound"
+                ),
+            );
+        }
+    }
+
+    #[test]
     fn what_storage_alone_would_let_pass_needs_a_check() {
         let good = declared::read(&std::fs::read_to_string(tables::path()).unwrap());
         for (name, check, sql_type) in [
@@ -168,6 +195,7 @@ mod sqlite {
 
 mod postgres {
     use super::*;
+    use db_migrate::catalog::Catalog;
     use db_testkit::schema_check::check;
 
     #[test]
@@ -181,7 +209,7 @@ mod postgres {
         let sqlite = Live::migrated(Engine::Sqlite).model;
         let postgres = Live::migrated(Engine::Postgres).model;
         assert_eq!(parity::compare(&sqlite, &postgres), []);
-        let faults: [Fault; 17] = [
+        let faults: [Fault; 20] = [
             ("table peer_connections", |m| {
                 m.tables.retain(|table| table.name != "peer_connections");
             }),
@@ -220,6 +248,18 @@ mod postgres {
                 let check = checks.iter_mut().find(|check| check.name == name).unwrap();
                 check.expression.push_str(" OR state = 'lost'");
             }),
+            ("check bets.ck_bets_amount", |m| {
+                table(m, "bets").checks[0].expression = "amount >= 0".to_owned();
+            }),
+            ("check games.ck_games_pot_size", |m| {
+                table(m, "games").checks[0].expression = "created_at >= 0".to_owned();
+            }),
+            ("index world_objects.idx_world_objects_world_id_y", |m| {
+                let indexes = &mut table(m, "world_objects").indexes;
+                let name = "idx_world_objects_world_id_y";
+                let index = indexes.iter_mut().find(|i| i.name == name).unwrap();
+                index.keys[1].expression = Some("json_extract(position, '$.z')".to_owned());
+            }),
             ("index games.idx_games_active", |m| {
                 table(m, "games")
                     .indexes
@@ -252,6 +292,31 @@ mod postgres {
             fault(&mut bad);
             let line = only(parity::compare(&bad, &postgres));
             assert!(line.starts_with(&format!("{subject}: ")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_key_or_index_that_orders_by_language_is_found() {
+        let live = Live::migrated(Engine::Postgres);
+        assert_eq!(invariants::collations(&live.model, &live.catalog), []);
+        for column in [
+            "users.username",
+            "users.id",
+            "games.winner_id",
+            "games.state",
+        ] {
+            let subject = format!("column {column}");
+            let mut objects = live.catalog.clone().into_objects();
+            let object = objects
+                .iter_mut()
+                .find(|o| o.to_string() == subject)
+                .unwrap();
+            object.strict = object.strict.replace(" COLLATE \"C\"", "");
+            let bad = Catalog::from_objects(objects);
+            assert_eq!(
+                only(invariants::collations(&live.model, &bad)),
+                format!("{subject}: it is in a key or index without COLLATE \"C\"")
+            );
         }
     }
 

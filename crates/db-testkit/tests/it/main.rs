@@ -2,10 +2,12 @@
 #![cfg(test)]
 
 mod audit;
+mod bounds;
 mod checks;
 mod databases;
 mod docs;
 mod migrations;
 mod snapshot;
+mod states;
 mod support;
 mod triggers;
