@@ -16,11 +16,9 @@ struct Name {
     name: String,
 }
 
-/// Where the tables belong, and which of them exist.
+/// Which of the tables exist.
 #[derive(QueryableByName)]
 struct Tables {
-    #[diesel(sql_type = Nullable<Text>)]
-    schema: Option<String>,
     #[diesel(sql_type = Bool)]
     ledger: bool,
     #[diesel(sql_type = Bool)]
@@ -92,15 +90,10 @@ const COLUMNS: &str = "sequence, version, folder_name, set_name, is_rust, status
      statements_begun, applied_at, duration_us, applied_by, fingerprint";
 
 impl Ledger {
-    /// Finds the ledger where this connection's tables are made, and reads it.
+    /// Finds the ledger and reads it.
     pub(crate) fn look(conn: &mut Conn<'_>) -> Result<(Self, History), Error> {
-        let engine = conn.engine();
-        let tables = Tables::find(conn, "current_schema()")?;
-        let ledger = Self {
-            engine,
-            schema: tables.schema.clone().ok_or(Error::NoSchema)?,
-        };
-        let history = ledger.read(conn, &tables)?;
+        let ledger = Self::locate(conn)?;
+        let history = ledger.history(conn)?;
         Ok((ledger, history))
     }
 
@@ -212,18 +205,16 @@ impl Tables {
     fn find(conn: &mut Conn<'_>, schema: &str) -> Result<Self, Error> {
         match conn.reborrow() {
             Conn::Sqlite(c) => sql_query(format!(
-                "SELECT 'main' AS schema, max(name = '{LEDGER_TABLE}') IS TRUE AS ledger,
+                "SELECT max(name = '{LEDGER_TABLE}') IS TRUE AS ledger,
                         max(name = '{DIESEL_TABLE}') IS TRUE AS diesel
                  FROM main.sqlite_schema
                  WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '{LEDGER_TABLE}')"
             ))
             .get_result(c),
             Conn::Postgres(c) => sql_query(format!(
-                "SELECT schema,
-                        pg_catalog.to_regclass(home || '{LEDGER_TABLE}') IS NOT NULL AS ledger,
+                "SELECT pg_catalog.to_regclass(home || '{LEDGER_TABLE}') IS NOT NULL AS ledger,
                         pg_catalog.to_regclass(home || '{DIESEL_TABLE}') IS NOT NULL AS diesel
-                 FROM (SELECT {schema}::text AS schema,
-                              pg_catalog.quote_ident({schema}) || '.' AS home) AS here"
+                 FROM (SELECT pg_catalog.quote_ident({schema}) || '.' AS home) AS here"
             ))
             .get_result(c),
         }

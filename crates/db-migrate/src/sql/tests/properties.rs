@@ -89,6 +89,9 @@ proptest! {
         let at = at.index(edited.len());
         let part = part.index(edited[at].len());
         let piece = edited[at].remove(part);
+        // An empty string twice, on two lines, is one empty string to PostgreSQL: another text, and
+        // so another checksum, but canonically the same.
+        let is_empty_string = matches!(&piece, super::scripts::Piece::Exact(text) if text.ends_with("''"));
         match how {
             0 => edited[at].insert(part, piece.changed()),
             1 => edited[at].splice(part..part, [piece.clone(), piece]).for_each(drop),
@@ -101,7 +104,9 @@ proptest! {
             return Err(TestCaseError::fail(format!("cannot be split:\n{a}\n---\n{b}")));
         }
         prop_assert!(!same_meaning(engine, &a, &b), "{}\n---\n{}", a, b);
-        prop_assert_ne!(canonical(engine, &a), canonical(engine, &b));
+        if how != 1 || !is_empty_string {
+            prop_assert_ne!(canonical(engine, &a), canonical(engine, &b));
+        }
     }
 
     #[test]
