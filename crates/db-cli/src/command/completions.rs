@@ -15,8 +15,11 @@ struct Document {
 }
 
 pub(super) fn run(context: &Context<'_>, options: &Completions) -> Result<Code, Error> {
-    let mut command = args::command();
+    let command = args::command();
     let name = command.get_name().to_owned();
+    // The generator writes the hyphen in a command's own name in two ways, so that completion ends
+    // behind the first subcommand; the name that is completed keeps it.
+    let mut command = command.name(name.replace('-', "_"));
     let mut script = Vec::new();
     clap_complete::generate(options.shell, &mut command, name, &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();

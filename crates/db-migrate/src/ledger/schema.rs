@@ -98,16 +98,26 @@ impl Ledger {
         const REASON: &str = "the log of migrations is append-only";
         let events = self.events();
         match self.engine {
-            Engine::Sqlite => ["UPDATE", "DELETE"]
-                .map(|change| {
-                    let name =
-                        self.table(&format!("__db_migrate_events_no_{}", change.to_lowercase()));
+            Engine::Sqlite => {
+                // REPLACE deletes without a delete trigger, so a taken number is refused as well.
+                [
+                    ("update", "UPDATE", "true"),
+                    ("delete", "DELETE", "true"),
+                    (
+                        "replace",
+                        "INSERT",
+                        "EXISTS (SELECT 1 FROM __db_migrate_events WHERE id = NEW.id)",
+                    ),
+                ]
+                .map(|(name, change, when)| {
+                    let name = self.table(&format!("__db_migrate_events_no_{name}"));
                     format!(
                         "CREATE TRIGGER IF NOT EXISTS {name} BEFORE {change} ON __db_migrate_events
-                         BEGIN SELECT RAISE(ABORT, '{REASON}'); END;"
+                         WHEN {when} BEGIN SELECT RAISE(ABORT, '{REASON}'); END;"
                     )
                 })
-                .concat(),
+                .concat()
+            }
             Engine::Postgres => {
                 let function = self.table("__db_migrate_refuse");
                 format!(

@@ -140,7 +140,7 @@ impl Migrator {
             return Ok(report);
         }
         prepare(&look, &steps)?;
-        let mut report = match &mut conn {
+        let rehearsed = match &mut conn {
             Conn::Sqlite(c) => {
                 let copy = crate::rehearse::copy(c)?;
                 let url = DatabaseUrl::SqliteFile(copy.path());
@@ -149,12 +149,25 @@ impl Migrator {
                     doing: "opening the copy",
                     error,
                 })?;
-                self.apply_locked(&mut connection.conn(), options, started)?
+                self.apply_locked(&mut connection.conn(), options, started)
             }
-            Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started)?,
+            Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started),
         };
-        report.rehearsal = true;
-        Ok(report)
+        let marked = |mut report: Box<Report>| {
+            report.rehearsal = true;
+            report
+        };
+        match rehearsed {
+            Ok(report) => Ok(*marked(Box::new(report))),
+            Err(Error::Failed { failure, report }) => Err(Error::Failed {
+                failure,
+                report: marked(report),
+            }),
+            Err(Error::Interrupted { report }) => Err(Error::Interrupted {
+                report: report.map(marked),
+            }),
+            Err(other) => Err(other),
+        }
     }
 
     fn rehearse_on_postgres(

@@ -2,7 +2,7 @@
 //!
 //! SQLite's catalog is followed for microseconds per migration, so it is stored after each. Reading
 //! PostgreSQL's takes longer than a small migration does, so it is read after a migration when that
-//! costs at most a tenth of the time since the last reading, and always when a run ends, also when it
+//! costs at most a fiftieth of the time since the last reading, and always when a run ends, also when it
 //! ends with an error (docs/adr/0016). In between the stamp is taken away: a run that is killed there
 //! leaves a schema that is not known, never one that is wrongly called drift.
 
@@ -15,8 +15,8 @@ use crate::catalog::Delta;
 use crate::error::{Error, in_database};
 use crate::ledger::Stamp;
 
-/// How much of a run's time reading the schema may take between its migrations.
-const SHARE: u32 = 10;
+/// What part of a run's time reading the schema may take between its migrations: one in so many.
+const SHARE: u32 = 50;
 
 /// What is known of the readings of this run.
 #[derive(Debug)]

@@ -280,6 +280,12 @@ both_engines! {
             let error = conn.conn().batch_execute(sql).unwrap_err().to_string();
             assert!(error.contains("append-only"), "{error}");
         }
+        if conn.engine() == db_core::Engine::Sqlite {
+            let forged = "INSERT OR REPLACE INTO __db_migrate_events (id, at, kind, actor)
+                          VALUES (1, 'x', 'forged', 'nobody')";
+            let error = conn.conn().batch_execute(forged).unwrap_err().to_string();
+            assert!(error.contains("append-only"), "{error}");
+        }
     }
 
     fn a_connection_inside_a_transaction_is_refused(db: TestDb) {

@@ -37,7 +37,8 @@ both_engines! {
         let mut conn = db.connect();
         folder.run_to(&mut conn, "3");
         let error = folder.migrator().dry_run(conn.conn(), &MigrateOptions::default()).unwrap_err();
-        let Error::Failed { failure, .. } = error else { panic!("{error}") };
+        let Error::Failed { failure, report } = error else { panic!("{error}") };
+        assert!(report.rehearsal);
         assert_eq!((failure.statement, failure.line), (Some(2), Some(2)));
         assert_eq!(tables(&mut conn), ["games", "users"]);
         assert_eq!(log_kinds(&folder.migrator(), &mut conn), ["applied"; 3]);
