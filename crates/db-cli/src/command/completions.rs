@@ -15,14 +15,14 @@ struct Document {
 }
 
 pub(super) fn run(context: &Context<'_>, options: &Completions) -> Result<Code, Error> {
-    let command = args::command();
+    let mut command = args::command();
     let name = command.get_name().to_owned();
-    // The generator writes the hyphen in a command's own name in two ways, so that completion ends
-    // behind the first subcommand; the name that is completed keeps it.
-    let mut command = command.name(name.replace('-', "_"));
     let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut command, name, &mut script);
-    let script = String::from_utf8_lossy(&script).into_owned();
+    clap_complete::generate(options.shell, &mut command, name.as_str(), &mut script);
+    let script = String::from_utf8_lossy(&script);
+    // For bash the generator takes a hyphen in the program's own name for the border between two
+    // subcommands, in half of the places; completion would end behind the first subcommand.
+    let script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
     if context.output.is_json() {
         context.output.document(&Document {
             shell: options.shell.to_string(),

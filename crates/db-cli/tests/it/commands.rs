@@ -135,6 +135,23 @@ both_engines! {
     }
 }
 
+/// Every state that the bash script can be in must have its list of words.
+#[test]
+fn completion_goes_on_behind_a_subcommand() {
+    let root = tempfile::tempdir().unwrap();
+    let script = finish(bare(root.path()).args(["completions", "bash"])).out;
+    let states: Vec<&str> = script
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("cmd=\"")?.strip_suffix('"'))
+        .filter(|state| !state.is_empty())
+        .collect();
+    assert!(states.len() > 10, "{states:?}");
+    for state in states {
+        let label = format!("{state})");
+        assert!(script.lines().any(|line| line.trim() == label), "{state}");
+    }
+}
+
 #[test]
 fn completions_and_manual_need_no_database() {
     let root = tempfile::tempdir().unwrap();
