@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+mod cache;
 mod clock;
 mod conn;
 mod connection;
@@ -21,6 +22,7 @@ mod postgres;
 mod sqlite;
 mod url;
 
+pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use conn::Conn;
 pub use connection::{Access, Connection};
