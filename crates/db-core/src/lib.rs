@@ -20,6 +20,7 @@ pub mod duration;
 mod engine;
 mod error;
 mod interrupt;
+mod metrics;
 mod postgres;
 mod retry;
 mod sqlite;
