@@ -11,6 +11,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod cache;
 mod clock;
 mod config;

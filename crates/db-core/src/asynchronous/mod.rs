@@ -1,0 +1,7 @@
+//! The async door.
+
+mod call;
+mod threads;
+
+#[cfg(test)]
+mod tests;
