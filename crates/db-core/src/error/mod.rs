@@ -63,6 +63,18 @@ pub enum ErrorKind {
     ConnectionLost,
     /// The SQLite library is one that is known to corrupt databases.
     UnsafeEngine,
+    /// Waiting for a connection or for a turn to write took longer than allowed; nothing was done.
+    Timeout,
+    /// Too much work is waiting already; nothing was done.
+    Overloaded,
+    /// The database was closed; nothing was done.
+    Closed,
+    /// A write inside a write on the same database, which could only wait for itself.
+    Nested,
+    /// A COMMIT failed in a way that does not tell whether it took effect. Never retried by itself.
+    OutcomeUnknown,
+    /// Somebody ended the transaction that this write shared; it was rolled back, run it again.
+    TransactionEnded,
     /// The statement is wrong: syntax, or a name that does not exist.
     Statement,
     /// Everything else.
@@ -211,6 +223,7 @@ impl Error {
                 | ErrorKind::Serialization
                 | ErrorKind::Deadlock
                 | ErrorKind::LockTimeout
+                | ErrorKind::TransactionEnded
         )
     }
 }
