@@ -1,7 +1,7 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! This is the crate's one module with `unsafe`. Each block says why it is sound.
+//! `unsafe` is at home here, in `watch` and in `writer::job`. Each block says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -18,6 +18,7 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, get_default_inst
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use libsqlite3_sys as ffi;
 
+use super::watch::{self, Health, Watch};
 use crate::Interrupt;
 use crate::error::{Error, ErrorKind};
 
@@ -79,8 +80,21 @@ fn is_safe_version(version: c_int) -> bool {
             .any(|safe| branch(*safe) == branch(version) && version >= *safe)
 }
 
+/// What a connection reports to besides its caller.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attached {
+    /// Where damage is noted.
+    pub(crate) health: Option<Arc<Health>>,
+    /// What the hooks of a writing connection count and obey.
+    pub(crate) watch: Option<Arc<Watch>>,
+}
+
 /// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
-pub(crate) fn establish(target: &str, interrupt: &Interrupt) -> ConnectionResult<SqliteConnection> {
+pub(crate) fn establish(
+    target: &str,
+    interrupt: &Interrupt,
+    attached: Attached,
+) -> ConnectionResult<SqliteConnection> {
     register_extension();
     OPENED.set(ptr::null_mut());
     #[expect(clippy::disallowed_methods, reason = "the one door to SQLite")]
@@ -92,8 +106,15 @@ pub(crate) fn establish(target: &str, interrupt: &Interrupt) -> ConnectionResult
         ));
     }
     watch_interrupt(handle, interrupt.flag())?;
+    if let Some(watch) = attached.watch {
+        // SAFETY: `handle` is the connection that was opened just now and is held here.
+        if !unsafe { watch::attach(handle, watch) } {
+            return Err(ConnectionError::BadConnection("out of memory".to_owned()));
+        }
+    }
     conn.set_instrumentation(Recorder {
         handle,
+        health: attached.health,
         next: get_default_instrumentation(),
     });
     Ok(conn)
@@ -155,6 +176,7 @@ unsafe extern "C" fn release_flag(flag: *mut c_void) {
 /// Records code and offset of each failed statement; the connection owns it.
 struct Recorder {
     handle: *mut ffi::sqlite3,
+    health: Option<Arc<Health>>,
     next: Option<Box<dyn Instrumentation>>,
 }
 
@@ -169,6 +191,9 @@ impl Instrumentation for Recorder {
             let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
             // SAFETY: as above.
             let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
+            if let Some(health) = &self.health {
+                health.note(code);
+            }
             let last = LastError {
                 code,
                 offset: usize::try_from(offset).ok(),

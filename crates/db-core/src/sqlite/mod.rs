@@ -2,6 +2,12 @@
 
 mod file;
 mod handle;
+#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
+mod session;
+#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
+mod watch;
+#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
+mod writer;
 
 use diesel::connection::SimpleConnection;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
@@ -10,6 +16,8 @@ use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
 pub(crate) use handle::{LastError, take_last_error};
+
+use handle::Attached;
 
 /// `busy_timeout` of a connection: how long SQLite itself waits for another writer.
 const BUSY_TIMEOUT_MS: u32 = 30_000;
@@ -48,14 +56,31 @@ pub(crate) fn open(
     access: Access,
     interrupt: &Interrupt,
 ) -> Result<SqliteConnection, Error> {
+    open_with(
+        url,
+        access,
+        interrupt,
+        Attached::default(),
+        &pragmas(access),
+    )
+}
+
+/// Opens with these pragmas, and reports to what is `attached`.
+fn open_with(
+    url: &DatabaseUrl,
+    access: Access,
+    interrupt: &Interrupt,
+    attached: Attached,
+    pragmas: &str,
+) -> Result<SqliteConnection, Error> {
     handle::refuse_corrupting_library()?;
     let target = match url.path() {
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    let mut conn = handle::establish(&target, interrupt)
+    let mut conn = handle::establish(&target, interrupt, attached)
         .map_err(|e| explain(url, &Error::classify_connect(&e, url)))?;
-    let probe = conn.batch_execute(&pragmas(access)).and_then(|()| {
+    let probe = conn.batch_execute(pragmas).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });
     match probe {
