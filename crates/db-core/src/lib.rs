@@ -27,4 +27,8 @@ pub use connection::{Access, Connection};
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Position};
 pub use interrupt::Interrupt;
+pub use postgres::{
+    Admission, Admitted, Freshness, GateStats, Isolation, Lsn, Pooler, PostgresDatabase,
+    PostgresOptions, PostgresStats, TransactionOptions,
+};
 pub use url::{DatabaseUrl, UrlError, redact};

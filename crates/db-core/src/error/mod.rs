@@ -61,6 +61,14 @@ pub enum ErrorKind {
     Unavailable,
     /// The connection broke while in use.
     ConnectionLost,
+    /// The deadline passed before a connection or an answer was to be had; nothing was done.
+    Timeout,
+    /// Refused at once, because it could not have been served in time; nothing was done.
+    Overloaded,
+    /// The database was closed.
+    Closed,
+    /// The connection broke while it committed: done or not, nobody can tell from here.
+    OutcomeUnknown,
     /// The SQLite library is one that is known to corrupt databases.
     UnsafeEngine,
     /// The statement is wrong: syntax, or a name that does not exist.
