@@ -42,4 +42,5 @@ pub use error::{DatabaseFailure, Error, ErrorKind, Position};
 pub use interrupt::Interrupt;
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
 pub use transaction::{IsolationLevel, TransactionOptions};
+pub use postgres::{Freshness, GateStats, Lsn, PostgresStats};
 pub use url::{DatabaseUrl, UrlError, redact};

@@ -16,7 +16,7 @@ struct Room {
 ///
 /// Everyone may test with db-testkit, the leaves too: from `tests/`, where Cargo links one copy
 /// of the crate under test, not from inline tests, where there would be two.
-const ROOMS: [Room; 10] = [
+const ROOMS: [Room; 11] = [
     Room {
         name: "db-schema",
         uses: &[],
@@ -55,7 +55,13 @@ const ROOMS: [Room; 10] = [
     },
     Room {
         name: "db-testkit",
-        uses: &["db-core", "db-schema", "db-migrate"],
+        uses: &["db-core", "db-schema", "db-migrate", "db-testserver"],
+        builds_with: &[],
+        tests_with: &[],
+    },
+    Room {
+        name: "db-testserver",
+        uses: &[],
         builds_with: &[],
         tests_with: &[],
     },
@@ -73,7 +79,7 @@ const ROOMS: [Room; 10] = [
     },
     Room {
         name: "xtask",
-        uses: &[],
+        uses: &["db-testserver"],
         builds_with: &[],
         tests_with: &[],
     },
