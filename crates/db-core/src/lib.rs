@@ -40,7 +40,7 @@ pub use connection::{Access, Connection};
 pub use engine::Engine;
 pub use error::{DatabaseFailure, Error, ErrorKind, Position};
 pub use interrupt::Interrupt;
+pub use postgres::{Freshness, GateStats, Lsn, PostgresStats};
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
 pub use transaction::{IsolationLevel, TransactionOptions};
-pub use postgres::{Freshness, GateStats, Lsn, PostgresStats};
 pub use url::{DatabaseUrl, UrlError, redact};

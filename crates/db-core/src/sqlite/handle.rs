@@ -1,7 +1,7 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `watch` and in `writer::job`. Each block says why it is sound.
+//! `unsafe` is at home here, in `watch`, in `touched` and in `writer::job`. Each block says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -18,6 +18,7 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, get_default_inst
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use libsqlite3_sys as ffi;
 
+use super::touched::Touched;
 use super::watch::{self, Health, Watch};
 use crate::Interrupt;
 use crate::error::{Error, ErrorKind};
@@ -81,12 +82,14 @@ fn is_safe_version(version: c_int) -> bool {
 }
 
 /// What a connection reports to besides its caller.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Attached {
     /// Where damage is noted.
     pub(crate) health: Option<Arc<Health>>,
     /// What the hooks of a writing connection count and obey.
     pub(crate) watch: Option<Arc<Watch>>,
+    /// What is told of the tables that a writing connection touches.
+    pub(crate) touched: Option<Arc<Touched>>,
 }
 
 /// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
@@ -111,6 +114,10 @@ pub(crate) fn establish(
         if !unsafe { watch::attach(handle, watch) } {
             return Err(ConnectionError::BadConnection("out of memory".to_owned()));
         }
+    }
+    if let Some(touched) = attached.touched {
+        // SAFETY: whoever passed it made it for the connection that it gets back from here.
+        unsafe { touched.is_of(handle) };
     }
     conn.set_instrumentation(Recorder {
         handle,

@@ -4,6 +4,7 @@ mod file;
 mod handle;
 #[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
 mod session;
+mod touched;
 #[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
 mod watch;
 #[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]

@@ -8,7 +8,9 @@ use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use super::handle::Attached;
+use super::touched::Touched;
 use super::watch::{Health, Watch};
+use crate::cache::TableClock;
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
@@ -74,17 +76,27 @@ impl SqliteOptions {
     }
 }
 
+/// The connection that writes, and who listens to it.
+pub(super) struct Writing {
+    pub(super) conn: SqliteConnection,
+    pub(super) watch: Arc<Watch>,
+    pub(super) touched: Arc<Touched>,
+}
+
 /// Opens the connection that writes. It creates the file if need be, and switches it to WAL.
 pub(super) fn open_writer(
     options: &SqliteOptions,
     health: &Arc<Health>,
-) -> Result<(SqliteConnection, Arc<Watch>), Error> {
+    clock: &Arc<TableClock>,
+) -> Result<Writing, Error> {
     let watch = Arc::new(Watch::new());
     // The watch's busy handler stands where `PRAGMA busy_timeout` would, which replaces it.
     watch.set_patience(options.busy_timeout);
+    let touched = Arc::new(Touched::new(Arc::clone(clock)));
     let attached = Attached {
         health: Some(Arc::clone(health)),
         watch: Some(Arc::clone(&watch)),
+        touched: Some(Arc::clone(&touched)),
     };
     let interrupt = Interrupt::default();
     let pragmas = pragmas(options);
@@ -92,7 +104,11 @@ pub(super) fn open_writer(
     if options.wal && options.url.path().is_some() {
         switch_to_wal(&mut conn, options.busy_timeout)?;
     }
-    Ok((conn, watch))
+    Ok(Writing {
+        conn,
+        watch,
+        touched,
+    })
 }
 
 /// Opens a connection that reads. The file is there, and in its journal mode, by now.
@@ -106,7 +122,7 @@ pub(super) fn open_reader(
 ) -> Result<SqliteConnection, Error> {
     let attached = Attached {
         health: Some(Arc::clone(health)),
-        watch: None,
+        ..Attached::default()
     };
     let pragmas = format!(
         "PRAGMA busy_timeout = {};

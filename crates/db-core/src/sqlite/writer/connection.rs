@@ -12,8 +12,10 @@ use super::checkpoint::{self, Effort, Schedule};
 use super::turnstile::Turnstile;
 use super::{Observer, SnapshotHolder};
 use crate::Engine;
+use crate::cache::TableClock;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::session::{self, SqliteOptions};
+use crate::sqlite::touched::Touched;
 use crate::sqlite::watch::{Health, Watch};
 
 /// How long a checkpoint of an overgrown log waits for readers; all writers wait with it.
@@ -29,6 +31,8 @@ pub(super) struct SqliteBackend {
     /// None after a failure that only a new connection gets over.
     conn: Option<SqliteConnection>,
     watch: Arc<Watch>,
+    touched: Arc<Touched>,
+    clock: Arc<TableClock>,
     turnstile: Option<Turnstile>,
     snapshots: Arc<dyn SnapshotHolder>,
     observer: Arc<dyn Observer>,
@@ -45,8 +49,9 @@ impl SqliteBackend {
         health: Arc<Health>,
         snapshots: Arc<dyn SnapshotHolder>,
         observer: Arc<dyn Observer>,
+        clock: Arc<TableClock>,
     ) -> Result<Self, Error> {
-        let (conn, watch) = session::open_writer(&options, &health)?;
+        let writing = session::open_writer(&options, &health, &clock)?;
         let turnstile = options
             .url
             .path()
@@ -55,8 +60,10 @@ impl SqliteBackend {
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
             health,
-            conn: Some(conn),
-            watch,
+            conn: Some(writing.conn),
+            watch: writing.watch,
+            touched: writing.touched,
+            clock,
             turnstile,
             snapshots,
             observer,
@@ -79,10 +86,11 @@ impl SqliteBackend {
                     "the database in memory went with its connection",
                 ));
             }
-            let (conn, watch) = session::open_writer(&self.options, &self.health)?;
+            let writing = session::open_writer(&self.options, &self.health, &self.clock)?;
             tracing::info!("the writing connection was opened again");
-            self.conn = Some(conn);
-            self.watch = watch;
+            self.conn = Some(writing.conn);
+            self.watch = writing.watch;
+            self.touched = writing.touched;
         }
         self.conn
             .as_mut()
@@ -176,6 +184,9 @@ impl Backend for SqliteBackend {
         }
         self.rollbacks = self.watch.rollbacks();
         self.watch.set_patience(self.options.busy_timeout);
+        if let Some(conn) = &mut self.conn {
+            self.touched.begin(conn);
+        }
         self.watch.seal(true);
         Ok(())
     }
@@ -219,6 +230,9 @@ impl Backend for SqliteBackend {
     }
 
     fn commit(&mut self) -> Result<(), Error> {
+        if let Some(conn) = &mut self.conn {
+            self.touched.before_commit(conn);
+        }
         let committed = loop {
             let last = self.depth().is_none_or(|depth| depth <= 1);
             if last {
@@ -231,11 +245,15 @@ impl Backend for SqliteBackend {
         };
         match committed {
             Ok(()) => {
+                self.touched.committed();
                 self.leave();
                 Ok(())
             }
             Err(e) => {
                 let error = outcome(Error::classify(Engine::Sqlite, &e));
+                if error.kind() == ErrorKind::OutcomeUnknown {
+                    self.touched.committed();
+                }
                 tracing::warn!(%error, "a COMMIT failed");
                 self.rollback();
                 if error.kind() == ErrorKind::OutcomeUnknown && self.options.url.path().is_some() {
@@ -247,6 +265,7 @@ impl Backend for SqliteBackend {
     }
 
     fn rollback(&mut self) {
+        self.touched.rolled_back();
         while self.depth().is_some() {
             let before = self.depth();
             let undone = AnsiTransactionManager::rollback_transaction(self.conn());

@@ -26,6 +26,7 @@ use tracing::Span;
 
 use super::session::SqliteOptions;
 use super::watch::Health;
+use crate::cache::TableClock;
 use crate::error::{Error, ErrorKind};
 use connection::SqliteBackend;
 use executor::{Executor, Limits};
@@ -112,6 +113,7 @@ impl Writer {
         health: Arc<Health>,
         snapshots: Arc<dyn SnapshotHolder>,
         observer: Arc<dyn Observer>,
+        clock: Arc<TableClock>,
     ) -> Result<Self, Error> {
         static WRITERS: AtomicU64 = AtomicU64::new(0);
         let limits = Limits {
@@ -122,7 +124,8 @@ impl Writer {
             busy_timeout: options.busy_timeout,
             linger: LINGER,
         };
-        let backend = SqliteBackend::open(options, Arc::clone(&health), snapshots, observer)?;
+        let backend =
+            SqliteBackend::open(options, Arc::clone(&health), snapshots, observer, clock)?;
         let wal_pages = backend.wal_pages();
         let executor = Arc::new(Executor::new(backend, limits));
         let served = Arc::clone(&executor);

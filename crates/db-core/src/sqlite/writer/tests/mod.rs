@@ -4,6 +4,7 @@ mod ended;
 mod groups;
 mod limits;
 mod members;
+mod touched;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -160,7 +161,17 @@ fn options(path: PathBuf) -> SqliteOptions {
 }
 
 fn open(options: SqliteOptions, observer: Arc<dyn Observer>) -> Writer {
-    Writer::open(options, Arc::default(), Arc::new(NoSnapshot), observer).unwrap()
+    let clock = Arc::new(TableClock::new());
+    open_with(options, observer, clock)
+}
+
+fn open_with(
+    options: SqliteOptions,
+    observer: Arc<dyn Observer>,
+    clock: Arc<TableClock>,
+) -> Writer {
+    let health = Arc::default();
+    Writer::open(options, health, Arc::new(NoSnapshot), observer, clock).unwrap()
 }
 
 fn insert(conn: &mut SqliteConnection, id: i64) -> Result<(), Error> {
