@@ -16,6 +16,7 @@ mod conn;
 mod connection;
 mod engine;
 mod error;
+mod held;
 mod interrupt;
 mod postgres;
 mod sqlite;

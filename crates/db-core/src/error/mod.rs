@@ -65,6 +65,14 @@ pub enum ErrorKind {
     UnsafeEngine,
     /// The statement is wrong: syntax, or a name that does not exist.
     Statement,
+    /// No connection became free in time.
+    Timeout,
+    /// The database is being closed.
+    Closed,
+    /// A call inside another one on the same thread, which could wait for itself.
+    Nested,
+    /// Somebody ended the transaction from within; run it again from the start.
+    TransactionEnded,
     /// Everything else.
     Other,
 }
@@ -120,6 +128,15 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// An error that SQLite reported to this crate itself, by its extended result code.
+    pub(crate) fn from_sqlite_code(code: i32, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let kind = sqlite::by_code(code, &message);
+        let mut error = Self::new(kind, message);
+        error.sqlite_code = Some(code);
+        error
     }
 
     /// Classifies an error of a running connection.

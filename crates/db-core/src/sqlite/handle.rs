@@ -1,7 +1,8 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! This is the crate's one module with `unsafe`. Each block says why it is sound.
+//! This and `transaction.rs` are the only modules with `unsafe` that talk to SQLite. Each block
+//! says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -9,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +37,12 @@ pub(crate) struct LastError {
     pub(crate) code: i32,
     /// Bytes from the start of the statement, where SQLite knows the place.
     pub(crate) offset: Option<usize>,
+}
+
+/// Is told of each failed statement of a connection, on the thread that ran it.
+pub(super) trait Watch: Send + Sync {
+    /// A statement failed with this extended result code and this text.
+    fn saw(&self, code: c_int, message: &str);
 }
 
 thread_local! {
@@ -80,22 +87,32 @@ fn is_safe_version(version: c_int) -> bool {
 
 /// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
 pub(crate) fn establish(target: &str, interrupt: &Interrupt) -> ConnectionResult<SqliteConnection> {
+    establish_raw(target, interrupt, None).map(|(conn, _)| conn)
+}
+
+/// As [`establish`], with SQLite's own handle beside the connection, and with somebody who is told
+/// of every error. The handle is valid as long as the connection is open.
+pub(super) fn establish_raw(
+    target: &str,
+    interrupt: &Interrupt,
+    watch: Option<Arc<dyn Watch>>,
+) -> ConnectionResult<(SqliteConnection, NonNull<ffi::sqlite3>)> {
     register_extension();
     OPENED.set(ptr::null_mut());
     #[expect(clippy::disallowed_methods, reason = "the one door to SQLite")]
     let mut conn = SqliteConnection::establish(target)?;
-    let handle = OPENED.replace(ptr::null_mut());
-    if handle.is_null() {
+    let Some(handle) = NonNull::new(OPENED.replace(ptr::null_mut())) else {
         return Err(ConnectionError::BadConnection(
             "SQLite did not run the connection hook".to_owned(),
         ));
-    }
-    watch_interrupt(handle, interrupt.flag())?;
+    };
+    watch_interrupt(handle.as_ptr(), interrupt.flag())?;
     conn.set_instrumentation(Recorder {
-        handle,
+        handle: handle.as_ptr(),
+        watch,
         next: get_default_instrumentation(),
     });
-    Ok(conn)
+    Ok((conn, handle))
 }
 
 /// Asks SQLite to tell this module of each connection that the process opens.
@@ -154,6 +171,7 @@ unsafe extern "C" fn release_flag(flag: *mut c_void) {
 /// Records code and offset of each failed statement; the connection owns it.
 struct Recorder {
     handle: *mut ffi::sqlite3,
+    watch: Option<Arc<dyn Watch>>,
     next: Option<Box<dyn Instrumentation>>,
 }
 
@@ -172,7 +190,11 @@ impl Instrumentation for Recorder {
                 code,
                 offset: usize::try_from(offset).ok(),
             };
-            LAST_ERROR.set(Some((last, e.to_string())));
+            let message = e.to_string();
+            if let Some(watch) = &self.watch {
+                watch.saw(code, &message);
+            }
+            LAST_ERROR.set(Some((last, message)));
         }
         if let Some(next) = &mut self.next {
             next.on_connection_event(event);

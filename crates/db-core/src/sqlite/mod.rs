@@ -1,7 +1,14 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
+mod damage;
+mod database;
 mod file;
 mod handle;
+mod nesting;
+mod options;
+mod raw_statement;
+mod reader;
+mod snapshot;
 
 use diesel::connection::SimpleConnection;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
