@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::error::Error;
-use crate::exit::Code;
+use crate::exit::{self, Code};
 
 /// The first signal that arrived while something was running.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
@@ -106,11 +106,7 @@ fn on_signal(signal: i32) {
     }
 }
 
-#[expect(
-    clippy::exit,
-    reason = "a second signal means now; both engines undo what was not committed"
-)]
-fn end_now() {
-    let code = received().unwrap_or(Code::Interrupted);
-    std::process::exit(i32::from(code.number()));
+/// A second signal means now; both engines undo what was not committed.
+fn end_now() -> ! {
+    exit::leave(received().unwrap_or(Code::Interrupted))
 }
