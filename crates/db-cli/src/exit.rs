@@ -108,6 +108,16 @@ pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
         ErrorKind::ConnectionLost => ("connection_lost", Code::Unreachable),
         ErrorKind::UnsafeEngine => ("unsafe_engine", Code::Unexpected),
         ErrorKind::Statement => ("statement", Code::Unexpected),
+        ErrorKind::InvalidValue => ("invalid_value", Code::Unexpected),
+        ErrorKind::TransactionAborted => ("transaction_aborted", Code::Unexpected),
+        ErrorKind::OutOfMemory => ("out_of_memory", Code::Unexpected),
+        ErrorKind::Timeout => ("timeout", Code::Locked),
+        ErrorKind::Overloaded => ("overloaded", Code::Unreachable),
+        ErrorKind::Closed => ("closed", Code::Unexpected),
+        ErrorKind::Nested => ("nested", Code::Unexpected),
+        ErrorKind::OutcomeUnknown => ("outcome_unknown", Code::Unexpected),
+        ErrorKind::TransactionEnded => ("transaction_ended", Code::Locked),
+        ErrorKind::Configuration => ("configuration", Code::Usage),
         // `Other`, and kinds that a later db-core adds.
         _ => ("other", Code::Unexpected),
     }

@@ -7,7 +7,6 @@ mod args;
 mod command;
 mod config;
 mod database;
-mod duration;
 mod error;
 mod exit;
 mod output;

@@ -65,25 +65,13 @@ fn connect(url: &DatabaseUrl) -> Result<PgConnection, Error> {
     PgConnection::establish(&with_defaults(text)).map_err(|e| Error::classify_connect(&e, url))
 }
 
-/// Adds the parameters that the URL leaves open.
+/// The URL of a connection outside a pool; a pool's has these parameters already.
 fn with_defaults(url: &str) -> String {
-    let mut full = url.to_owned();
-    for (key, value) in [
+    let defaults = [
         ("connect_timeout", CONNECT_TIMEOUT_S.to_string()),
         ("application_name", APPLICATION_NAME.to_owned()),
-    ] {
-        let query = full.split_once('?').map_or("", |(_, query)| query);
-        if !query
-            .split('&')
-            .any(|pair| pair.starts_with(&format!("{key}=")))
-        {
-            full.push(if full.contains('?') { '&' } else { '?' });
-            full.push_str(key);
-            full.push('=');
-            full.push_str(&value);
-        }
-    }
-    full
+    ];
+    crate::url::with_parameters(url, &defaults)
 }
 
 fn is_english(lc_messages: &str) -> bool {

@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::{Context, Job};
 use crate::args::Status;
 use crate::database::{self, Facts, show_size};
-use crate::duration::show;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
+use db_core::duration::show;
 
 /// The state of a database in JSON.
 #[derive(Debug, Serialize)]
