@@ -95,14 +95,25 @@ fn on_signal(signal: i32) {
         .is_ok();
     let interrupt = running().clone();
     match (first, interrupt) {
-        (true, Some(interrupt)) => {
-            // PostgreSQL is asked through a second connection. If that fails, the flag is set all
-            // the same, and the run ends with its next statement.
-            if let Err(error) = interrupt.interrupt() {
-                tracing::warn!(%error, "the server could not be asked to stop");
-            }
-        }
+        (true, Some(interrupt)) => ask(interrupt),
         _ => end_now(),
+    }
+}
+
+/// Asks for the stop, on a thread of its own: a server may be slow to answer, and the second signal
+/// must not wait for it.
+fn ask(interrupt: Interrupt) {
+    let asking = move || {
+        // If the server cannot be asked, the flag is set all the same, and the run ends with its
+        // next statement.
+        if let Err(error) = interrupt.interrupt() {
+            tracing::warn!(%error, "the server could not be asked to stop");
+        }
+    };
+    let name = "interrupt".to_owned();
+    if let Err(error) = std::thread::Builder::new().name(name).spawn(asking) {
+        tracing::error!(%error, "no thread to ask for the stop");
+        end_now();
     }
 }
 
