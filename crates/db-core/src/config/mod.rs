@@ -77,7 +77,7 @@ impl fmt::Debug for DatabaseConfig {
         for key in Settings::KEYS {
             shown.field(key, &format_args!("{}", self.settings.show(key)));
         }
-        shown.finish()
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where settings come from, which one counts, and what a wrong one says.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,9 +34,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(options.url.path(), Some(Path::new("./data/bitcraps.db")));
     assert_eq!(options.max_readers, 10);
     assert_eq!(options.acquire_timeout, Duration::from_secs(30));
-    assert_eq!(options.idle_timeout, Some(Duration::from_secs(300)));
+    assert_eq!(options.idle_timeout, Some(Duration::from_mins(5)));
     assert!(options.wal);
-    assert_eq!(options.checkpoint_interval, Some(Duration::from_secs(60)));
+    assert_eq!(options.checkpoint_interval, Some(Duration::from_mins(1)));
     assert_eq!(options.busy_timeout, Duration::from_secs(30));
     assert_eq!(options.cache_kib, 64 * 1_024);
     assert_eq!(options.mmap_bytes, 268_435_456);
@@ -66,7 +67,7 @@ fn the_later_word_counts() {
     let options = sqlite(&config);
     assert_eq!(options.url.path(), Some(Path::new("own.db")));
     assert_eq!(options.max_readers, 4);
-    assert_eq!(options.idle_timeout, Some(Duration::from_secs(60)));
+    assert_eq!(options.idle_timeout, Some(Duration::from_mins(1)));
     assert_eq!(options.mmap_bytes, 0);
     assert_eq!(options.synchronous, Synchronous::Full);
 }
@@ -277,13 +278,11 @@ fn passwords_are_never_shown() {
     ] {
         let config = DatabaseConfig::new(bad);
         let error = config.options().unwrap_err();
-        shown.push_str(&format!(
-            "{config:?} {error} {error:?} {:?}",
-            crate::Error::from(error.clone())
-        ));
+        let converted = crate::Error::from(error.clone());
+        write!(shown, "{config:?} {error} {error:?} {converted:?}").unwrap();
         let config = DatabaseConfig::new(url).replicas(vec![bad.to_owned()]);
         let error = config.options().unwrap_err();
-        shown.push_str(&format!("{config:?} {error} {error:?}"));
+        write!(shown, "{config:?} {error} {error:?}").unwrap();
     }
     for (key, toml) in [
         (
@@ -298,10 +297,10 @@ fn passwords_are_never_shown() {
         ("REPLICA_WAIT", "replicas = ['postgres://u:hunter2@h/d', 3]"),
     ] {
         let error = good.clone().with_toml("a.toml", toml).unwrap_err();
-        shown.push_str(&format!("{error} {error:?}"));
+        write!(shown, "{error} {error:?}").unwrap();
         let variable = (format!("BITCRAPS_DB_{key}"), url);
         let error = good.clone().with_variables([variable]).unwrap_err();
-        shown.push_str(&format!("{error} {error:?}"));
+        write!(shown, "{error} {error:?}").unwrap();
     }
     assert!(!shown.contains(SECRET), "{shown}");
 }
