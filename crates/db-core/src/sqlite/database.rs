@@ -1,129 +1,221 @@
 //! A SQLite database as one thing: readers, the writer, and the end of both.
 
 use std::panic::Location;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
-use diesel::{Connection as _, SqliteConnection};
-
-use crate::error::{Error, ErrorKind};
-use crate::{Access, Conn, DatabaseUrl, Engine, Interrupt};
-
-use super::damage::Damage;
+use super::file;
+use super::memory::MemoryDatabase;
 use super::nesting::{self, Use};
-use super::options::SqliteOptions;
 use super::reader::{Anchor, Limits, ReaderStats, Readers, Source};
-use super::snapshot::SnapshotHolder;
-use super::{file, open};
+use super::session;
+use super::watch::Health;
+use super::writer::{NoSnapshot, Observer, SnapshotHolder, Writer};
+use crate::config::{SqliteOptions, Synchronous};
+use crate::error::Error;
+use crate::{Access, Conn};
+
+/// In place of a checkpoint interval where time does not count: 136 years.
+const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 /// An open SQLite database.
 pub(crate) struct SqliteDatabase {
     id: u64,
-    damage: Arc<Damage>,
-    readers: Readers,
-    anchor: Option<Arc<Anchor>>,
-    writer: Mutex<Option<SqliteConnection>>,
+    patience: Duration,
+    health: Arc<Health>,
+    store: Store,
+}
+
+enum Store {
+    File {
+        // Readers before the writer: the last connection to close takes the log away, and only
+        // the writer's may write to the file.
+        readers: Readers,
+        writer: Writer,
+    },
+    Memory(MemoryDatabase),
 }
 
 impl SqliteDatabase {
-    pub(crate) fn open(options: &SqliteOptions) -> Result<Self, Error> {
-        let mut writer = open(&options.url, Access::Create, &Interrupt::default())?;
-        writer
-            .batch_execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0")
-            .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
-        let damage = Arc::new(Damage::default());
-        let anchor = options.wal.then(|| Arc::new(Anchor::new()));
-        let Some(path) = options.url.path() else {
-            return Err(Error::new(ErrorKind::Other, "not yet"));
-        };
-        let source = Source {
-            target: file::prepare(path, Access::ReadWrite)?,
-            url: options.url.clone(),
-            setup: format!(
-                "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;
-                 PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{}; PRAGMA mmap_size = {};
-                 PRAGMA query_only = ON",
-                options.busy_timeout.as_millis(),
-                options.cache_kib,
-                options.mmap_bytes
-            ),
-            damage: Arc::clone(&damage),
-        };
-        let limits = Limits {
-            connections: usize::try_from(options.max_readers).unwrap_or(usize::MAX),
-            patience: options.acquire_timeout,
-            idle: options.idle_timeout,
-            held: options.held_threshold,
+    /// Opens the file, which is created if need be, or a new database in memory.
+    ///
+    /// # Errors
+    /// What opening the file says, classified.
+    pub(crate) fn open(
+        options: &SqliteOptions,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
+        let health = Arc::new(Health::default());
+        let session = session_options(options);
+        let store = match options.url.path() {
+            None => {
+                let pragmas = session::memory_pragmas(&session);
+                Store::Memory(MemoryDatabase::open(&pragmas, &health)?)
+            }
+            Some(path) => {
+                // Without a log a snapshot would keep the writer from committing.
+                let anchor = options.wal.then(|| Arc::new(Anchor::new()));
+                let holder: Arc<dyn SnapshotHolder> = match anchor.clone() {
+                    Some(anchor) => anchor,
+                    None => Arc::new(NoSnapshot),
+                };
+                let source_pragmas = session::reader_pragmas(&session);
+                // The writer creates the file and switches it to WAL.
+                let writer = Writer::open(session, Arc::clone(&health), holder, observer)?;
+                let source = Source {
+                    target: file::prepare(path, Access::ReadWrite)?,
+                    url: options.url.clone(),
+                    setup: source_pragmas,
+                    health: Arc::clone(&health),
+                };
+                let limits = Limits {
+                    connections: usize::try_from(options.max_readers).unwrap_or(usize::MAX),
+                    patience: options.acquire_timeout,
+                    idle: options.idle_timeout,
+                    held: options.held_threshold,
+                };
+                let readers = Readers::new(source, limits, anchor)?;
+                Store::File { readers, writer }
+            }
         };
         Ok(Self {
             id: nesting::new_id(),
-            damage,
-            readers: Readers::new(source, limits, anchor.clone())?,
-            anchor,
-            writer: Mutex::new(Some(writer)),
+            patience: options.acquire_timeout,
+            health,
+            store,
         })
     }
 
-    #[track_caller]
+    /// Runs `f` on a connection that cannot write, in a transaction: one snapshot, the newest.
+    /// `caller` is who is named when it holds the connection too long.
+    ///
+    /// # Errors
+    /// `Timeout`, `Closed`, `Nested`, `TransactionEnded`, and whatever `f` returns.
     pub(crate) fn read<T, E>(
         &self,
+        caller: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
-        nesting::check(self.id, Use::Read)?;
-        let _in_use = nesting::enter(self.id, Use::Read);
-        self.readers.read(Location::caller(), f)
+        match &self.store {
+            Store::File { readers, .. } => {
+                nesting::check(self.id, Use::Read)?;
+                let _in_use = nesting::enter(self.id, Use::Read);
+                readers.read(caller, f)
+            }
+            Store::Memory(memory) => {
+                nesting::check_any(self.id, Use::Read)?;
+                let _in_use = nesting::enter(self.id, Use::Read);
+                memory.run(Use::Read, self.patience, f)
+            }
+        }
     }
 
+    /// Runs `f` in a write transaction and returns when that is committed. Others' closures may
+    /// share the COMMIT. `deadline` is for the wait until `f` begins; without one it is the
+    /// configured timeout.
+    ///
+    /// # Errors
+    /// As [`Writer::run`].
     pub(crate) fn write<T, E>(
         &self,
+        deadline: Option<Instant>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send,
     ) -> Result<T, E>
     where
         T: Send,
         E: From<Error> + Send,
     {
-        nesting::check(self.id, Use::Write)?;
-        self.damage.check()?;
-        let mut writer = self.writer.lock().unwrap();
-        let writer = writer.as_mut().ok_or_else(|| Error::new(ErrorKind::Closed, "closed"))?;
-        let _in_use = nesting::enter(self.id, Use::Write);
-        let value = writer.immediate_transaction(|c| f(&mut Conn::Sqlite(c)).map_err(Wrapped::E)).map_err(|e| match e { Wrapped::E(e) => e, Wrapped::D(d) => E::from(Error::classify(Engine::Sqlite, &d)) })?;
-        if let Some(anchor) = &self.anchor {
-            anchor.advance();
+        match &self.store {
+            Store::File { writer, .. } => {
+                nesting::check(self.id, Use::Write)?;
+                let deadline = deadline.or_else(|| Instant::now().checked_add(self.patience));
+                writer.run(deadline, |conn| f(&mut Conn::Sqlite(conn)))
+            }
+            Store::Memory(memory) => {
+                nesting::check_any(self.id, Use::Write)?;
+                if let Some(damage) = self.health.damage() {
+                    return Err(damage.into());
+                }
+                let _in_use = nesting::enter(self.id, Use::Write);
+                let patience = deadline.map_or(self.patience, |end| {
+                    end.saturating_duration_since(Instant::now())
+                });
+                memory.run(Use::Write, patience, f)
+            }
         }
-        Ok(value)
     }
 
+    /// Ends the work: nothing new is taken, what runs may end until the deadline, the log goes
+    /// back into the file. Once more is no error.
+    ///
+    /// # Errors
+    /// `Timeout` when a read or a write was still running; it ends by itself. `Nested` inside a
+    /// read or write of this database.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
-        self.readers.close(patience)?;
-        *self.writer.lock().unwrap() = None;
-        Ok(())
+        nesting::check_any(self.id, Use::Write)?;
+        match &self.store {
+            Store::File { readers, writer } => {
+                let end = Instant::now().checked_add(patience);
+                let readers = readers.close(patience);
+                writer.close(end)?;
+                readers
+            }
+            Store::Memory(memory) => memory.close(patience),
+        }
+    }
+
+    /// The readers at this moment; `None` in memory.
+    pub(crate) fn reader_stats(&self) -> Option<ReaderStats> {
+        match &self.store {
+            Store::File { readers, .. } => Some(readers.stats()),
+            Store::Memory(_) => None,
+        }
+    }
+
+    /// The writer, whose queue takes writes without a thread that waits; `None` in memory, where
+    /// there is no queue and [`write`](Self::write) takes as long as the closures before it.
+    pub(crate) const fn writer(&self) -> Option<&Writer> {
+        match &self.store {
+            Store::File { writer, .. } => Some(writer),
+            Store::Memory(_) => None,
+        }
     }
 
     #[cfg(test)]
-    pub(crate) fn anchor(&self) -> &Anchor {
-        self.anchor.as_deref().unwrap()
+    pub(super) fn anchor(&self) -> Option<&Anchor> {
+        match &self.store {
+            Store::File { readers, .. } => readers.anchor(),
+            Store::Memory(_) => None,
+        }
     }
 
-    pub(crate) fn reader_stats(&self) -> ReaderStats {
-        self.readers.stats()
-    }
-
-    #[cfg(test)]
-    pub(crate) fn checkpoint(&self) {
-        if let Some(a) = &self.anchor { a.release(); }
-        self.writer.lock().unwrap().as_mut().unwrap().batch_execute("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
-        if let Some(a) = &self.anchor { a.advance(); }
-    }
-    #[cfg(test)]
-    pub(crate) fn anchor_off(&self) {
-        if let Some(a) = &self.anchor { a.release(); a.advance(); }
+    /// The error with which writes are refused since damage was seen, if it was.
+    pub(crate) fn damage(&self) -> Option<Error> {
+        self.health.damage()
     }
 }
 
-enum Wrapped<E> { E(E), D(diesel::result::Error) }
-impl<E> From<diesel::result::Error> for Wrapped<E> { fn from(e: diesel::result::Error) -> Self { Self::D(e) } }
+/// The settings as the writer and the pragmas take them.
+fn session_options(options: &SqliteOptions) -> session::SqliteOptions {
+    let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    session::SqliteOptions {
+        url: options.url.clone(),
+        busy_timeout: options.busy_timeout,
+        cache_kib: options.cache_kib,
+        mmap_bytes: options.mmap_bytes,
+        synchronous: match options.synchronous {
+            Synchronous::Full => session::Synchronous::Full,
+            Synchronous::Normal => session::Synchronous::Normal,
+        },
+        wal: options.wal,
+        checkpoint_interval: options.checkpoint_interval.unwrap_or(NEVER),
+        checkpoint_pages: options.checkpoint_pages,
+        group_size: count(options.group_size),
+        group_size_async: count(options.async_group_size),
+        group_age: options.group_age,
+        max_pending: count(options.max_waiters),
+    }
+}

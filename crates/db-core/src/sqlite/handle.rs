@@ -1,8 +1,8 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! This and `transaction.rs` are the only modules with `unsafe` that talk to SQLite. Each block
-//! says why it is sound.
+//! `unsafe` is at home here, in `raw_statement`, in `watch` and in `writer::job`. Each block says
+//! why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -19,6 +19,8 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, get_default_inst
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use libsqlite3_sys as ffi;
 
+use super::fault::Fault;
+use super::watch::{self, Health, Watch};
 use crate::Interrupt;
 use crate::error::{Error, ErrorKind};
 
@@ -37,12 +39,6 @@ pub(crate) struct LastError {
     pub(crate) code: i32,
     /// Bytes from the start of the statement, where SQLite knows the place.
     pub(crate) offset: Option<usize>,
-}
-
-/// Is told of each failed statement of a connection, on the thread that ran it.
-pub(super) trait Watch: Send + Sync {
-    /// A statement failed with this extended result code and this text.
-    fn saw(&self, code: c_int, message: &str);
 }
 
 thread_local! {
@@ -86,17 +82,32 @@ fn is_safe_version(version: c_int) -> bool {
             .any(|safe| branch(*safe) == branch(version) && version >= *safe)
 }
 
-/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
-pub(crate) fn establish(target: &str, interrupt: &Interrupt) -> ConnectionResult<SqliteConnection> {
-    establish_raw(target, interrupt, None).map(|(conn, _)| conn)
+/// What a connection reports to besides its caller.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Attached {
+    /// Where damage is noted.
+    pub(crate) health: Option<Arc<Health>>,
+    /// What the hooks of a writing connection count and obey.
+    pub(crate) watch: Option<Arc<Watch>>,
+    /// Where it is noted that the connection cannot be used any more.
+    pub(crate) fault: Option<Arc<Fault>>,
 }
 
-/// As [`establish`], with SQLite's own handle beside the connection, and with somebody who is told
-/// of every error. The handle is valid as long as the connection is open.
+/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
+pub(crate) fn establish(
+    target: &str,
+    interrupt: &Interrupt,
+    attached: Attached,
+) -> ConnectionResult<SqliteConnection> {
+    establish_raw(target, interrupt, attached).map(|(conn, _)| conn)
+}
+
+/// As [`establish`], with SQLite's own handle beside the connection. The handle is valid as long as
+/// the connection is open.
 pub(super) fn establish_raw(
     target: &str,
     interrupt: &Interrupt,
-    watch: Option<Arc<dyn Watch>>,
+    attached: Attached,
 ) -> ConnectionResult<(SqliteConnection, NonNull<ffi::sqlite3>)> {
     register_extension();
     OPENED.set(ptr::null_mut());
@@ -108,9 +119,16 @@ pub(super) fn establish_raw(
         ));
     };
     watch_interrupt(handle.as_ptr(), interrupt.flag())?;
+    if let Some(watch) = attached.watch {
+        // SAFETY: `handle` is the connection that was opened just now and is held here.
+        if !unsafe { watch::attach(handle.as_ptr(), watch) } {
+            return Err(ConnectionError::BadConnection("out of memory".to_owned()));
+        }
+    }
     conn.set_instrumentation(Recorder {
         handle: handle.as_ptr(),
-        watch,
+        health: attached.health,
+        fault: attached.fault,
         next: get_default_instrumentation(),
     });
     Ok((conn, handle))
@@ -172,7 +190,8 @@ unsafe extern "C" fn release_flag(flag: *mut c_void) {
 /// Records code and offset of each failed statement; the connection owns it.
 struct Recorder {
     handle: *mut ffi::sqlite3,
-    watch: Option<Arc<dyn Watch>>,
+    health: Option<Arc<Health>>,
+    fault: Option<Arc<Fault>>,
     next: Option<Box<dyn Instrumentation>>,
 }
 
@@ -180,22 +199,54 @@ struct Recorder {
 // this recorder calls while it runs a statement itself; they move between threads together.
 unsafe impl Send for Recorder {}
 
+impl Recorder {
+    /// Records the error that the connection stands at, which has this text.
+    fn record(&self, code: c_int, message: String) {
+        // SAFETY: the owning connection is open and in the call that led here.
+        let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
+        if let Some(health) = &self.health {
+            health.note(code);
+        }
+        if let Some(fault) = &self.fault {
+            fault.note(code);
+        }
+        let last = LastError {
+            code,
+            offset: usize::try_from(offset).ok(),
+        };
+        LAST_ERROR.set(Some((last, message)));
+    }
+
+    /// Code and text of a statement that failed while its rows were read. Diesel tells of no
+    /// such failure; SQLite still stands at it when the next statement begins.
+    fn untold(&self) -> Option<(c_int, String)> {
+        // SAFETY: the owning connection is open and in this very call, which reads its state.
+        let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+        if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) {
+            return None;
+        }
+        // SAFETY: as above; SQLite never returns null here.
+        let text = unsafe { ffi::sqlite3_errmsg(self.handle) };
+        // SAFETY: it ends in NUL and stays until the next call on this connection.
+        let text = unsafe { CStr::from_ptr(text) };
+        Some((code, text.to_string_lossy().into_owned()))
+    }
+}
+
 impl Instrumentation for Recorder {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if let InstrumentationEvent::FinishQuery { error: Some(e), .. } = &event {
-            // SAFETY: the owning connection is open and in this very call, which reads its state.
-            let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
-            // SAFETY: as above.
-            let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
-            let last = LastError {
-                code,
-                offset: usize::try_from(offset).ok(),
-            };
-            let message = e.to_string();
-            if let Some(watch) = &self.watch {
-                watch.saw(code, &message);
+        match &event {
+            InstrumentationEvent::FinishQuery { error: Some(e), .. } => {
+                // SAFETY: the owning connection is open and in this call, which reads its state.
+                let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+                self.record(code, e.to_string());
             }
-            LAST_ERROR.set(Some((last, message)));
+            InstrumentationEvent::StartQuery { .. } => {
+                if let Some((code, message)) = self.untold() {
+                    self.record(code, message);
+                }
+            }
+            _ => {}
         }
         if let Some(next) = &mut self.next {
             next.on_connection_event(event);

@@ -46,17 +46,31 @@ pub(crate) fn enter(database: u64, what: Use) -> InUse {
 /// # Errors
 /// [`ErrorKind::Nested`].
 pub(crate) fn check(database: u64, what: Use) -> Result<(), Error> {
+    refuse_within(database, what, |outer| {
+        (outer, what) != (Use::Write, Use::Read)
+    })
+}
+
+/// Makes sure that this thread is not using the database at all.
+///
+/// # Errors
+/// [`ErrorKind::Nested`].
+pub(crate) fn check_any(database: u64, what: Use) -> Result<(), Error> {
+    refuse_within(database, what, |_| true)
+}
+
+fn refuse_within(database: u64, what: Use, refused: impl Fn(Use) -> bool) -> Result<(), Error> {
     let within = IN_USE.with_borrow(|uses| {
         uses.iter()
             .rev()
-            .find(|(used, outer)| *used == database && (*outer, what) != (Use::Write, Use::Read))
+            .find(|(used, outer)| *used == database && refused(*outer))
             .map(|(_, outer)| *outer)
     });
     within.map_or(Ok(()), |outer| Err(nested(what, outer)))
 }
 
 /// The error for doing `what` inside `outer`.
-pub(crate) fn nested(what: Use, outer: Use) -> Error {
+fn nested(what: Use, outer: Use) -> Error {
     let name = |what| match what {
         Use::Read => "read",
         Use::Write => "write",

@@ -10,13 +10,11 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
 
-use std::sync::Arc;
-
 use diesel::SqliteConnection;
 use diesel::connection::SimpleConnection;
 use libsqlite3_sys as ffi;
 
-use super::handle::{self, Watch};
+use super::handle::{self, Attached};
 use crate::error::{Error, ErrorKind};
 use crate::{DatabaseUrl, Engine, Interrupt};
 
@@ -26,11 +24,11 @@ use crate::{DatabaseUrl, Engine, Interrupt};
 /// What SQLite says, classified.
 pub(super) fn open_with_statements<const N: usize>(
     (target, url): (&str, &DatabaseUrl),
-    watch: Arc<dyn Watch>,
+    attached: Attached,
     setup: &str,
     texts: [&CStr; N],
 ) -> Result<(SqliteConnection, [RawStatement; N]), Error> {
-    let (mut conn, handle) = handle::establish_raw(target, &Interrupt::default(), Some(watch))
+    let (mut conn, handle) = handle::establish_raw(target, &Interrupt::default(), attached)
         .map_err(|e| Error::classify_connect(&e, url))?;
     conn.batch_execute(setup)
         .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
@@ -111,6 +109,15 @@ impl RawStatement {
         failed.map_or(Ok(value), Err)
     }
 
+    /// The extended code of the connection's last call, 0 if it went well.
+    pub(super) fn last_code(&self) -> c_int {
+        // SAFETY: the statement keeps its connection open.
+        match unsafe { ffi::sqlite3_extended_errcode(self.connection()) } {
+            ffi::SQLITE_ROW | ffi::SQLITE_DONE => ffi::SQLITE_OK,
+            code => code,
+        }
+    }
+
     /// Whether BEGIN has opened a transaction that is not yet ended.
     pub(super) fn in_transaction(&self) -> bool {
         // SAFETY: the statement keeps its connection open.
@@ -146,7 +153,9 @@ unsafe fn error_of(connection: *mut ffi::sqlite3, code: c_int) -> Error {
     // SAFETY: as above; SQLite never returns null here.
     let text = unsafe { ffi::sqlite3_errmsg(connection) };
     // SAFETY: the text ends in NUL and stays until the next call on this connection; it is copied.
-    let message = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    let message = unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned();
     // Code 0 would mean that an empty text was prepared, which none of ours is.
     Error::from_sqlite_code(if extended == 0 { code } else { extended }, message)
 }

@@ -14,16 +14,16 @@
 //! would grow as long as we read.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
 
 use super::Source;
-use super::connection::Fault;
 use crate::error::{Error, ErrorKind};
+use crate::sqlite::handle::Attached;
 use crate::sqlite::raw_statement::{self, RawStatement};
-use crate::sqlite::snapshot::SnapshotHolder;
+use crate::sqlite::writer::SnapshotHolder;
 
 /// Reads of one connection that the anchor did not spare, after which it is moved: about what the
 /// move costs.
@@ -173,7 +173,10 @@ impl Anchor {
             Ok(version) => {
                 // The writer counts a moment after its commit is visible, so this proves nothing
                 // yet; if the count is still the same at the keeper's next look, it does.
-                if state.last.is_some_and(|(then, old)| then == commits && old != version) {
+                if state
+                    .last
+                    .is_some_and(|(then, old)| then == commits && old != version)
+                {
                     state.suspect = Some(commits);
                 }
                 state.last = Some((commits, version));
@@ -252,10 +255,14 @@ impl State {
 
 impl AnchorConnection {
     fn open(source: &Source) -> Result<Self, Error> {
-        let watch = Fault::watch(&source.damage);
+        let attached = Attached {
+            health: Some(Arc::clone(&source.health)),
+            watch: None,
+            fault: None,
+        };
         let (conn, [begin, commit, version]) = raw_statement::open_with_statements(
             (&source.target, &source.url),
-            watch,
+            attached,
             &source.setup,
             [c"BEGIN", c"COMMIT", c"PRAGMA data_version"],
         )?;

@@ -1,23 +1,17 @@
 //! One connection of the pool: it can only read, and each read is one transaction.
 
-use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::{Connection as _, SqliteConnection};
-use libsqlite3_sys as ffi;
-
-use crate::Engine;
-use crate::error::{Error, ErrorKind};
-use crate::sqlite::damage::Damage;
-use crate::sqlite::handle::Watch;
-use crate::sqlite::raw_statement::{self, RawStatement};
+use diesel::SqliteConnection;
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::Source;
-
-/// The bits of an extended result code that hold the primary one.
-const PRIMARY_MASK: c_int = 0xff;
+use crate::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::sqlite::fault::Fault;
+use crate::sqlite::handle::Attached;
+use crate::sqlite::raw_statement::{self, RawStatement};
+use crate::sqlite::watch::Health;
 
 /// A `query_only` connection.
 ///
@@ -30,56 +24,22 @@ pub(super) struct ReaderConnection {
     rollback: RawStatement,
     conn: SqliteConnection,
     fault: Arc<Fault>,
+    health: Arc<Health>,
     /// Reads that the anchor did not spare from locking, since it was moved by this connection.
     pub(super) unspared: u32,
 }
 
-/// Whether an error has made the connection unusable.
-pub(super) struct Fault {
-    unusable: AtomicBool,
-    damage: Arc<Damage>,
-}
-
-impl Fault {
-    fn new(damage: &Arc<Damage>) -> Self {
-        Self {
-            unusable: AtomicBool::new(false),
-            damage: Arc::clone(damage),
-        }
-    }
-
-    /// Only tells of damage.
-    pub(super) fn watch(damage: &Arc<Damage>) -> Arc<dyn Watch> {
-        Arc::new(Self::new(damage))
-    }
-}
-
-impl Watch for Fault {
-    fn saw(&self, code: c_int, message: &str) {
-        let damaged = self.damage.note(code, message);
-        if damaged
-            || matches!(
-                code & PRIMARY_MASK,
-                ffi::SQLITE_IOERR
-                    | ffi::SQLITE_CANTOPEN
-                    | ffi::SQLITE_PROTOCOL
-                    | ffi::SQLITE_INTERNAL
-                    | ffi::SQLITE_MISUSE
-                    | ffi::SQLITE_NOMEM
-            )
-        {
-            self.unusable.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
 impl ReaderConnection {
     pub(super) fn open(source: &Source) -> Result<Self, Error> {
-        let fault = Arc::new(Fault::new(&source.damage));
-        let watch = Arc::clone(&fault) as Arc<dyn Watch>;
+        let fault = Arc::new(Fault::default());
+        let attached = Attached {
+            health: Some(Arc::clone(&source.health)),
+            watch: None,
+            fault: Some(Arc::clone(&fault)),
+        };
         let (mut conn, [begin, mut commit, rollback]) = raw_statement::open_with_statements(
             (&source.target, &source.url),
-            watch,
+            attached,
             &source.setup,
             [c"BEGIN", c"COMMIT", c"ROLLBACK"],
         )?;
@@ -92,6 +52,7 @@ impl ReaderConnection {
             rollback,
             conn,
             fault,
+            health: Arc::clone(&source.health),
             unspared: 0,
         })
     }
@@ -110,6 +71,12 @@ impl ReaderConnection {
     /// [`ErrorKind::TransactionEnded`] if it is no longer the one that [`begin`](Self::begin)
     /// opened: what the closure has read may then be of several snapshots.
     pub(super) fn end(&mut self) -> Result<(), Error> {
+        // Of a failure while rows were read Diesel tells nobody (see `handle`).
+        let code = self.begin.last_code();
+        if code != 0 {
+            self.fault.note(code);
+            self.health.note(code);
+        }
         if self.begin.in_transaction() && self.depth() == Some(1) {
             return self.commit.run().map(|_| ());
         }
@@ -132,7 +99,7 @@ impl ReaderConnection {
     /// Whether the next read may use this connection: no error has broken it, and nothing of the
     /// last read is left.
     pub(super) fn is_clean(&mut self) -> bool {
-        !self.fault.unusable.load(Ordering::Relaxed)
+        !self.fault.is_set()
             && !self.begin.in_transaction()
             && !self.begin.holds_snapshot()
             && self.depth() == Some(1)

@@ -21,7 +21,7 @@ const TAKEN: u8 = 2;
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// Hands out slots, in order of arrival.
-pub(super) struct Gate {
+pub(in crate::sqlite) struct Gate {
     slots: Box<[Padded<AtomicU8>]>,
     /// How many wait, plus [`CLOSED`]. Zero lets a caller try the slots without the lock.
     busy: Padded<AtomicUsize>,
@@ -50,7 +50,7 @@ enum Turn {
 
 /// Why no slot was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::sqlite) enum Refusal {
     /// None became free in time; this many others were waiting before.
     Timeout,
     /// The gate is closed.
@@ -62,7 +62,7 @@ pub(super) enum Refusal {
 struct Padded<T>(T);
 
 impl Gate {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(in crate::sqlite) fn new(slots: usize) -> Self {
         Self {
             slots: (0..slots)
                 .map(|_| Padded(AtomicU8::new(FREE_EMPTY)))
@@ -75,7 +75,11 @@ impl Gate {
 
     /// A slot for the caller alone until [`release`](Self::release), at the latest after
     /// `patience`. Slot `preferred` is looked at first.
-    pub(super) fn acquire(&self, preferred: usize, patience: Duration) -> Result<usize, Refusal> {
+    pub(in crate::sqlite) fn acquire(
+        &self,
+        preferred: usize,
+        patience: Duration,
+    ) -> Result<usize, Refusal> {
         if self.busy.0.load(Ordering::Relaxed) == 0
             && let Some(slot) = self.take_any(preferred)
         {
@@ -85,7 +89,7 @@ impl Gate {
     }
 
     /// Gives a slot back; `open` says whether a connection stands in it.
-    pub(super) fn release(&self, slot: usize, open: bool) {
+    pub(in crate::sqlite) fn release(&self, slot: usize, open: bool) {
         if self.busy.0.load(Ordering::Relaxed) > 0 {
             self.hand_over(slot, open);
             return;
@@ -99,17 +103,17 @@ impl Gate {
     }
 
     /// Takes this very slot if it is free, has a connection, and nobody waits.
-    pub(super) fn take_open(&self, slot: usize) -> bool {
+    pub(in crate::sqlite) fn take_open(&self, slot: usize) -> bool {
         self.busy.0.load(Ordering::Relaxed) == 0 && self.take(slot, FREE_OPEN)
     }
 
     /// How many callers wait.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::sqlite) fn waiting(&self) -> usize {
         self.busy.0.load(Ordering::Relaxed) & !CLOSED
     }
 
     /// How many slots are in use.
-    pub(super) fn taken(&self) -> usize {
+    pub(in crate::sqlite) fn taken(&self) -> usize {
         self.slots
             .iter()
             .filter(|slot| slot.0.load(Ordering::Relaxed) == TAKEN)
@@ -117,7 +121,7 @@ impl Gate {
     }
 
     /// How many slots hold a connection or are in use.
-    pub(super) fn open(&self) -> usize {
+    pub(in crate::sqlite) fn open(&self) -> usize {
         self.slots
             .iter()
             .filter(|slot| slot.0.load(Ordering::Relaxed) != FREE_EMPTY)
@@ -125,7 +129,7 @@ impl Gate {
     }
 
     /// Refuses everybody who waits or comes later. Slots in use stay so until their release.
-    pub(super) fn close(&self) {
+    pub(in crate::sqlite) fn close(&self) {
         let mut line = lock(&self.line);
         if line.closed {
             return;
@@ -143,7 +147,7 @@ impl Gate {
     }
 
     /// Waits, after [`close`](Self::close), until no slot is in use; false if `patience` ends.
-    pub(super) fn drained(&self, patience: Duration) -> bool {
+    pub(in crate::sqlite) fn drained(&self, patience: Duration) -> bool {
         let end = Instant::now().checked_add(patience);
         let mut line = lock(&self.line);
         while self.taken() > 0 {

@@ -23,14 +23,14 @@ use crate::DatabaseUrl;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, Holder};
 
-use super::damage::Damage;
+use super::watch::Health;
 
 pub(crate) use anchor::Anchor;
+pub(super) use gate::{Gate, Refusal};
+pub(super) use sync::lock;
 
 use connection::ReaderConnection;
-use gate::{Gate, Refusal};
 use keeper::Keeper;
-use sync::lock;
 use ticket::Ticket;
 
 thread_local! {
@@ -46,8 +46,8 @@ pub(crate) struct Source {
     pub(crate) target: String,
     /// The pragmas of a reader.
     pub(crate) setup: String,
-    /// Is told of corruption.
-    pub(crate) damage: Arc<Damage>,
+    /// Is told of damage to the file.
+    pub(crate) health: Arc<Health>,
 }
 
 /// How the pool behaves.
@@ -206,6 +206,11 @@ impl Readers {
             timeouts: counters.timeouts.load(Ordering::Relaxed),
             oldest: held.oldest(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn anchor(&self) -> Option<&Anchor> {
+        self.shared.anchor.as_deref()
     }
 
     /// Refuses new reads and those that wait, lets running ones end, and closes every connection.

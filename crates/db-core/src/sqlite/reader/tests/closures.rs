@@ -26,9 +26,11 @@ fn panics_and_errors_leave_the_pool_whole() {
                 // A multiplicative generator: the same in each run.
                 let mut random = thread * 2 + 1;
                 for _ in 0..CALLS {
-                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    random = random
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1);
                     let outcome = catch_unwind(AssertUnwindSafe(|| {
-                        it.db.read(|c| match random >> 60 {
+                        it.read(|c| match random >> 60 {
                             // Not `panic!`, which would print 10,000 lines.
                             0 => resume_unwind(Box::new("before")),
                             1 => {
@@ -55,7 +57,7 @@ fn panics_and_errors_leave_the_pool_whole() {
         }
     });
     assert!(panics.into_inner() > 10_000);
-    let stats = it.db.reader_stats();
+    let stats = it.stats();
     assert_eq!((stats.in_use, stats.waiting, stats.timeouts), (0, 0, 0));
     assert!(stats.open <= 3, "{stats:?}");
     assert!(stats.oldest.is_none());
@@ -67,7 +69,7 @@ fn a_panic_outside_of_savepoints_keeps_the_connection() {
     let it = Fixture::with(|options| options.max_readers = 1);
     for _ in 0..100 {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            it.db.read(|c| -> Result<(), Error> {
+            it.read(|c| -> Result<(), Error> {
                 count(c)?;
                 resume_unwind(Box::new("on purpose"))
             })
@@ -75,7 +77,7 @@ fn a_panic_outside_of_savepoints_keeps_the_connection() {
         assert!(outcome.is_err());
     }
     assert_eq!(it.count(), 0);
-    assert_eq!(it.db.reader_stats().opened, 1);
+    assert_eq!(it.stats().opened, 1);
 }
 
 #[test]
@@ -83,7 +85,6 @@ fn a_closure_that_ends_the_transaction_is_told() {
     let it = Fixture::with(|options| options.max_readers = 1);
     for sql in ["COMMIT", "ROLLBACK", "COMMIT; BEGIN; COMMIT"] {
         let error = it
-            .db
             .read(|c| {
                 count(c)?;
                 execute(c, sql)?;
@@ -92,9 +93,7 @@ fn a_closure_that_ends_the_transaction_is_told() {
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TransactionEnded, "{sql}");
         // The next read is a transaction again.
-        it.db
-            .read(|c| execute(c, "SAVEPOINT s; RELEASE s"))
-            .unwrap();
+        it.read(|c| execute(c, "SAVEPOINT s; RELEASE s")).unwrap();
         assert_eq!(it.count(), 0);
     }
 }
@@ -104,12 +103,11 @@ fn a_closure_that_leaves_a_transaction_open_is_told() {
     use diesel::connection::{AnsiTransactionManager, TransactionManager};
     let it = Fixture::with(|options| options.max_readers = 1);
     let error = it
-        .db
         .read(|c| classify(AnsiTransactionManager::begin_transaction(sqlite(c))))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TransactionEnded);
     assert_eq!(it.count(), 0);
-    assert_eq!(it.db.reader_stats().opened, 2);
+    assert_eq!(it.stats().opened, 2);
 }
 
 #[test]
@@ -117,7 +115,6 @@ fn transactions_inside_a_read_are_savepoints() {
     let it = Fixture::new();
     it.insert(1);
     let rows = it
-        .db
         .read(|c| {
             let undone = sqlite(c).transaction(|c| {
                 c.batch_execute("SELECT 1")?;
@@ -130,7 +127,7 @@ fn transactions_inside_a_read_are_savepoints() {
         })
         .unwrap();
     assert_eq!(rows, 1);
-    assert_eq!(it.db.reader_stats().opened, 1);
+    assert_eq!(it.stats().opened, 1);
 }
 
 #[test]
@@ -139,18 +136,17 @@ fn a_statement_left_running_does_not_keep_its_snapshot() {
     let it = Fixture::with(|options| options.max_readers = 1);
     it.insert(1);
     it.insert(2);
-    it.db
-        .read(|c| {
-            let mut rows = classify(
-                super::support::numbers::table
-                    .load_iter::<(i64, i64), diesel::connection::DefaultLoadingMode>(sqlite(c)),
-            )?;
-            assert!(rows.next().is_some());
-            #[expect(clippy::mem_forget, reason = "the statement is to stay open")]
-            std::mem::forget(rows);
-            Ok::<_, Error>(())
-        })
-        .unwrap();
+    it.read(|c| {
+        let mut rows = classify(
+            super::support::numbers::table
+                .load_iter::<(i64, i64), diesel::connection::DefaultLoadingMode>(sqlite(c)),
+        )?;
+        assert!(rows.next().is_some());
+        #[expect(clippy::mem_forget, reason = "the statement is to stay open")]
+        std::mem::forget(rows);
+        Ok::<_, Error>(())
+    })
+    .unwrap();
     it.insert(3);
     assert_eq!(it.count(), 3);
 }
@@ -159,24 +155,22 @@ fn a_statement_left_running_does_not_keep_its_snapshot() {
 fn a_call_that_could_wait_for_itself_is_refused() {
     let it = Fixture::with(|options| options.max_readers = 1);
     let nested = |error: Error| assert_eq!(error.kind(), ErrorKind::Nested, "{error}");
-    it.db
-        .read(|_| {
-            nested(it.db.read(count).unwrap_err());
-            nested(it.db.write(count).unwrap_err());
-            Ok::<_, Error>(())
-        })
-        .unwrap();
+    it.read(|_| {
+        nested(it.read(count).unwrap_err());
+        nested(it.write(count).unwrap_err());
+        Ok::<_, Error>(())
+    })
+    .unwrap();
     // What was committed before is there to read; what the write has done is not.
     let rows = it
-        .db
         .write(|c| {
             super::support::insert(c, 1)?;
-            it.db.read(count)
+            it.read(count)
         })
         .unwrap();
     assert_eq!(rows, 0);
     // Another database is another matter.
     let second = Fixture::new();
-    assert_eq!(it.db.read(|_| second.db.read(count)).unwrap(), 0);
+    assert_eq!(it.read(|_| second.read(count)).unwrap(), 0);
     assert_eq!(it.count(), 1);
 }

@@ -64,9 +64,9 @@ fn a_connection_held_too_long_is_reported_once_with_its_line() {
     });
     it.count();
     let line = line!() + 1;
-    let rows = it.db.read(|c| {
+    let rows = it.read(|c| {
         until("it is reported", || !warnings.all().is_empty());
-        let age = it.db.reader_stats().oldest.unwrap().age;
+        let age = it.stats().oldest.unwrap().age;
         assert!(age >= THRESHOLD, "{age:?}");
         count(c)
     });
@@ -78,17 +78,17 @@ fn a_connection_held_too_long_is_reported_once_with_its_line() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let place = format!("{}:{line}:", file!());
     assert!(warnings[0].contains(&place), "{warnings:?}");
-    assert!(it.db.reader_stats().oldest.is_none());
+    assert!(it.stats().oldest.is_none());
 }
 
 #[test]
 fn connections_that_are_not_used_are_closed() {
     let it = Fixture::with(|options| options.idle_timeout = Some(Duration::from_millis(30)));
     it.count();
-    assert_eq!(it.db.reader_stats().opened, 1);
-    until("the idle one is closed", || it.db.reader_stats().open == 0);
+    assert_eq!(it.stats().opened, 1);
+    until("the idle one is closed", || it.stats().open == 0);
     it.count();
-    assert_eq!(it.db.reader_stats().opened, 2);
+    assert_eq!(it.stats().opened, 2);
 }
 
 #[test]
@@ -99,15 +99,15 @@ fn closing_lets_reads_end_and_refuses_new_ones() {
     std::thread::scope(|scope| {
         let it = &it;
         let running = scope.spawn(move || {
-            it.db.read(|c| {
+            it.read(|c| {
                 held.send(()).unwrap();
                 ended.recv_timeout(PATIENCE).unwrap();
                 count(c)
             })
         });
         is_held.recv_timeout(PATIENCE).unwrap();
-        let waiting = scope.spawn(|| it.db.read(count));
-        until("somebody waits", || it.db.reader_stats().waiting == 1);
+        let waiting = scope.spawn(|| it.read(count));
+        until("somebody waits", || it.stats().waiting == 1);
         // The deadline is a contract, also while a read runs.
         let start = Instant::now();
         let error = it.db.close(Duration::from_millis(50)).unwrap_err();
@@ -121,11 +121,11 @@ fn closing_lets_reads_end_and_refuses_new_ones() {
         assert_eq!(running.join().unwrap().unwrap(), 0);
     });
     it.db.close(PATIENCE).unwrap();
-    let error: Error = it.db.read(count).unwrap_err();
+    let error: Error = it.read(count).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
-    let error = it.db.write(count).unwrap_err();
+    let error = it.write(count).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Closed);
-    let stats = it.db.reader_stats();
+    let stats = it.stats();
     assert_eq!((stats.open, stats.in_use), (0, 0));
     // The last connection took the log with it.
     assert_eq!(std::fs::read_dir(it.folder.path()).unwrap().count(), 1);

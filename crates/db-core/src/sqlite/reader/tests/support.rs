@@ -1,15 +1,19 @@
 //! A database with one table, and other processes that use it.
 
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 
+use crate::config::SqliteOptions;
 use crate::error::Error;
 use crate::sqlite::database::SqliteDatabase;
-use crate::sqlite::options::SqliteOptions;
-use crate::{Access, Conn, Connection, DatabaseUrl, Engine};
+use crate::sqlite::reader::{Anchor, ReaderStats};
+use crate::sqlite::writer::NoObserver;
+use crate::{Access, Conn, Connection, DatabaseConfig, DatabaseUrl, Engine, Options};
 
 diesel::table! {
     numbers (id) {
@@ -34,12 +38,43 @@ impl Fixture {
 
     pub(super) fn with(change: impl FnOnce(&mut SqliteOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut options = SqliteOptions::new(url(folder.path()));
+        let mut options = options(&folder.path().join("test.db"));
         change(&mut options);
-        let db = SqliteDatabase::open(&options).unwrap();
-        db.write(|c| execute(c, "CREATE TABLE numbers (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)"))
-            .unwrap();
-        Self { db, folder }
+        let it = Self {
+            db: open(&options),
+            folder,
+        };
+        it.write(|c| {
+            execute(
+                c,
+                "CREATE TABLE numbers (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)",
+            )
+        })
+        .unwrap();
+        it
+    }
+
+    #[track_caller]
+    pub(super) fn read<T, E: From<Error>>(
+        &self,
+        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.db.read(Location::caller(), f)
+    }
+
+    pub(super) fn write<T: Send, E: From<Error> + Send>(
+        &self,
+        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send,
+    ) -> Result<T, E> {
+        self.db.write(None, f)
+    }
+
+    pub(super) fn stats(&self) -> ReaderStats {
+        self.db.reader_stats().unwrap()
+    }
+
+    pub(super) fn anchor(&self) -> &Anchor {
+        self.db.anchor().unwrap()
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -47,20 +82,20 @@ impl Fixture {
     }
 
     pub(super) fn url(&self) -> DatabaseUrl {
-        url(self.folder.path())
+        DatabaseUrl::SqliteFile(self.path())
     }
 
     /// Inserts `n` and returns its id.
     pub(super) fn insert(&self, n: i64) -> i64 {
-        self.db.write(|c| insert(c, n)).unwrap()
+        self.write(|c| insert(c, n)).unwrap()
     }
 
     pub(super) fn count(&self) -> i64 {
-        self.db.read(count).unwrap()
+        self.read(count).unwrap()
     }
 
     pub(super) fn newest(&self) -> i64 {
-        self.db.read(newest).unwrap()
+        self.read(newest).unwrap()
     }
 
     pub(super) fn wal_bytes(&self) -> u64 {
@@ -148,7 +183,10 @@ pub(super) struct Checkpoint {
     #[diesel(sql_type = diesel::sql_types::Integer)]
     pub(super) busy: i32,
     #[diesel(sql_type = diesel::sql_types::Integer)]
-    #[expect(dead_code, reason = "shown when the checkpoint was not what it should be")]
+    #[expect(
+        dead_code,
+        reason = "shown when the checkpoint was not what it should be"
+    )]
     pub(super) log: i32,
 }
 
@@ -218,6 +256,15 @@ pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn url(folder: &Path) -> DatabaseUrl {
-    DatabaseUrl::SqliteFile(folder.join("test.db"))
+/// The settings of the house for this file.
+pub(super) fn options(path: &Path) -> SqliteOptions {
+    let config = DatabaseConfig::new(format!("sqlite://{}", path.display()));
+    match config.options().unwrap() {
+        Options::Sqlite(options) => options,
+        Options::Postgres(_) => unreachable!(),
+    }
+}
+
+pub(super) fn open(options: &SqliteOptions) -> SqliteDatabase {
+    SqliteDatabase::open(options, Arc::new(NoObserver)).unwrap()
 }
