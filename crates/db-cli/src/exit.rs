@@ -1,7 +1,5 @@
 //! Exit codes: the one place where an error becomes a number, and a word in JSON.
 
-use std::process::ExitCode;
-
 use db_core::ErrorKind;
 use db_migrate::{Error as MigrateError, SourceError};
 
@@ -76,10 +74,12 @@ impl Code {
     }
 }
 
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> Self {
-        Self::from(code.number())
-    }
+/// Ends the program at once.
+///
+/// Not by way of `exit`: its handlers take OpenSSL down while another thread may still be inside it,
+/// asking the server to stop. Nothing is lost: what is printed is flushed as it is printed.
+pub(crate) fn leave(code: Code) -> ! {
+    signal_hook::low_level::exit(code.number().into())
 }
 
 /// The word and the code for trouble that an engine reports.

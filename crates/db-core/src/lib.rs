@@ -21,6 +21,7 @@ mod connection;
 pub mod duration;
 mod engine;
 mod error;
+mod held;
 mod interrupt;
 mod metrics;
 mod postgres;

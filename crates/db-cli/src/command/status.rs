@@ -61,10 +61,11 @@ pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error
 }
 
 fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
-    // What is wrong with the files is said whatever the state of the database.
-    migrator.read(url.engine())?;
-    let Some(mut connection) = database::open_existing(url, Access::ReadOnly)? else {
+    let opened = database::open_existing(url, Access::ReadOnly);
+    let Ok(Some(mut connection)) = opened else {
+        // What is wrong with the files is said whatever the state of the database.
         let status = migrator.status_of_nothing(url.engine())?;
+        opened?;
         return Ok(document(url, status, None));
     };
     let status = migrator.status(connection.conn())?;

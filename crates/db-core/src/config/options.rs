@@ -107,6 +107,17 @@ pub struct PostgresOptions {
     pub replica_wait: Duration,
 }
 
+#[cfg(test)]
+impl SqliteOptions {
+    /// The defaults for the database at this URL.
+    pub(crate) fn defaults(url: &str) -> Self {
+        match DatabaseConfig::new(url).options() {
+            Ok(Options::Sqlite(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 impl PostgresOptions {
     /// The statement that sets the timeouts of a new session; they are no parameters of libpq.
     #[must_use]

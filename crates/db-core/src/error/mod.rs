@@ -77,7 +77,7 @@ pub enum ErrorKind {
     Overloaded,
     /// The database was closed.
     Closed,
-    /// A write inside a write of the same database, which would wait for itself.
+    /// A call inside another one of the same database and thread, which could wait for itself.
     Nested,
     /// The connection broke while COMMIT was under way: it is committed, or it is not. Never run
     /// again without a look.
@@ -142,6 +142,15 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// An error that SQLite reported to this crate itself, by its extended result code.
+    pub(crate) fn from_sqlite_code(code: i32, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let kind = sqlite::by_code(code, &message);
+        let mut error = Self::new(kind, message);
+        error.sqlite_code = Some(code);
+        error
     }
 
     /// Classifies an error of a running connection.

@@ -1,13 +1,17 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
+mod database;
+mod fault;
 mod file;
 mod handle;
-#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
+mod memory;
+mod nesting;
+mod raw_statement;
+mod reader;
 mod session;
 mod touched;
-#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
 mod watch;
-#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
 mod writer;
 
 use diesel::connection::SimpleConnection;

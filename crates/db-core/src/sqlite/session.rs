@@ -11,70 +11,12 @@ use super::handle::Attached;
 use super::touched::Touched;
 use super::watch::{Health, Watch};
 use crate::cache::TableClock;
+use crate::config::{SqliteOptions, Synchronous};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
 /// Between two attempts at switching a new file to WAL, which ignores every timeout of SQLite.
 const WAL_SWITCH_NAP: Duration = Duration::from_millis(2);
-
-/// What COMMIT waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Synchronous {
-    /// The operating system has it: survives a crash of the program, not of the machine.
-    #[default]
-    Normal,
-    /// The disk has it.
-    Full,
-}
-
-/// How a SQLite database is opened, read and written.
-#[derive(Debug, Clone)]
-pub(crate) struct SqliteOptions {
-    /// A file, or memory.
-    pub(crate) url: DatabaseUrl,
-    /// How long SQLite waits for a program that does not queue at the turnstile, a shell say.
-    pub(crate) busy_timeout: Duration,
-    /// Page cache of each connection, in KiB.
-    pub(crate) cache_kib: u32,
-    /// How much of the file is mapped into memory, in bytes; 0 turns it off.
-    pub(crate) mmap_bytes: u64,
-    /// What COMMIT waits for.
-    pub(crate) synchronous: Synchronous,
-    /// Whether the file is switched to WAL. False leaves its mode alone.
-    pub(crate) wal: bool,
-    /// A checkpoint is due after this time, if anything was written.
-    pub(crate) checkpoint_interval: Duration,
-    /// A checkpoint is due after this many new pages in the log.
-    pub(crate) checkpoint_pages: u32,
-    /// The most closures of waiting threads in one COMMIT.
-    pub(crate) group_size: usize,
-    /// The most closures in one COMMIT, those of the async door included.
-    pub(crate) group_size_async: usize,
-    /// A group takes no further closure after this time.
-    pub(crate) group_age: Duration,
-    /// Writes that may wait; more are refused as `Overloaded`.
-    pub(crate) max_pending: usize,
-}
-
-impl SqliteOptions {
-    /// The defaults of the house for this database.
-    pub(crate) const fn new(url: DatabaseUrl) -> Self {
-        Self {
-            url,
-            busy_timeout: Duration::from_secs(30),
-            cache_kib: 64_000,
-            mmap_bytes: 256 << 20,
-            synchronous: Synchronous::Normal,
-            wal: true,
-            checkpoint_interval: Duration::from_secs(30),
-            checkpoint_pages: 1_000,
-            group_size: 256,
-            group_size_async: 1_024,
-            group_age: Duration::from_millis(10),
-            max_pending: 100_000,
-        }
-    }
-}
 
 /// The connection that writes, and who listens to it.
 pub(super) struct Writing {
@@ -97,6 +39,7 @@ pub(super) fn open_writer(
         health: Some(Arc::clone(health)),
         watch: Some(Arc::clone(&watch)),
         touched: Some(Arc::clone(&touched)),
+        fault: None,
     };
     let interrupt = Interrupt::default();
     let pragmas = pragmas(options);
@@ -111,34 +54,23 @@ pub(super) fn open_writer(
     })
 }
 
-/// Opens a connection that reads. The file is there, and in its journal mode, by now.
+/// The pragmas of a connection that reads.
 ///
 /// It is opened for writing and then forbidden to: a reader that was opened read-only cannot take
 /// the log away if it happens to be the last one to close the database.
-#[expect(dead_code, reason = "the pool of readers uses it")]
-pub(super) fn open_reader(
-    options: &SqliteOptions,
-    health: &Arc<Health>,
-) -> Result<SqliteConnection, Error> {
-    let attached = Attached {
-        health: Some(Arc::clone(health)),
-        ..Attached::default()
-    };
-    let pragmas = format!(
+pub(super) fn reader_pragmas(options: &SqliteOptions) -> String {
+    format!(
         "PRAGMA busy_timeout = {};
          {}
          PRAGMA query_only = ON;",
         options.busy_timeout.as_millis(),
         pragmas(options)
-    );
-    let interrupt = Interrupt::default();
-    super::open_with(
-        &options.url,
-        Access::ReadWrite,
-        &interrupt,
-        attached,
-        &pragmas,
     )
+}
+
+/// The pragmas of the one connection of a database in memory.
+pub(super) fn memory_pragmas(options: &SqliteOptions) -> String {
+    pragmas(options)
 }
 
 fn pragmas(options: &SqliteOptions) -> String {

@@ -63,7 +63,8 @@ pub(super) fn run(conn: &mut SqliteConnection, effort: Effort) -> Result<Checkpo
 /// Decides when the next one is due.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    interval: Duration,
+    /// None where time does not count.
+    interval: Option<Duration>,
     pages: u32,
     /// Pages of the log that need no checkpoint, as far as is known.
     settled: u32,
@@ -72,7 +73,7 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) const fn new(interval: Duration, pages: u32) -> Self {
+    pub(super) const fn new(interval: Option<Duration>, pages: u32) -> Self {
         Self {
             interval,
             pages,
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn it_is_due_by_pages_and_by_time() {
-        let mut schedule = Schedule::new(HOUR, 1_000);
+        let mut schedule = Schedule::new(Some(HOUR), 1_000);
         assert_eq!(schedule.due(0), Chores::None);
         schedule.committed(10);
         assert!(matches!(schedule.due(10), Chores::At(_)));
@@ -135,7 +136,7 @@ mod tests {
         schedule.done(1_000, true);
         assert_eq!(schedule.due(1_000), Chores::None);
 
-        let mut at_once = Schedule::new(Duration::ZERO, 1_000);
+        let mut at_once = Schedule::new(Some(Duration::ZERO), 1_000);
         at_once.committed(1);
         let Chores::At(time) = at_once.due(1) else {
             panic!("not planned");
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn pages_count_from_the_last_checkpoint_or_from_a_new_log() {
-        let mut schedule = Schedule::new(HOUR, 1_000);
+        let mut schedule = Schedule::new(Some(HOUR), 1_000);
         schedule.committed(1_500);
         schedule.done(1_500, true);
         // A reader kept the log from starting anew.
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_failed_checkpoint_is_tried_again_later() {
-        let mut schedule = Schedule::new(HOUR, 1_000);
+        let mut schedule = Schedule::new(Some(HOUR), 1_000);
         schedule.committed(1_000);
         schedule.done(1_000, false);
         assert!(matches!(schedule.due(1_000), Chores::At(_)));

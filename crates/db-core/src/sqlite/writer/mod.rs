@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use tracing::Span;
 
-use super::session::SqliteOptions;
 use super::watch::Health;
 use crate::cache::TableClock;
+use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
 use connection::SqliteBackend;
 use executor::{Executor, Limits};
@@ -117,10 +117,10 @@ impl Writer {
     ) -> Result<Self, Error> {
         static WRITERS: AtomicU64 = AtomicU64::new(0);
         let limits = Limits {
-            group_size: options.group_size,
-            group_size_async: options.group_size_async,
+            group_size: count(options.group_size),
+            group_size_async: count(options.async_group_size),
             group_age: options.group_age,
-            max_pending: options.max_pending,
+            max_pending: count(options.max_waiters),
             busy_timeout: options.busy_timeout,
             linger: LINGER,
         };
@@ -253,6 +253,10 @@ where
         let _running = Running::begin(id);
         span.in_scope(|| closure(conn))
     }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 fn nested() -> Error {

@@ -109,7 +109,7 @@ fn a_write_inside_a_write_is_refused_and_harms_nobody() {
 #[test]
 fn a_database_in_memory_has_one_connection_and_no_side_files() {
     let writer = open(
-        SqliteOptions::new(DatabaseUrl::SqliteMemory),
+        SqliteOptions::defaults("sqlite::memory:"),
         Arc::new(NoObserver),
     );
     writer.run(None, |conn| execute(conn, SCHEMA)).unwrap();

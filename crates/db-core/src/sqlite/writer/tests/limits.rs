@@ -61,7 +61,7 @@ fn a_write_that_has_begun_is_waited_for() {
 
 #[test]
 fn more_than_may_wait_are_refused_at_once() {
-    let bed = Bed::with(|options| options.max_pending = 2);
+    let bed = Bed::with(|options| options.max_waiters = 2);
     std::thread::scope(|scope| {
         let hold = bed.hold(scope);
         for id in 1..=2 {

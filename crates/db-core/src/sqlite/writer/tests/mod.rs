@@ -155,7 +155,7 @@ impl Hold<'_> {
 }
 
 fn options(path: PathBuf) -> SqliteOptions {
-    let mut options = SqliteOptions::new(DatabaseUrl::SqliteFile(path));
+    let mut options = SqliteOptions::defaults(&format!("sqlite://{}", path.display()));
     options.cache_kib = 2_000;
     options
 }
