@@ -75,8 +75,9 @@ impl Account {
     /// Gives a file or folder to this account.
     pub(crate) fn give(&self, path: &Path) -> Result<(), Error> {
         if let Self::Other { name, uid, gid, .. } = self {
-            std::os::unix::fs::chown(path, Some(*uid), Some(*gid))
-                .map_err(|e| Error::new(format!("cannot give {} to {name}: {e}", path.display())))?;
+            std::os::unix::fs::chown(path, Some(*uid), Some(*gid)).map_err(|e| {
+                Error::new(format!("cannot give {} to {name}: {e}", path.display()))
+            })?;
         }
         Ok(())
     }

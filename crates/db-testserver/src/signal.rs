@@ -61,7 +61,12 @@ fn children(run: Run, parent: u32) -> Result<Vec<u32>, Error> {
 /// By the `kill` of the shell: the standard library has none.
 fn signal(run: Run, name: &str, pids: &[u32]) -> Result<(), Error> {
     let mut command = Command::new("sh");
-    command.args(["-c", "name=$1; shift; kill -s \"$name\" \"$@\"", "kill", name]);
+    command.args([
+        "-c",
+        "name=$1; shift; kill -s \"$name\" \"$@\"",
+        "kill",
+        name,
+    ]);
     command.args(pids.iter().map(u32::to_string));
     run(&mut command).map(drop)
 }

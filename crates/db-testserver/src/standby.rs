@@ -1,7 +1,7 @@
 //! A streaming standby of a cluster.
 
-use crate::cluster::{Cluster, write_private};
 use crate::Error;
+use crate::cluster::{Cluster, write_private};
 
 impl Cluster {
     /// Starts a standby that streams from this server.

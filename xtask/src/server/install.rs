@@ -19,7 +19,9 @@ const ADVICE: &str = "no PostgreSQL server (13 or newer) was found. Install one 
 
 /// Installs the server programs, or says how to.
 pub(crate) fn install() -> Result<()> {
-    if !db_testserver::is_root(super::run)? || !process::succeeds(Command::new("apt-get").arg("--version")) {
+    if !db_testserver::is_root(super::run)?
+        || !process::succeeds(Command::new("apt-get").arg("--version"))
+    {
         bail!(ADVICE);
     }
     eprintln!("no PostgreSQL server found: installing Debian's package `postgresql`");

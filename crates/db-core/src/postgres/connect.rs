@@ -163,7 +163,9 @@ pub(super) fn finds_pooler(url: &DatabaseUrl) -> Result<bool, Error> {
 pub(super) fn millis(time: Duration) -> u64 {
     // 0 would mean "no limit".
     let most = u64::from(i32::MAX.cast_unsigned());
-    u64::try_from(time.as_millis()).unwrap_or(most).clamp(1, most)
+    u64::try_from(time.as_millis())
+        .unwrap_or(most)
+        .clamp(1, most)
 }
 
 /// The limits that the server keeps, as (setting, milliseconds).
@@ -207,7 +209,9 @@ fn with_parameters(url: &str, options: &PostgresOptions, keeps_state: bool) -> S
         settings.push_str(own);
         settings.push_str("%20");
     }
-    settings.push_str(&encode("-c TimeZone=UTC -c default_transaction_read_only=on"));
+    settings.push_str(&encode(
+        "-c TimeZone=UTC -c default_transaction_read_only=on",
+    ));
     defaults.push(("options", settings));
     with_defaults(&without(url, "options"), &defaults)
 }
@@ -292,7 +296,10 @@ mod tests {
         for (url, expected) in [
             ("postgres://h/d", "postgres://h/d?connect_timeout=10"),
             ("postgres://h/d?", "postgres://h/d?connect_timeout=10"),
-            ("postgres://h/d?a=b", "postgres://h/d?a=b&connect_timeout=10"),
+            (
+                "postgres://h/d?a=b",
+                "postgres://h/d?a=b&connect_timeout=10",
+            ),
             (
                 "postgres://h/d?connect_timeout=2",
                 "postgres://h/d?connect_timeout=2",

@@ -163,7 +163,10 @@ fn end(
             session.condemn();
             return Err(Error::new(
                 ErrorKind::Statement,
-                format!("the closure left {} savepoints open: rolled back", depth - 1),
+                format!(
+                    "the closure left {} savepoints open: rolled back",
+                    depth - 1
+                ),
             ));
         }
         Err(_) => {
