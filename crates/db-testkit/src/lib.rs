@@ -21,12 +21,17 @@
 )]
 
 mod both;
+mod cluster;
 mod conn;
 mod db;
 mod file;
+mod proxy;
 pub mod schema_check;
 mod server;
 
+pub use cluster::cluster;
 pub use conn::TestConn;
 pub use db::TestDb;
+pub use db_testserver::{Cluster, Frozen, Stop};
+pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;

@@ -29,7 +29,9 @@ const RETRY_CAP: Duration = Duration::from_secs(2);
 const JITTER_MS: u64 = 100;
 
 /// How often somebody who waits for a connection looks whether connecting has failed.
-const LOOK: Duration = Duration::from_millis(20);
+///
+/// Each look may make r2d2 start another connection, so not too often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Makes sessions.
 struct Manager {
@@ -172,7 +174,7 @@ impl Server {
 
     /// Whether a new connection is needed and cannot be made.
     pub(super) fn is_down(&self) -> bool {
-        self.breaker.failure().is_some() && self.connections() == 0
+        self.breaker.refusal().is_some() && self.connections() == 0
     }
 
     /// The borrows that have lasted longest, first.
@@ -257,7 +259,7 @@ impl Server {
 
     /// Whether waiting for a new connection is pointless, or over.
     fn fail_fast(&self, failures_before: u64, left: Duration) -> Result<(), Error> {
-        if let Some(failure) = self.breaker.failure()
+        if let Some(failure) = self.breaker.refusal()
             && self.connections() == 0
         {
             return Err(failure);
@@ -265,7 +267,7 @@ impl Server {
         if !left.is_zero() {
             return Ok(());
         }
-        match self.breaker.failure() {
+        match self.breaker.latest() {
             Some(failure) if self.breaker.failures() > failures_before => Err(failure),
             _ => Err(timed_out()),
         }

@@ -1,0 +1,4 @@
+//! Tests of `db-core` with real databases.
+#![cfg(test)]
+
+mod postgres;
