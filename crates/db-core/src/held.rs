@@ -31,11 +31,12 @@ struct Place {
 
 /// A connection that is held.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Holder {
+#[non_exhaustive]
+pub struct Holder {
     /// The line that took it.
-    pub(crate) caller: &'static Location<'static>,
+    pub caller: &'static Location<'static>,
     /// For how long.
-    pub(crate) age: Duration,
+    pub age: Duration,
 }
 
 impl Held {

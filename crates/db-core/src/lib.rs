@@ -18,18 +18,22 @@ mod clock;
 mod config;
 mod conn;
 mod connection;
+mod database;
 pub mod duration;
 mod engine;
 mod error;
 mod held;
 mod interrupt;
 mod metrics;
+mod nesting;
 mod postgres;
 mod retry;
 mod sqlite;
 mod transaction;
 mod url;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::AsyncDatabase;
 pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{
@@ -38,10 +42,13 @@ pub use config::{
 };
 pub use conn::Conn;
 pub use connection::{Access, Connection};
+pub use database::{Database, DatabaseStats};
 pub use engine::Engine;
 pub use error::{DatabaseFailure, Error, ErrorKind, Position};
+pub use held::Holder;
 pub use interrupt::Interrupt;
-pub use postgres::{Freshness, GateStats, Lsn, PostgresStats};
+pub use postgres::{GateStats, Lsn, PostgresStats};
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
-pub use transaction::{IsolationLevel, TransactionOptions};
+pub use sqlite::{ReaderStats, SqliteStats};
+pub use transaction::{Freshness, IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};

@@ -174,18 +174,12 @@ pub struct Attempts<'r> {
 
 impl Attempts<'_> {
     /// How long to pause after an attempt that failed with `error`; none if it was the last.
+    ///
+    /// A connection that was lost has undone everything, so the transaction may run again on
+    /// another one: where that was in COMMIT the error is
+    /// [`OutcomeUnknown`](ErrorKind::OutcomeUnknown), after which nothing is run again.
     pub fn after(&mut self, error: &Error) -> Option<Duration> {
-        self.after_attempt(error, error.is_retryable())
-    }
-
-    /// As [`after`](Self::after), where COMMIT was never sent: then a lost connection has undone
-    /// everything, and the transaction may run again on another one.
-    pub fn after_rollback(&mut self, error: &Error) -> Option<Duration> {
-        let lost = error.kind() == ErrorKind::ConnectionLost;
-        self.after_attempt(error, lost || error.is_retryable())
-    }
-
-    fn after_attempt(&mut self, error: &Error, may_help: bool) -> Option<Duration> {
+        let may_help = error.is_retryable() || error.kind() == ErrorKind::ConnectionLost;
         self.made += 1;
         let policy = self.policy;
         if !may_help || self.made >= policy.attempts {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Lsn;
+
 /// What concurrent transactions may see of each other, weakest first.
 ///
 /// On SQLite each of them is given whatever is asked for: a reader has one snapshot and there is one
@@ -47,59 +49,70 @@ impl fmt::Display for IsolationLevel {
 /// What one transaction asks for; what is left out is as the database was configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TransactionOptions {
-    isolation: Option<IsolationLevel>,
-    deadline: Option<Duration>,
-    on_primary: bool,
+    pub(crate) isolation: Option<IsolationLevel>,
+    pub(crate) deferrable: bool,
+    pub(crate) connection_timeout: Option<Duration>,
+    pub(crate) statement_timeout: Option<Duration>,
+    pub(crate) freshness: Freshness,
+}
+
+/// What a read on a replica must see. Without replicas every read sees everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Freshness {
+    /// Everything that this process has written through this [`Database`](crate::Database).
+    #[default]
+    OwnWrites,
+    /// Everything up to this place in the log, which another process may have handed over.
+    After(Lsn),
+    /// Whatever a healthy replica has.
+    Any,
+    /// What the primary has: for reads that decide something.
+    Primary,
 }
 
 impl TransactionOptions {
     /// Nothing but a transaction.
     #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            isolation: None,
-            deadline: None,
-            on_primary: false,
-        }
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// At least this isolation.
+    /// At least this isolation. Without it a read is
+    /// [`RepeatableRead`](IsolationLevel::RepeatableRead), one snapshot, and a write is as the
+    /// database is configured.
     #[must_use]
-    pub const fn with_isolation(mut self, level: IsolationLevel) -> Self {
+    pub const fn isolation(mut self, level: IsolationLevel) -> Self {
         self.isolation = Some(level);
+        self
+    }
+
+    /// A read that is [`Serializable`](IsolationLevel::Serializable) waits at first for a snapshot
+    /// with which it can neither fail nor make others fail. Without effect on anything else.
+    #[must_use]
+    pub const fn deferrable(mut self) -> Self {
+        self.deferrable = true;
         self
     }
 
     /// At most this long a wait for a connection, or for a turn to write, instead of the
     /// `connection_timeout` of the database.
     #[must_use]
-    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
+    pub const fn connection_timeout(mut self, limit: Duration) -> Self {
+        self.connection_timeout = Some(limit);
         self
     }
 
-    /// Reads from the primary, never from a replica: for what decides something.
+    /// PostgreSQL: at most this long for each statement. SQLite has no such limit.
     #[must_use]
-    pub const fn on_primary(mut self) -> Self {
-        self.on_primary = true;
+    pub const fn statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement_timeout = Some(limit);
         self
     }
 
-    /// The isolation that was asked for.
+    /// PostgreSQL: what a read must see.
     #[must_use]
-    pub const fn isolation(&self) -> Option<IsolationLevel> {
-        self.isolation
-    }
-
-    /// The longest wait that was asked for.
-    #[must_use]
-    pub const fn deadline(&self) -> Option<Duration> {
-        self.deadline
-    }
-
-    /// Whether a replica will not do.
-    #[must_use]
-    pub const fn is_on_primary(&self) -> bool {
-        self.on_primary
+    pub const fn freshness(mut self, freshness: Freshness) -> Self {
+        self.freshness = freshness;
+        self
     }
 }

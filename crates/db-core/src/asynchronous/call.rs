@@ -53,29 +53,11 @@ impl Turn {
     }
 }
 
-/// How long a caller waits, and what for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// For the call to begin; once begun it is waited for.
-    ToBegin(Duration),
-    /// For the answer.
-    ToAnswer(Duration, Unfinished),
-}
-
-/// What a call that has begun leaves behind when its caller goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfinished {
-    /// Nothing.
-    Read,
-    /// A transaction that is committed in the end, or not.
-    Write,
-}
-
 /// The caller's side. Dropped, it gives up.
 pub(super) struct Call<T, E> {
     turn: Arc<Turn>,
     answer: oneshot::Receiver<Answer<T, E>>,
-    patience: Patience,
+    patience: Duration,
 }
 
 /// The other side.
@@ -84,8 +66,8 @@ pub(super) struct Pending<T, E> {
     answer: oneshot::Sender<Answer<T, E>>,
 }
 
-/// Both sides of a new call.
-pub(super) fn call<T, E>(patience: Patience) -> (Call<T, E>, Pending<T, E>) {
+/// Both sides of a new call, which is to begin within `patience`; once begun it is waited for.
+pub(super) fn call<T, E>(patience: Duration) -> (Call<T, E>, Pending<T, E>) {
     let turn = Arc::new(Turn::default());
     let (sender, receiver) = oneshot::channel();
     let call = Call {
@@ -103,8 +85,7 @@ pub(super) fn call<T, E>(patience: Patience) -> (Call<T, E>, Pending<T, E>) {
 impl<T, E: From<Error>> Call<T, E> {
     /// The answer. Needs a tokio runtime with a timer.
     pub(super) async fn answer(mut self) -> Result<T, E> {
-        let (Patience::ToBegin(limit) | Patience::ToAnswer(limit, _)) = self.patience;
-        let mut timer = pin!(sleep(limit));
+        let mut timer = pin!(sleep(self.patience));
         poll_fn(|context| self.poll(context, timer.as_mut())).await
     }
 
@@ -120,22 +101,13 @@ impl<T, E: From<Error>> Call<T, E> {
         if timer.poll(context).is_pending() {
             return Poll::Pending;
         }
-        let given_up = self.turn.give_up();
-        let error = match self.patience {
-            Patience::ToBegin(limit) | Patience::ToAnswer(limit, _) if given_up => Error::new(
-                ErrorKind::Timeout,
-                format!("it had not begun within {limit:?}"),
-            ),
-            Patience::ToBegin(_) => return Poll::Pending,
-            Patience::ToAnswer(limit, Unfinished::Read) => {
-                Error::new(ErrorKind::Timeout, format!("no answer within {limit:?}"))
-            }
-            Patience::ToAnswer(limit, Unfinished::Write) => Error::new(
-                ErrorKind::OutcomeUnknown,
-                format!("it began, and was not answered within {limit:?}"),
-            )
-            .with_hint("it may be committed yet; look before running it again"),
-        };
+        if !self.turn.give_up() {
+            return Poll::Pending;
+        }
+        let error = Error::new(
+            ErrorKind::Timeout,
+            format!("it had not begun within {:?}", self.patience),
+        );
         Poll::Ready(Err(error.into()))
     }
 }

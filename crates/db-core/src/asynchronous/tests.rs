@@ -7,11 +7,11 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::call::{Blocking, Patience, Unfinished, call};
+use super::call::{Blocking, call};
 use super::threads::{Limits, Threads};
 use crate::error::{Error, ErrorKind};
 
-const LONG: Patience = Patience::ToBegin(Duration::from_secs(600));
+const LONG: Duration = Duration::from_secs(600);
 
 fn threads(threads: usize, waiting: usize) -> Threads {
     Threads::new(Limits { threads, waiting })
@@ -19,7 +19,7 @@ fn threads(threads: usize, waiting: usize) -> Threads {
 
 fn submit<T: Send + 'static, F: FnOnce() -> Result<T, Error> + Send + 'static>(
     threads: &Threads,
-    patience: Patience,
+    patience: Duration,
     closure: F,
 ) -> impl Future<Output = Result<T, Error>> + use<T, F> {
     let (call, pending) = call(patience);
@@ -119,30 +119,16 @@ async fn a_deadline_ends_the_wait_to_begin() {
     let threads = threads(1, 100);
     let (release, first) = held_up(&threads);
     let limit = Duration::from_secs(5);
-    for patience in [
-        Patience::ToBegin(limit),
-        Patience::ToAnswer(limit, Unfinished::Write),
-    ] {
-        let error = submit(&threads, patience, || Ok(())).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout);
-        assert!(error.message().contains("not begun within 5s"), "{error}");
-    }
+    let error = submit(&threads, limit, || Ok(())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.message().contains("not begun within 5s"), "{error}");
     drop(release);
     first.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_has_begun_is_waited_for_or_not_as_asked() {
-    let limit = Duration::from_secs(5);
-    for (unfinished, kind) in [
-        (Unfinished::Read, ErrorKind::Timeout),
-        (Unfinished::Write, ErrorKind::OutcomeUnknown),
-    ] {
-        let (patient, pending) = call::<(), Error>(Patience::ToAnswer(limit, unfinished));
-        assert!(pending.turn().begin());
-        assert_eq!(patient.answer().await.unwrap_err().kind(), kind);
-    }
-    let (patient, pending) = call::<u8, Error>(Patience::ToBegin(limit));
+async fn a_call_that_has_begun_is_waited_for() {
+    let (patient, pending) = call::<u8, Error>(Duration::from_secs(5));
     assert!(pending.turn().begin());
     let mut answer = pin!(patient.answer());
     let timeout = tokio::time::timeout(Duration::from_secs(60), answer.as_mut()).await;

@@ -5,7 +5,6 @@
 mod bounded;
 mod flight;
 mod lookup;
-mod standing;
 mod sync;
 mod tables;
 
@@ -18,12 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::nesting;
 use bounded::{Bounded, Time, Weight};
 use flight::Flights;
 use lookup::Lookup;
 
-pub(crate) use lookup::Way;
-pub(crate) use standing::{Within, standing};
+pub(crate) use lookup::{Standing, Way};
 pub(crate) use tables::{Changed, TableClock};
 
 /// Results of queries by key, bounded in size and time.
@@ -173,9 +172,9 @@ where
         compute: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
         let lookup = &self.shared.lookup;
-        let standing = standing(&lookup.clock);
+        let standing = nesting::standing(&lookup.clock);
         let (value, way) = lookup.get_or_compute(&key, tables, standing, || {
-            let _computing = Within::computation();
+            let _inside = nesting::enter_computation();
             compute()
         })?;
         self.shared.note(way);
@@ -186,7 +185,7 @@ where
     #[must_use]
     pub fn find(&self, key: &K) -> Option<V> {
         let lookup = &self.shared.lookup;
-        let value = lookup.find(key, standing(&lookup.clock))?;
+        let value = lookup.find(key, nesting::standing(&lookup.clock))?;
         self.shared.note(Way::Hit);
         Some(value)
     }

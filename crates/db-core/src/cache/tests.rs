@@ -200,17 +200,17 @@ fn a_read_sees_its_own_snapshot_only() {
     let clock = clock();
     let cache = cache(&clock);
     assert_eq!(get(&cache, 1), 1);
-    let within = Within::read(&clock);
+    let within = nesting::enter_read(&clock);
     assert_eq!(get(&cache, 2), 1, "unchanged since the snapshot");
     clock.changed(Changed::Tables(&["bets"]));
     assert_eq!(get(&cache, 3), 3, "computed from the old snapshot");
     drop(within);
     assert_eq!(get(&cache, 4), 4, "which was not kept");
-    let within = Within::read(&clock);
+    let within = nesting::enter_read(&clock);
     clock.changed(Changed::Tables(&["bets"]));
     drop(within);
     // A snapshot from before the change, a value from after it: not this reader's.
-    let within = Within::read(&clock);
+    let within = nesting::enter_read(&clock);
     assert_eq!(get(&cache, 5), 5);
     drop(within);
     assert_eq!(get(&cache, 6), 5, "computed within a read, and kept");
@@ -219,7 +219,7 @@ fn a_read_sees_its_own_snapshot_only() {
 #[test]
 fn a_table_that_nobody_watched_counts_as_changed() {
     let clock = clock();
-    let within = Within::read(&clock);
+    let within = nesting::enter_read(&clock);
     // No cache yet: the commit is not counted, but the read above may have begun before it.
     clock.changed(Changed::Tables(&["bets"]));
     let cache = cache(&clock);
@@ -233,10 +233,10 @@ fn a_write_neither_takes_nor_keeps() {
     let clock = clock();
     let cache = cache(&clock);
     assert_eq!(get(&cache, 1), 1);
-    let within = Within::write(&clock);
+    let within = nesting::enter_write(&clock);
     assert_eq!(cache.find(&"key"), None);
     assert_eq!(get(&cache, 2), 2);
-    let read_within = Within::read(&clock);
+    let read_within = nesting::enter_read(&clock);
     assert_eq!(get(&cache, 3), 3, "still within the write");
     drop(read_within);
     drop(within);
@@ -248,7 +248,7 @@ fn a_write_neither_takes_nor_keeps() {
 fn another_database_is_another_matter() {
     let (here, elsewhere) = (clock(), clock());
     let cache = cache(&here);
-    let within = Within::write(&elsewhere);
+    let within = nesting::enter_write(&elsewhere);
     assert_eq!(get(&cache, 1), 1);
     elsewhere.changed(Changed::Everything);
     assert_eq!(get(&cache, 2), 1);

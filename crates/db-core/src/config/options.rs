@@ -1,6 +1,5 @@
 //! Checked settings, in the shape in which each engine's half uses them.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::value::UrlText;
@@ -81,6 +80,10 @@ pub struct PostgresOptions {
     pub replicas: Vec<DatabaseUrl>,
     /// Connections to the primary, and to each standby.
     pub max_connections: u32,
+    /// Connections to each server that are kept open although nobody uses them.
+    pub min_connections: u32,
+    /// A connection of this age is closed, if at all.
+    pub max_lifetime: Option<Duration>,
     /// The longest wait for a connection.
     pub acquire_timeout: Duration,
     /// A connection unused for this long is closed, if at all.
@@ -118,26 +121,6 @@ impl SqliteOptions {
     }
 }
 
-impl PostgresOptions {
-    /// The statement that sets the timeouts of a new session; they are no parameters of libpq.
-    #[must_use]
-    pub fn session_sql(&self) -> String {
-        let mut sql = String::new();
-        for (name, value) in [
-            ("statement_timeout", self.statement_timeout),
-            ("lock_timeout", self.lock_timeout),
-            (
-                "idle_in_transaction_session_timeout",
-                self.idle_in_transaction_timeout,
-            ),
-        ] {
-            // Writing to a String cannot fail.
-            let _ = write!(sql, "SET {name} = {};", value.as_millis());
-        }
-        sql
-    }
-}
-
 pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
     check_ranges(config)?;
     let given = &config.settings;
@@ -154,6 +137,8 @@ pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
             url,
             replicas,
             max_connections: given.max_connections,
+            min_connections: given.min_connections,
+            max_lifetime: some(given.max_lifetime),
             acquire_timeout: given.connection_timeout,
             idle_timeout: some(given.idle_timeout),
             held_threshold: some(given.held_threshold),
@@ -202,6 +187,12 @@ fn check_ranges(config: &DatabaseConfig) -> Result<(), ConfigError> {
             1,
             MOST_CONNECTIONS,
         ),
+        (
+            "min_connections",
+            given.min_connections,
+            0,
+            given.max_connections,
+        ),
         ("max_waiters", given.max_waiters, 1, u32::MAX),
         ("checkpoint_pages", given.checkpoint_pages, 1, u32::MAX),
         ("group_size", given.group_size, 1, u32::MAX),
@@ -226,6 +217,7 @@ fn check_ranges(config: &DatabaseConfig) -> Result<(), ConfigError> {
             Duration::from_millis(1),
         ),
         ("idle_timeout", given.idle_timeout, none),
+        ("max_lifetime", given.max_lifetime, none),
         ("held_threshold", given.held_threshold, none),
         ("checkpoint_interval", given.checkpoint_interval, none),
         ("busy_timeout", given.busy_timeout, none),

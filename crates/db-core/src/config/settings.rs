@@ -77,6 +77,8 @@ settings! {
     max_connections(u32): u32 = 10;
     /// The longest wait for a connection, or for a turn to write. Default 30 s.
     connection_timeout(Duration): Duration = Duration::from_secs(30);
+    /// PostgreSQL: connections that are kept open although nobody uses them. Default 0.
+    min_connections(u32): u32 = 0;
     /// A connection that was not used for this long is closed; 0 keeps it. Default 5 min.
     idle_timeout(Duration): Duration = Duration::from_mins(5);
     /// A closure that holds its connection for longer is reported, with its place in the code;
@@ -119,8 +121,9 @@ settings! {
     group_age(Duration): Duration = Duration::from_millis(5);
 
     /// PostgreSQL: the longest time to connect, in whole seconds rounded up; 1 s to 1 h, default
-    /// 10 s.
-    connect_timeout(Duration): Duration = Duration::from_secs(10);
+    /// 3 s: the packets of an attempt are repeated after 1 and 3 s, so one that takes longer would
+    /// sleep through the return of the server.
+    connect_timeout(Duration): Duration = Duration::from_secs(3);
     /// PostgreSQL: the longest time for one statement, measured by the server; 0 for no limit.
     /// Default 30 s.
     statement_timeout(Duration): Duration = Duration::from_secs(30);
@@ -153,6 +156,9 @@ settings! {
     /// PostgreSQL: whether a pooler that hands out servers per transaction stands between. Then
     /// nothing may stay in the session: no prepared statement, no setting. Default false.
     transaction_pooler(bool): bool = false;
+    /// PostgreSQL: a connection is closed at this age, when it is idle, so that the server's memory
+    /// for it is given back and a moved server is found; 0 keeps it. Default 30 min.
+    max_lifetime(Duration): Duration = Duration::from_mins(30);
     /// PostgreSQL: a connection that was used within this time is given out without asking the
     /// server whether it still lives. Default 5 s.
     health_check_after(Duration): Duration = Duration::from_secs(5);

@@ -235,6 +235,15 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
+    /// A span around one, without statements and values.
+    pub(crate) fn span(self, engine: Engine) -> tracing::Span {
+        tracing::debug_span!(
+            "database",
+            db.system.name = system(engine),
+            db.operation.name = self.name()
+        )
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -354,9 +363,9 @@ impl DatabaseMetrics {
     }
 
     /// Async calls wait to begin.
-    pub(crate) fn async_pending(&self, calls: usize) {
+    pub(crate) fn async_pending(&self, calls: impl FnOnce() -> usize) {
         self.handles
-            .with(|handles| handles.async_pending.set(float(calls)));
+            .with(|handles| handles.async_pending.set(float(calls())));
     }
 
     /// A group of writes was committed, and the log has this size now.
@@ -425,8 +434,9 @@ impl PoolMetrics {
     }
 
     /// The pool as it is now.
-    pub(crate) fn counts(&self, counts: PoolCounts) {
+    pub(crate) fn counts(&self, counts: impl FnOnce() -> PoolCounts) {
         self.handles.with(|handles| {
+            let counts = counts();
             handles.idle.set(float(counts.idle));
             handles.used.set(float(counts.used));
             handles.max.set(float(counts.max));

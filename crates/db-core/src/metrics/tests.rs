@@ -25,7 +25,7 @@ fn record_everything() {
         database.committed(16, Duration::from_millis(2), 4_096);
         for pool in ["game/primary", "game/replica-0"] {
             let pool = PoolMetrics::new(engine, pool);
-            pool.counts(PoolCounts {
+            pool.counts(|| PoolCounts {
                 idle: 3,
                 used: 1,
                 max: 8,

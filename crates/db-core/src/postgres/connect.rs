@@ -1,13 +1,14 @@
 //! PostgreSQL: connecting with a deadline and a name, in English.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use diesel::connection::{CacheSize, SimpleConnection};
 use diesel::sql_types::{Bool, Integer, Nullable, Text};
 use diesel::{Connection, OptionalExtension, PgConnection, QueryableByName, RunQueryDsl};
 
-use super::options::PostgresOptions;
 use super::session::{Session, Traits};
+use crate::config::PostgresOptions;
 use crate::error::Error;
 use crate::{DatabaseUrl, Engine, Interrupt};
 
@@ -19,21 +20,13 @@ const CANCEL_TRIES: u32 = 100;
 const CANCEL_PAUSE: Duration = Duration::from_millis(20);
 
 /// The name under which `pg_stat_activity` shows this program.
-pub(super) const APPLICATION_NAME: &str = "bitcraps-db";
+const APPLICATION_NAME: &str = "bitcraps-db";
 
 /// Only a superuser may, and then it need not be in the way of anybody else.
 const SPEAK_ENGLISH: &str = "SET lc_messages = 'C'";
 
 /// Diesel reads text as UTF-8, whatever the URL says.
 const SPEAK_UTF8: &str = "SET client_encoding = 'UTF8'";
-
-/// A dead peer is noticed after 30 + 3 × 10 seconds when nothing is sent.
-const KEEPALIVES: [(&str, &str); 4] = [
-    ("keepalives", "1"),
-    ("keepalives_idle", "30"),
-    ("keepalives_interval", "10"),
-    ("keepalives_count", "3"),
-];
 
 #[derive(QueryableByName)]
 struct Greeting {
@@ -127,7 +120,7 @@ fn connect(url: &DatabaseUrl) -> Result<PgConnection, Error> {
         ("connect_timeout", CONNECT_TIMEOUT_S.to_string()),
         ("application_name", APPLICATION_NAME.to_owned()),
     ];
-    establish(url, &with_defaults(text_of(url), &defaults))
+    establish(url, &crate::url::with_parameters(text_of(url), &defaults))
 }
 
 fn text_of(url: &DatabaseUrl) -> &str {
@@ -157,14 +150,14 @@ pub(super) fn open_session(
     role: Role,
     epoch: u64,
 ) -> Result<Session, Error> {
-    let full = with_parameters(text_of(url), options, role.keeps_state);
+    let full = pooled(text_of(url), options, role.keeps_state);
     let mut conn = establish(url, &full)?;
     let (greeting, made_english) = greet(&mut conn)?;
     let mut again = Vec::new();
     if made_english {
         again.push(SPEAK_ENGLISH);
     }
-    if has_parameter(text_of(url), "client_encoding") {
+    if crate::url::parameter(text_of(url), "client_encoding").is_some() {
         again.push(SPEAK_UTF8);
     }
     if !role.keeps_state {
@@ -181,18 +174,6 @@ pub(super) fn open_session(
     Ok(Session::new(conn, &traits))
 }
 
-/// Whether a transaction pooler stands between: two connections that live at the same time reach
-/// one backend, or one connection reaches two.
-pub(super) fn finds_pooler(url: &DatabaseUrl) -> Result<bool, Error> {
-    let (mut one, mut two) = (connect(url)?, connect(url)?);
-    let first = greet(&mut one)?.0.pid;
-    two.batch_execute("BEGIN")
-        .map_err(|e| Error::classify(Engine::Postgres, &e))?;
-    let other = greet(&mut two)?.0.pid;
-    let again = greet(&mut one)?.0.pid;
-    Ok(first == other || first != again)
-}
-
 /// Milliseconds, as PostgreSQL's settings take them.
 pub(super) fn millis(time: Duration) -> u64 {
     // 0 would mean "no limit".
@@ -202,8 +183,8 @@ pub(super) fn millis(time: Duration) -> u64 {
         .clamp(1, most)
 }
 
-/// The limits that the server keeps, as (setting, milliseconds).
-pub(super) fn limits(options: &PostgresOptions) -> Vec<(&'static str, u64)> {
+/// The limits that the server keeps, as (setting, milliseconds); 0 is no limit.
+pub(super) fn limits(options: &PostgresOptions) -> [(&'static str, u128); 3] {
     [
         ("statement_timeout", options.statement_timeout),
         ("lock_timeout", options.lock_timeout),
@@ -212,100 +193,31 @@ pub(super) fn limits(options: &PostgresOptions) -> Vec<(&'static str, u64)> {
             options.idle_in_transaction_timeout,
         ),
     ]
-    .into_iter()
-    .filter_map(|(name, limit)| Some((name, millis(limit?))))
-    .collect()
+    .map(|(name, limit)| (name, limit.as_millis()))
 }
 
 /// The URL with everything that a pooled session starts with.
-fn with_parameters(url: &str, options: &PostgresOptions, keeps_state: bool) -> String {
-    let seconds = options.connect_timeout.as_secs().max(2);
-    let mut defaults = vec![
-        ("connect_timeout", seconds.to_string()),
-        ("application_name", encode(&options.application_name)),
-        ("client_encoding", "UTF8".to_owned()),
-    ];
-    defaults.extend(KEEPALIVES.map(|(key, value)| (key, value.to_owned())));
-    if let Some(limit) = options.tcp_user_timeout {
-        defaults.push(("tcp_user_timeout", millis(limit).to_string()));
-    }
+///
+/// Settings of the start-up packet are where RESET ALL leads back to. Of two that name one setting
+/// the later wins: the URL's limits replace ours, our time zone, which Diesel sets anyway, the
+/// URL's. Transactions that write say READ WRITE themselves.
+fn pooled(url: &str, options: &PostgresOptions, keeps_state: bool) -> String {
+    let mut parameters = vec![("client_encoding", "UTF8".to_owned())];
     if !keeps_state {
-        return with_defaults(url, &defaults);
+        return crate::url::with_parameters(url, &parameters);
     }
-    // Settings of the start-up packet are where RESET ALL leads back to. Of two that name one
-    // setting the later wins: the URL's limits replace ours, our time zone, which Diesel sets
-    // anyway, the URL's. Transactions that write say READ WRITE themselves.
     let mut settings = String::new();
     for (name, limit) in limits(options) {
-        settings.push_str(&encode(&format!("-c {name}={limit} ")));
+        // Writing to a String cannot fail.
+        let _infallible = write!(settings, "-c {name}={limit} ");
     }
-    if let Some(own) = parameter(url, "options") {
-        settings.push_str(own);
-        settings.push_str("%20");
+    if let Some(own) = crate::url::parameter(url, "options") {
+        settings.push_str(&own);
+        settings.push(' ');
     }
-    settings.push_str(&encode(
-        "-c TimeZone=UTC -c default_transaction_read_only=on",
-    ));
-    defaults.push(("options", settings));
-    with_defaults(&without(url, "options"), &defaults)
-}
-
-/// Adds the parameters that the URL leaves open; the values are percent-encoded already.
-fn with_defaults(url: &str, defaults: &[(&str, String)]) -> String {
-    let mut full = url.to_owned();
-    for (key, value) in defaults {
-        if !has_parameter(url, key) {
-            match full.chars().next_back() {
-                Some('?' | '&') => {}
-                _ => full.push(if full.contains('?') { '&' } else { '?' }),
-            }
-            full.push_str(key);
-            full.push('=');
-            full.push_str(value);
-        }
-    }
-    full
-}
-
-fn has_parameter(url: &str, key: &str) -> bool {
-    parameter(url, key).is_some()
-}
-
-/// The value of a parameter as it stands in the URL; of several the last, as libpq takes it.
-fn parameter<'u>(url: &'u str, key: &str) -> Option<&'u str> {
-    let (_, query) = url.split_once('?')?;
-    query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .rfind(|(name, _)| *name == key)
-        .map(|(_, value)| value)
-}
-
-/// The URL without a parameter.
-fn without(url: &str, key: &str) -> String {
-    let Some((start, query)) = url.split_once('?') else {
-        return url.to_owned();
-    };
-    let kept: Vec<_> = query
-        .split('&')
-        .filter(|pair| pair.split_once('=').is_none_or(|(name, _)| name != key))
-        .collect();
-    format!("{start}?{}", kept.join("&"))
-}
-
-/// Percent-encodes what is no plain character.
-fn encode(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a String cannot fail.
-            let _infallible = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    settings.push_str("-c TimeZone=UTC -c default_transaction_read_only=on");
+    parameters.push(("options", settings));
+    crate::url::with_parameters(&crate::url::without_parameter(url, "options"), &parameters)
 }
 
 fn is_english(lc_messages: &str) -> bool {
@@ -319,47 +231,24 @@ fn is_english(lc_messages: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn options(url: &str) -> PostgresOptions {
-        PostgresOptions::new(DatabaseUrl::parse(url).unwrap())
-    }
-
-    #[test]
-    fn defaults_do_not_replace_what_the_url_says() {
-        let defaults = [("connect_timeout", "10".to_owned())];
-        for (url, expected) in [
-            ("postgres://h/d", "postgres://h/d?connect_timeout=10"),
-            ("postgres://h/d?", "postgres://h/d?connect_timeout=10"),
-            (
-                "postgres://h/d?a=b",
-                "postgres://h/d?a=b&connect_timeout=10",
-            ),
-            (
-                "postgres://h/d?connect_timeout=2",
-                "postgres://h/d?connect_timeout=2",
-            ),
-        ] {
-            assert_eq!(with_defaults(url, &defaults), expected);
-        }
-    }
+    use crate::{DatabaseConfig, Options};
 
     #[test]
     fn a_pooled_session_starts_with_its_limits() {
         let url = "postgres://h/d?sslmode=verify-full&options=-c%20work_mem%3D1MB&sslrootcert=/a";
-        let mut options = options(url);
-        options.application_name = "a b".to_owned();
-        options.lock_timeout = Some(Duration::from_millis(1500));
-        let full = with_parameters(url, &options, true);
+        let config = DatabaseConfig::new(url).lock_timeout(Duration::from_millis(1500));
+        let Ok(Options::Postgres(options)) = config.options() else {
+            panic!("{config:?}");
+        };
+        let full = pooled(url, &options, true);
         assert_eq!(
             full,
-            "postgres://h/d?sslmode=verify-full&sslrootcert=/a&connect_timeout=3\
-             &application_name=a%20b&client_encoding=UTF8&keepalives=1&keepalives_idle=30\
-             &keepalives_interval=10&keepalives_count=3&tcp_user_timeout=15000\
-             &options=-c%20lock_timeout%3D1500%20\
+            "postgres://h/d?sslmode=verify-full&sslrootcert=/a&client_encoding=UTF8\
+             &options=-c%20statement_timeout%3D30000%20-c%20lock_timeout%3D1500%20\
              -c%20idle_in_transaction_session_timeout%3D60000%20-c%20work_mem%3D1MB%20\
              -c%20TimeZone%3DUTC%20-c%20default_transaction_read_only%3Don"
         );
-        let pooled = with_parameters(url, &options, false);
+        let pooled = pooled(url, &options, false);
         assert!(pooled.contains("options=-c%20work_mem%3D1MB&"), "{pooled}");
         assert!(!pooled.contains("lock_timeout"), "{pooled}");
     }

@@ -1,31 +1,30 @@
 //! A PostgreSQL database: a primary for writes, standbys for reads where there are any.
 
 use std::fmt;
-use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::connect::{Role, finds_pooler, limits};
-use super::gate::{Acquire, GateStats, Permit};
+use super::connect::{Role, limits};
+use super::gate::GateStats;
 use super::lsn::Lsn;
-use super::options::{Freshness, Pooler, PostgresOptions, TransactionOptions};
 use super::pool::{Lease, Server};
 use super::replica::{Replica, written};
+use super::touched;
 use super::transaction::{Beginning, Purpose, run, run_single};
-use crate::{Conn, Error, ErrorKind};
+use super::watcher::Watcher;
+use crate::cache::{Changed, TableClock};
+use crate::config::PostgresOptions;
+use crate::held::Holder;
+use crate::metrics::PoolMetrics;
+use crate::nesting::{self, Use};
+use crate::{Conn, Error, ErrorKind, Freshness, TransactionOptions};
 
-/// A PostgreSQL database with its connections. Clones share them.
-#[derive(Clone)]
-pub struct PostgresDatabase {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
+/// A PostgreSQL database with its connections.
+pub(crate) struct PostgresDatabase {
     options: Arc<PostgresOptions>,
+    clock: Arc<TableClock>,
     keeps_state: bool,
     beginning: Beginning,
     primary: Server,
@@ -35,6 +34,7 @@ struct Inner {
     last_written: AtomicU64,
     /// Set while we cannot tell how far that is: reads stay on the primary.
     blind: AtomicBool,
+    watcher: Option<Watcher>,
 }
 
 /// What a database is doing, for gauges.
@@ -46,30 +46,10 @@ pub struct PostgresStats {
     pub connections: u32,
     /// Failures to connect to the primary since the start.
     pub connect_failures: u64,
-    /// How long the longest-held connection has been out, and the place in the code that took it.
-    pub oldest_borrow: Option<(Duration, &'static Location<'static>)>,
+    /// The connection that is held longest.
+    pub oldest: Option<Holder>,
     /// Per replica: whether it is in rotation, and its queue.
     pub replicas: Vec<(bool, GateStats)>,
-}
-
-/// Permission to run one closure, obtained without a thread; see [`PostgresDatabase::admit`].
-pub struct Admitted {
-    permit: Permit,
-}
-
-/// Waits for [`Admitted`]; dropping it leaves the queue.
-pub struct Admission {
-    acquire: Acquire,
-}
-
-impl Future for Admission {
-    type Output = Result<Admitted, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.acquire)
-            .poll(context)
-            .map_ok(|permit| Admitted { permit })
-    }
 }
 
 impl PostgresDatabase {
@@ -77,79 +57,83 @@ impl PostgresDatabase {
     ///
     /// # Errors
     /// Why it cannot be connected to.
-    #[track_caller]
-    pub fn open(options: PostgresOptions) -> Result<Self, Error> {
-        let place = Location::caller();
-        let pooled = match options.pooler {
-            Pooler::None => false,
-            Pooler::Transaction => true,
-            Pooler::Detect => finds_pooler(&options.url)?,
-        };
+    pub(crate) fn open(
+        options: PostgresOptions,
+        metrics: &str,
+        clock: &Arc<TableClock>,
+        place: &'static Location<'static>,
+    ) -> Result<Self, Error> {
         let role = Role {
-            keeps_state: !pooled,
+            keeps_state: !options.transaction_pooler,
             is_standby: false,
         };
-        let local_limits = if pooled { limits(&options) } else { Vec::new() };
+        let local_limits = limits(&options);
+        let local_limits = if role.keeps_state {
+            &[]
+        } else {
+            local_limits.as_slice()
+        };
         let options = Arc::new(options);
-        let inner = Inner {
+        let pool = |name: String| PoolMetrics::new(crate::Engine::Postgres, name);
+        let primary = Server::new(&options.target, &options, role, pool(metrics.to_owned()));
+        let replicas: Vec<_> = (1..)
+            .zip(&options.replicas)
+            .map(|(number, url)| {
+                let name = format!("{metrics} replica {number}");
+                Replica::new(url, &options, role, pool(name))
+            })
+            .collect();
+        let pools = replicas.iter().map(|replica| &replica.server);
+        let pools = std::iter::once(&primary).chain(pools);
+        let pools = pools.map(|server| Arc::clone(&server.borrows)).collect();
+        let it = Self {
+            watcher: match options.held_threshold {
+                Some(threshold) => Some(Watcher::start(pools, threshold)?),
+                None => None,
+            },
+            clock: Arc::clone(clock),
             keeps_state: role.keeps_state,
-            beginning: Beginning::new(options.isolation, &local_limits),
-            primary: Server::new(&options.url, &options, role),
-            replicas: options
-                .replicas
-                .iter()
-                .map(|url| Replica::new(url, &options, role))
-                .collect(),
+            beginning: Beginning::new(options.isolation, local_limits),
+            primary,
+            replicas,
             next_replica: AtomicUsize::new(0),
             last_written: AtomicU64::new(0),
             blind: AtomicBool::new(false),
             options,
         };
-        let deadline = Instant::now() + inner.options.acquire_timeout;
-        let permit = inner.primary.gate.acquire(deadline)?;
-        let mut lease = inner.primary.checkout(permit, deadline, place)?;
-        if !inner.replicas.is_empty() {
+        let deadline = Instant::now() + it.options.acquire_timeout;
+        let permit = it.primary.acquire(deadline)?;
+        let mut lease = it.primary.checkout(permit, deadline, place)?;
+        if !it.replicas.is_empty() {
             // Another process may have written just now.
             let lsn = written(lease.session())?;
-            inner.last_written.store(lsn.0, Ordering::Release);
+            it.last_written.store(lsn.0, Ordering::Release);
         }
         drop(lease);
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(it)
     }
 
     /// Runs a closure in a read-only transaction that sees one snapshot, on a replica if there is
     /// one that has caught up with this process's writes.
     ///
     /// # Errors
-    /// The closure's own; `Timeout`, `Overloaded`, `Closed` or `Unavailable` before it ran.
-    #[track_caller]
-    pub fn read<T, E>(&self, f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        self.read_with(&TransactionOptions::default(), f)
-    }
-
-    /// [`read`](Self::read), with options.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    #[track_caller]
-    pub fn read_with<T, E>(
+    /// The closure's own; `Nested`, `Timeout`, `Overloaded`, `Closed` or `Unavailable` before it
+    /// ran.
+    pub(crate) fn read<T, E>(
         &self,
         options: &TransactionOptions,
+        place: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
-        let deadline = self.inner.deadline(options);
-        let lease = self
-            .inner
-            .begin_read(options, deadline, None, Location::caller())?;
-        self.inner.finish_read(lease, options, f)
+        nesting::check_any(&self.clock, Use::Read)?;
+        let _inside = nesting::enter_read(&self.clock);
+        let deadline = self.deadline(options);
+        let mut lease = self.begin_read(options, deadline, place)?;
+        let isolation = self.beginning.isolation(Purpose::Read, options);
+        run(lease.session(), Purpose::Read, isolation, f, |_| ()).0
     }
 
     /// Runs a closure of one statement, without BEGIN and COMMIT: one round trip instead of three.
@@ -158,27 +142,25 @@ impl PostgresDatabase {
     ///
     /// # Errors
     /// As [`read`](Self::read), and `Statement` if the closure sent more than one statement.
-    #[track_caller]
-    pub fn read_one<T, E>(
+    pub(crate) fn read_one<T, E>(
         &self,
         options: &TransactionOptions,
+        place: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
         // Behind a pooler the session is not ours to make read-only.
-        let needs_transaction = !self.inner.keeps_state
-            || options.isolation.is_some()
-            || options.statement_timeout.is_some();
+        let needs_transaction =
+            !self.keeps_state || options.isolation.is_some() || options.statement_timeout.is_some();
         if needs_transaction {
-            return self.read_with(options, f);
+            return self.read(options, place, f);
         }
-        let deadline = self.inner.deadline(options);
-        let mut lease = self
-            .inner
-            .reader(options, deadline, None, Location::caller())?
-            .0;
+        nesting::check_any(&self.clock, Use::Read)?;
+        let _inside = nesting::enter_read(&self.clock);
+        let deadline = self.deadline(options);
+        let mut lease = self.reader(options, deadline, place)?.0;
         run_single(lease.session(), f)
     }
 
@@ -187,104 +169,83 @@ impl PostgresDatabase {
     /// # Errors
     /// The closure's own, after a rollback; why the transaction could not begin or commit;
     /// `OutcomeUnknown` if the connection broke while it committed.
-    #[track_caller]
-    pub fn write<T, E>(&self, f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        self.write_with(&TransactionOptions::default(), f)
-    }
-
-    /// [`write`](Self::write), with options.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    #[track_caller]
-    pub fn write_with<T, E>(
+    pub(crate) fn write<T, E>(
         &self,
         options: &TransactionOptions,
+        place: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
-        let deadline = self.inner.deadline(options);
-        self.inner
-            .write(options, deadline, None, Location::caller(), f)
-    }
-
-    /// Waits for a place on the primary without holding a thread. The caller brings the timer;
-    /// `options` say how late is too late.
-    pub fn admit(&self, options: &TransactionOptions) -> Admission {
-        let deadline = self.inner.deadline(options);
-        Admission {
-            acquire: self.inner.primary.gate.acquire_later(deadline),
+        nesting::check_any(&self.clock, Use::Write)?;
+        let deadline = self.deadline(options);
+        let permit = self.primary.acquire(deadline)?;
+        let lease = self.primary.checkout(permit, deadline, place)?;
+        let sql = self.beginning.sql(Purpose::Write, options);
+        let mut lease = self.begin(lease, &sql, deadline, place)?;
+        let isolation = self.beginning.isolation(Purpose::Write, options);
+        let session = lease.session();
+        let mut tables = Some(Vec::new());
+        let (result, seen) = {
+            let _inside = nesting::enter_write(&self.clock);
+            run(session, Purpose::Write, isolation, f, |conn| {
+                if self.clock.is_watched() {
+                    tables = touched::tables(conn);
+                }
+            })
+        };
+        if session.is_broken() {
+            self.primary.breaker.lost();
         }
+        if !self.replicas.is_empty() {
+            let place = if seen.relaxed || session.is_broken() || !session.waits_for_disk() {
+                None
+            } else {
+                written(session).ok()
+            };
+            self.note_written(place);
+        }
+        // After that: whoever counts this change must not read from a replica without it.
+        self.note_changes(tables, seen.plain);
+        result
     }
 
-    /// [`read_with`](Self::read_with) on the primary, for one that was admitted; it blocks.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    #[track_caller]
-    pub fn read_admitted<T, E>(
-        &self,
-        admitted: Admitted,
-        options: &TransactionOptions,
-        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        let deadline = self.inner.deadline(options);
-        let place = Location::caller();
-        let lease = self
-            .inner
-            .begin_read(options, deadline, Some(admitted.permit), place)?;
-        self.inner.finish_read(lease, options, f)
-    }
-
-    /// [`write_with`](Self::write_with), for one that was admitted; it blocks.
-    ///
-    /// # Errors
-    /// As [`write`](Self::write).
-    #[track_caller]
-    pub fn write_admitted<T, E>(
-        &self,
-        admitted: Admitted,
-        options: &TransactionOptions,
-        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        let deadline = self.inner.deadline(options);
-        let permit = Some(admitted.permit);
-        self.inner
-            .write(options, deadline, permit, Location::caller(), f)
+    /// What a committed write changed, for caches. A change that was not committed after all makes
+    /// them compute once more.
+    fn note_changes(&self, tables: Option<Vec<String>>, is_plain: bool) {
+        match tables {
+            // A statement that is not plain may have emptied or changed tables, which nobody counts.
+            _ if !is_plain => self.clock.changed(Changed::Everything),
+            None => self.clock.changed(Changed::Everything),
+            Some(tables) if !tables.is_empty() => {
+                let names: Vec<&str> = tables.iter().map(String::as_str).collect();
+                self.clock.changed(Changed::Tables(&names));
+            }
+            Some(_) => {}
+        }
     }
 
     /// The place in the log that a replica must have replayed to show all that this process has
     /// written; hand it to another process as [`Freshness::After`]. None without replicas, or when
     /// it cannot be told.
-    pub fn last_written(&self) -> Option<Lsn> {
-        let known = !self.inner.replicas.is_empty() && !self.inner.blind.load(Ordering::Acquire);
-        known.then(|| Lsn(self.inner.last_written.load(Ordering::Acquire)))
+    pub(crate) fn last_written(&self) -> Option<Lsn> {
+        let known = !self.replicas.is_empty() && !self.blind.load(Ordering::Acquire);
+        known.then(|| Lsn(self.last_written.load(Ordering::Acquire)))
     }
 
     /// What the database is doing.
-    pub fn stats(&self) -> PostgresStats {
-        let primary = &self.inner.primary;
+    pub(crate) fn stats(&self) -> PostgresStats {
+        let primary = &self.primary;
         PostgresStats {
             gate: primary.gate.stats(),
             connections: primary.connections(),
             connect_failures: primary.breaker.failures(),
-            oldest_borrow: primary
-                .borrows()
-                .first()
-                .map(|(since, place)| (since.elapsed(), *place)),
+            oldest: primary.borrows().first().map(|(since, place)| Holder {
+                caller: place,
+                age: since.elapsed(),
+            }),
             replicas: self
-                .inner
                 .replicas
                 .iter()
                 .map(|r| (r.is_in_rotation(), r.server.gate.stats()))
@@ -297,21 +258,22 @@ impl PostgresDatabase {
     ///
     /// # Errors
     /// `Timeout` if it had to be.
-    pub fn close(&self, patience: Duration) -> Result<(), Error> {
+    pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + patience;
-        let mut result = self.inner.primary.close(deadline);
-        for replica in &self.inner.replicas {
+        if let Some(watcher) = &self.watcher {
+            watcher.stop();
+        }
+        let mut result = self.primary.close(deadline);
+        for replica in &self.replicas {
             result = result.and(replica.server.close(deadline));
         }
         result
     }
-}
 
-impl Inner {
     fn deadline(&self, options: &TransactionOptions) -> Instant {
         Instant::now()
             + options
-                .acquire_timeout
+                .connection_timeout
                 .unwrap_or(self.options.acquire_timeout)
     }
 
@@ -320,18 +282,12 @@ impl Inner {
         &self,
         options: &TransactionOptions,
         deadline: Instant,
-        permit: Option<Permit>,
         place: &'static Location<'static>,
     ) -> Result<(Lease, Option<&Replica>), Error> {
-        if permit.is_none()
-            && let Some((lease, replica)) = self.on_replica(options.freshness, deadline, place)
-        {
+        if let Some((lease, replica)) = self.on_replica(options.freshness, deadline, place) {
             return Ok((lease, Some(replica)));
         }
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.primary.gate.acquire(deadline)?,
-        };
+        let permit = self.primary.acquire(deadline)?;
         Ok((self.primary.checkout(permit, deadline, place)?, None))
     }
 
@@ -365,11 +321,10 @@ impl Inner {
         &self,
         options: &TransactionOptions,
         deadline: Instant,
-        permit: Option<Permit>,
         place: &'static Location<'static>,
     ) -> Result<Lease, Error> {
         let sql = self.beginning.sql(Purpose::Read, options);
-        let (lease, replica) = self.reader(options, deadline, permit, place)?;
+        let (lease, replica) = self.reader(options, deadline, place)?;
         let Some(replica) = replica else {
             return self.begin(lease, &sql, deadline, place);
         };
@@ -380,22 +335,9 @@ impl Inner {
             Err(error) if error.kind() != ErrorKind::ConnectionLost => drop(lease),
             Err(_) => replica.lost(lease),
         }
-        let permit = self.primary.gate.acquire(deadline)?;
+        let permit = self.primary.acquire(deadline)?;
         let lease = self.primary.checkout(permit, deadline, place)?;
         self.begin(lease, &sql, deadline, place)
-    }
-
-    fn finish_read<T, E>(
-        &self,
-        mut lease: Lease,
-        options: &TransactionOptions,
-        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        let isolation = self.beginning.isolation(Purpose::Read, options);
-        run(lease.session(), Purpose::Read, isolation, f).0
     }
 
     /// Opens a transaction on the primary; a connection that turns out to be dead is replaced,
@@ -421,41 +363,6 @@ impl Inner {
         }
     }
 
-    fn write<T, E>(
-        &self,
-        options: &TransactionOptions,
-        deadline: Instant,
-        permit: Option<Permit>,
-        place: &'static Location<'static>,
-        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    ) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        let permit = match permit {
-            Some(permit) => permit,
-            None => self.primary.gate.acquire(deadline)?,
-        };
-        let lease = self.primary.checkout(permit, deadline, place)?;
-        let sql = self.beginning.sql(Purpose::Write, options);
-        let mut lease = self.begin(lease, &sql, deadline, place)?;
-        let isolation = self.beginning.isolation(Purpose::Write, options);
-        let session = lease.session();
-        let (result, seen) = run(session, Purpose::Write, isolation, f);
-        if session.is_broken() {
-            self.primary.breaker.lost();
-        }
-        if !self.replicas.is_empty() {
-            let place = if seen.relaxed || session.is_broken() || !session.waits_for_disk() {
-                None
-            } else {
-                written(session).ok()
-            };
-            self.note_written(place);
-        }
-        result
-    }
-
     fn note_written(&self, place: Option<Lsn>) {
         match place {
             Some(lsn) => {
@@ -470,20 +377,8 @@ impl Inner {
 impl fmt::Debug for PostgresDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresDatabase")
-            .field("url", &self.inner.options.url)
+            .field("url", &self.options.url)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Admitted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admitted")
-    }
-}
-
-impl fmt::Debug for Admission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admission")
     }
 }

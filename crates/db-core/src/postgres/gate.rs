@@ -8,11 +8,8 @@
 //! those who still listen.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -78,28 +75,12 @@ struct State {
 
 struct Waiter {
     state: AtomicU8,
-    wake: Wake,
-}
-
-enum Wake {
-    Thread(Thread),
-    Task(Mutex<Waker>),
+    thread: Thread,
 }
 
 impl Waiter {
     fn state(&self) -> u8 {
         self.state.load(Ordering::Acquire)
-    }
-
-    fn wake(&self) {
-        match &self.wake {
-            Wake::Thread(thread) => thread.unpark(),
-            Wake::Task(waker) => {
-                // Without the lock: an executor may poll inside `wake`.
-                let waker = lock(waker).clone();
-                waker.wake();
-            }
-        }
     }
 }
 
@@ -137,8 +118,7 @@ impl Gate {
     /// # Errors
     /// `Overloaded` at once if the queue is too long, `Timeout` at the deadline, `Closed`.
     pub(crate) fn acquire(&self, deadline: Instant) -> Result<Permit, Error> {
-        let wake = || Wake::Thread(thread::current());
-        let waiter = match self.ask(deadline, wake)? {
+        let waiter = match self.ask(deadline)? {
             Answer::Pass(permit) => return Ok(permit),
             Answer::Wait(waiter) => waiter,
         };
@@ -157,18 +137,6 @@ impl Gate {
         }
     }
 
-    /// Waits for a permit without a thread; dropping the future gives the place up.
-    ///
-    /// The caller brings its own timer: `deadline` only serves to refuse what would be too late.
-    pub(crate) fn acquire_later(&self, deadline: Instant) -> Acquire {
-        Acquire {
-            gate: self.clone(),
-            deadline,
-            waiter: None,
-            done: false,
-        }
-    }
-
     /// Turns everybody away from now on, and those who wait.
     pub(crate) fn close(&self) {
         let mut state = self.shared.lock();
@@ -178,7 +146,7 @@ impl Gate {
         drop(state);
         for waiter in queue {
             if change(&waiter, WAITING, REFUSED) {
-                waiter.wake();
+                waiter.thread.unpark();
             }
         }
     }
@@ -213,7 +181,7 @@ impl Gate {
         }
     }
 
-    fn ask(&self, deadline: Instant, wake: impl FnOnce() -> Wake) -> Result<Answer, Error> {
+    fn ask(&self, deadline: Instant) -> Result<Answer, Error> {
         let mut state = self.shared.lock();
         if state.closed {
             return Err(closed());
@@ -234,7 +202,7 @@ impl Gate {
         }
         let waiter = Arc::new(Waiter {
             state: AtomicU8::new(WAITING),
-            wake: wake(),
+            thread: thread::current(),
         });
         state.tidy();
         state.queue.push_back(Arc::clone(&waiter));
@@ -281,16 +249,14 @@ impl Shared {
     }
 
     /// Hands a permit to the one that has waited longest, or puts it back.
-    fn pass_on(&self, held: Option<Duration>) {
+    fn pass_on(&self, held: Duration) {
         let mut state = self.lock();
-        if let Some(held) = held {
-            state.pace.record(held);
-        }
+        state.pace.record(held);
         while let Some(waiter) = state.queue.pop_front() {
             if change(&waiter, WAITING, GRANTED) {
                 state.waiting -= 1;
                 drop(state);
-                waiter.wake();
+                waiter.thread.unpark();
                 return;
             }
         }
@@ -313,59 +279,7 @@ impl State {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.pass_on(Some(self.since.elapsed()));
-    }
-}
-
-/// Waits for a permit, see [`Gate::acquire_later`].
-pub(crate) struct Acquire {
-    gate: Gate,
-    deadline: Instant,
-    waiter: Option<Arc<Waiter>>,
-    done: bool,
-}
-
-impl Future for Acquire {
-    type Output = Result<Permit, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let answer = match &this.waiter {
-            None => {
-                let wake = || Wake::Task(Mutex::new(context.waker().clone()));
-                match this.gate.ask(this.deadline, wake) {
-                    Ok(Answer::Wait(waiter)) => {
-                        this.waiter = Some(waiter);
-                        return Poll::Pending;
-                    }
-                    Ok(Answer::Pass(permit)) => Ok(permit),
-                    Err(error) => Err(error),
-                }
-            }
-            Some(waiter) => {
-                // The waker first: an answer that comes in between wakes the new one.
-                if let Wake::Task(waker) = &waiter.wake {
-                    lock(waker).clone_from(context.waker());
-                }
-                match waiter.state() {
-                    GRANTED => Ok(this.gate.permit()),
-                    REFUSED => Err(closed()),
-                    _ => return Poll::Pending,
-                }
-            }
-        };
-        this.done = true;
-        Poll::Ready(answer)
-    }
-}
-
-impl Drop for Acquire {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter.as_ref().filter(|_| !self.done)
-            && self.gate.shared.withdraw(waiter) == GRANTED
-        {
-            self.gate.shared.pass_on(None);
-        }
+        self.shared.pass_on(self.since.elapsed());
     }
 }
 

@@ -6,6 +6,8 @@
 //! - `session`, `plain`: what one closure leaves behind is gone before the next.
 //! - `transaction`: a closure between BEGIN and COMMIT.
 //! - `replica`, `lsn`: reads on standbys that show what was written.
+//! - `touched`: which tables a write changed.
+//! - `watcher`: tells of connections held too long.
 //! - `database`: all of it together.
 
 mod breaker;
@@ -13,16 +15,17 @@ mod connect;
 mod database;
 mod gate;
 mod lsn;
-mod options;
 mod pace;
 mod plain;
 mod pool;
 mod replica;
 mod session;
+mod touched;
 mod transaction;
+mod watcher;
 
 pub(crate) use connect::{cancel, open};
-pub use database::{Admission, Admitted, PostgresDatabase, PostgresStats};
+pub(crate) use database::PostgresDatabase;
+pub use database::PostgresStats;
 pub use gate::GateStats;
 pub use lsn::Lsn;
-pub use options::{Freshness, Isolation, Pooler, PostgresOptions, TransactionOptions};

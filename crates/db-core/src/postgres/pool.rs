@@ -18,8 +18,9 @@ use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
 use super::breaker::Breaker;
 use super::connect::{Role, open_session};
 use super::gate::{Gate, Permit};
-use super::options::PostgresOptions;
 use super::session::Session;
+use crate::config::PostgresOptions;
+use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
 use crate::{DatabaseUrl, Error, ErrorKind};
 
 /// r2d2 pauses 200 ms after a failure, then twice as long each time, up to half of this.
@@ -40,6 +41,7 @@ struct Manager {
     role: Role,
     breaker: Arc<Breaker>,
     closed: Arc<AtomicBool>,
+    metrics: Arc<PoolMetrics>,
 }
 
 /// A session could not be made.
@@ -63,9 +65,11 @@ impl ManageConnection for Manager {
             return Err(ConnectError(closed()));
         }
         let epoch = self.breaker.epoch();
+        let since = Stopwatch::start();
         match open_session(&self.url, &self.options, self.role, epoch) {
             Ok(session) => {
                 self.breaker.succeeded();
+                self.metrics.created(since);
                 Ok(session)
             }
             Err(error) => {
@@ -111,7 +115,8 @@ pub(super) struct Server {
     pool: Pool<Manager>,
     check_after: Duration,
     closed: Arc<AtomicBool>,
-    borrows: Arc<Borrows>,
+    pub(super) borrows: Arc<Borrows>,
+    metrics: Arc<PoolMetrics>,
 }
 
 /// A connection in use. Dropping it gives the connection back, then the permit.
@@ -133,16 +138,23 @@ impl Lease {
 }
 
 impl Server {
-    pub(super) fn new(url: &DatabaseUrl, options: &Arc<PostgresOptions>, role: Role) -> Self {
+    pub(super) fn new(
+        url: &DatabaseUrl,
+        options: &Arc<PostgresOptions>,
+        role: Role,
+        metrics: PoolMetrics,
+    ) -> Self {
         let breaker = Arc::new(Breaker::default());
         let closed = Arc::new(AtomicBool::new(false));
         let size = options.max_connections.max(1);
+        let metrics = Arc::new(metrics);
         let manager = Manager {
             url: url.clone(),
             options: Arc::clone(options),
             role,
             breaker: Arc::clone(&breaker),
             closed: Arc::clone(&closed),
+            metrics: Arc::clone(&metrics),
         };
         let pool = Pool::builder()
             .max_size(size)
@@ -157,14 +169,57 @@ impl Server {
             url: url.clone(),
             gate: Gate::new(
                 usize::try_from(size).unwrap_or(usize::MAX),
-                options.max_waiting,
+                usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
             ),
             breaker,
             pool,
-            check_after: options.check_after,
+            check_after: options.health_check_after,
             closed,
-            borrows: Arc::default(),
+            borrows: Arc::new(Borrows::new(Arc::clone(&metrics))),
+            metrics,
         }
+    }
+
+    /// The right to use a connection, when it is this caller's turn.
+    ///
+    /// # Errors
+    /// `Timeout`, `Overloaded`, `Closed`.
+    pub(super) fn acquire(&self, deadline: Instant) -> Result<Permit, Error> {
+        let since = Stopwatch::start();
+        let error = match self.gate.acquire(deadline) {
+            Ok(permit) => {
+                self.metrics.waited(since);
+                return Ok(permit);
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::Timeout => self.metrics.timed_out(),
+            ErrorKind::Overloaded => self.metrics.rejected(),
+            _ => return Err(error),
+        }
+        Err(match self.borrows().first() {
+            Some((since, place)) => error.with_hint(format!(
+                "of {} connections the one held longest was taken {:.1?} ago by {place}",
+                self.gate.stats().permits,
+                since.elapsed()
+            )),
+            None => error,
+        })
+    }
+
+    /// The pool's gauges, where somebody records them.
+    fn count(&self) {
+        self.metrics.counts(|| {
+            let gate = self.gate.stats();
+            let open = usize::try_from(self.connections()).unwrap_or(usize::MAX);
+            PoolCounts {
+                idle: open.saturating_sub(gate.in_use),
+                used: gate.in_use,
+                max: gate.permits,
+                pending: gate.waiting,
+            }
+        });
     }
 
     /// How many connections there are.
@@ -179,7 +234,12 @@ impl Server {
 
     /// The borrows that have lasted longest, first.
     pub(super) fn borrows(&self) -> Vec<(Instant, &'static Location<'static>)> {
-        let mut all: Vec<_> = self.borrows.lock().values().map(|b| (b.0, b.1)).collect();
+        let mut all: Vec<_> = self
+            .borrows
+            .lock()
+            .values()
+            .map(|b| (b.since, b.place))
+            .collect();
         all.sort_by_key(|(since, _)| *since);
         all
     }
@@ -213,10 +273,14 @@ impl Server {
             let fresh = lease.session.used.elapsed() < self.check_after
                 && lease.session.epoch == self.breaker.epoch();
             if fresh {
+                self.count();
                 return Ok(lease);
             }
             match self.check(lease, deadline)? {
-                Ok(lease) => return Ok(lease),
+                Ok(lease) => {
+                    self.count();
+                    return Ok(lease);
+                }
                 Err(kept) => permit = kept,
             }
         }
@@ -237,9 +301,9 @@ impl Server {
         self.closed.store(true, Ordering::Relaxed);
         let drained = self.gate.wait_drained(deadline);
         if !drained {
-            let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.2).collect();
+            let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
             for pid in pids {
-                if let Err(error) = super::cancel(&self.url, pid) {
+                if let Err(error) = super::cancel(&self.url, pid, || false) {
                     tracing::warn!(%error, pid, "a statement could not be cancelled");
                 }
             }
@@ -315,34 +379,72 @@ fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database has been closed")
 }
 
-/// Since when, where in the code, and which backend.
-type BorrowedAt = (Instant, &'static Location<'static>, i32);
+/// A connection that is out.
+struct Borrowed {
+    since: Instant,
+    place: &'static Location<'static>,
+    /// The server's process.
+    pid: i32,
+    reported: bool,
+}
 
 /// Which connections are out, for those who look for leaks.
-#[derive(Default)]
-struct Borrows {
+pub(super) struct Borrows {
     next: AtomicU64,
-    open: Mutex<BTreeMap<u64, BorrowedAt>>,
+    open: Mutex<BTreeMap<u64, Borrowed>>,
+    metrics: Arc<PoolMetrics>,
 }
 
 impl Borrows {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, BorrowedAt>> {
+    fn new(metrics: Arc<PoolMetrics>) -> Self {
+        Self {
+            next: AtomicU64::new(0),
+            open: Mutex::default(),
+            metrics,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Borrowed>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Warns of each connection that is out for longer, once.
+    pub(super) fn report_overdue(&self, threshold: Duration) {
+        for (_, borrowed) in self.lock().iter_mut() {
+            let age = borrowed.since.elapsed();
+            if age >= threshold && !std::mem::replace(&mut borrowed.reported, true) {
+                tracing::warn!(
+                    held_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+                    pid = borrowed.pid,
+                    caller = %borrowed.place,
+                    "a connection is held too long; it was taken at {}",
+                    borrowed.place
+                );
+            }
+        }
     }
 }
 
 struct Borrow {
     borrows: Arc<Borrows>,
     id: u64,
+    since: Stopwatch,
 }
 
 impl Borrow {
     fn new(borrows: &Arc<Borrows>, pid: i32, place: &'static Location<'static>) -> Self {
         let id = borrows.next.fetch_add(1, Ordering::Relaxed);
-        borrows.lock().insert(id, (Instant::now(), place, pid));
+        let borrowed = Borrowed {
+            since: Instant::now(),
+            place,
+            pid,
+            reported: false,
+        };
+        borrows.lock().insert(id, borrowed);
         Self {
             borrows: Arc::clone(borrows),
             id,
+            since: Stopwatch::start(),
         }
     }
 }
@@ -350,5 +452,6 @@ impl Borrow {
 impl Drop for Borrow {
     fn drop(&mut self) {
         self.borrows.lock().remove(&self.id);
+        self.borrows.metrics.used(self.since);
     }
 }

@@ -16,9 +16,10 @@ use diesel::{QueryResult, RunQueryDsl, define_sql_function, select};
 
 use super::connect::Role;
 use super::lsn::Lsn;
-use super::options::PostgresOptions;
 use super::pool::{Lease, Server};
 use super::session::Session;
+use crate::config::PostgresOptions;
+use crate::metrics::PoolMetrics;
 use crate::{DatabaseUrl, Engine, Error};
 
 /// A standby is asked again how it is after this, even if it is known to have replayed enough.
@@ -71,13 +72,18 @@ enum Unfit {
 }
 
 impl Replica {
-    pub(super) fn new(url: &DatabaseUrl, options: &Arc<PostgresOptions>, role: Role) -> Self {
+    pub(super) fn new(
+        url: &DatabaseUrl,
+        options: &Arc<PostgresOptions>,
+        role: Role,
+        metrics: PoolMetrics,
+    ) -> Self {
         let role = Role {
             is_standby: true,
             ..role
         };
         Self {
-            server: Server::new(url, options, role),
+            server: Server::new(url, options, role, metrics),
             out: Mutex::default(),
         }
     }
@@ -96,7 +102,7 @@ impl Replica {
         deadline: Instant,
         place: &'static Location<'static>,
     ) -> Option<Lease> {
-        let permit = self.server.gate.acquire(deadline);
+        let permit = self.server.acquire(deadline);
         let lease = permit.and_then(|permit| self.server.checkout(permit, deadline, place));
         let mut lease = match lease {
             Ok(lease) => lease,

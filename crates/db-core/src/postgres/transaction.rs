@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use diesel::PgConnection;
+
 use super::connect::millis;
-use super::options::{Isolation, TransactionOptions};
 use super::session::{Seen, Session};
-use crate::{Conn, Error, ErrorKind};
+use crate::{Conn, Error, ErrorKind, IsolationLevel, TransactionOptions};
 
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +20,13 @@ pub(super) enum Purpose {
 /// How transactions begin on this database.
 #[derive(Debug)]
 pub(super) struct Beginning {
-    isolation: Isolation,
+    isolation: IsolationLevel,
     /// Behind a pooler the session cannot hold the limits, so each transaction sets its own.
     suffix: String,
 }
 
 impl Beginning {
-    pub(super) fn new(isolation: Isolation, local_limits: &[(&'static str, u64)]) -> Self {
+    pub(super) fn new(isolation: IsolationLevel, local_limits: &[(&'static str, u128)]) -> Self {
         let mut suffix = String::new();
         for (name, limit) in local_limits {
             // Writing to a String cannot fail.
@@ -35,16 +36,20 @@ impl Beginning {
     }
 
     /// The isolation that a transaction gets.
-    pub(super) fn isolation(&self, purpose: Purpose, options: &TransactionOptions) -> Isolation {
+    pub(super) fn isolation(
+        &self,
+        purpose: Purpose,
+        options: &TransactionOptions,
+    ) -> IsolationLevel {
         options.isolation.unwrap_or(match purpose {
-            Purpose::Read => Isolation::RepeatableRead,
+            Purpose::Read => IsolationLevel::RepeatableRead,
             Purpose::Write => self.isolation,
         })
     }
 
     /// The text that begins it; its settings travel in the same message.
     pub(super) fn sql(&self, purpose: Purpose, options: &TransactionOptions) -> Cow<'static, str> {
-        use Isolation::{ReadCommitted, RepeatableRead, Serializable};
+        use IsolationLevel::{ReadCommitted, RepeatableRead, Serializable};
         let text = match (self.isolation(purpose, options), purpose) {
             (ReadCommitted, Purpose::Read) => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
             (RepeatableRead, Purpose::Read) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -69,7 +74,8 @@ impl Beginning {
     }
 }
 
-/// Runs a closure in the transaction that the session has open, and ends it.
+/// Runs a closure in the transaction that the session has open, and ends it. `before_commit` has
+/// the connection before that, if the closure succeeded.
 ///
 /// # Errors
 /// The closure's own; what ended or broke the transaction; `OutcomeUnknown` if a COMMIT was sent
@@ -77,8 +83,9 @@ impl Beginning {
 pub(super) fn run<T, E>(
     session: &mut Session,
     purpose: Purpose,
-    isolation: Isolation,
+    isolation: IsolationLevel,
     f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
+    before_commit: impl FnOnce(&mut PgConnection),
 ) -> (Result<T, E>, Seen)
 where
     E: From<Error>,
@@ -89,9 +96,12 @@ where
     }));
     let seen = session.stop_watching();
     let result = match result {
-        Ok(Ok(value)) => end(session, purpose, isolation, seen)
-            .map(|()| value)
-            .map_err(E::from),
+        Ok(Ok(value)) => {
+            before_commit(&mut session.conn);
+            end(session, purpose, isolation, seen)
+                .map(|()| value)
+                .map_err(E::from)
+        }
         Ok(Err(error)) => {
             abandon(session);
             Err(error)
@@ -150,7 +160,7 @@ where
 fn end(
     session: &mut Session,
     purpose: Purpose,
-    isolation: Isolation,
+    isolation: IsolationLevel,
     seen: Seen,
 ) -> Result<(), Error> {
     match session.depth() {
@@ -188,7 +198,7 @@ fn end(
     let Err(error) = session.commit() else {
         return Ok(());
     };
-    if purpose == Purpose::Read && isolation != Isolation::Serializable {
+    if purpose == Purpose::Read && isolation != IsolationLevel::Serializable {
         // What was read is complete; the session is another matter.
         session.condemn();
         return Ok(());
@@ -247,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_transaction_says_what_it_is() {
-        let plain = Beginning::new(Isolation::ReadCommitted, &[]);
+        let plain = Beginning::new(IsolationLevel::ReadCommitted, &[]);
         let none = TransactionOptions::default();
         assert_eq!(
             plain.sql(Purpose::Read, &none),
@@ -257,9 +267,9 @@ mod tests {
             plain.sql(Purpose::Write, &none),
             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
         );
-        let pooled = Beginning::new(Isolation::ReadCommitted, &[("lock_timeout", 5)]);
+        let pooled = Beginning::new(IsolationLevel::ReadCommitted, &[("lock_timeout", 5)]);
         let options = none
-            .isolation(Isolation::Serializable)
+            .isolation(IsolationLevel::Serializable)
             .deferrable()
             .statement_timeout(Duration::from_secs(1));
         assert_eq!(

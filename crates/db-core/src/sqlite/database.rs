@@ -6,18 +6,34 @@ use std::time::{Duration, Instant};
 
 use super::file;
 use super::memory::MemoryDatabase;
-use super::nesting::{self, Use};
 use super::reader::{Anchor, Limits, ReaderStats, Readers, Source};
 use super::session;
 use super::watch::Health;
 use super::writer::{NoSnapshot, Observer, SnapshotHolder, Writer};
+use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::Error;
+use crate::metrics::PoolMetrics;
+use crate::nesting::{self, Use};
 use crate::{Access, Conn};
+
+/// What a SQLite database is doing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SqliteStats {
+    /// The readers; none in memory, where one connection does everything.
+    pub readers: Option<ReaderStats>,
+    /// Writes that wait for their turn.
+    pub pending_writes: usize,
+    /// Pages in the write-ahead log, after the last commit made here.
+    pub wal_pages: u32,
+    /// The damage that was seen, since when writes are refused.
+    pub damage: Option<Error>,
+}
 
 /// An open SQLite database.
 pub(crate) struct SqliteDatabase {
-    id: u64,
+    clock: Arc<TableClock>,
     patience: Duration,
     health: Arc<Health>,
     store: Store,
@@ -41,12 +57,14 @@ impl SqliteDatabase {
     pub(crate) fn open(
         options: &SqliteOptions,
         observer: Arc<dyn Observer>,
+        metrics: PoolMetrics,
+        clock: &Arc<TableClock>,
     ) -> Result<Self, Error> {
         let health = Arc::new(Health::default());
         let store = match options.url.path() {
             None => {
                 let pragmas = session::memory_pragmas(options);
-                Store::Memory(MemoryDatabase::open(&pragmas, &health)?)
+                Store::Memory(MemoryDatabase::open(&pragmas, &health, clock)?)
             }
             Some(path) => {
                 // Without a log a snapshot would keep the writer from committing.
@@ -57,16 +75,22 @@ impl SqliteDatabase {
                 };
                 let source_pragmas = session::reader_pragmas(options);
                 // The writer creates the file and switches it to WAL.
-                let writer = Writer::open(options.clone(), Arc::clone(&health), holder, observer)?;
+                let writer = Writer::open(
+                    options.clone(),
+                    Arc::clone(&health),
+                    holder,
+                    observer,
+                    Arc::clone(clock),
+                )?;
                 let source = Source {
                     target: file::prepare(path, Access::ReadWrite)?,
                     url: options.url.clone(),
                     setup: source_pragmas,
                     health: Arc::clone(&health),
+                    metrics,
                 };
                 let limits = Limits {
                     connections: usize::try_from(options.max_readers).unwrap_or(usize::MAX),
-                    patience: options.acquire_timeout,
                     idle: options.idle_timeout,
                     held: options.held_threshold,
                 };
@@ -75,7 +99,7 @@ impl SqliteDatabase {
             }
         };
         Ok(Self {
-            id: nesting::new_id(),
+            clock: Arc::clone(clock),
             patience: options.acquire_timeout,
             health,
             store,
@@ -89,56 +113,55 @@ impl SqliteDatabase {
     /// `Timeout`, `Closed`, `Nested`, `TransactionEnded`, and whatever `f` returns.
     pub(crate) fn read<T, E>(
         &self,
+        patience: Option<Duration>,
         caller: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
+        let patience = patience.unwrap_or(self.patience);
         match &self.store {
             Store::File { readers, .. } => {
-                nesting::check(self.id, Use::Read)?;
-                let _in_use = nesting::enter(self.id, Use::Read);
-                readers.read(caller, f)
+                nesting::check(&self.clock, Use::Read)?;
+                let _in_use = nesting::enter_read(&self.clock);
+                readers.read(patience, caller, f)
             }
             Store::Memory(memory) => {
-                nesting::check_any(self.id, Use::Read)?;
-                let _in_use = nesting::enter(self.id, Use::Read);
-                memory.run(Use::Read, self.patience, f)
+                nesting::check_any(&self.clock, Use::Read)?;
+                let _in_use = nesting::enter_read(&self.clock);
+                memory.run(Use::Read, patience, f)
             }
         }
     }
 
     /// Runs `f` in a write transaction and returns when that is committed. Others' closures may
-    /// share the COMMIT. `deadline` is for the wait until `f` begins; without one it is the
-    /// configured timeout.
+    /// share the COMMIT. `patience` is for the wait until `f` begins, instead of the configured
+    /// timeout.
     ///
     /// # Errors
     /// As [`Writer::run`].
     pub(crate) fn write<T, E>(
         &self,
-        deadline: Option<Instant>,
+        patience: Option<Duration>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send,
     ) -> Result<T, E>
     where
         T: Send,
         E: From<Error> + Send,
     {
+        let patience = patience.unwrap_or(self.patience);
         match &self.store {
             Store::File { writer, .. } => {
-                nesting::check(self.id, Use::Write)?;
-                let deadline = deadline.or_else(|| Instant::now().checked_add(self.patience));
+                let deadline = Instant::now().checked_add(patience);
                 writer.run(deadline, |conn| f(&mut Conn::Sqlite(conn)))
             }
             Store::Memory(memory) => {
-                nesting::check_any(self.id, Use::Write)?;
+                nesting::check_any(&self.clock, Use::Write)?;
                 if let Some(damage) = self.health.damage() {
                     return Err(damage.into());
                 }
-                let _in_use = nesting::enter(self.id, Use::Write);
-                let patience = deadline.map_or(self.patience, |end| {
-                    end.saturating_duration_since(Instant::now())
-                });
+                let _in_use = nesting::enter_write(&self.clock);
                 memory.run(Use::Write, patience, f)
             }
         }
@@ -151,7 +174,7 @@ impl SqliteDatabase {
     /// `Timeout` when a read or a write was still running; it ends by itself. `Nested` inside a
     /// read or write of this database.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
-        nesting::check_any(self.id, Use::Write)?;
+        nesting::check_any(&self.clock, Use::Write)?;
         match &self.store {
             Store::File { readers, writer } => {
                 let end = Instant::now().checked_add(patience);
@@ -163,11 +186,19 @@ impl SqliteDatabase {
         }
     }
 
-    /// The readers at this moment; `None` in memory.
-    pub(crate) fn reader_stats(&self) -> Option<ReaderStats> {
-        match &self.store {
-            Store::File { readers, .. } => Some(readers.stats()),
-            Store::Memory(_) => None,
+    /// What it is doing.
+    pub(crate) fn stats(&self) -> SqliteStats {
+        let (readers, pending_writes, wal_pages) = match &self.store {
+            Store::File { readers, writer } => {
+                (Some(readers.stats()), writer.pending(), writer.wal_pages())
+            }
+            Store::Memory(_) => (None, 0, 0),
+        };
+        SqliteStats {
+            readers,
+            pending_writes,
+            wal_pages,
+            damage: self.health.damage(),
         }
     }
 
@@ -186,10 +217,5 @@ impl SqliteDatabase {
             Store::File { readers, .. } => readers.anchor(),
             Store::Memory(_) => None,
         }
-    }
-
-    /// The error with which writes are refused since damage was seen, if it was.
-    pub(crate) fn damage(&self) -> Option<Error> {
-        self.health.damage()
     }
 }

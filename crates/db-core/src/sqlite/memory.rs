@@ -11,11 +11,13 @@ use diesel::SqliteConnection;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 
 use super::handle::Attached;
-use super::nesting::Use;
 use super::raw_statement::{self, RawStatement};
 use super::reader::{Gate, Refusal, lock};
+use super::touched::Touched;
 use super::watch::Health;
+use crate::cache::TableClock;
 use crate::error::{Error, ErrorKind};
+use crate::nesting::Use;
 use crate::{Conn, DatabaseUrl, Engine};
 
 /// The one connection, and the line before it.
@@ -31,6 +33,7 @@ struct MemoryConnection {
     commit: RawStatement,
     rollback: RawStatement,
     conn: SqliteConnection,
+    touched: Arc<Touched>,
 }
 
 /// The turn, until it is dropped.
@@ -43,10 +46,16 @@ impl Drop for Turn<'_> {
 }
 
 impl MemoryDatabase {
-    pub(super) fn open(pragmas: &str, health: &Arc<Health>) -> Result<Self, Error> {
+    pub(super) fn open(
+        pragmas: &str,
+        health: &Arc<Health>,
+        clock: &Arc<TableClock>,
+    ) -> Result<Self, Error> {
         super::handle::refuse_corrupting_library()?;
+        let touched = Arc::new(Touched::new(Arc::clone(clock)));
         let attached = Attached {
             health: Some(Arc::clone(health)),
+            touched: Some(Arc::clone(&touched)),
             ..Attached::default()
         };
         let (mut conn, [begin, commit, rollback]) = raw_statement::open_with_statements(
@@ -61,6 +70,7 @@ impl MemoryDatabase {
             commit,
             rollback,
             conn,
+            touched,
         };
         connection.commit.run()?;
         Ok(Self {
@@ -141,10 +151,13 @@ impl MemoryDatabase {
 impl MemoryConnection {
     fn begin(&mut self, what: Use) -> Result<(), Error> {
         self.begin.run()?;
-        if what == Use::Read {
-            self.execute("PRAGMA query_only = ON")?;
+        match what {
+            Use::Read => self.execute("PRAGMA query_only = ON"),
+            Use::Write => {
+                self.touched.begin(&mut self.conn);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Commits if `keep` and if the transaction is still the one that was begun, else rolls back;
@@ -152,10 +165,11 @@ impl MemoryConnection {
     fn end(&mut self, what: Use, keep: bool) -> Result<(), Error> {
         let intact = self.begin.in_transaction() && self.depth() == Some(1);
         let ended = if intact && keep {
-            self.commit.run().map(|_| ())
+            self.commit(what)
         } else if intact {
             Ok(())
         } else {
+            self.touched.lost_track();
             Err(Error::new(
                 ErrorKind::TransactionEnded,
                 "the transaction was ended, or another one left open, by its closure",
@@ -169,6 +183,16 @@ impl MemoryConnection {
         ended
     }
 
+    fn commit(&mut self, what: Use) -> Result<(), Error> {
+        if what == Use::Read {
+            return self.commit.run().map(|_| ());
+        }
+        self.touched.before_commit(&mut self.conn);
+        self.commit.run()?;
+        self.touched.committed();
+        Ok(())
+    }
+
     /// No transaction in SQLite, one in Diesel's eyes.
     fn settle(&mut self) {
         while self.depth().is_some_and(|depth| depth > 1) {
@@ -180,6 +204,7 @@ impl MemoryConnection {
         {
             tracing::error!(%error, "a transaction in memory could not be rolled back");
         }
+        self.touched.rolled_back();
         if self.depth().is_none() {
             // No SQL: only Diesel's count is to change.
             let counted = AnsiTransactionManager::begin_transaction_sql(&mut self.conn, "");

@@ -1,12 +1,10 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "`Database` is built on it"))]
 mod database;
 mod fault;
 mod file;
 mod handle;
 mod memory;
-mod nesting;
 mod raw_statement;
 mod reader;
 mod session;
@@ -20,7 +18,13 @@ use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
+pub(crate) use database::SqliteDatabase;
+pub use database::SqliteStats;
 pub(crate) use handle::{LastError, take_last_error};
+pub use reader::ReaderStats;
+#[cfg(feature = "tokio")]
+pub(crate) use writer::{Answer, Reply, Writer};
+pub(crate) use writer::{GroupReport, Observer};
 
 use handle::Attached;
 

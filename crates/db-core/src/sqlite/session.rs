@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use super::handle::Attached;
@@ -13,13 +13,18 @@ use super::watch::{Health, Watch};
 use crate::cache::TableClock;
 use crate::config::{SqliteOptions, Synchronous};
 use crate::error::{Error, ErrorKind};
-use crate::{Access, DatabaseUrl, Engine, Interrupt};
+use crate::{Access, Engine, Interrupt};
 
 /// Between two attempts at switching a new file to WAL, which ignores every timeout of SQLite.
 const WAL_SWITCH_NAP: Duration = Duration::from_millis(2);
 
+/// What stands before each page in the log (<https://sqlite.org/fileformat2.html#walformat>).
+const FRAME_HEADER: u64 = 24;
+
 /// The connection that writes, and who listens to it.
 pub(super) struct Writing {
+    /// What a page takes in the log.
+    pub(super) frame_bytes: u64,
     pub(super) conn: SqliteConnection,
     pub(super) watch: Arc<Watch>,
     pub(super) touched: Arc<Touched>,
@@ -47,7 +52,11 @@ pub(super) fn open_writer(
     if options.wal && options.url.path().is_some() {
         switch_to_wal(&mut conn, options.busy_timeout)?;
     }
+    let page = sql_query("PRAGMA page_size")
+        .get_result::<PageSize>(&mut conn)
+        .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
     Ok(Writing {
+        frame_bytes: u64::try_from(page.page_size).unwrap_or_default() + FRAME_HEADER,
         conn,
         watch,
         touched,
@@ -90,6 +99,12 @@ fn pragmas(options: &SqliteOptions) -> String {
          PRAGMA synchronous = {synchronous};",
         options.cache_kib, options.mmap_bytes
     )
+}
+
+#[derive(QueryableByName)]
+struct PageSize {
+    #[diesel(sql_type = BigInt)]
+    page_size: i64,
 }
 
 #[derive(QueryableByName)]

@@ -153,6 +153,12 @@ impl Touched {
         }
     }
 
+    /// Somebody ended the transaction, who knows how.
+    pub(super) fn lost_track(&self) {
+        self.heard().listening = false;
+        self.committed();
+    }
+
     /// The transaction was rolled back.
     pub(super) fn rolled_back(&self) {
         let mut heard = self.heard();

@@ -94,13 +94,34 @@ pub(super) fn secrets(url: &str) -> Vec<String> {
     all
 }
 
-/// The value of a parameter of the URL, decoded.
+/// The value of a parameter of the URL, decoded; of several the last, as libpq takes it.
 pub(crate) fn parameter(url: &str, key: &str) -> Option<String> {
     let pairs = split(url).query?.split('&');
     let (_, raw) = pairs
         .filter_map(|pair| pair.split_once('='))
-        .find(|(name, _)| *name == key)?;
+        .rfind(|(name, _)| *name == key)?;
     decode(raw).map(Cow::into_owned)
+}
+
+/// The name of the database.
+pub(super) fn database_name(url: &str) -> Option<String> {
+    let in_path = || {
+        let name = decode(split(url).path.strip_prefix('/')?)?;
+        (!name.is_empty()).then(|| name.into_owned())
+    };
+    parameter(url, "dbname").or_else(in_path)
+}
+
+/// The URL without a parameter.
+pub(crate) fn without_parameter(url: &str, key: &str) -> String {
+    let Some((start, query)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let kept: Vec<_> = query
+        .split('&')
+        .filter(|pair| pair.split_once('=').is_none_or(|(name, _)| name != key))
+        .collect();
+    format!("{start}?{}", kept.join("&"))
 }
 
 /// Adds those parameters, plain values, that the URL leaves open.

@@ -22,6 +22,7 @@ use crate::Conn;
 use crate::DatabaseUrl;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, Holder};
+use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
 
 use super::watch::Health;
 
@@ -48,6 +49,8 @@ pub(crate) struct Source {
     pub(crate) setup: String,
     /// Is told of damage to the file.
     pub(crate) health: Arc<Health>,
+    /// Is told of connections, and of who waits for one.
+    pub(crate) metrics: PoolMetrics,
 }
 
 /// How the pool behaves.
@@ -55,8 +58,6 @@ pub(crate) struct Source {
 pub(crate) struct Limits {
     /// Connections at most.
     pub(crate) connections: usize,
-    /// The longest wait for one.
-    pub(crate) patience: Duration,
     /// One that is not used for this long is closed, if at all.
     pub(crate) idle: Option<Duration>,
     /// One that is held for longer is reported, if at all.
@@ -100,23 +101,24 @@ struct Counters {
     timeouts: AtomicU64,
 }
 
-/// The pool at one moment, and since it was opened.
+/// The readers of a SQLite database at one moment, and since it was opened.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ReaderStats {
+#[non_exhaustive]
+pub struct ReaderStats {
     /// Connections that are open.
-    pub(crate) open: usize,
+    pub open: usize,
     /// Of these, in use.
-    pub(crate) in_use: usize,
+    pub in_use: usize,
     /// Callers that wait for one.
-    pub(crate) waiting: usize,
+    pub waiting: usize,
     /// Connections that were ever opened.
-    pub(crate) opened: u64,
+    pub opened: u64,
     /// Reads that had to wait.
-    pub(crate) waits: u64,
+    pub waits: u64,
     /// Reads that waited in vain.
-    pub(crate) timeouts: u64,
+    pub timeouts: u64,
     /// The connection that is held longest.
-    pub(crate) oldest: Option<Holder>,
+    pub oldest: Option<Holder>,
 }
 
 impl Readers {
@@ -154,6 +156,7 @@ impl Readers {
     /// the transaction, and whatever `f` returns.
     pub(crate) fn read<T, E>(
         &self,
+        patience: Duration,
         caller: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
@@ -161,7 +164,7 @@ impl Readers {
         E: From<Error>,
     {
         let shared = &*self.shared;
-        let ticket = Ticket::take(shared, caller)?;
+        let ticket = Ticket::take(shared, patience, caller)?;
         let mut connection = ticket.connection()?;
         connection.begin()?;
         // Unwind safety: what the closure shares with its caller is the caller's business, because
@@ -256,30 +259,44 @@ impl Drop for Readers {
 
 impl Shared {
     /// A slot of the gate, and why there is none.
-    fn acquire(&self) -> Result<usize, Error> {
+    fn acquire(&self, patience: Duration) -> Result<usize, Error> {
         let preferred = LAST_SLOT.get();
-        let slot = match self.gate.acquire(preferred, self.limits.patience) {
+        let since = Stopwatch::start();
+        let slot = match self.gate.acquire(preferred, patience) {
             Ok(slot) => slot,
             Err(Refusal::Closed) => return Err(closed()),
             Err(Refusal::Timeout) => {
                 self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-                return Err(self.timed_out());
+                self.source.metrics.timed_out();
+                return Err(self.timed_out(patience));
             }
         };
         if slot != preferred {
             LAST_SLOT.set(slot);
         }
+        self.source.metrics.waited(since);
+        self.source.metrics.counts(|| self.counts());
         Ok(slot)
     }
 
+    fn counts(&self) -> PoolCounts {
+        let (open, used) = (self.gate.open(), self.gate.taken());
+        PoolCounts {
+            idle: open.saturating_sub(used),
+            used,
+            max: self.slots.len(),
+            pending: self.gate.waiting(),
+        }
+    }
+
     #[cold]
-    fn timed_out(&self) -> Error {
+    fn timed_out(&self, patience: Duration) -> Error {
         Error::new(
             ErrorKind::Timeout,
             format!(
                 "none of {} connections for reading became free within {:?}; {} in use, {} callers waiting{}",
                 self.slots.len(),
-                self.limits.patience,
+                patience,
                 self.gate.taken(),
                 self.gate.waiting(),
                 longest(self.held.oldest())

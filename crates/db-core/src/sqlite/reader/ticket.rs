@@ -2,8 +2,10 @@
 
 use std::panic::Location;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::error::Error;
+use crate::metrics::Stopwatch;
 
 use super::connection::ReaderConnection;
 use super::{Shared, closed, lock};
@@ -14,20 +16,23 @@ pub(super) struct Ticket<'p> {
     slot: usize,
     /// Whether a connection stands in the slot.
     open: bool,
+    since: Stopwatch,
 }
 
 impl<'p> Ticket<'p> {
     /// Waits for a slot.
     pub(super) fn take(
         shared: &'p Shared,
+        patience: Duration,
         caller: &'static Location<'static>,
     ) -> Result<Self, Error> {
-        let slot = shared.acquire()?;
+        let slot = shared.acquire(patience)?;
         shared.held.take(slot, caller);
         Ok(Self {
             shared,
             slot,
             open: false,
+            since: Stopwatch::start(),
         })
     }
 
@@ -60,7 +65,9 @@ impl<'p> Ticket<'p> {
 
     #[cold]
     fn open(&self) -> Result<Box<ReaderConnection>, Error> {
+        let since = Stopwatch::start();
         let connection = Box::new(ReaderConnection::open(&self.shared.source)?);
+        self.shared.source.metrics.created(since);
         self.shared.counters.opened.fetch_add(1, Ordering::Relaxed);
         self.shared.wake_keeper();
         Ok(connection)
@@ -70,6 +77,7 @@ impl<'p> Ticket<'p> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         self.shared.held.give_back(self.slot);
+        self.shared.source.metrics.used(self.since);
         self.shared.gate.release(self.slot, self.open);
     }
 }

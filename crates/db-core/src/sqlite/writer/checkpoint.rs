@@ -98,7 +98,9 @@ impl Schedule {
         match self.dirty_since {
             None => Chores::None,
             Some(_) if log.saturating_sub(self.settled) >= self.pages => Chores::Now,
-            Some(since) => Chores::At(since + self.interval),
+            Some(since) => self
+                .interval
+                .map_or(Chores::None, |interval| Chores::At(since + interval)),
         }
     }
 

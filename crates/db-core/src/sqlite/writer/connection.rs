@@ -13,8 +13,9 @@ use super::turnstile::Turnstile;
 use super::{Observer, SnapshotHolder};
 use crate::Engine;
 use crate::cache::TableClock;
+use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
-use crate::sqlite::session::{self, SqliteOptions};
+use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
 use crate::sqlite::watch::{Health, Watch};
 
@@ -33,6 +34,8 @@ pub(super) struct SqliteBackend {
     watch: Arc<Watch>,
     touched: Arc<Touched>,
     clock: Arc<TableClock>,
+    /// What a page takes in the log.
+    frame_bytes: u64,
     turnstile: Option<Turnstile>,
     snapshots: Arc<dyn SnapshotHolder>,
     observer: Arc<dyn Observer>,
@@ -63,6 +66,7 @@ impl SqliteBackend {
             conn: Some(writing.conn),
             watch: writing.watch,
             touched: writing.touched,
+            frame_bytes: writing.frame_bytes,
             clock,
             turnstile,
             snapshots,
@@ -296,7 +300,8 @@ impl Backend for SqliteBackend {
             self.schedule.committed(pages);
             self.snapshots.advance();
         }
-        self.observer.group(group);
+        let log = u64::from(self.watch.wal_pages()) * self.frame_bytes;
+        self.observer.group(group, log);
     }
 
     fn chores(&self) -> Chores {

@@ -14,9 +14,8 @@ mod job;
 mod sync;
 mod turnstile;
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -28,6 +27,7 @@ use super::watch::Health;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
+use crate::nesting::{self, Use};
 use connection::SqliteBackend;
 use executor::{Executor, Limits};
 
@@ -57,48 +57,23 @@ impl SnapshotHolder for NoSnapshot {
 
 /// Whoever counts. Called on the thread that wrote, between two groups, so it must be quick.
 pub(crate) trait Observer: Send + Sync {
-    /// A group was answered, also one that failed.
-    fn group(&self, _group: &GroupReport) {}
+    /// A group was answered, also one that failed; the write-ahead log has so many bytes now.
+    fn group(&self, _group: &GroupReport, _log: u64) {}
     /// A checkpoint was made in this time.
     fn checkpoint(&self, _took: Duration) {}
 }
 
 /// Nobody does.
-#[derive(Debug, Clone, Copy, Default)]
+#[cfg(test)]
 pub(crate) struct NoObserver;
 
+#[cfg(test)]
 impl Observer for NoObserver {}
-
-thread_local! {
-    /// The writers whose closures this thread is running.
-    static RUNNING: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Marks a closure of this writer as running on this thread.
-struct Running;
-
-impl Running {
-    fn begin(writer: u64) -> Self {
-        RUNNING.with_borrow_mut(|running| running.push(writer));
-        Self
-    }
-
-    fn is_inside(writer: u64) -> bool {
-        RUNNING.with_borrow(|running| running.contains(&writer))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        RUNNING.with_borrow_mut(Vec::pop);
-    }
-}
 
 /// The group-commit writer of one SQLite database.
 pub(crate) struct Writer {
-    id: u64,
+    clock: Arc<TableClock>,
     executor: Arc<Executor<SqliteBackend>>,
-    health: Arc<Health>,
     wal_pages: Arc<AtomicU32>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -115,7 +90,6 @@ impl Writer {
         observer: Arc<dyn Observer>,
         clock: Arc<TableClock>,
     ) -> Result<Self, Error> {
-        static WRITERS: AtomicU64 = AtomicU64::new(0);
         let limits = Limits {
             group_size: count(options.group_size),
             group_size_async: count(options.async_group_size),
@@ -125,7 +99,7 @@ impl Writer {
             linger: LINGER,
         };
         let backend =
-            SqliteBackend::open(options, Arc::clone(&health), snapshots, observer, clock)?;
+            SqliteBackend::open(options, health, snapshots, observer, Arc::clone(&clock))?;
         let wal_pages = backend.wal_pages();
         let executor = Arc::new(Executor::new(backend, limits));
         let served = Arc::clone(&executor);
@@ -139,9 +113,8 @@ impl Writer {
             })
             .map_err(|e| Error::new(ErrorKind::Other, format!("cannot start a thread: {e}")))?;
         Ok(Self {
-            id: WRITERS.fetch_add(1, Ordering::Relaxed),
+            clock,
             executor,
-            health,
             wal_pages,
             thread: Mutex::new(Some(thread)),
         })
@@ -165,10 +138,8 @@ impl Writer {
         T: Send,
         E: From<Error> + Send,
     {
-        if Running::is_inside(self.id) {
-            return Err(nested().into());
-        }
-        let answer = self.executor.run(deadline, dressed(self.id, closure));
+        nesting::check(&self.clock, Use::Write)?;
+        let answer = self.executor.run(deadline, dressed(&self.clock, closure));
         answer.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -183,7 +154,7 @@ impl Writer {
         E: From<Error> + Send + 'static,
         R: Reply<T, E> + 'static,
     {
-        let job = boxed::Submitted::new(dressed(self.id, closure), reply);
+        let job = boxed::Submitted::new(dressed(&self.clock, closure), reply);
         self.executor.submit(Box::new(job));
     }
 
@@ -193,9 +164,7 @@ impl Writer {
     /// # Errors
     /// `Timeout`, when a write was still running; `Nested` from inside a write.
     pub(crate) fn close(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        if Running::is_inside(self.id) {
-            return Err(nested());
-        }
+        nesting::check_any(&self.clock, Use::Write)?;
         self.executor.close(deadline)?;
         let thread = self.thread.lock();
         let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
@@ -216,17 +185,12 @@ impl Writer {
     pub(crate) fn wal_pages(&self) -> u32 {
         self.wal_pages.load(Ordering::Relaxed)
     }
-
-    /// Damage that was seen by any connection of this database.
-    pub(crate) fn damage(&self) -> Option<Error> {
-        self.health.damage()
-    }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         // From inside one of its own writes nobody can wait for it; the thread ends by itself.
-        let deadline = Running::is_inside(self.id).then(Instant::now);
+        let deadline = nesting::is_in_write(&self.clock).then(Instant::now);
         let closed = self.executor.close(deadline);
         let thread = self.thread.get_mut();
         let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
@@ -242,29 +206,22 @@ impl Drop for Writer {
 /// The closure with its caller's span around it, on whatever thread, and the mark against writes
 /// inside it.
 fn dressed<F, T, E>(
-    id: u64,
+    clock: &Arc<TableClock>,
     closure: F,
 ) -> impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + use<F, T, E>
 where
     F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
 {
     let span = Span::current();
+    let clock = Arc::clone(clock);
     move |conn| {
-        let _running = Running::begin(id);
+        let _inside = nesting::enter_write(&clock);
         span.in_scope(|| closure(conn))
     }
 }
 
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn nested() -> Error {
-    Error::new(
-        ErrorKind::Nested,
-        "a write inside a write on the same database would wait for itself",
-    )
-    .with_hint("use the connection that the outer write was given")
 }
 
 #[cfg(test)]

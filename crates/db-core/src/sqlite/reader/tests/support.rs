@@ -59,7 +59,7 @@ impl Fixture {
         &self,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.db.read(Location::caller(), f)
+        self.db.read(None, Location::caller(), f)
     }
 
     pub(super) fn write<T: Send, E: From<Error> + Send>(

@@ -45,7 +45,7 @@ struct Groups {
 }
 
 impl Observer for Groups {
-    fn group(&self, group: &GroupReport) {
+    fn group(&self, group: &GroupReport, _log: u64) {
         self.seen.lock().unwrap().push(*group);
     }
 
