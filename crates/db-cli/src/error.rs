@@ -111,7 +111,7 @@ impl Error {
             | Self::Configuration { message, .. }
             | Self::Refused { message, .. } => message.clone(),
             Self::Migrate(db_migrate::Error::Database { doing, error }) => {
-                format!("{doing}: {}", error.message())
+                format!("{doing}: {}", error.told())
             }
             Self::Migrate(error) => error.to_string(),
             Self::HalfReset { reverted, error } if reverted.steps.is_empty() => error.message(),
@@ -123,7 +123,7 @@ impl Error {
                     n => format!("{n} migrations were"),
                 }
             ),
-            Self::Database(error) => error.message().to_owned(),
+            Self::Database(error) => error.told(),
             Self::Io { place, error } => format!("{place}: {error}"),
         }
     }

@@ -108,6 +108,7 @@ pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
         ErrorKind::ConnectionLost => ("connection_lost", Code::Unreachable),
         ErrorKind::UnsafeEngine => ("unsafe_engine", Code::Unexpected),
         ErrorKind::Statement => ("statement", Code::Unexpected),
+        ErrorKind::AlreadyExists => ("already_exists", Code::Unexpected),
         // `Other`, and kinds that a later db-core adds.
         _ => ("other", Code::Unexpected),
     }

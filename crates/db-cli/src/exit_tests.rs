@@ -35,6 +35,7 @@ fn every_kind_of_database_trouble_has_its_code() {
         (ErrorKind::ConnectionLost, 9),
         (ErrorKind::UnsafeEngine, 1),
         (ErrorKind::Statement, 1),
+        (ErrorKind::AlreadyExists, 1),
         (ErrorKind::Other, 1),
     ] {
         assert_eq!(of_database(kind).1.number(), code, "{kind:?}");
@@ -123,6 +124,7 @@ fn a_failed_migration_has_the_code_of_its_surroundings() {
     for (kind, code) in [
         (None, 10),
         (Some(ErrorKind::Statement), 10),
+        (Some(ErrorKind::AlreadyExists), 10),
         (Some(ErrorKind::Constraint), 10),
         (Some(ErrorKind::Other), 10),
         (Some(ErrorKind::LockTimeout), 6),

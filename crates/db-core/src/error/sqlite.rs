@@ -46,6 +46,7 @@ pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
         ffi::SQLITE_CORRUPT => ErrorKind::Corrupt,
         ffi::SQLITE_NOTADB => ErrorKind::NotADatabase,
         ffi::SQLITE_CANTOPEN => ErrorKind::CannotOpen,
+        ffi::SQLITE_ERROR if is_there_already(message) => ErrorKind::AlreadyExists,
         ffi::SQLITE_ERROR if is_statement_fault(message) => ErrorKind::Statement,
         _ => ErrorKind::Other,
     }
@@ -64,9 +65,15 @@ fn by_text(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
         "database disk image is malformed" => ErrorKind::Corrupt,
         "file is not a database" => ErrorKind::NotADatabase,
         "unable to open database file" => ErrorKind::CannotOpen,
+        _ if is_there_already(message) => ErrorKind::AlreadyExists,
         _ if is_statement_fault(message) => ErrorKind::Statement,
         _ => ErrorKind::Other,
     }
+}
+
+/// As `table t already exists`.
+fn is_there_already(message: &str) -> bool {
+    message.contains("already exists") || message.starts_with("duplicate column name")
 }
 
 /// `SQLITE_ERROR` has no finer code for "the text is wrong", which only its message tells.
@@ -75,8 +82,6 @@ fn is_statement_fault(message: &str) -> bool {
         || message.starts_with("no such ")
         || message.starts_with("incomplete input")
         || message.starts_with("unrecognized token")
-        || message.contains("already exists")
-        || message.starts_with("duplicate column name")
         || message.contains(" has no column named ")
 }
 
@@ -110,6 +115,10 @@ mod tests {
         assert_eq!(
             by_code(ffi::SQLITE_ERROR, "near \"SELEC\": syntax error"),
             ErrorKind::Statement
+        );
+        assert_eq!(
+            by_code(ffi::SQLITE_ERROR, "table users already exists"),
+            ErrorKind::AlreadyExists
         );
     }
 }

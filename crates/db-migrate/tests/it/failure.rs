@@ -193,6 +193,7 @@ mod sqlite {
 }
 
 mod postgres {
+    use db_migrate::{Migrator, RustMigration, Source};
     use db_testkit::TestDb;
 
     use super::*;
@@ -291,5 +292,33 @@ mod postgres {
         let mut conn = db.connect();
         folder.run(&mut conn);
         folder.migrator().rollback(conn.conn()).unwrap();
+    }
+
+    #[test]
+    fn detail_and_hint_of_the_server_are_told() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_orphan",
+            "INSERT INTO games (id, winner) VALUES (1, 99);",
+            "",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        let error = folder.migrator().run(conn.conn()).unwrap_err().to_string();
+        folder.remove("20240104000000_orphan");
+        assert!(
+            error.contains("Key (winner)=(99) is not present in table \"users\"."),
+            "{error}"
+        );
+        let in_rust = RustMigration::new("20240105000000_hint", "1", |conn| {
+            Ok(conn.batch_execute(
+                "DO $$ BEGIN RAISE 'no' USING DETAIL = 'why', HINT = 'do it'; END $$",
+            )?)
+        });
+        let error = Migrator::new(Source::rust(vec![in_rust]).named("rust"))
+            .run(conn.conn())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no: why (do it)"), "{error}");
     }
 }
