@@ -158,7 +158,7 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) verify: bool,
     /// How long to wait for another run, and for locks on tables: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
     /// Go on although the schema was changed by hand, and take it as it is
     #[arg(long)]
@@ -174,7 +174,7 @@ pub(crate) struct Rollback {
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait for another run: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
 }
 
@@ -201,7 +201,7 @@ pub(crate) struct Repair {
     #[arg(long, value_name = "TARGET")]
     pub(crate) accept: Vec<String>,
     /// How long to wait for another run: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
 }
 
@@ -225,7 +225,7 @@ pub(crate) struct Reset {
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait for another run: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
 }
 

@@ -12,19 +12,29 @@
 //! ```
 
 mod clock;
+mod config;
 mod conn;
 mod connection;
+pub mod duration;
 mod engine;
 mod error;
 mod interrupt;
 mod postgres;
+mod retry;
 mod sqlite;
+mod transaction;
 mod url;
 
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use config::{
+    ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions, SqliteOptions,
+    Synchronous, TlsMode, VARIABLE_PREFIX, url_variable,
+};
 pub use conn::Conn;
 pub use connection::{Access, Connection};
 pub use engine::Engine;
-pub use error::{Error, ErrorKind, Position};
+pub use error::{DatabaseFailure, Error, ErrorKind, Position};
 pub use interrupt::Interrupt;
+pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
+pub use transaction::{IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Engine;
 
+pub(crate) use postgres::{parameter, with_parameters};
 pub use redact::redact;
 pub(crate) use redact::scrub;
 
@@ -35,6 +36,18 @@ pub enum DatabaseUrl {
 pub struct UrlError {
     shown: String,
     reason: String,
+}
+
+impl UrlError {
+    /// The text, as far as it may be shown.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Why it is none.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 impl DatabaseUrl {

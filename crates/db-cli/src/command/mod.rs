@@ -85,15 +85,14 @@ impl Context<'_> {
         config::File::read(self.global)
     }
 
-    /// The database and the migrations; neither is opened or read yet.
+    /// The database, not opened yet, and the migrations, which are read while it is opened.
     fn job(&self) -> Result<Job, Error> {
         let file = self.file()?;
         let url = file.database_url(self.global)?;
         tracing::debug!(%url, "database");
-        Ok(Job {
-            url,
-            migrator: file.migrator(self.global),
-        })
+        let migrator = file.migrator(self.global);
+        migrator.read_ahead(url.engine());
+        Ok(Job { url, migrator })
     }
 
     /// Opens the database for a run.

@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::{Context, Job};
 use crate::args::Status;
 use crate::database::{self, Facts, show_size};
-use crate::duration::show;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
+use db_core::duration::show;
 
 /// The state of a database in JSON.
 #[derive(Debug, Serialize)]
@@ -61,10 +61,11 @@ pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error
 }
 
 fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
-    // What is wrong with the files is said whatever the state of the database.
-    migrator.read(url.engine())?;
-    let Some(mut connection) = database::open_existing(url, Access::ReadOnly)? else {
+    let opened = database::open_existing(url, Access::ReadOnly);
+    let Ok(Some(mut connection)) = opened else {
+        // What is wrong with the files is said whatever the state of the database.
         let status = migrator.status_of_nothing(url.engine())?;
+        opened?;
         return Ok(document(url, status, None));
     };
     let status = migrator.status(connection.conn())?;

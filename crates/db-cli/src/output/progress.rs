@@ -100,7 +100,7 @@ impl Progress {
             Event::Retrying { pause, reason, .. } => {
                 self.note(&format!(
                     "a lock on a table is not to be had; next try in {}: {reason}",
-                    crate::duration::show(*pause)
+                    db_core::duration::show(*pause)
                 ));
             }
             Event::Planned { migrations, .. } => self.bar.set_length(*migrations as u64),

@@ -9,7 +9,7 @@ use super::progress::word;
 use super::style::{Paint, Style};
 use super::table::{Align, Table};
 use super::text::Text;
-use crate::duration::show;
+use db_core::duration::show;
 
 /// A run in JSON.
 #[derive(Debug, Clone, Serialize)]

@@ -67,6 +67,28 @@ pub enum ErrorKind {
     Statement,
     /// A table, index or other object of this name is there already.
     AlreadyExists,
+    /// A value cannot be stored or computed: too long, out of range, no number, a division by zero.
+    InvalidValue,
+    /// An earlier statement failed, and PostgreSQL refuses all others until the transaction ends.
+    TransactionAborted,
+    /// Memory ran out.
+    OutOfMemory,
+    /// No connection, or no turn to write, was free in time.
+    Timeout,
+    /// Refused at once, because too many wait already.
+    Overloaded,
+    /// The database was closed.
+    Closed,
+    /// A write inside a write of the same database, which would wait for itself.
+    Nested,
+    /// The connection broke while COMMIT was under way: it is committed, or it is not. Never run
+    /// again without a look.
+    OutcomeUnknown,
+    /// Someone ended the transaction that this one shared with others; nothing of it is stored. Run
+    /// it again from the start.
+    TransactionEnded,
+    /// A setting that cannot be.
+    Configuration,
     /// Everything else.
     Other,
 }
@@ -131,15 +153,21 @@ impl Error {
     /// On SQLite, call it on the thread that ran the statement, before the next one runs.
     #[must_use]
     pub fn classify(engine: Engine, error: &DieselError) -> Self {
+        Self::classify_by(error, Some(engine))
+    }
+
+    /// An error whose engine is not known is SQLite's if this thread recorded a code for its very
+    /// message, or if it has one of SQLite's fixed texts; else it is PostgreSQL's.
+    fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
         let message = error.to_string();
         match error {
             DieselError::NotFound => Self::new(ErrorKind::NotFound, message),
             DieselError::DatabaseError(kind, information) => {
                 let mut classified = match engine {
-                    Engine::Sqlite => sqlite::classify(*kind, &message),
-                    Engine::Postgres => {
-                        Self::new(postgres::classify(*kind, &message), message.clone())
-                    }
+                    Some(Engine::Sqlite) => sqlite::classify(*kind, &message),
+                    Some(Engine::Postgres) => postgres::classify(*kind, &message),
+                    None => sqlite::recognise(*kind, &message)
+                        .unwrap_or_else(|| postgres::classify(*kind, &message)),
                 };
                 if let Some(at) = information.statement_position() {
                     let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
@@ -155,7 +183,7 @@ impl Error {
             DieselError::RollbackErrorOnCommit {
                 commit_error,
                 rollback_error: _,
-            } => Self::classify(engine, commit_error),
+            } => Self::classify_by(commit_error, engine),
             _ => Self::new(ErrorKind::Other, message),
         }
     }
@@ -231,7 +259,42 @@ impl Error {
                 | ErrorKind::Serialization
                 | ErrorKind::Deadlock
                 | ErrorKind::LockTimeout
+                | ErrorKind::TransactionEnded
         )
+    }
+
+    /// The same error, when it was COMMIT that it came from: a connection that broke there leaves
+    /// the [outcome unknown](ErrorKind::OutcomeUnknown).
+    #[must_use]
+    pub fn at_commit(mut self) -> Self {
+        if self.kind == ErrorKind::ConnectionLost {
+            self.kind = ErrorKind::OutcomeUnknown;
+            self.hint = Some("it may be committed; look before running it again".to_owned());
+        }
+        self
+    }
+}
+
+/// An error that may have come from a database: what [`RetryPolicy`](crate::RetryPolicy) asks.
+///
+/// An application's own error type implements it by pointing at the database's error in it.
+pub trait DatabaseFailure {
+    /// The database's error, if that is what it is.
+    fn database_error(&self) -> Option<&Error>;
+}
+
+impl DatabaseFailure for Error {
+    fn database_error(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+/// So that `?` works in closures, where an error's engine is not at hand.
+///
+/// On SQLite, convert it on the thread that ran the statement, before the next one fails.
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        Self::classify_by(&error, None)
     }
 }
 

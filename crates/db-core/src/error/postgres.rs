@@ -139,13 +139,16 @@ const CONNECT_MESSAGES: &[(&str, ErrorKind, &str)] = &[
     ),
 ];
 
-pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
-    common_kind(kind).unwrap_or_else(|| {
-        MESSAGES
-            .iter()
-            .find(|(part, ..)| message.contains(part))
-            .map_or(ErrorKind::Other, |(_, _, kind)| *kind)
-    })
+pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> Error {
+    let kind = common_kind(kind).unwrap_or_else(|| by_text(message));
+    Error::new(kind, message)
+}
+
+fn by_text(message: &str) -> ErrorKind {
+    MESSAGES
+        .iter()
+        .find(|(part, ..)| message.contains(part))
+        .map_or(ErrorKind::Other, |(_, _, kind)| *kind)
 }
 
 /// Classifies `text`, libpq's own, and shows `safe`, which is without the password: a password that
@@ -175,12 +178,9 @@ mod tests {
     #[test]
     fn texts_have_their_kind() {
         for (text, _, kind) in MESSAGES {
-            assert_eq!(classify(DatabaseErrorKind::Unknown, text), *kind, "{text}");
+            assert_eq!(by_text(text), *kind, "{text}");
         }
-        assert_eq!(
-            classify(DatabaseErrorKind::Unknown, "something new"),
-            ErrorKind::Other
-        );
+        assert_eq!(by_text("something new"), ErrorKind::Other);
     }
 
     #[test]

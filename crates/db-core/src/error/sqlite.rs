@@ -4,6 +4,7 @@ use diesel::result::DatabaseErrorKind;
 use libsqlite3_sys as ffi;
 
 use super::{Error, ErrorKind, Position, common_kind};
+use crate::sqlite::LastError;
 
 /// The bits of an extended code that hold the primary one.
 const PRIMARY_MASK: i32 = 0xff;
@@ -12,13 +13,31 @@ const PRIMARY_MASK: i32 = 0xff;
 /// `sqlite3_errstr` gives (a connection that was not opened by this crate records no code).
 pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> Error {
     let recorded = crate::sqlite::take_last_error(message);
-    let code = recorded.map(|r| r.code);
-    let mut error = Error::new(
-        code.map_or_else(|| by_text(kind, message), |code| by_code(code, message)),
-        message,
-    );
-    error.sqlite_code = code;
-    error.position = recorded.and_then(|r| r.offset).map(Position::Byte);
+    from_record(recorded, message).unwrap_or_else(|| {
+        let kind = common_kind(kind).unwrap_or_else(|| by_text(message));
+        with_hint(Error::new(kind, message))
+    })
+}
+
+/// Classifies what is certainly SQLite's: a recorded code, or one of its fixed texts.
+pub(super) fn recognise(kind: DatabaseErrorKind, message: &str) -> Option<Error> {
+    let recorded = crate::sqlite::take_last_error(message);
+    from_record(recorded, message).or_else(|| {
+        // What Diesel tells apart by itself means the same on both engines.
+        let known = by_fixed_text(message).filter(|_| common_kind(kind).is_none());
+        known.map(|kind| with_hint(Error::new(kind, message)))
+    })
+}
+
+fn from_record(recorded: Option<LastError>, message: &str) -> Option<Error> {
+    let LastError { code, offset } = recorded?;
+    let mut error = Error::new(by_code(code, message), message);
+    error.sqlite_code = Some(code);
+    error.position = offset.map(Position::Byte);
+    Some(with_hint(error))
+}
+
+fn with_hint(mut error: Error) -> Error {
     if error.kind == ErrorKind::NotADatabase {
         error.hint = Some(
             "the file is not a SQLite database, or it is encrypted and needs a key".to_owned(),
@@ -31,7 +50,7 @@ pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> Error {
 pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
     match code {
         ffi::SQLITE_BUSY_SNAPSHOT => return ErrorKind::BusySnapshot,
-        ffi::SQLITE_IOERR_NOMEM => return ErrorKind::Other,
+        ffi::SQLITE_IOERR_NOMEM => return ErrorKind::OutOfMemory,
         _ => {}
     }
     match code & PRIMARY_MASK {
@@ -46,17 +65,29 @@ pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
         ffi::SQLITE_CORRUPT => ErrorKind::Corrupt,
         ffi::SQLITE_NOTADB => ErrorKind::NotADatabase,
         ffi::SQLITE_CANTOPEN => ErrorKind::CannotOpen,
+        ffi::SQLITE_NOMEM => ErrorKind::OutOfMemory,
+        ffi::SQLITE_TOOBIG => ErrorKind::InvalidValue,
         ffi::SQLITE_ERROR if is_there_already(message) => ErrorKind::AlreadyExists,
         ffi::SQLITE_ERROR if is_statement_fault(message) => ErrorKind::Statement,
         _ => ErrorKind::Other,
     }
 }
 
-fn by_text(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
-    if let Some(known) = common_kind(kind) {
-        return known;
-    }
-    match message {
+fn by_text(message: &str) -> ErrorKind {
+    by_fixed_text(message).unwrap_or_else(|| {
+        if is_there_already(message) {
+            ErrorKind::AlreadyExists
+        } else if is_statement_fault(message) {
+            ErrorKind::Statement
+        } else {
+            ErrorKind::Other
+        }
+    })
+}
+
+/// What `sqlite3_errstr` says, word for word.
+fn by_fixed_text(message: &str) -> Option<ErrorKind> {
+    Some(match message {
         "database is locked" | "database table is locked" => ErrorKind::Busy,
         "interrupted" => ErrorKind::Cancelled,
         "attempt to write a readonly database" => ErrorKind::ReadOnly,
@@ -65,10 +96,9 @@ fn by_text(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
         "database disk image is malformed" => ErrorKind::Corrupt,
         "file is not a database" => ErrorKind::NotADatabase,
         "unable to open database file" => ErrorKind::CannotOpen,
-        _ if is_there_already(message) => ErrorKind::AlreadyExists,
-        _ if is_statement_fault(message) => ErrorKind::Statement,
-        _ => ErrorKind::Other,
-    }
+        "out of memory" => ErrorKind::OutOfMemory,
+        _ => return None,
+    })
 }
 
 /// As `table t already exists`.
@@ -104,7 +134,9 @@ mod tests {
             (ffi::SQLITE_PERM, ErrorKind::PermissionDenied),
             (ffi::SQLITE_FULL, ErrorKind::DiskFull),
             (ffi::SQLITE_IOERR_WRITE, ErrorKind::Io),
-            (ffi::SQLITE_IOERR_NOMEM, ErrorKind::Other),
+            (ffi::SQLITE_IOERR_NOMEM, ErrorKind::OutOfMemory),
+            (ffi::SQLITE_NOMEM, ErrorKind::OutOfMemory),
+            (ffi::SQLITE_TOOBIG, ErrorKind::InvalidValue),
             (ffi::SQLITE_CORRUPT_VTAB, ErrorKind::Corrupt),
             (ffi::SQLITE_NOTADB, ErrorKind::NotADatabase),
             (ffi::SQLITE_CANTOPEN_ISDIR, ErrorKind::CannotOpen),

@@ -50,10 +50,11 @@ thread_local! {
 /// other one gets the other one's code. A statement that succeeds forgets nothing, because the
 /// ROLLBACK after a failure comes before anyone can classify it.
 pub(crate) fn take_last_error(message: &str) -> Option<LastError> {
-    LAST_ERROR
-        .take()
-        .filter(|(_, recorded)| recorded == message)
-        .map(|(last, _)| last)
+    // What is for another message stays: its error may be classified yet.
+    LAST_ERROR.with_borrow_mut(|slot| {
+        slot.take_if(|(_, recorded)| recorded == message)
+            .map(|(last, _)| last)
+    })
 }
 
 /// Refuses to work with a SQLite library that is known to corrupt databases.

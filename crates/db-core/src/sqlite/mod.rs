@@ -9,7 +9,7 @@ use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
-pub(crate) use handle::take_last_error;
+pub(crate) use handle::{LastError, take_last_error};
 
 /// `busy_timeout` of a connection: how long SQLite itself waits for another writer.
 const BUSY_TIMEOUT_MS: u32 = 30_000;

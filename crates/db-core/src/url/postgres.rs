@@ -94,6 +94,47 @@ pub(super) fn secrets(url: &str) -> Vec<String> {
     all
 }
 
+/// The value of a parameter of the URL, decoded.
+pub(crate) fn parameter(url: &str, key: &str) -> Option<String> {
+    let pairs = split(url).query?.split('&');
+    let (_, raw) = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(name, _)| *name == key)?;
+    decode(raw).map(Cow::into_owned)
+}
+
+/// Adds those parameters, plain values, that the URL leaves open.
+pub(crate) fn with_parameters(url: &str, parameters: &[(&str, String)]) -> String {
+    let mut full = url.to_owned();
+    for (key, value) in parameters {
+        if parameter(url, key).is_none() {
+            match full.find('?') {
+                None => full.push('?'),
+                Some(at) if at + 1 == full.len() => {}
+                Some(_) => full.push('&'),
+            }
+            full.push_str(key);
+            full.push('=');
+            encode(value, &mut full);
+        }
+    }
+    full
+}
+
+/// Appends the text with everything but letters, digits, `-`, `.`, `_` and `~` as `%xx`.
+fn encode(text: &str, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
 fn split(url: &str) -> Parts<'_> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
