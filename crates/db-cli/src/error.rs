@@ -183,6 +183,7 @@ impl Error {
             E::NoWayBack(steps) => json!({ "steps": steps }),
             E::Pending(names) => json!({ "pending": names }),
             E::Unsound { findings, .. } => json!({ "findings": findings }),
+            E::PlanChanged { confirmed, now } => json!({ "confirmed": confirmed, "now": now }),
             E::Locked { holder, waited } => {
                 json!({ "holder": holder, "waited_seconds": waited.as_secs_f64() })
             }

@@ -143,6 +143,7 @@ pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
         MigrateError::NewerDatabase(_) => ("newer_database", Code::Refused),
         MigrateError::UnknownStatus { .. } => ("unknown_status", Code::Refused),
         MigrateError::NoWayBack(_) => ("no_way_back", Code::Refused),
+        MigrateError::PlanChanged { .. } => ("plan_changed", Code::Refused),
         MigrateError::Refused(_) => ("refused", Code::Refused),
         MigrateError::Pending(_) => ("pending", Code::Attention),
         MigrateError::Drift(_) => ("drift", Code::Drift),

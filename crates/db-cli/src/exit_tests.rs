@@ -71,6 +71,13 @@ fn every_error_of_the_migration_engine_has_its_code() {
         (MigrateError::NoWayBack(vec![text()]), 7),
         (MigrateError::Refused(text()), 7),
         (
+            MigrateError::PlanChanged {
+                confirmed: vec![text()],
+                now: Vec::new(),
+            },
+            7,
+        ),
+        (
             MigrateError::UnknownStatus {
                 version: text(),
                 status: text(),

@@ -47,7 +47,7 @@ pub enum Error {
     #[error("the database is newer than this program: {}", join(.0, "; "))]
     NewerDatabase(Vec<Problem>),
     /// Migrations are pending, and the caller asked for none.
-    #[error("{} pending: {}; run `migrate`", migrations(.0.len()), .0.join(", "))]
+    #[error("{} pending: {}; run `migrate`", migrations_are(.0.len()), .0.join(", "))]
     Pending(Vec<String>),
     /// The live schema is not what the last migration left; nothing was run.
     #[error(
@@ -77,6 +77,19 @@ pub enum Error {
     /// Steps of a rollback that cannot be undone; nothing was run.
     #[error("no way back: {}; nothing was rolled back", .0.join("; "))]
     NoWayBack(Vec<String>),
+    /// Somebody else has migrated or rolled back since the plan was confirmed; nothing was run.
+    #[error(
+        "the plan has changed since it was confirmed: it was to revert {}, and would now revert {}; \
+         nothing was rolled back",
+        list(.confirmed),
+        list(.now)
+    )]
+    PlanChanged {
+        /// The versions that were confirmed, in order.
+        confirmed: Vec<String>,
+        /// The versions that would be reverted now.
+        now: Vec<String>,
+    },
     /// The target lies on the wrong side.
     #[error("{0}")]
     WrongDirection(String),
@@ -273,9 +286,22 @@ fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
     texts.join(separator)
 }
 
-fn migrations(count: usize) -> String {
-    match count {
-        1 => "1 migration is".to_owned(),
-        n => format!("{n} migrations are"),
+fn list(versions: &[String]) -> String {
+    if versions.is_empty() {
+        "nothing".to_owned()
+    } else {
+        versions.join(", ")
     }
+}
+
+/// `1 migration is`, `2 migrations are`.
+pub(crate) fn migrations_are(count: usize) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(count as u64, "migration"))
+}
+
+/// `1 statement`, `2 statements`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
