@@ -6,7 +6,7 @@ use db_core::{Conn, Engine};
 
 use crate::Version;
 use crate::assess::{Assessment, known_sets};
-use crate::error::Error;
+use crate::error::{Error, migrations_are};
 use crate::ledger::{Applied, History, Ledger};
 use crate::migration::{Body, Direction, Migration, Options, RustStep, short_name};
 use crate::run::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
@@ -166,7 +166,8 @@ pub(crate) fn backward<'h>(
             let applied = newest_first.clone().count();
             if *steps > applied {
                 return Err(Error::WrongDirection(format!(
-                    "only {applied} migrations are applied; {steps} cannot be rolled back"
+                    "only {} applied; {steps} cannot be rolled back",
+                    migrations_are(applied)
                 )));
             }
             Ok(newest_first.take(*steps).collect())

@@ -139,7 +139,7 @@ mod sqlite {
         assert!(
             error
                 .to_string()
-                .contains("1 rows of games have no parent in users"),
+                .contains("1 row of games has no parent in users"),
             "{error}"
         );
         assert_eq!(diesel_versions(&mut conn).len(), 3);

@@ -40,7 +40,7 @@ both_engines! {
             .unwrap_err();
         assert!(error.to_string().contains("is not applied"), "{error}");
         let error = folder.migrator().rollback_to(conn.conn(), &Target::Back(9)).unwrap_err();
-        assert!(error.to_string().contains("only 1 migrations are applied"), "{error}");
+        assert!(error.to_string().contains("only 1 migration is applied"), "{error}");
     }
 
     fn steps_without_a_way_back_are_named_before_anything_is_touched(db: TestDb) {
