@@ -89,6 +89,7 @@ pub(crate) enum Command {
     #[command(before_help = "Examples:
   bitcraps-db rollback                 the last applied migration
   bitcraps-db rollback -2              the last two
+  bitcraps-db rollback 5 --dry-run     run it on a copy or in a transaction rolled back
   bitcraps-db rollback 5               back to position 5 (0 reverts everything)
   bitcraps-db rollback token_economy   back to the migration of that name")]
     Rollback(Rollback),
@@ -170,6 +171,9 @@ pub(crate) struct Rollback {
     /// Back to this position, version or name, or -N steps [default: the previous]
     #[arg(value_name = "TARGET", allow_negative_numbers = true)]
     pub(crate) target: Option<String>,
+    /// Run everything on a copy (SQLite) or in a transaction that is rolled back (PostgreSQL)
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,

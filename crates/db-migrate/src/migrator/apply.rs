@@ -1,8 +1,8 @@
-//! Forward and back.
+//! Forward.
 
 use std::time::Instant;
 
-use db_core::{Access, Conn, Connection, DatabaseUrl};
+use db_core::Conn;
 
 use super::{Look, Migrator};
 use crate::assess::{Assessment, Problem, assess};
@@ -74,7 +74,7 @@ impl Migrator {
     }
 
     /// Everything after the lock: look again, heal, check drift, run.
-    fn apply_locked(
+    pub(super) fn apply_locked(
         &self,
         conn: &mut Conn<'_>,
         options: &MigrateOptions,
@@ -116,84 +116,6 @@ impl Migrator {
         if options.verify {
             verify(conn, "after the run")?;
         }
-        report.duration = started.elapsed();
-        Ok(report)
-    }
-
-    /// Really runs what is pending, and leaves the database as it was: on a copy (SQLite), or in a
-    /// transaction that is rolled back (PostgreSQL).
-    ///
-    /// # Errors
-    /// What the run itself would fail with.
-    pub fn dry_run<'c>(
-        &self,
-        conn: impl Into<Conn<'c>>,
-        options: &MigrateOptions,
-    ) -> Result<Report, Error> {
-        let mut conn = conn.into();
-        let started = Instant::now();
-        let look = self.look(&mut conn)?;
-        let (steps, warnings) = forward(&look, options)?;
-        if steps.is_empty() {
-            let mut report = nothing(Direction::Up, warnings, started);
-            report.rehearsal = true;
-            return Ok(report);
-        }
-        prepare(&look, &steps)?;
-        let rehearsed = match &mut conn {
-            Conn::Sqlite(c) => {
-                let copy = crate::rehearse::copy(c)?;
-                let url = DatabaseUrl::SqliteFile(copy.path());
-                let mut connection = Connection::open_with(&url, Access::ReadWrite, &self.stop())
-                    .map_err(|error| Error::Database {
-                    doing: "opening the copy",
-                    error,
-                })?;
-                self.apply_locked(&mut connection.conn(), options, started)
-            }
-            Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started),
-        };
-        let marked = |mut report: Box<Report>| {
-            report.rehearsal = true;
-            report
-        };
-        match rehearsed {
-            Ok(report) => Ok(*marked(Box::new(report))),
-            Err(Error::Failed { failure, report }) => Err(Error::Failed {
-                failure,
-                report: marked(report),
-            }),
-            Err(Error::Interrupted { report }) => Err(Error::Interrupted {
-                report: report.map(marked),
-            }),
-            Err(other) => Err(other),
-        }
-    }
-
-    fn rehearse_on_postgres(
-        &self,
-        conn: &mut Conn<'_>,
-        look: &Look,
-        steps: &[PlannedStep<'_>],
-        started: Instant,
-    ) -> Result<Report, Error> {
-        let work = prepare(look, steps)?;
-        let scope = self.scope_of(&look.ledger, conn)?;
-        let context = self.context(&look.ledger, &scope);
-        let session = Session::inspect(&look.ledger, conn)?;
-        let tracker = start_tracker(conn, &scope)?;
-        let runner = Runner {
-            context: &context,
-            direction: Direction::Up,
-            tracker,
-            session: &session,
-            sequence: look.history.next_sequence(),
-            report: Report::new(Direction::Up),
-            rehearse: true,
-            reading: Reading::new(),
-            rows_changed: None,
-        };
-        let mut report = runner.run(conn, &work, true)?;
         report.duration = started.elapsed();
         Ok(report)
     }
@@ -286,7 +208,7 @@ pub(super) fn prepare<'s>(
         .collect()
 }
 
-fn start_tracker(conn: &mut Conn<'_>, scope: &Scope) -> Result<Tracker, Error> {
+pub(super) fn start_tracker(conn: &mut Conn<'_>, scope: &Scope) -> Result<Tracker, Error> {
     Tracker::start(conn, scope).map_err(in_database(conn.engine(), "reading the schema"))
 }
 

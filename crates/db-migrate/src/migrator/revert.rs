@@ -72,7 +72,7 @@ impl Migrator {
         })
     }
 
-    fn revert_locked(
+    pub(super) fn revert_locked(
         &self,
         conn: &mut Conn<'_>,
         target: Option<&Target>,
