@@ -209,7 +209,10 @@ impl Error {
     pub(crate) fn done_before(&self) -> Option<&db_migrate::Report> {
         match self {
             Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(report),
-            Self::Migrate(db_migrate::Error::Interrupted { report }) => report.as_deref(),
+            Self::Migrate(
+                db_migrate::Error::Interrupted { report }
+                | db_migrate::Error::Unsound { report, .. },
+            ) => report.as_deref(),
             Self::HalfReset { error, .. } => error.done_before(),
             _ => None,
         }
@@ -262,7 +265,12 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
             Code::MigrationFailed => "",
             code => hint_for(code),
         },
-        E::Unsound { .. } => "repair the data first, or leave out --verify",
+        E::Unsound { report: None, .. } => "repair the data first, or leave out --verify",
+        E::Unsound {
+            report: Some(report),
+            ..
+        } if report.rehearsal => "mend what the migrations do to the data before they are run",
+        E::Unsound { .. } => "the migrations are applied and stay so; mend the data, or `rollback`",
         E::LockFile { .. } | E::Write { .. } => hint_for(exit::of_migrate(error).1),
         _ => "",
     }

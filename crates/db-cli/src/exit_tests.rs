@@ -88,6 +88,7 @@ fn every_error_of_the_migration_engine_has_its_code() {
             MigrateError::Unsound {
                 when: "now",
                 findings: Vec::new(),
+                report: None,
             },
             8,
         ),

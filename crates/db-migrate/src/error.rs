@@ -111,6 +111,8 @@ pub enum Error {
         when: &'static str,
         /// What was found.
         findings: Vec<String>,
+        /// What the run did, if it has.
+        report: Option<Box<Report>>,
     },
     /// Stopped on request.
     #[error(

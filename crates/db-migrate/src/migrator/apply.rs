@@ -91,7 +91,7 @@ impl Migrator {
         let mut report = Report::new(Direction::Up);
         report.notices = warnings;
         if options.verify {
-            verify(conn, "before the run")?;
+            verify(conn, "before the run", None)?;
         }
         let mut report = within_session(&context, conn, |session, conn| {
             let (tracker, notices) = ready(&context, &look, session, conn, options.accept_drift)?;
@@ -114,7 +114,8 @@ impl Migrator {
             Ok(report)
         })?;
         if options.verify {
-            verify(conn, "after the run")?;
+            let so_far = report.clone();
+            verify(conn, "after the run", Some(so_far))?;
         }
         report.duration = started.elapsed();
         Ok(report)
@@ -271,11 +272,14 @@ pub(super) fn ready(
     Ok((tracker, notices))
 }
 
-fn verify(conn: &mut Conn<'_>, when: &'static str) -> Result<(), Error> {
+fn verify(conn: &mut Conn<'_>, when: &'static str, done: Option<Report>) -> Result<(), Error> {
     let findings = crate::soundness::check(conn)?;
     if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Unsound { when, findings })
+        return Ok(());
     }
+    Err(Error::Unsound {
+        when,
+        findings,
+        report: done.map(Box::new),
+    })
 }

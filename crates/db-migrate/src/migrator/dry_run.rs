@@ -138,6 +138,15 @@ fn rehearsed(outcome: Result<Report, Error>, started: Instant) -> Result<Report,
             let report = marked(report);
             Err(Error::Failed { failure, report })
         }
+        Err(Error::Unsound {
+            when,
+            findings,
+            report,
+        }) => Err(Error::Unsound {
+            when,
+            findings,
+            report: report.map(marked),
+        }),
         Err(Error::Interrupted { report }) => Err(Error::Interrupted {
             report: report.map(marked),
         }),
