@@ -232,7 +232,7 @@ fn table(document: &Document, paint: Paint) -> String {
                     .applied_at
                     .as_deref()
                     .map_or_else(String::new, short_time),
-                took.map_or_else(String::new, |us| show(Duration::from_micros(us))),
+                took.map_or_else(|| unknown_time(entry), |us| show(Duration::from_micros(us))),
                 entry.applied_by.clone().unwrap_or_default(),
             ],
             style,
@@ -255,6 +255,16 @@ fn state_of(document: &Document, entry: &Entry) -> (String, Option<Style>) {
         (_, State::Pending) => ("pending".to_owned(), Some(Style::Yellow)),
         (_, State::Incomplete) => ("stopped half way".to_owned(), Some(Style::Red)),
     }
+}
+
+/// What was adopted or declared did not run here; what is pending has not run at all.
+fn unknown_time(entry: &Entry) -> String {
+    if entry.applied_at.is_some() {
+        "—"
+    } else {
+        ""
+    }
+    .to_owned()
 }
 
 /// Seconds are enough for a person; the JSON has microseconds.

@@ -42,7 +42,7 @@ pub struct Entry {
     pub how: String,
     /// When, in UTC.
     pub applied_at: Option<String>,
-    /// How long it took, in microseconds.
+    /// How long it took, in microseconds; none where it was not run by this engine.
     pub duration_us: Option<i64>,
     /// Who.
     pub applied_by: Option<String>,
@@ -258,7 +258,8 @@ pub(super) fn applied_entry(
         state: State::Applied,
         how: row.status.as_str().to_owned(),
         applied_at: Some(row.applied_at.clone()),
-        duration_us: Some(row.duration_us),
+        // What was adopted, declared or accepted did not run here.
+        duration_us: Some(row.duration_us).filter(|us| *us > 0),
         applied_by: Some(row.applied_by.clone()),
     }
 }
