@@ -180,6 +180,7 @@ fn failure(kind: Option<ErrorKind>) -> Failure {
         message: "x".to_owned(),
         outcome: Outcome::RolledBack,
         kind,
+        suggests_baseline: false,
     }
 }
 

@@ -208,6 +208,9 @@ pub struct Failure {
     pub outcome: Outcome,
     /// What kind of trouble the engine reported.
     pub kind: Option<ErrorKind>,
+    /// Whether it is the first migration of a database that had tables but no history, and makes
+    /// what is there already: a case for [`crate::Migrator::baseline`].
+    pub suggests_baseline: bool,
 }
 
 /// What became of a migration that failed.
@@ -268,7 +271,15 @@ impl fmt::Display for Failure {
                 "\nThe connection was lost during the commit: it is in the database as a whole, or \
                  not at all; `status` shows which."
             ),
+        }?;
+        if self.suggests_baseline {
+            write!(
+                f,
+                "\nThe database has tables, but no migration is recorded: if they are what the \
+                 first migrations make, `baseline TARGET` records these without running them."
+            )?;
         }
+        Ok(())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use db_core::Conn;
+use db_core::{Conn, ErrorKind};
 
 use super::{Look, Migrator};
 use crate::assess::{Assessment, Problem, assess};
-use crate::catalog::{Scope, Tracker};
+use crate::catalog::{Kind, Scope, Tracker};
 use crate::drift::{self, Drift};
-use crate::error::{Error, in_database};
+use crate::error::{Error, Outcome, in_database};
 use crate::event::{Event, EventKind};
 use crate::heal::heal;
 use crate::lock::{self, Held, Patience};
@@ -98,6 +98,7 @@ impl Migrator {
             for notice in notices {
                 context.notice(&mut report, notice);
             }
+            let is_strange = has_tables_without_history(&look, &tracker);
             let runner = Runner {
                 context: &context,
                 direction: Direction::Up,
@@ -109,7 +110,9 @@ impl Migrator {
                 reading: Reading::new(),
                 rows_changed: None,
             };
-            let report = runner.run(conn, &work, options.single_transaction)?;
+            let report = runner
+                .run(conn, &work, options.single_transaction)
+                .map_err(|e| suggest_baseline(e, is_strange))?;
             look.ledger.put_seal(conn)?;
             Ok(report)
         })?;
@@ -282,4 +285,28 @@ fn verify(conn: &mut Conn<'_>, when: &'static str, done: Option<Report>) -> Resu
         findings,
         report: done.map(Box::new),
     })
+}
+
+/// Whether somebody else made tables here, and no migration is recorded.
+pub(super) fn has_tables_without_history(look: &Look, tracker: &Tracker) -> bool {
+    look.history.applied.is_empty()
+        && look.history.incomplete.is_empty()
+        && tracker.catalog().objects().any(|o| o.kind == Kind::Table)
+}
+
+/// The first migration that makes what is there already is a case for `baseline`.
+pub(super) fn suggest_baseline(error: Error, is_strange: bool) -> Error {
+    match error {
+        Error::Failed {
+            mut failure,
+            report,
+        } => {
+            failure.suggests_baseline = is_strange
+                && report.steps.is_empty()
+                && failure.kind == Some(ErrorKind::AlreadyExists)
+                && failure.outcome == Outcome::RolledBack;
+            Error::Failed { failure, report }
+        }
+        other => other,
+    }
 }

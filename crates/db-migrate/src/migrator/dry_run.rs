@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use db_core::{Access, Conn, Connection, DatabaseUrl};
 
-use super::apply::{MigrateOptions, forward, nothing, prepare, start_tracker};
+use super::apply::{
+    MigrateOptions, forward, has_tables_without_history, nothing, prepare, start_tracker,
+    suggest_baseline,
+};
 use super::{Look, Migrator};
 use crate::error::{Error, Outcome};
 use crate::migration::Direction;
@@ -102,6 +105,7 @@ impl Migrator {
         let context = self.context(&look.ledger, &scope);
         let session = Session::inspect(&look.ledger, conn)?;
         let tracker = start_tracker(conn, &scope)?;
+        let is_strange = has_tables_without_history(look, &tracker);
         let runner = Runner {
             context: &context,
             direction: report.direction,
@@ -113,7 +117,9 @@ impl Migrator {
             reading: Reading::new(),
             rows_changed: None,
         };
-        runner.run(conn, &work, true)
+        runner
+            .run(conn, &work, true)
+            .map_err(|e| suggest_baseline(e, is_strange))
     }
 }
 

@@ -121,6 +121,7 @@ impl Runner<'_, '_> {
             migrations: work.len(),
             direction: self.direction,
         });
+        self.note_empty_scripts(work);
         let outcome = if self.rehearse {
             self.rehearse(conn, work)
         } else if single_transaction {
@@ -131,6 +132,22 @@ impl Runner<'_, '_> {
         match outcome {
             Ok(()) => Ok(self.report),
             Err(error) => Err(self.give_up(conn, work, error)),
+        }
+    }
+
+    /// A template that nobody filled in is recorded like any other migration, and never runs again.
+    fn note_empty_scripts(&mut self, work: &[Work<'_>]) {
+        if self.direction == Direction::Down {
+            return;
+        }
+        for (step, prepared) in work {
+            if prepared.is_empty() && !step.is_rust {
+                let text = format!(
+                    "{} holds no statement; {} is recorded as applied all the same",
+                    step.file, step.folder_name
+                );
+                self.context.notice(&mut self.report, text);
+            }
         }
     }
 

@@ -63,6 +63,7 @@ pub(super) fn failure(
         message,
         outcome: Outcome::RolledBack,
         kind: Some(error.kind()),
+        suggests_baseline: false,
     }
 }
 

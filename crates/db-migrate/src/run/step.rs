@@ -201,6 +201,7 @@ fn failed_as_a_whole(
             message,
             outcome,
             kind,
+            suggests_baseline: false,
         }),
         report: Box::new(crate::Report::new(direction)),
     }

@@ -192,6 +192,42 @@ mod sqlite {
     }
 }
 
+both_engines! {
+    fn tables_without_a_history_are_a_case_for_baseline(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        conn.execute("CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL)");
+        for error in [
+            folder.migrator().dry_run(conn.conn(), &db_migrate::MigrateOptions::default()).unwrap_err(),
+            folder.migrator().run(conn.conn()).unwrap_err(),
+        ] {
+            let Error::Failed { failure, .. } = error else { panic!("{error}") };
+            assert_eq!(failure.kind, Some(ErrorKind::AlreadyExists));
+            assert!(failure.to_string().contains("`baseline TARGET`"), "{failure}");
+        }
+        folder.migrator().baseline(conn.conn(), &db_migrate::Target::Ordinal(1)).unwrap();
+        folder.run(&mut conn);
+        // With a history it is an ordinary mistake.
+        folder.add("20240104000000_twice", "CREATE TABLE users (id BIGINT);", "");
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(!error.to_string().contains("baseline"), "{error}");
+    }
+
+    fn a_script_that_makes_its_own_table_twice_is_no_case_for_baseline(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_twice", "CREATE TABLE t (x INT); CREATE TABLE t (x INT);", "");
+        let error = folder.migrator().run(db.connect().conn()).unwrap_err();
+        assert!(!error.to_string().contains("baseline"), "{error}");
+    }
+
+    fn a_script_without_a_statement_is_noted(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_template", "-- template: what changes, and why.\n", "");
+        let report = folder.run(&mut db.connect());
+        assert!(report.notices[0].contains("20240101000000_template/up.sql holds no statement"), "{report:?}");
+    }
+}
+
 mod postgres {
     use db_migrate::{Migrator, RustMigration, Source};
     use db_testkit::TestDb;
