@@ -15,7 +15,7 @@ use crate::lock::{self, Held, Patience};
 use crate::migration::Direction;
 use crate::plan::{self, PlannedStep};
 use crate::report::Report;
-use crate::run::{Context, Reading, Runner, Session, Work, within};
+use crate::run::{Context, Reading, Runner, Session, Work, at_once, within};
 use crate::target::Target;
 
 /// How to go forward.
@@ -224,7 +224,13 @@ pub(super) fn within_session<T>(
 ) -> Result<T, Error> {
     let session = Session::prepare(context.ledger, conn, context.interrupt)?;
     let done = body(&session, conn);
-    let finished = session.finish(context.ledger, conn);
+    // Whoever has waited in vain for another writer must not wait for it once more.
+    let finished = match &done {
+        Err(e) if e.database_kind() == Some(ErrorKind::Busy) => {
+            at_once(conn, |conn| session.finish(context.ledger, conn))
+        }
+        _ => session.finish(context.ledger, conn),
+    };
     done.and_then(|value| finished.map(|()| value))
 }
 

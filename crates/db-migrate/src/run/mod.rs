@@ -12,7 +12,7 @@ mod transaction;
 
 use std::time::{Duration, Instant};
 
-use db_core::{Clock, Conn, Interrupt};
+use db_core::{Clock, Conn, ErrorKind, Interrupt};
 
 use crate::Version;
 use crate::catalog::{Scope, Tracker};
@@ -26,7 +26,7 @@ use crate::report::Report;
 
 pub(crate) use reading::Reading;
 pub(crate) use script::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
-pub(crate) use session::Session;
+pub(crate) use session::{Session, at_once};
 pub(crate) use transaction::{depth, within};
 
 /// The first pause after a lock on a table could not be had; it doubles up to the longest.
@@ -315,21 +315,28 @@ fn log_failure(context: &Context<'_>, conn: &mut Conn<'_>, work: &[Work<'_>], fa
         return;
     };
     let at = context.now();
-    let logged = within(conn, |conn| {
-        context.ledger.note(
-            conn,
-            &NewEvent {
-                kind: EventKind::Failed,
-                at: &at,
-                actor: context.actor,
-                migration: Some((&step.version, &step.folder_name, &step.set)),
-                duration_us: None,
-                statement: failure.statement,
-                detail: Some(&failure.message),
-            },
-        )
-    });
-    if let Err(e) = logged {
+    let log = |conn: &mut Conn<'_>| {
+        within(conn, |conn| {
+            context.ledger.note(
+                conn,
+                &NewEvent {
+                    kind: EventKind::Failed,
+                    at: &at,
+                    actor: context.actor,
+                    migration: Some((&step.version, &step.folder_name, &step.set)),
+                    duration_us: None,
+                    statement: failure.statement,
+                    detail: Some(&failure.message),
+                },
+            )
+        })
+    };
+    if failure.kind == Some(ErrorKind::Busy) {
+        // Another writer was waited for in vain, and most likely is still at it.
+        if let Err(e) = at_once(conn, log) {
+            tracing::debug!(error = %e, "the failure could not be written into the log");
+        }
+    } else if let Err(e) = log(conn) {
         tracing::warn!(error = %e, "the failure could not be written into the log");
     }
 }

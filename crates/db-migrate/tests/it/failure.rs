@@ -115,6 +115,64 @@ mod sqlite {
         assert_eq!(diesel_versions(&mut conn).len(), 3);
     }
 
+    /// What was applied before the check failed stays, and is told.
+    #[test]
+    fn a_check_that_fails_afterwards_tells_what_was_applied() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_orphan",
+            "PRAGMA foreign_keys = OFF;\nINSERT INTO games (id, winner) VALUES (1, 99);",
+            "",
+        );
+        folder.write(
+            "20240104000000_orphan/metadata.toml",
+            "run_in_transaction = false\n",
+        );
+        let db = TestDb::sqlite();
+        let options = MigrateOptions {
+            verify: true,
+            ..MigrateOptions::default()
+        };
+        let error = folder
+            .migrator()
+            .migrate(db.connect().conn(), &options)
+            .unwrap_err();
+        let Error::Unsound {
+            when,
+            report: Some(report),
+            ..
+        } = error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!((when, versions(&report).len()), ("after the run", 4));
+    }
+
+    /// The log and the session's end write too, and must not wait for the other writer again.
+    #[test]
+    fn a_locked_database_is_waited_for_once() {
+        const WAIT: std::time::Duration = std::time::Duration::from_secs(3);
+        let folder = Folder::dice();
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "2");
+        conn.execute(&format!("PRAGMA busy_timeout = {}", WAIT.as_millis()));
+        let mut other = db.connect();
+        other.execute("BEGIN IMMEDIATE; INSERT INTO users (id, name) VALUES (7, 'seven')");
+        let started = std::time::Instant::now();
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        let waited = started.elapsed();
+        assert_eq!(error.database_kind(), Some(ErrorKind::Busy), "{error}");
+        assert!(waited >= WAIT && waited < 2 * WAIT, "{waited:?}");
+        let patience = count(
+            &mut conn,
+            "SELECT timeout AS count FROM pragma_busy_timeout",
+        );
+        assert_eq!(patience, 3_000);
+        other.execute("ROLLBACK");
+        folder.run(&mut conn);
+    }
+
     #[test]
     fn integrity_and_foreign_keys_are_verified_on_request() {
         let folder = Folder::dice();
