@@ -127,6 +127,15 @@ pub(super) fn clear_leftover(
     }
 }
 
+/// What the server said of a failure, without its place and on one line.
+pub(super) fn first_line_of(error: &Error) -> String {
+    let message = match error {
+        Error::Failed { failure, .. } => failure.message.clone(),
+        other => other.to_string(),
+    };
+    message.lines().next().unwrap_or_default().to_owned()
+}
+
 /// Whether a failure is a lock that could not be had in time, which is worth another try.
 pub(super) fn is_lock_timeout(error: &Error) -> bool {
     let kind = match error {

@@ -94,7 +94,8 @@ impl Runner<'_, '_> {
             } else {
                 // The statement and its record are one: no kill can come between them.
                 self.context.check_interrupt()?;
-                self.with_retries(conn, |runner, conn| {
+                let script = [(&step.version, std::slice::from_ref(p))];
+                self.with_retries(conn, &script, |runner, conn| {
                     within(conn, |conn| {
                         execute(conn, p, false).map_err(|e| runner.failed(step, p, conn, &e))?;
                         runner.record_progress(conn, step, (number, number))

@@ -351,7 +351,8 @@ mod postgres {
         let mut conn = db.connect();
         folder.run_to(&mut conn, "2");
         let mut reader = db.connect();
-        reader.execute("BEGIN; SELECT * FROM users");
+        reader.execute("SET application_name = 'report'; BEGIN; SELECT * FROM users");
+        let pid = count(&mut reader, "SELECT pg_backend_pid()::bigint AS count");
         let (tried, retried) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -362,8 +363,18 @@ mod postgres {
             let report = folder
                 .migrator()
                 .on_event(move |event| {
-                    if let db_migrate::Event::Retrying { reason, .. } = event {
-                        assert!(reason.contains("lock timeout"), "{reason}");
+                    if let db_migrate::Event::Retrying {
+                        reason, blockers, ..
+                    } = event
+                    {
+                        assert_eq!(reason, "canceling statement due to lock timeout");
+                        let [blocker] = blockers.as_slice() else {
+                            panic!("{blockers:?}")
+                        };
+                        assert_eq!(i64::from(blocker.pid), pid);
+                        assert_eq!(blocker.application.as_deref(), Some("report"));
+                        assert_eq!(blocker.state.as_deref(), Some("idle in transaction"));
+                        assert!(blocker.user.is_some() && blocker.query_start.is_some());
                         let _ = tried.send(());
                     }
                 })
@@ -372,6 +383,36 @@ mod postgres {
             assert_eq!(versions(&report), ["20240103000000"]);
         });
         assert_eq!(diesel_versions(&mut conn).len(), 3);
+    }
+
+    /// A reader is not in the way of rows that are added, and is not accused.
+    #[test]
+    fn who_is_in_the_way_is_named_when_patience_ends() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_more",
+            "INSERT INTO users (id, name) VALUES (2, 'two');",
+            "",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "3");
+        let mut reader = db.connect();
+        reader.execute("SET application_name = 'reader'; BEGIN; SELECT * FROM users");
+        let mut writer = db.connect();
+        writer.execute("SET application_name = 'writer'; BEGIN; LOCK TABLE users IN SHARE MODE");
+        let error = folder
+            .migrator()
+            .wait(std::time::Duration::ZERO)
+            .run(conn.conn())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("the tables are in use by backend"),
+            "{error}"
+        );
+        assert!(error.contains("(writer, user "), "{error}");
+        assert!(!error.contains("reader"), "{error}");
     }
 
     #[test]
