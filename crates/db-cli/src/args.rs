@@ -214,6 +214,9 @@ pub(crate) struct Baseline {
     /// The last migration that the database already has: a position, a version or a name
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
+    /// How long to wait for another run: 60s, 5m, 0
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -265,6 +268,12 @@ impl Rejected {
                 Ok(()) => Code::Done,
                 Err(error) => error.code(),
             },
+            // Nothing of it was typed by the user, and its URLs are examples.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !self.output.is_json() => {
+                self.output
+                    .usage(&output::styled(&text, self.output.has_colours()));
+                Code::Usage
+            }
             _ if self.output.is_json() => {
                 let plain = redacted(&text.to_string());
                 let (message, hint) = plain.split_once("\n\n").unwrap_or((plain.as_str(), ""));

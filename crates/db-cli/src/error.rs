@@ -78,6 +78,27 @@ impl Error {
         }
     }
 
+    /// The same error for a command that has no `--wait`.
+    pub(crate) fn of_a_command_that_does_not_wait(self) -> Self {
+        let hinted = |error: db_core::Error| {
+            if exit::of_database(error.kind()).1 == Code::Locked && error.hint().is_none() {
+                error.with_hint("another program is using the database; try again")
+            } else {
+                error
+            }
+        };
+        match self {
+            Self::Database(error) => Self::Database(hinted(error)),
+            Self::Migrate(db_migrate::Error::Database { doing, error }) => {
+                Self::Migrate(db_migrate::Error::Database {
+                    doing,
+                    error: hinted(error),
+                })
+            }
+            other => other,
+        }
+    }
+
     /// The number that the program ends with.
     pub(crate) fn code(&self) -> Code {
         self.classified().1
@@ -281,7 +302,9 @@ fn hint_for(code: Code) -> &'static str {
     match code {
         Code::Disk => "make room on the disk, or choose another place; what was running is undone",
         Code::Permission => "check the owner and the mode of the file and its folder",
-        Code::Locked => "another program is using the database; try again, or wait longer",
+        Code::Locked => {
+            "another program is using the database; try again, or wait longer with --wait 5m"
+        }
         Code::Unhealthy => "restore a backup, or copy what can be read into a new file",
         Code::Unreachable => "check the URL, and that the database is there",
         _ => "",

@@ -8,6 +8,7 @@ use db_migrate::{
 };
 
 use super::*;
+use crate::error::Error;
 
 #[test]
 fn every_kind_of_database_trouble_has_its_code() {
@@ -193,4 +194,42 @@ fn report() -> Report {
         duration: Duration::ZERO,
         rehearsal: false,
     }
+}
+
+#[test]
+fn a_hint_names_only_flags_that_the_command_has() {
+    let busy = || DatabaseError::new(ErrorKind::Busy, "database is locked");
+    let errors = || {
+        let doing = "reading the ledger";
+        let error = busy();
+        [
+            Error::from(busy()),
+            MigrateError::Database { doing, error }.into(),
+        ]
+    };
+    for error in errors() {
+        assert!(error.hint().unwrap().contains("--wait"), "{error:?}");
+        let of_status = error.of_a_command_that_does_not_wait().hint().unwrap();
+        assert!(!of_status.contains("--wait"), "{of_status}");
+    }
+}
+
+#[test]
+fn a_check_that_fails_says_what_is_true_before_and_after() {
+    let unsound = |report: Option<Report>| {
+        let error: Error = MigrateError::Unsound {
+            when: "now",
+            findings: Vec::new(),
+            report: report.map(Box::new),
+        }
+        .into();
+        error.hint().unwrap()
+    };
+    assert!(unsound(None).contains("leave out --verify"));
+    assert!(unsound(Some(report())).contains("applied and stay so"));
+    let rehearsed = Report {
+        rehearsal: true,
+        ..report()
+    };
+    assert!(!unsound(Some(rehearsed)).contains("applied and stay so"));
 }

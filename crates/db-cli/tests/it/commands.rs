@@ -205,6 +205,8 @@ fn completions_and_manual_need_no_database() {
     }
     let page = run(&["man"]);
     assert!(page.out.contains(".TH bitcraps-db 1"), "{page:?}");
+    assert!(page.out.contains(".SH \"EXIT STATUS\""), "{page:?}");
+    assert!(!page.out.contains("EXTRA"), "{page:?}");
     let written = run(&["man", "--dir", "man1"]);
     assert!(written.out.contains("bitcraps-db-migrate.1"), "{written:?}");
     assert!(root.path().join("man1/bitcraps-db.1").is_file());
@@ -225,6 +227,16 @@ fn help_has_examples_first_and_names_every_command() {
         let help = finish(bare(root.path()).args([command, "--help"]));
         assert!(help.out.starts_with("Examples:\n"), "{help:?}");
     }
+    let usage = finish(&mut bare(root.path()));
+    assert_eq!(usage.code, 2);
+    let short = finish(bare(root.path()).arg("-h"));
+    assert_eq!(usage.err.trim_end(), short.out.trim_end());
+    assert!(usage.err.contains("postgres://USER@HOST/NAME"), "{usage:?}");
+    let document = finish(bare(root.path()).arg("--json"));
+    assert_eq!(
+        (document.code, &document.document()["error"]["kind"]),
+        (2, &"usage".into())
+    );
     let version = finish(bare(root.path()).arg("--version"));
     assert!(version.out.starts_with("bitcraps-db "), "{version:?}");
 }
