@@ -28,8 +28,10 @@ pub(crate) enum Error {
     },
     /// The database.
     Database(db_core::Error),
-    /// A file, or standard output.
+    /// A file.
     Io { place: String, error: io::Error },
+    /// Standard output, which is only written when everything else is done.
+    Output(io::Error),
 }
 
 /// The document that `--json` prints instead of data.
@@ -116,7 +118,7 @@ impl Error {
             Self::Migrate(error) => exit::of_migrate(error),
             Self::HalfReset { error, .. } => error.classified(),
             Self::Database(error) => exit::of_database(error.kind()),
-            Self::Io { error, .. } => match error.kind() {
+            Self::Io { error, .. } | Self::Output(error) => match error.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     ("permission_denied", Code::Permission)
                 }
@@ -146,6 +148,7 @@ impl Error {
             ),
             Self::Database(error) => error.told(),
             Self::Io { place, error } => format!("{place}: {error}"),
+            Self::Output(error) => format!("standard output: {error}"),
         }
     }
 
@@ -170,6 +173,9 @@ impl Error {
             }
             Self::Migrate(error) => hint_of_migrate(error),
             Self::Io { .. } => hint_for(self.code()),
+            Self::Output(_) => {
+                "what the command did is done; only its output could not be written in full"
+            }
         };
         (!text.is_empty()).then(|| text.to_owned())
     }
@@ -300,7 +306,7 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
 /// What helps with most troubles of this code.
 fn hint_for(code: Code) -> &'static str {
     match code {
-        Code::Disk => "make room on the disk, or choose another place; what was running is undone",
+        Code::Disk => "make room on the disk, or choose another place",
         Code::Permission => "check the owner and the mode of the file and its folder",
         Code::Locked => {
             "another program is using the database; try again, or wait longer with --wait 5m"
