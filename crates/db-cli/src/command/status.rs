@@ -32,8 +32,11 @@ pub(super) struct Document {
     source: String,
     applied_migrations: usize,
     pending_migrations: Vec<String>,
-    /// Whether history and files agree, and the live schema is the one stored after the last run.
-    /// Whether it is also what the migrations build is for `validate` to say.
+    /// Whether history and files agree, and the live schema is the one stored after the last run:
+    /// on SQLite by every definition, on PostgreSQL by a seal over the catalogs that
+    /// docs/operations.md lists. What the seal leaves out (domains, policies, comments, extensions,
+    /// the steps of sequences), and whether the schema is also what the migrations build, is for
+    /// `validate` to say.
     schema_valid: bool,
     schema_issues: Vec<String>,
     notices: Vec<String>,
