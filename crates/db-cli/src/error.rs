@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use db_core::UrlError;
+use db_migrate::Problem;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -156,11 +157,7 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
             Self::HalfReset { reverted, error } => {
-                // "Nothing was run" is true only of the second half.
-                let hint = error
-                    .hint()
-                    .filter(|hint| !hint.contains("nothing was run"));
-                return hint.or_else(|| {
+                return error.hint().or_else(|| {
                     let again = "mend that, and `bitcraps-db migrate` builds everything again";
                     (!reverted.steps.is_empty()).then(|| again.to_owned())
                 });
@@ -279,11 +276,9 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
             "name an existing folder with --migrations or in bitcraps-db.toml, or leave it out to \
              use the migrations that are compiled in"
         }
-        E::Source(_) | E::Script { .. } => "nothing was run",
-
         E::Locked { .. } => "wait longer with --wait 5m, or see what the other run is doing",
-        E::History(_) => "`bitcraps-db validate` shows the lines that differ",
-        E::NewerDatabase(_) => "install the newer program; nothing was run",
+        E::History(problems) => hint_of_problems(problems),
+        E::PlanChanged { .. } => "run the command again to see what it would revert now",
         E::NoWayBack(_) => "write the missing down.sql, or roll back only as far as there is a way",
         E::Failed { failure, .. } => match exit::of_migrate(error).1 {
             Code::MigrationFailed if failure.outcome == db_migrate::Outcome::RolledBack => {
@@ -300,6 +295,30 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
         E::Unsound { .. } => "the migrations are applied and stay so; mend the data, or `rollback`",
         E::LockFile { .. } | E::Write { .. } => hint_for(exit::of_migrate(error).1),
         _ => "",
+    }
+}
+
+/// What helps beyond what each problem says by itself.
+fn hint_of_problems(problems: &[Problem]) -> &'static str {
+    let has_lines = |p: &Problem| {
+        matches!(
+            p,
+            Problem::Edited {
+                has_lines: true,
+                ..
+            }
+        )
+    };
+    if problems
+        .iter()
+        .any(|p| matches!(p, Problem::NoMigrations { .. }))
+    {
+        "name the right folder with --migrations or in bitcraps-db.toml; without one, those that are \
+         compiled in are used"
+    } else if problems.iter().any(has_lines) {
+        "`bitcraps-db validate` shows the lines that differ"
+    } else {
+        ""
     }
 }
 

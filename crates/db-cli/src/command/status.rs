@@ -248,7 +248,7 @@ fn state_of(document: &Document, entry: &Entry) -> (String, Option<Style>) {
     let problem = document
         .problems
         .iter()
-        .find(|p| p.version() == entry.version && !p.is_warning());
+        .find(|p| p.version() == Some(entry.version.as_str()) && !p.is_warning());
     match (problem, entry.state) {
         (Some(Problem::Edited { .. }), _) => ("edited".to_owned(), Some(Style::Red)),
         (Some(Problem::Missing { .. }), _) => ("file missing".to_owned(), Some(Style::Red)),
@@ -276,11 +276,30 @@ fn short_time(stored: &str) -> String {
     seconds.replace('T', " ")
 }
 
+fn has_lines(problem: &Problem) -> bool {
+    let lines = matches!(
+        problem,
+        Problem::Edited {
+            has_lines: true,
+            ..
+        }
+    );
+    lines && !problem.is_warning()
+}
+
 fn advice(document: &Document) -> Option<&'static str> {
     if document.applied.is_empty() && document.pending.is_empty() {
         Some("There are no migrations; `bitcraps-db create NAME` makes the first.")
+    } else if document.problems.iter().any(has_lines) {
+        Some("`bitcraps-db validate` shows the lines that differ.")
+    } else if !document.drift.differences().is_empty() {
+        Some(
+            "Undo by hand what was changed by hand, or put it into a migration; `migrate --force` \
+             takes the schema as it is.",
+        )
     } else if !document.schema_issues.is_empty() {
-        Some("`bitcraps-db validate` shows what differs.")
+        // Each says what to do about it.
+        None
     } else if document.pending.is_empty() {
         None
     } else {

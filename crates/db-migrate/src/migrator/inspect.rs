@@ -193,18 +193,25 @@ impl Migrator {
     ///
     /// # Errors
     /// [`Error::Pending`] if migrations are pending, [`Error::NewerDatabase`] if the database has
-    /// some that this program does not know.
+    /// some that this program does not know, [`Error::History`] if
+    /// this program has no migrations at all.
     pub fn ensure_current<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<(), Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
         let assessment = assess(&look.set, &look.history)?;
-        let newer: Vec<Problem> = assessment
+        let (newer, others): (Vec<Problem>, Vec<Problem>) = assessment
             .problems
             .into_iter()
-            .filter(|p| matches!(p, Problem::Newer { .. }))
-            .collect();
+            .partition(|p| matches!(p, Problem::Newer { .. }));
         if !newer.is_empty() {
             return Err(Error::NewerDatabase(newer));
+        }
+        let unusable: Vec<Problem> = others
+            .into_iter()
+            .filter(|p| matches!(p, Problem::NoMigrations { .. }) && !p.is_warning())
+            .collect();
+        if !unusable.is_empty() {
+            return Err(Error::History(unusable));
         }
         if !assessment.pending.is_empty() {
             return Err(Error::Pending(

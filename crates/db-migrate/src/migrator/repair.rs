@@ -255,7 +255,7 @@ fn accept(
     let problem = assess(&look.set, &look.history)?
         .problems
         .into_iter()
-        .find(|p| p.version() == version.as_str());
+        .find(|p| p.version() == Some(version.as_str()));
     let detail = match (half, problem, migration) {
         (Some(row), _, Some(migration)) => {
             let at = context.now();
@@ -278,6 +278,13 @@ fn accept(
         (None, Some(Problem::Edited { .. }), Some(migration)) => {
             ledger.restamp(conn, migration)?;
             "deliberate edit"
+        }
+        (None, Some(Problem::Newer { .. }), _) => {
+            return Err(Error::Refused(format!(
+                "{folder_name} is newer than every file here, which cannot be accepted: it would \
+                 look as if nothing were missing; restore its file, or `rollback`, which reverts it \
+                 with the down.sql that the ledger holds"
+            )));
         }
         (None, Some(Problem::Missing { .. }), _) => {
             ledger.accept_missing(conn, version)?;
