@@ -201,7 +201,7 @@ pub(crate) struct Repair {
     /// Record the new text of migrations that were edited but mean the same
     #[arg(long)]
     pub(crate) cosmetic: bool,
-    /// Accept a deliberate edit, a missing file, or a migration that stopped half way
+    /// Accept a deliberate edit, a missing file, or a migration that stopped half way or half back
     #[arg(long, value_name = "TARGET")]
     pub(crate) accept: Vec<String>,
     /// How long to wait for another run: 60s, 5m, 0

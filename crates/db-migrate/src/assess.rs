@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Version;
 use crate::error::counted;
-use crate::ledger::{Applied, History};
+use crate::ledger::{Applied, History, Status};
 use crate::migration::Migration;
 use crate::source::{MigrationSet, SourceError};
 
@@ -59,6 +59,13 @@ pub enum Problem {
         /// The applied one that comes after it.
         applied: String,
     },
+    /// A migration outside a transaction stopped on its way back.
+    HalfReverted {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+    },
     /// There is not one migration, but the database has some: probably the folder is another one.
     NoMigrations {
         /// Where they would come from.
@@ -90,7 +97,8 @@ impl Problem {
             Self::Edited { version, .. }
             | Self::Missing { version, .. }
             | Self::Newer { version, .. }
-            | Self::OutOfOrder { version, .. } => Some(version),
+            | Self::OutOfOrder { version, .. }
+            | Self::HalfReverted { version, .. } => Some(version),
             Self::NoMigrations { .. } => None,
         }
     }
@@ -134,6 +142,11 @@ impl std::fmt::Display for Problem {
                 f,
                 "{version} {name} comes before {applied}, which is applied; give it a new version, \
                  or allow it with --allow-out-of-order or `out_of_order = true` in its metadata.toml"
+            ),
+            Self::HalfReverted { version, name } => write!(
+                f,
+                "{version} {name} stopped on its way back, outside a transaction; `rollback` goes \
+                 on with it, or `repair --accept {version}` takes what is there as applied"
             ),
             Self::NoMigrations {
                 place,
@@ -181,6 +194,15 @@ pub(crate) fn assess<'s>(
     let mut problems = Vec::new();
     problems.extend(no_migrations(set, history));
     for row in &history.applied {
+        if row.status == Status::Reverting {
+            if known_sets(set, history).contains(row.set.as_str()) {
+                problems.push(Problem::HalfReverted {
+                    version: row.version.to_string(),
+                    name: row.name().to_owned(),
+                });
+            }
+            continue;
+        }
         match set.find(&row.version) {
             Some(migration) => {
                 problems.extend(edit_of(row, migration).map(|edit| Problem::Edited {

@@ -218,17 +218,15 @@ pub struct Failure {
 pub enum Outcome {
     /// The database is as it was before.
     RolledBack,
-    /// It ran outside a transaction; this many statements took effect and are recorded.
+    /// It ran outside a transaction; this many statements took effect and are recorded, and the
+    /// next run in the same direction goes on after them.
     Recorded {
         /// Statements that took effect.
         done: u64,
     },
-    /// It ran outside a transaction, and what it did before the failure stays and is not recorded:
-    /// a way back, or a migration written in Rust.
-    Partial {
-        /// Statements that took effect, where they can be counted.
-        done: Option<u64>,
-    },
+    /// A migration written in Rust ran outside a transaction, or ended the one it was given: what
+    /// it did before the failure stays and is not recorded.
+    Partial,
     /// The connection was lost while it was committed: it took effect as a whole, or not at all.
     Unknown,
 }
@@ -254,15 +252,11 @@ impl fmt::Display for Failure {
             Outcome::RolledBack => write!(f, "\nThe database is as it was before this migration."),
             Outcome::Recorded { done } => write!(
                 f,
-                "\nIt runs outside a transaction: {done} of its statements took effect. \
-                 Mend the rest and run again; it goes on from there."
+                "\nIt runs outside a transaction: {} took effect. Mend the rest and run again; it \
+                 goes on from there.",
+                counted(done, "statement")
             ),
-            Outcome::Partial { done: Some(done) } => write!(
-                f,
-                "\nIt runs outside a transaction: {done} of its statements took effect and stay. \
-                 It is still recorded as it was; take what is done out of the script and run again."
-            ),
-            Outcome::Partial { done: None } => write!(
+            Outcome::Partial => write!(
                 f,
                 "\nIt runs outside a transaction: what it did before the failure stays."
             ),

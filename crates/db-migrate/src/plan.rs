@@ -160,6 +160,24 @@ pub(crate) fn backward<'h>(
     let known = known_sets(set, history);
     let ours = |row: &&Applied| known.contains(row.set.as_str());
     let newest_first = history.applied.iter().rev().filter(ours);
+    let rows = beyond(set, history, newest_first, target)?;
+    match history.half_reverted().filter(ours) {
+        Some(half) if !rows.contains(&half) => Err(Error::Refused(format!(
+            "{} stopped on its way back, and would stay so; roll it back to its end first, or \
+             accept it as applied with `repair --accept {}`",
+            half.folder_name, half.version
+        ))),
+        _ => Ok(rows),
+    }
+}
+
+/// Those of the applied migrations that are beyond the target.
+fn beyond<'h>(
+    set: &MigrationSet,
+    history: &'h History,
+    newest_first: impl Iterator<Item = &'h Applied> + Clone,
+    target: Option<&Target>,
+) -> Result<Vec<&'h Applied>, Error> {
     match target {
         None => Ok(newest_first.take(1).collect()),
         Some(Target::Back(steps)) => {

@@ -254,6 +254,8 @@ fn state_of(document: &Document, entry: &Entry) -> (String, Option<Style>) {
         (Some(Problem::Missing { .. }), _) => ("file missing".to_owned(), Some(Style::Red)),
         (Some(Problem::Newer { .. }), _) => ("newer".to_owned(), Some(Style::Red)),
         (Some(Problem::OutOfOrder { .. }), _) => ("out of order".to_owned(), Some(Style::Red)),
+        (Some(Problem::HalfReverted { .. } | Problem::NoMigrations { .. }), _)
+        | (_, State::Reverting) => ("stopped on its way back".to_owned(), Some(Style::Red)),
         (_, State::Applied) => (entry.how.clone(), None),
         (_, State::Pending) => ("pending".to_owned(), Some(Style::Yellow)),
         (_, State::Incomplete) => ("stopped half way".to_owned(), Some(Style::Red)),

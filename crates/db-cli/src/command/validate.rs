@@ -137,6 +137,10 @@ fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {
             Unknown::HalfApplied => {
                 "a migration outside a transaction stopped half way; `migrate` goes on with it"
             }
+            Unknown::HalfReverted => {
+                "a migration outside a transaction stopped on its way back; `rollback` goes on \
+                 with it"
+            }
         },
     };
     text.marked(paint, NOTE, note);

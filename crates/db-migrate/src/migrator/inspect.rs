@@ -9,7 +9,7 @@ use crate::assess::{Problem, assess, halves_without_file};
 use crate::drift::Drift;
 use crate::error::Error;
 use crate::event::LoggedEvent;
-use crate::ledger::Applied;
+use crate::ledger::{Applied, Status};
 use crate::migration::Migration;
 use crate::plan::nameable;
 
@@ -23,6 +23,8 @@ pub enum State {
     Pending,
     /// It stopped half way, outside a transaction.
     Incomplete,
+    /// It stopped on its way back, outside a transaction.
+    Reverting,
 }
 
 /// One migration, as `status` shows it.
@@ -38,7 +40,7 @@ pub struct Entry {
     pub set: String,
     /// Whether it is in the database.
     pub state: State,
-    /// How it came there: `applied`, `adopted`, `baselined`; empty while pending.
+    /// How it came there: `applied`, `adopted`, `baselined`, or `reverting`; empty while pending.
     pub how: String,
     /// When, in UTC.
     pub applied_at: Option<String>,
@@ -193,8 +195,8 @@ impl Migrator {
     ///
     /// # Errors
     /// [`Error::Pending`] if migrations are pending, [`Error::NewerDatabase`] if the database has
-    /// some that this program does not know, [`Error::History`] if
-    /// this program has no migrations at all.
+    /// some that this program does not know, [`Error::History`] if one stopped on its way back, or
+    /// if this program has no migrations at all.
     pub fn ensure_current<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<(), Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
@@ -208,7 +210,11 @@ impl Migrator {
         }
         let unusable: Vec<Problem> = others
             .into_iter()
-            .filter(|p| matches!(p, Problem::NoMigrations { .. }) && !p.is_warning())
+            .filter(|p| match p {
+                Problem::HalfReverted { .. } => true,
+                Problem::NoMigrations { .. } => !p.is_warning(),
+                _ => false,
+            })
             .collect();
         if !unusable.is_empty() {
             return Err(Error::History(unusable));
@@ -262,7 +268,11 @@ pub(super) fn applied_entry(
         set: migration
             .map_or(row.set.as_str(), Migration::set)
             .to_owned(),
-        state: State::Applied,
+        state: if row.status == Status::Reverting {
+            State::Reverting
+        } else {
+            State::Applied
+        },
         how: row.status.as_str().to_owned(),
         applied_at: Some(row.applied_at.clone()),
         // What was adopted, declared or accepted did not run here.

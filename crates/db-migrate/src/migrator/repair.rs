@@ -36,6 +36,9 @@ pub struct RepairReport {
     pub healed: Vec<String>,
 }
 
+/// How an accepted migration that was half reverted is told.
+const STOPPED_ON_THE_WAY_BACK: &str = "stopped on its way back, accepted as applied";
+
 impl RepairReport {
     /// Whether there was anything to repair.
     #[must_use]
@@ -229,8 +232,8 @@ fn restamp_cosmetic(
     Ok(())
 }
 
-/// Accepts one migration as it is: edited, without a file, or half applied. Returns whether it was
-/// half applied.
+/// Accepts one migration as it is: edited, without a file, half applied or half reverted. Returns
+/// whether it was a half.
 fn accept(
     context: &Context<'_>,
     look: &Look,
@@ -279,6 +282,10 @@ fn accept(
             ledger.restamp(conn, migration)?;
             "deliberate edit"
         }
+        (None, Some(Problem::HalfReverted { .. }), _) => {
+            ledger.accept_half_reverted(conn, version)?;
+            STOPPED_ON_THE_WAY_BACK
+        }
         (None, Some(Problem::Newer { .. }), _) => {
             return Err(Error::Refused(format!(
                 "{folder_name} is newer than every file here, which cannot be accepted: it would \
@@ -293,7 +300,7 @@ fn accept(
         _ => {
             return Err(Error::Refused(format!(
                 "there is nothing to accept about {folder_name}: it is neither edited nor missing \
-                 its file nor half applied"
+                 its file nor half applied nor half reverted"
             )));
         }
     };
@@ -301,7 +308,7 @@ fn accept(
     let accepted = Some((version, folder_name.as_str(), set));
     context.log(conn, EventKind::Repaired, accepted, Some(detail))?;
     report.accepted.push(format!("{folder_name} ({detail})"));
-    Ok(half.is_some())
+    Ok(half.is_some() || detail == STOPPED_ON_THE_WAY_BACK)
 }
 
 fn migration_of(migration: &Migration) -> (&Version, &str, &str) {

@@ -237,7 +237,7 @@ pub(super) fn run_rust(
         },
     };
     let outcome = if ended || before == 0 {
-        Outcome::Partial { done: None }
+        Outcome::Partial
     } else {
         Outcome::RolledBack
     };
