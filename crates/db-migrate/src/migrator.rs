@@ -1,6 +1,7 @@
 //! The façade: everything that can be done with migrations, as typed calls.
 
 mod apply;
+mod dry_run;
 mod inspect;
 mod precheck;
 mod preview;

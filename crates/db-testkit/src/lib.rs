@@ -29,6 +29,16 @@ mod proxy;
 pub mod schema_check;
 mod server;
 
+/// What the guides show must compile. This crate may know all that they use.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/migrations.md")]
+    struct Migrations;
+}
+
 pub use cluster::cluster;
 pub use conn::TestConn;
 pub use db::TestDb;

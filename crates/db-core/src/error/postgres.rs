@@ -51,7 +51,7 @@ const MESSAGES: &[(&str, &str, ErrorKind)] = &[
     ("syntax error", "42601", ErrorKind::Statement),
     ("unterminated", "42601", ErrorKind::Statement),
     ("does not exist", "42P01", ErrorKind::Statement),
-    ("already exists", "42P07", ErrorKind::Statement),
+    ("already exists", "42P07", ErrorKind::AlreadyExists),
     ("violates ", "23000", ErrorKind::Constraint),
 ];
 

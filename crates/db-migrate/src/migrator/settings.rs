@@ -93,6 +93,14 @@ impl Migrator {
         }
     }
 
+    /// Whether there is any migration for one engine.
+    ///
+    /// # Errors
+    /// [`Error::Source`].
+    pub fn has_migrations(&self, engine: Engine) -> Result<bool, Error> {
+        Ok(!self.load(engine)?.all().is_empty())
+    }
+
     pub(super) fn load(&self, engine: Engine) -> Result<Arc<MigrationSet>, Error> {
         let mut loaded = self.loaded();
         let set = match mem::replace(&mut *loaded, Loaded::Sources(Vec::new())) {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use db_core::{ErrorKind, PostgresDatabase, TransactionOptions};
+use db_core::{Database, ErrorKind, TransactionOptions};
 use db_testkit::{Proxy, cluster};
 
-use super::{execute, options};
+use super::{execute, options, stats};
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
@@ -16,20 +16,18 @@ const DEADLINE: Duration = Duration::from_millis(500);
 /// the tests allow more; the deadline itself is what must not be missed by far.
 const SLACK: Duration = Duration::from_millis(1500);
 
-fn open(url: &str) -> PostgresDatabase {
-    let mut set = options(url);
-    set.max_connections = 4;
-    set.acquire_timeout = DEADLINE;
-    PostgresDatabase::open(set).unwrap()
+fn open(url: &str) -> Database {
+    let set = options(url).max_connections(4).connection_timeout(DEADLINE);
+    Database::open(&set).unwrap()
 }
 
-fn works(database: &PostgresDatabase) -> bool {
+fn works(database: &Database) -> bool {
     database.read(|conn| execute(conn, "SELECT 1")).is_ok()
 }
 
 /// Sixteen clients during a fault: each of their calls returns in time.
-fn suffers(database: &PostgresDatabase, fault: impl FnOnce(), end: impl FnOnce()) {
-    let options = TransactionOptions::default().acquire_timeout(DEADLINE);
+fn suffers(database: &Database, fault: impl FnOnce(), end: impl FnOnce()) {
+    let options = TransactionOptions::default().connection_timeout(DEADLINE);
     let (done, failed) = (AtomicBool::new(false), AtomicU64::new(0));
     assert!(works(database));
     fault();
@@ -58,7 +56,7 @@ fn suffers(database: &PostgresDatabase, fault: impl FnOnce(), end: impl FnOnce()
 }
 
 /// Nineteen of twenty calls in a row succeed, five seconds after the server is back at the latest.
-fn recovers(database: &PostgresDatabase) {
+fn recovers(database: &Database) {
     let back = Instant::now();
     let mut latest = Vec::new();
     loop {
@@ -93,9 +91,8 @@ fn refused() {
 fn who_needs_a_server_that_is_gone_is_told_at_once() {
     let server = cluster(&[]);
     let mut proxy = Proxy::to(server.port());
-    let mut set = options(&server.url_on(proxy.port()));
-    set.acquire_timeout = Duration::from_secs(60);
-    let database = PostgresDatabase::open(set).unwrap();
+    let set = options(&server.url_on(proxy.port())).connection_timeout(Duration::from_secs(60));
+    let database = Database::open(&set).unwrap();
     proxy.refuse();
     let asked = Instant::now();
     for _ in 0..100 {
@@ -124,12 +121,11 @@ fn reset_connections_are_replaced() {
 fn a_black_hole_is_left_in_time() {
     let server = cluster(&[]);
     let mut proxy = Proxy::to(server.port());
-    let mut set = options(&server.url_on(proxy.port()));
-    set.max_connections = 4;
-    set.acquire_timeout = DEADLINE;
-    // Every idle connection is looked at first: no caller's own thread meets the hole.
-    set.check_after = Duration::ZERO;
-    let database = PostgresDatabase::open(set).unwrap();
+    let set = options(&server.url_on(proxy.port()))
+        .max_connections(4)
+        .connection_timeout(DEADLINE)
+        .health_check_after(Duration::ZERO);
+    let database = Database::open(&set).unwrap();
     let cell = std::cell::RefCell::new(&mut proxy);
     suffers(
         &database,
@@ -141,11 +137,11 @@ fn a_black_hole_is_left_in_time() {
 #[test]
 fn a_frozen_server_is_left_in_time() {
     let server = cluster(&[]);
-    let mut set = options(&server.url());
-    set.max_connections = 4;
-    set.acquire_timeout = DEADLINE;
-    set.check_after = Duration::ZERO;
-    let database = PostgresDatabase::open(set).unwrap();
+    let set = options(&server.url())
+        .max_connections(4)
+        .connection_timeout(DEADLINE)
+        .health_check_after(Duration::ZERO);
+    let database = Database::open(&set).unwrap();
     let frozen = std::cell::RefCell::new(None);
     suffers(
         &database,
@@ -159,16 +155,16 @@ fn a_frozen_server_is_left_in_time() {
 #[test]
 fn who_waits_behind_a_hanging_call_is_told_in_time() {
     let server = cluster(&[]);
-    let mut set = options(&server.url());
-    set.max_connections = 1;
-    set.check_after = Duration::from_secs(3600);
-    let database = PostgresDatabase::open(set).unwrap();
+    let set = options(&server.url())
+        .max_connections(1)
+        .health_check_after(Duration::from_secs(3600));
+    let database = Database::open(&set).unwrap();
     assert!(works(&database));
     let frozen = server.freeze().unwrap();
-    let options = TransactionOptions::default().acquire_timeout(DEADLINE);
+    let options = TransactionOptions::default().connection_timeout(DEADLINE);
     thread::scope(|scope| {
         let hanging = scope.spawn(|| works(&database));
-        while database.stats().gate.in_use == 0 {
+        while stats(&database).gate.in_use == 0 {
             thread::yield_now();
         }
         for _ in 0..3 {
@@ -204,6 +200,6 @@ fn a_restarted_server_is_met_again() {
 fn a_wrong_password_is_said_when_opening() {
     let server = cluster(&[]);
     let url = server.url().replace('@', "x@");
-    let error = PostgresDatabase::open(options(&url)).unwrap_err();
+    let error = Database::open(&options(&url)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
 }

@@ -5,9 +5,9 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use db_core::{Error, ErrorKind, PostgresDatabase, TransactionOptions};
+use db_core::{Database, Error, ErrorKind, TransactionOptions};
 
-use super::{execute, number, open_with};
+use super::{execute, number, open_with, stats};
 
 const CONNECTIONS: u32 = 4;
 
@@ -16,7 +16,7 @@ const CONNECTIONS: u32 = 4;
 fn checkouts_are_fair() {
     const THREADS: usize = 256;
     const ROUNDS: u32 = 5;
-    let (_db, database) = open_with(|o| o.max_connections = CONNECTIONS);
+    let (_db, database) = open_with(|o| o.max_connections(CONNECTIONS));
     let barrier = Barrier::new(THREADS);
     let done = AtomicBool::new(false);
     // All begin together; the first to finish its rounds ends the test for all.
@@ -44,7 +44,7 @@ fn checkouts_are_fair() {
             .collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    let stats = database.stats();
+    let stats = stats(&database);
     assert_eq!((stats.gate.timeouts, stats.gate.shed), (0, 0));
     let most = results.iter().map(|(count, _)| *count).max().unwrap();
     let least = results.iter().map(|(count, _)| *count).min().unwrap();
@@ -66,8 +66,8 @@ fn checkouts_are_fair() {
 fn overload_is_refused_at_once() {
     const HOLD: Duration = Duration::from_millis(20);
     let (_db, database) = open_with(|o| {
-        o.max_connections = CONNECTIONS;
-        o.acquire_timeout = Duration::from_millis(400);
+        o.max_connections(CONNECTIONS)
+            .connection_timeout(Duration::from_millis(400))
     });
     let peak = offer(&database, CONNECTIONS, None);
     // 4 connections answer 200 a second; 80 clients that ask every 100 ms want 800.
@@ -91,7 +91,7 @@ struct Offered {
 }
 
 /// Clients that ask for two seconds: each at its own pace, or again as soon as it is answered.
-fn offer(database: &PostgresDatabase, clients: u32, every: Option<Duration>) -> Offered {
+fn offer(database: &Database, clients: u32, every: Option<Duration>) -> Offered {
     let served = AtomicU64::new(0);
     let refusals = Mutex::new(Vec::new());
     let began = Instant::now();
@@ -126,23 +126,20 @@ fn offer(database: &PostgresDatabase, clients: u32, every: Option<Duration>) -> 
 
 #[test]
 fn a_full_queue_refuses() {
-    let (_db, database) = open_with(|o| {
-        o.max_connections = 1;
-        o.max_waiting = 0;
-    });
+    let (_db, database) = open_with(|o| o.max_connections(1).max_waiters(0));
     let answer: Result<i64, Error> = database.read(|_| {
         let second = database.read(|conn| number(conn, "SELECT 1::bigint AS value"));
         assert_eq!(second.unwrap_err().kind(), ErrorKind::Overloaded);
         Ok(1)
     });
     answer.unwrap();
-    assert_eq!(database.stats().gate.in_use, 0);
+    assert_eq!(stats(&database).gate.in_use, 0);
 }
 
 #[test]
 fn who_waits_too_long_is_told_so() {
-    let (_db, database) = open_with(|o| o.max_connections = 1);
-    let options = TransactionOptions::default().acquire_timeout(Duration::from_millis(100));
+    let (_db, database) = open_with(|o| o.max_connections(1));
+    let options = TransactionOptions::default().connection_timeout(Duration::from_millis(100));
     let answer: Result<(), Error> = database.read(|_| {
         let asked = Instant::now();
         let second = database.read_with(&options, |conn| execute(conn, "SELECT 1"));
@@ -151,12 +148,12 @@ fn who_waits_too_long_is_told_so() {
         Ok(())
     });
     answer.unwrap();
-    assert_eq!(database.stats().gate.timeouts, 1);
+    assert_eq!(stats(&database).gate.timeouts, 1);
 }
 
 #[test]
 fn panics_lose_no_connection() {
-    let (_db, database) = open_with(|o| o.max_connections = 2);
+    let (_db, database) = open_with(|o| o.max_connections(2));
     for _ in 0..200 {
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             database.write(|conn| -> Result<(), Error> {
@@ -175,13 +172,13 @@ fn panics_lose_no_connection() {
         })
         .unwrap();
     assert_eq!(tables, 0);
-    let stats = database.stats();
+    let stats = stats(&database);
     assert_eq!((stats.gate.in_use, stats.connections), (0, 1));
 }
 
 #[test]
 fn a_closed_database_says_so() {
-    let (_db, database) = open_with(|o| o.max_connections = 1);
+    let (_db, database) = open_with(|o| o.max_connections(1));
     let inside = Barrier::new(2);
     thread::scope(|scope| {
         let running = scope.spawn(|| {
@@ -196,12 +193,12 @@ fn a_closed_database_says_so() {
     });
     let after = database.read(|conn| execute(conn, "SELECT 1"));
     assert_eq!(after.unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(database.stats().connections, 0);
+    assert_eq!(stats(&database).connections, 0);
 }
 
 #[test]
 fn closing_cancels_what_does_not_end() {
-    let (db, database) = open_with(|o| o.max_connections = 1);
+    let (db, database) = open_with(|o| o.max_connections(1));
     let mut observer = db.connect();
     thread::scope(|scope| {
         let running = scope.spawn(|| database.write(|conn| execute(conn, "SELECT pg_sleep(600)")));

@@ -6,28 +6,31 @@ mod replicas;
 mod sessions;
 mod transactions;
 
-use db_core::{Conn, DatabaseUrl, Engine, Error, Pooler, PostgresDatabase, PostgresOptions};
+use db_core::{Conn, Database, DatabaseConfig, DatabaseStats, Engine, Error, PostgresStats};
 use db_testkit::TestDb;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
-pub(crate) fn options(url: &str) -> PostgresOptions {
-    let mut options = PostgresOptions::new(DatabaseUrl::parse(url).unwrap());
-    options.pooler = Pooler::None;
-    options
+pub(crate) fn options(url: &str) -> DatabaseConfig {
+    DatabaseConfig::new(url)
 }
 
 /// A database of this test's own, and its settings before it is opened.
-pub(crate) fn open_with(set: impl FnOnce(&mut PostgresOptions)) -> (TestDb, PostgresDatabase) {
+pub(crate) fn open_with(set: impl FnOnce(DatabaseConfig) -> DatabaseConfig) -> (TestDb, Database) {
     let db = TestDb::postgres();
-    let mut options = options(&db.url());
-    set(&mut options);
-    let database = PostgresDatabase::open(options).unwrap();
+    let database = Database::open(&set(options(&db.url()))).unwrap();
     (db, database)
 }
 
-pub(crate) fn open() -> (TestDb, PostgresDatabase) {
-    open_with(|_| {})
+pub(crate) fn open() -> (TestDb, Database) {
+    open_with(|o| o)
+}
+
+pub(crate) fn stats(database: &Database) -> PostgresStats {
+    match database.stats() {
+        DatabaseStats::Postgres(stats) => stats,
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) fn raw<'c>(conn: &'c mut Conn<'_>) -> &'c mut PgConnection {

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use db_core::{DatabaseUrl, Error, Freshness, PostgresDatabase, TransactionOptions};
+use db_core::{Database, DatabaseUrl, Error, Freshness, TransactionOptions};
 use db_testkit::{Cluster, Stop, cluster};
 
-use super::{execute, number, options};
+use super::{execute, number, options, stats};
 
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()::int::bigint AS value";
 
 struct Pair {
-    database: PostgresDatabase,
+    database: Database,
     standby: Cluster,
     primary: Cluster,
 }
@@ -21,9 +21,8 @@ struct Pair {
 fn pair() -> Pair {
     let primary = cluster(&[]);
     let standby = primary.standby().unwrap();
-    let mut set = options(&primary.url());
-    set.replicas = vec![DatabaseUrl::parse(&standby.url()).unwrap()];
-    let database = PostgresDatabase::open(set).unwrap();
+    let set = options(&primary.url()).replicas(vec![standby.url()]);
+    let database = Database::open(&set).unwrap();
     database
         .write(|conn| {
             execute(
@@ -42,10 +41,9 @@ fn pair() -> Pair {
 
 impl Pair {
     /// A connection to the standby that the database under test does not know of.
-    fn on_standby(&self) -> PostgresDatabase {
-        let mut set = options(&self.standby.url());
-        set.max_connections = 1;
-        PostgresDatabase::open(set).unwrap()
+    fn on_standby(&self) -> Database {
+        let set = options(&self.standby.url()).max_connections(1);
+        Database::open(&set).unwrap()
     }
 
     fn reads_standby(&self) -> bool {
@@ -84,11 +82,7 @@ fn reads_go_to_the_standby_and_writes_to_the_primary() {
         .database
         .read_with(&options, |conn| number(conn, IN_RECOVERY));
     assert_eq!(decided.unwrap(), 0);
-    let one = pair
-        .database
-        .read_one(&TransactionOptions::default(), |conn| {
-            number(conn, IN_RECOVERY)
-        });
+    let one = pair.database.read_one(|conn| number(conn, IN_RECOVERY));
     assert_eq!(one.unwrap(), 1);
 }
 
@@ -138,16 +132,15 @@ fn a_promoted_standby_serves_no_reads() {
         assert_eq!(pair.count(), n);
     }
     assert!(!pair.reads_standby());
-    let stats = pair.database.stats();
+    let stats = stats(&pair.database);
     assert!(!stats.replicas[0].0, "it is in rotation still");
 }
 
 #[test]
 fn another_process_hands_its_place_over() {
     let pair = pair();
-    let mut set = options(&pair.primary.url());
-    set.replicas = vec![DatabaseUrl::parse(&pair.standby.url()).unwrap()];
-    let other = PostgresDatabase::open(set).unwrap();
+    let set = options(&pair.primary.url()).replicas(vec![pair.standby.url()]);
+    let other = Database::open(&set).unwrap();
     for n in 1..=100 {
         pair.add();
         let token = pair.database.last_written().unwrap().to_string();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_core::{Error, ErrorKind, Pooler, TransactionOptions};
+use db_core::{Error, ErrorKind, TransactionOptions};
 use diesel::RunQueryDsl;
 
 use super::{execute, number, open, open_with, raw, word};
@@ -70,8 +70,8 @@ fn a_write_leaves_nothing_behind() {
     for how in [How::Ends, How::Fails] {
         for (make, look, expected) in LEFTOVERS {
             let (_db, database) = open_with(|o| {
-                o.max_connections = 1;
-                o.statement_timeout = Some(Duration::from_secs(60));
+                o.max_connections(1)
+                    .statement_timeout(Duration::from_secs(60))
             });
             let pid = database.read(|conn| number(conn, PID)).unwrap();
             let result: Result<(), Error> = database.write(|conn| {
@@ -99,7 +99,7 @@ enum How {
 
 #[test]
 fn a_setting_that_a_trigger_made_is_gone() {
-    let (db, database) = open_with(|o| o.max_connections = 1);
+    let (db, database) = open_with(|o| o.max_connections(1));
     db.connect().execute(
         "CREATE TABLE t (a int);
          CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
@@ -115,25 +115,18 @@ fn a_setting_that_a_trigger_made_is_gone() {
 
 #[test]
 fn one_statement_that_sets_something_is_undone() {
-    let (_db, database) = open_with(|o| o.max_connections = 1);
+    let (_db, database) = open_with(|o| o.max_connections(1));
     let options = TransactionOptions::default();
     database
-        .read_one(&options, |conn| {
-            execute(conn, "SELECT set_config('app.tenant', '7', false)")
-        })
+        .read_one(|conn| execute(conn, "SELECT set_config('app.tenant', '7', false)"))
         .unwrap();
     let look = "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), '-') AS value";
-    assert_eq!(
-        database
-            .read_one(&options, |conn| word(conn, look))
-            .unwrap(),
-        "-"
-    );
+    assert_eq!(database.read_one(|conn| word(conn, look)).unwrap(), "-");
 }
 
 #[test]
 fn prepared_statements_outlive_the_reset() {
-    let (_db, database) = open_with(|o| o.max_connections = 1);
+    let (_db, database) = open_with(|o| o.max_connections(1));
     let prepared = "SELECT count(*) AS value FROM pg_prepared_statements";
     for _ in 0..3 {
         let one: i32 = database
@@ -155,9 +148,9 @@ diesel::define_sql_function!(fn abs(x: diesel::sql_types::Integer) -> diesel::sq
 #[test]
 fn behind_a_pooler_nothing_is_prepared_and_limits_are_local() {
     let (_db, database) = open_with(|o| {
-        o.max_connections = 1;
-        o.pooler = Pooler::Transaction;
-        o.statement_timeout = Some(Duration::from_millis(200));
+        o.max_connections(1)
+            .transaction_pooler(true)
+            .statement_timeout(Duration::from_millis(200))
     });
     database
         .read(|conn| {
@@ -169,15 +162,13 @@ fn behind_a_pooler_nothing_is_prepared_and_limits_are_local() {
     assert_eq!(database.read(|conn| number(conn, prepared)).unwrap(), 0);
     let slow = database.read(|conn| execute(conn, "SELECT pg_sleep(60)"));
     assert_eq!(slow.unwrap_err().kind(), ErrorKind::StatementTimeout);
-    let slow = database.read_one(&TransactionOptions::default(), |conn| {
-        execute(conn, "SELECT pg_sleep(60)")
-    });
+    let slow = database.read_one(|conn| execute(conn, "SELECT pg_sleep(60)"));
     assert_eq!(slow.unwrap_err().kind(), ErrorKind::StatementTimeout);
 }
 
 #[test]
 fn a_server_without_a_pooler_is_told_from_one() {
-    let (_db, database) = open_with(|o| o.pooler = Pooler::Detect);
+    let (_db, database) = open_with(|o| o.pooler(Pooler::Detect));
     let prepared = "SELECT count(*) AS value FROM pg_prepared_statements";
     database
         .read(|conn| {
@@ -192,10 +183,10 @@ fn a_server_without_a_pooler_is_told_from_one() {
 fn limits_hold_and_the_url_goes_before_them() {
     let db = db_testkit::TestDb::postgres();
     let url = format!("{}?options=-c%20lock_timeout%3D7s", db.url());
-    let mut options = super::options(&url);
-    options.lock_timeout = Some(Duration::from_secs(3));
-    options.idle_in_transaction_timeout = Some(Duration::from_secs(4));
-    let database = db_core::PostgresDatabase::open(options).unwrap();
+    let options = super::options(&url)
+        .lock_timeout(Duration::from_secs(3))
+        .idle_in_transaction_timeout(Duration::from_secs(4));
+    let database = db_core::Database::open(&options).unwrap();
     let settings = database
         .read(|conn| {
             word(

@@ -1,15 +1,15 @@
-//! Isolation, read-only transactions, and what a COMMIT says.
+//! IsolationLevel, read-only transactions, and what a COMMIT says.
 
 use std::time::Duration;
 
-use db_core::{Error, ErrorKind, Isolation, TransactionOptions};
+use db_core::{Error, ErrorKind, IsolationLevel, TransactionOptions};
 use db_testkit::{Proxy, cluster};
 
 use super::{execute, number, open, options, word};
 
 const COUNT: &str = "SELECT count(*) AS value FROM t";
 
-fn with_table() -> (db_testkit::TestDb, db_core::PostgresDatabase) {
+fn with_table() -> (db_testkit::TestDb, db_core::Database) {
     let (db, database) = open();
     db.connect().execute(
         "CREATE TABLE t (a int UNIQUE);
@@ -40,11 +40,11 @@ fn isolation_is_as_asked() {
         current_setting('transaction_read_only'),
         current_setting('transaction_deferrable')) AS value";
     let default = TransactionOptions::default();
-    let serializable = default.isolation(Isolation::Serializable).deferrable();
+    let serializable = default.isolation(IsolationLevel::Serializable).deferrable();
     for (options, read, write) in [
         (default, "repeatable read on off", "read committed off off"),
         (
-            default.isolation(Isolation::ReadCommitted),
+            default.isolation(IsolationLevel::ReadCommitted),
             "read committed on off",
             "read committed off off",
         ),
@@ -63,9 +63,7 @@ fn a_read_cannot_write() {
     let insert = "INSERT INTO t VALUES (1)";
     let refused = database.read(|conn| execute(conn, insert)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ReadOnly);
-    let refused = database
-        .read_one(&TransactionOptions::default(), |conn| execute(conn, insert))
-        .unwrap_err();
+    let refused = database.read_one(|conn| execute(conn, insert)).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ReadOnly);
 }
 
@@ -73,9 +71,9 @@ fn a_read_cannot_write() {
 fn one_statement_means_one() {
     let (_db, database) = with_table();
     let options = TransactionOptions::default();
-    let one = database.read_one(&options, |conn| number(conn, COUNT));
+    let one = database.read_one(|conn| number(conn, COUNT));
     assert_eq!(one.unwrap(), 0);
-    let two = database.read_one(&options, |conn| {
+    let two = database.read_one(|conn| {
         number(conn, COUNT)?;
         number(conn, COUNT)
     });
@@ -152,7 +150,7 @@ fn a_constraint_that_fails_at_commit_is_an_error() {
 #[test]
 fn conflicts_are_serialization_failures() {
     let (_db, database) = with_table();
-    let options = TransactionOptions::default().isolation(Isolation::Serializable);
+    let options = TransactionOptions::default().isolation(IsolationLevel::Serializable);
     database
         .write(|conn| execute(conn, "INSERT INTO t VALUES (1)"))
         .unwrap();
@@ -181,9 +179,8 @@ fn a_statement_has_its_limit() {
 fn a_connection_lost_at_commit_leaves_the_outcome_unknown() {
     let server = cluster(&[]);
     let proxy = Proxy::to(server.port());
-    let mut set = options(&server.url_on(proxy.port()));
-    set.max_connections = 2;
-    let database = db_core::PostgresDatabase::open(set).unwrap();
+    let set = options(&server.url_on(proxy.port())).max_connections(2);
+    let database = db_core::Database::open(&set).unwrap();
     // A deferred trigger keeps the COMMIT busy long enough to cut it off.
     database
         .write(|conn| {
@@ -197,7 +194,7 @@ fn a_connection_lost_at_commit_leaves_the_outcome_unknown() {
             )
         })
         .unwrap();
-    let direct = db_core::PostgresDatabase::open(options(&server.url())).unwrap();
+    let direct = db_core::Database::open(&options(&server.url())).unwrap();
     let committing = "SELECT count(*) AS value FROM pg_stat_activity
          WHERE state = 'active' AND query LIKE 'COMMIT%'";
     let error = std::thread::scope(|scope| {
