@@ -43,11 +43,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(options.synchronous, Synchronous::Normal);
     let options = postgres(&DatabaseConfig::new("postgres://h/d"));
     assert_eq!(options.isolation, IsolationLevel::ReadCommitted);
-    assert_eq!(
-        options.session_sql(),
-        "SET statement_timeout = 30000;SET lock_timeout = 10000;\
-         SET idle_in_transaction_session_timeout = 60000;"
-    );
+    assert_eq!(options.statement_timeout, Duration::from_secs(30));
+    assert_eq!(options.lock_timeout, Duration::from_secs(10));
+    assert_eq!(options.idle_in_transaction_timeout, Duration::from_mins(1));
 }
 
 #[test]
@@ -258,7 +256,7 @@ fn a_connection_gets_its_parameters_and_the_url_counts_before_them() {
     let config = DatabaseConfig::new("postgres://h/d?").keepalives_idle(Duration::ZERO);
     assert_eq!(
         target(&config),
-        "postgres://h/d?connect_timeout=10&application_name=bitcraps-db&tcp_user_timeout=15000\
+        "postgres://h/d?connect_timeout=3&application_name=bitcraps-db&tcp_user_timeout=15000\
          &keepalives=0"
     );
 }

@@ -21,7 +21,7 @@ fn record_everything() {
         for way in [Way::Hit, Way::Miss, Way::Shared, Way::Bypass] {
             database.cached(way);
         }
-        database.async_pending(3);
+        database.async_pending(|| 3);
         database.committed(16, Duration::from_millis(2), 4_096);
         for pool in ["game/primary", "game/replica-0"] {
             let pool = PoolMetrics::new(engine, pool);

@@ -4,6 +4,7 @@
 //! So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
 #![cfg(test)]
 
+#[expect(dead_code, reason = "what the models leave out, the library uses")]
 mod cache {
     mod sync {
         pub(super) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};

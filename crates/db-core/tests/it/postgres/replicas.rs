@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use db_core::{Database, DatabaseUrl, Error, Freshness, TransactionOptions};
+use db_core::{Database, Error, Freshness, TransactionOptions};
 use db_testkit::{Cluster, Stop, cluster};
 
 use super::{execute, number, options, stats};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_core::{Error, ErrorKind, TransactionOptions};
+use db_core::{Error, ErrorKind};
 use diesel::RunQueryDsl;
 
 use super::{execute, number, open, open_with, raw, word};
@@ -116,7 +116,6 @@ fn a_setting_that_a_trigger_made_is_gone() {
 #[test]
 fn one_statement_that_sets_something_is_undone() {
     let (_db, database) = open_with(|o| o.max_connections(1));
-    let options = TransactionOptions::default();
     database
         .read_one(|conn| execute(conn, "SELECT set_config('app.tenant', '7', false)"))
         .unwrap();
@@ -164,19 +163,6 @@ fn behind_a_pooler_nothing_is_prepared_and_limits_are_local() {
     assert_eq!(slow.unwrap_err().kind(), ErrorKind::StatementTimeout);
     let slow = database.read_one(|conn| execute(conn, "SELECT pg_sleep(60)"));
     assert_eq!(slow.unwrap_err().kind(), ErrorKind::StatementTimeout);
-}
-
-#[test]
-fn a_server_without_a_pooler_is_told_from_one() {
-    let (_db, database) = open_with(|o| o.pooler(Pooler::Detect));
-    let prepared = "SELECT count(*) AS value FROM pg_prepared_statements";
-    database
-        .read(|conn| {
-            let _: i32 = diesel::select(abs(-1)).get_result(raw(conn)).unwrap();
-            assert_eq!(number(conn, prepared)?, 1);
-            Ok::<_, Error>(())
-        })
-        .unwrap();
 }
 
 #[test]

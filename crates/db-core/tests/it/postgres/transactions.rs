@@ -70,7 +70,6 @@ fn a_read_cannot_write() {
 #[test]
 fn one_statement_means_one() {
     let (_db, database) = with_table();
-    let options = TransactionOptions::default();
     let one = database.read_one(|conn| number(conn, COUNT));
     assert_eq!(one.unwrap(), 0);
     let two = database.read_one(|conn| {
@@ -149,14 +148,15 @@ fn a_constraint_that_fails_at_commit_is_an_error() {
 
 #[test]
 fn conflicts_are_serialization_failures() {
-    let (_db, database) = with_table();
+    let (db, database) = with_table();
+    let elsewhere = db_core::Database::open(&super::options(&db.url())).unwrap();
     let options = TransactionOptions::default().isolation(IsolationLevel::Serializable);
     database
         .write(|conn| execute(conn, "INSERT INTO t VALUES (1)"))
         .unwrap();
     let result: Result<(), Error> = database.write_with(&options, |conn| {
         number(conn, COUNT)?;
-        database.write_with(&options, |other| {
+        elsewhere.write_with(&options, |other| {
             number(other, COUNT)?;
             execute(other, "INSERT INTO t VALUES (2)")
         })?;

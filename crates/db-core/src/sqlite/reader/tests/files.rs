@@ -49,7 +49,7 @@ fn the_locks_of_the_process_survive_whatever_it_does() {
     }
     // A second pool on the same file, opened and closed.
     let second = open(&options(&it.path()));
-    assert_eq!(second.read(Location::caller(), count).unwrap(), 1);
+    assert_eq!(second.read(None, Location::caller(), count).unwrap(), 1);
     second.close(PATIENCE).unwrap();
     drop(second);
     assert!(holds_a_lock(&it));
@@ -124,11 +124,13 @@ fn a_damaged_page_stops_writes_and_not_reads() {
     let here = Location::caller();
     let add = |c: &mut Conn<'_>| execute(c, "INSERT INTO other (y) VALUES ('more')");
     db.write(None, add).unwrap();
-    let error = db.read(here, count).unwrap_err();
+    let error = db.read(None, here, count).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let error = db.write(None, add).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    assert!(db.damage().is_some());
-    db.read(here, |c| execute(c, "SELECT y FROM other WHERE x = 1"))
-        .unwrap();
+    assert!(db.stats().damage.is_some());
+    db.read(None, here, |c| {
+        execute(c, "SELECT y FROM other WHERE x = 1")
+    })
+    .unwrap();
 }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 
+use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::Error;
+use crate::metrics::PoolMetrics;
 use crate::sqlite::database::SqliteDatabase;
 use crate::sqlite::reader::{Anchor, ReaderStats};
 use crate::sqlite::writer::NoObserver;
@@ -70,7 +72,7 @@ impl Fixture {
     }
 
     pub(super) fn stats(&self) -> ReaderStats {
-        self.db.reader_stats().unwrap()
+        self.db.stats().readers.unwrap()
     }
 
     pub(super) fn anchor(&self) -> &Anchor {
@@ -266,5 +268,7 @@ pub(super) fn options(path: &Path) -> SqliteOptions {
 }
 
 pub(super) fn open(options: &SqliteOptions) -> SqliteDatabase {
-    SqliteDatabase::open(options, Arc::new(NoObserver)).unwrap()
+    let metrics = PoolMetrics::new(Engine::Sqlite, "test");
+    let clock = Arc::new(TableClock::new());
+    SqliteDatabase::open(options, Arc::new(NoObserver), metrics, &clock).unwrap()
 }

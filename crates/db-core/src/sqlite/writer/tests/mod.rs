@@ -16,7 +16,8 @@ use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use super::*;
-use crate::sqlite::session::{SqliteOptions, execute};
+use crate::config::SqliteOptions;
+use crate::sqlite::session::execute;
 use crate::{DatabaseUrl, Engine};
 
 const SCHEMA: &str = "

@@ -51,7 +51,7 @@ impl Watched {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(TableClock::new());
         let groups = Arc::new(Groups::default());
-        let observer = Arc::clone(&groups) as Arc<dyn Observer>;
+        let observer = Arc::<Groups>::clone(&groups);
         let options = options(folder.path().join("test.db"));
         let writer = open_with(options, observer, Arc::clone(&clock));
         let bed = Bed {
