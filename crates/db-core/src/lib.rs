@@ -22,6 +22,7 @@ mod interrupt;
 mod postgres;
 mod retry;
 mod sqlite;
+pub mod statement;
 mod transaction;
 mod url;
 
@@ -33,8 +34,17 @@ pub use config::{
 pub use conn::Conn;
 pub use connection::{Access, Connection};
 pub use engine::Engine;
-pub use error::{DatabaseFailure, Error, ErrorKind, Position};
+pub use error::{
+    ConstraintKind, ConstraintMap, ConstraintRow, DatabaseFailure, Error, ErrorKind, Position,
+    Violation,
+};
 pub use interrupt::Interrupt;
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
 pub use transaction::{IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};
+
+/// What the macros of this crate expand to.
+#[doc(hidden)]
+pub mod __private {
+    pub use diesel;
+}

@@ -1,0 +1,6 @@
+//! Tests of `db-core` with real databases.
+#![cfg(test)]
+
+mod errors;
+mod statements;
+mod support;
