@@ -1,14 +1,20 @@
 //! PostgreSQL: connecting with a deadline and a name, in English.
 
+use std::time::Duration;
+
 use diesel::connection::SimpleConnection;
-use diesel::sql_types::{Bool, Integer, Text};
-use diesel::{Connection, PgConnection, QueryableByName, RunQueryDsl};
+use diesel::sql_types::{Integer, Nullable, Text};
+use diesel::{Connection, OptionalExtension, PgConnection, QueryableByName, RunQueryDsl};
 
 use crate::error::Error;
 use crate::{DatabaseUrl, Engine, Interrupt};
 
 /// libpq waits for ever by default; a dead host should not take longer than this.
 const CONNECT_TIMEOUT_S: u32 = 10;
+
+/// How often, and after which pause, a backend is asked to stop: for two seconds.
+const CANCEL_TRIES: u32 = 100;
+const CANCEL_PAUSE: Duration = Duration::from_millis(20);
 
 /// The name under which `pg_stat_activity` shows this program.
 const APPLICATION_NAME: &str = "bitcraps-db";
@@ -21,11 +27,11 @@ struct Session {
     pid: i32,
 }
 
+/// A statement that a backend is running.
 #[derive(QueryableByName)]
-struct Cancelled {
-    #[diesel(sql_type = Bool)]
-    #[expect(dead_code, reason = "false means that the backend had ended already")]
-    cancelled: bool,
+struct Running {
+    #[diesel(sql_type = Text)]
+    began: String,
 }
 
 /// Connects, and makes sure that errors can be classified by their text.
@@ -47,14 +53,44 @@ pub(crate) fn open(url: &DatabaseUrl) -> Result<(PgConnection, Interrupt), Error
     Ok((conn, interrupt))
 }
 
-/// Asks the server to end what the backend `pid` is doing.
-pub(crate) fn cancel(url: &DatabaseUrl, pid: i32) -> Result<(), Error> {
+/// Asks the server to end what the backend `pid` is doing, until that has ended or `is_noticed`.
+///
+/// The server forgets a request that meets no statement, and whoever owns the connection may be about
+/// to send one, so a single request can be lost. Only the first statement it meets is asked to end:
+/// what comes after that belongs to the owner's way out.
+pub(crate) fn cancel(
+    url: &DatabaseUrl,
+    pid: i32,
+    is_noticed: impl Fn() -> bool,
+) -> Result<(), Error> {
     let mut conn = connect(url)?;
-    diesel::sql_query("SELECT pg_cancel_backend($1) AS cancelled")
+    let mut asked: Option<String> = None;
+    for _ in 0..CANCEL_TRIES {
+        if is_noticed() {
+            break;
+        }
+        let running = diesel::sql_query(
+            "SELECT CAST(query_start AS text) AS began, pg_catalog.pg_cancel_backend(pid)
+             FROM pg_catalog.pg_stat_activity
+             WHERE pid = $1 AND state = 'active' AND COALESCE(CAST(query_start AS text) = $2, true)",
+        )
         .bind::<Integer, _>(pid)
-        .get_result::<Cancelled>(&mut conn)
-        .map(|_| ())
-        .map_err(|e| Error::classify(Engine::Postgres, &e))
+        .bind::<Nullable<Text>, _>(&asked)
+        .get_result::<Running>(&mut conn)
+        .optional()
+        .map_err(|e| Error::classify(Engine::Postgres, &e))?;
+        match running {
+            Some(running) => asked = Some(running.began),
+            None if asked.is_some() => break,
+            None => {}
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the backend sends no word when a statement of it begins or ends"
+        )]
+        std::thread::sleep(CANCEL_PAUSE);
+    }
+    Ok(())
 }
 
 fn connect(url: &DatabaseUrl) -> Result<PgConnection, Error> {

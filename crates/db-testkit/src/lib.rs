@@ -27,6 +27,16 @@ mod file;
 pub mod schema_check;
 mod server;
 
+/// What the guides show must compile. This crate may know all that they use.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/migrations.md")]
+    struct Migrations;
+}
+
 pub use conn::TestConn;
 pub use db::TestDb;
 pub use server::SERVER_VARIABLE;

@@ -68,6 +68,8 @@ pub enum ErrorKind {
     UnsafeEngine,
     /// The statement is wrong: syntax, or a name that does not exist.
     Statement,
+    /// A table, index or other object of this name is there already.
+    AlreadyExists,
     /// A value cannot be stored or computed: too long, out of range, no number, a division by zero.
     InvalidValue,
     /// An earlier statement failed, and PostgreSQL refuses all others until the transaction ends.
@@ -99,6 +101,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    detail: Option<String>,
     hint: Option<String>,
     sqlite_code: Option<i32>,
     position: Option<Position>,
@@ -135,6 +138,7 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            detail: None,
             hint: None,
             sqlite_code: None,
             position: None,
@@ -174,6 +178,7 @@ impl Error {
                     let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
                     classified.position = Some(Position::Char(from_zero));
                 }
+                classified.detail = information.details().map(ToOwned::to_owned);
                 if let Some(hint) = information.hint() {
                     classified.hint = Some(hint.to_owned());
                 }
@@ -215,6 +220,21 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Which row, key or object it is about, where PostgreSQL says so (its DETAIL).
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// What happened, with its detail and without what to do.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// What to do about it, where that is known.
@@ -300,7 +320,7 @@ impl From<DieselError> for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&self.told())?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),

@@ -92,7 +92,7 @@ const MESSAGES: &[(&str, &str, ErrorKind)] = &[
     ("syntax error", "42601", ErrorKind::Statement),
     ("unterminated", "42601", ErrorKind::Statement),
     ("does not exist", "42P01", ErrorKind::Statement),
-    ("already exists", "42P07", ErrorKind::Statement),
+    ("already exists", "42P07", ErrorKind::AlreadyExists),
     (" is ambiguous", "42702", ErrorKind::Statement),
     ("but expression is of type", "42804", ErrorKind::Statement),
     ("must appear in the GROUP BY", "42803", ErrorKind::Statement),

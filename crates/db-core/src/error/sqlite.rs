@@ -84,7 +84,9 @@ pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
 
 fn by_text(message: &str) -> ErrorKind {
     by_fixed_text(message).unwrap_or_else(|| {
-        if is_statement_fault(message) {
+        if is_there_already(message) {
+            ErrorKind::AlreadyExists
+        } else if is_statement_fault(message) {
             ErrorKind::Statement
         } else if is_value_fault(message) {
             ErrorKind::InvalidValue
@@ -126,14 +128,17 @@ fn by_fixed_text(message: &str) -> Option<ErrorKind> {
     })
 }
 
+/// As `table t already exists`.
+fn is_there_already(message: &str) -> bool {
+    message.contains("already exists") || message.starts_with("duplicate column name")
+}
+
 /// `SQLITE_ERROR` has no finer code for "the text is wrong", which only its message tells.
 fn is_statement_fault(message: &str) -> bool {
     message.contains("syntax error")
         || message.starts_with("no such ")
         || message.starts_with("incomplete input")
         || message.starts_with("unrecognized token")
-        || message.contains("already exists")
-        || message.starts_with("duplicate column name")
         || message.contains(" has no column named ")
         || message.starts_with("ambiguous column name")
         || message.starts_with("wrong number of arguments")
@@ -208,6 +213,10 @@ mod tests {
         assert_eq!(
             by_code(ffi::SQLITE_ERROR, "near \"SELEC\": syntax error"),
             ErrorKind::Statement
+        );
+        assert_eq!(
+            by_code(ffi::SQLITE_ERROR, "table users already exists"),
+            ErrorKind::AlreadyExists
         );
     }
 }

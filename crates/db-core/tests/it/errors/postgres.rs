@@ -134,11 +134,11 @@ const WRONG: &[(&str, &str, ErrorKind)] = &[
     ("42883", "SELECT nope(1)", ErrorKind::Statement),
     ("42601", "SELEC 1", ErrorKind::Statement),
     ("42601", "SELECT 'open", ErrorKind::Statement),
-    ("42P07", "CREATE TABLE u ()", ErrorKind::Statement),
+    ("42P07", "CREATE TABLE u ()", ErrorKind::AlreadyExists),
     (
         "42701",
         "ALTER TABLE u ADD COLUMN n TEXT",
-        ErrorKind::Statement,
+        ErrorKind::AlreadyExists,
     ),
     (
         "42702",

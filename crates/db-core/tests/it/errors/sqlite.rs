@@ -89,8 +89,12 @@ fn statements_that_one_connection_can_get_wrong() {
         ("SELECT nope(1)", ErrorKind::Statement, 1),
         ("SELECT id FROM u, u AS v", ErrorKind::Statement, 1),
         ("INSERT INTO u (nope) VALUES (1)", ErrorKind::Statement, 1),
-        ("CREATE TABLE u (x)", ErrorKind::Statement, 1),
-        ("ALTER TABLE u ADD COLUMN n TEXT", ErrorKind::Statement, 1),
+        ("CREATE TABLE u (x)", ErrorKind::AlreadyExists, 1),
+        (
+            "ALTER TABLE u ADD COLUMN n TEXT",
+            ErrorKind::AlreadyExists,
+            1,
+        ),
         ("SELECT zeroblob(2000000000)", ErrorKind::InvalidValue, 18),
         (
             "SELECT abs(-9223372036854775807 - 1)",
