@@ -25,9 +25,14 @@ pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> Error {
 pub(super) fn recognise(kind: DatabaseErrorKind, message: &str) -> Option<Error> {
     let recorded = crate::sqlite::take_last_error(message);
     from_record(recorded, message).or_else(|| {
-        // What Diesel tells apart by itself means the same on both engines.
-        let known = by_fixed_text(message).filter(|_| common_kind(kind).is_none());
-        known.map(|kind| finish(Error::new(kind, message), None))
+        // A connection that was not opened by this crate records no code.
+        let known = match constraint_kind(kind) {
+            None => by_fixed_text(message),
+            Some(_) => message
+                .contains(" constraint failed")
+                .then_some(ErrorKind::Constraint),
+        };
+        known.map(|found| finish(Error::new(found, message), constraint_kind(kind)))
     })
 }
 
