@@ -82,13 +82,14 @@ macro_rules! statement {
         const _: () = {
             use $crate::__private::diesel;
 
-            // The key under which the statement is kept; lifetimes do not count.
-            pub struct Key;
+            // The key under which the statement is kept; lifetimes do not count. Its name must not
+            // be that of a field's type.
+            pub struct StatementKey;
 
             impl<$($($lifetime,)+)?> diesel::query_builder::QueryId
                 for $name<$($($lifetime,)+)?>
             {
-                type QueryId = Key;
+                type QueryId = StatementKey;
                 const HAS_STATIC_QUERY_ID: bool = true;
             }
 
@@ -183,7 +184,8 @@ impl Texts {
     }
 }
 
-/// The SQL of a query as `DB` would prepare it, without values: to compare and to EXPLAIN.
+/// The SQL of a query as `DB` would prepare it, without values: to compare and to EXPLAIN. It ends
+/// where Diesel starts to show values, at the first ` -- binds: `.
 pub fn text<DB, Q>(query: &Q) -> String
 where
     DB: Backend + Default,
@@ -191,7 +193,7 @@ where
     Q: QueryFragment<DB>,
 {
     let shown = debug_query::<DB, Q>(query).to_string();
-    match shown.rsplit_once(" -- binds: ") {
+    match shown.split_once(" -- binds: ") {
         Some((sql, _)) => sql.to_owned(),
         None => shown,
     }
