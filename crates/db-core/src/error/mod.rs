@@ -101,8 +101,8 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    detail: Option<String>,
-    hint: Option<String>,
+    detail: Option<Box<str>>,
+    hint: Option<Box<str>>,
     sqlite_code: Option<i32>,
     position: Option<Position>,
     violation: Option<Box<Violation>>,
@@ -149,7 +149,7 @@ impl Error {
     /// The same error with a sentence on what to do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -178,9 +178,9 @@ impl Error {
                     let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
                     classified.position = Some(Position::Char(from_zero));
                 }
-                classified.detail = information.details().map(ToOwned::to_owned);
+                classified.detail = information.details().map(Into::into);
                 if let Some(hint) = information.hint() {
-                    classified.hint = Some(hint.to_owned());
+                    classified.hint = Some(hint.into());
                 }
                 classified
             }
@@ -289,7 +289,7 @@ impl Error {
     pub fn at_commit(mut self) -> Self {
         if self.kind == ErrorKind::ConnectionLost {
             self.kind = ErrorKind::OutcomeUnknown;
-            self.hint = Some("it may be committed; look before running it again".to_owned());
+            self.hint = Some("it may be committed; look before running it again".into());
         }
         self
     }
