@@ -29,6 +29,7 @@ mod nesting;
 mod postgres;
 mod retry;
 mod sqlite;
+pub mod statement;
 mod transaction;
 mod url;
 
@@ -44,7 +45,10 @@ pub use conn::Conn;
 pub use connection::{Access, Connection};
 pub use database::{Database, DatabaseStats};
 pub use engine::Engine;
-pub use error::{DatabaseFailure, Error, ErrorKind, Position};
+pub use error::{
+    ConstraintKind, ConstraintMap, ConstraintRow, DatabaseFailure, Error, ErrorKind, Position,
+    Violation,
+};
 pub use held::Holder;
 pub use interrupt::Interrupt;
 pub use postgres::{GateStats, Lsn, PostgresStats};
@@ -52,3 +56,9 @@ pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
 pub use sqlite::{ReaderStats, SqliteStats};
 pub use transaction::{Freshness, IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};
+
+/// What the macros of this crate expand to.
+#[doc(hidden)]
+pub mod __private {
+    pub use diesel;
+}

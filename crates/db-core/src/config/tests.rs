@@ -75,6 +75,7 @@ fn every_setting_can_be_said_everywhere() {
     let toml = "
         url = 'postgres://h/d'
         max_connections = 1
+        min_connections = 1
         connection_timeout = '1s'
         idle_timeout = '0'
         held_threshold = '1s'
@@ -102,6 +103,7 @@ fn every_setting_can_be_said_everywhere() {
         application_name = 'dice'
         isolation = 'repeatable read'
         transaction_pooler = true
+        max_lifetime = '1s'
         health_check_after = '1s'
         replicas = ['postgres://r1/d', 'postgres://r2/d']
         replica_wait = '1s'";

@@ -7,6 +7,7 @@
 
 mod postgres;
 mod sqlite;
+mod violation;
 
 use std::fmt;
 
@@ -14,6 +15,8 @@ use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::{DatabaseUrl, Engine, UrlError};
+
+pub use violation::{ConstraintKind, ConstraintMap, ConstraintRow, Violation};
 
 /// What kind of trouble a database reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -98,10 +101,11 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    detail: Option<String>,
-    hint: Option<String>,
+    detail: Option<Box<str>>,
+    hint: Option<Box<str>>,
     sqlite_code: Option<i32>,
     position: Option<Position>,
+    violation: Option<Box<Violation>>,
 }
 
 /// Where in a statement's text the engine saw the fault.
@@ -138,13 +142,14 @@ impl Error {
             hint: None,
             sqlite_code: None,
             position: None,
+            violation: None,
         }
     }
 
     /// The same error with a sentence on what to do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
     }
 
@@ -174,17 +179,17 @@ impl Error {
             DieselError::DatabaseError(kind, information) => {
                 let mut classified = match engine {
                     Some(Engine::Sqlite) => sqlite::classify(*kind, &message),
-                    Some(Engine::Postgres) => postgres::classify(*kind, &message),
+                    Some(Engine::Postgres) => postgres::classify(*kind, information.as_ref()),
                     None => sqlite::recognise(*kind, &message)
-                        .unwrap_or_else(|| postgres::classify(*kind, &message)),
+                        .unwrap_or_else(|| postgres::classify(*kind, information.as_ref())),
                 };
                 if let Some(at) = information.statement_position() {
                     let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
                     classified.position = Some(Position::Char(from_zero));
                 }
-                classified.detail = information.details().map(ToOwned::to_owned);
+                classified.detail = information.details().map(Into::into);
                 if let Some(hint) = information.hint() {
-                    classified.hint = Some(hint.to_owned());
+                    classified.hint = Some(hint.into());
                 }
                 classified
             }
@@ -207,9 +212,10 @@ impl Error {
             (Engine::Sqlite, ConnectionError::CouldntSetupConfiguration(inner)) => {
                 Self::classify(Engine::Sqlite, inner)
             }
-            (Engine::Sqlite, _) => {
-                Self::new(ErrorKind::CannotOpen, format!("cannot open {url}: {safe}"))
-            }
+            (Engine::Sqlite, _) => Self::new(
+                sqlite::kind_of_connect(&text),
+                format!("cannot open {url}: {safe}"),
+            ),
         }
     }
 
@@ -258,6 +264,20 @@ impl Error {
         self.position
     }
 
+    /// The constraint that a row broke, as far as the engine says; see
+    /// [`constraint`](Self::constraint).
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_deref()
+    }
+
+    /// The constraint that a row broke, with what `map` knows of it. On SQLite a foreign key stays
+    /// without a name: look for the parent row inside the same write.
+    #[must_use]
+    pub fn constraint(&self, map: &ConstraintMap) -> Option<Violation> {
+        self.violation().map(|violation| map.complete(violation))
+    }
+
     /// Whether running the whole transaction again may succeed.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
@@ -278,7 +298,7 @@ impl Error {
     pub fn at_commit(mut self) -> Self {
         if self.kind == ErrorKind::ConnectionLost {
             self.kind = ErrorKind::OutcomeUnknown;
-            self.hint = Some("it may be committed; look before running it again".to_owned());
+            self.hint = Some("it may be committed; look before running it again".into());
         }
         self
     }
@@ -328,17 +348,25 @@ impl From<UrlError> for Error {
 /// Diesel's own kinds that mean the same on both engines.
 const fn common_kind(kind: DatabaseErrorKind) -> Option<ErrorKind> {
     Some(match kind {
-        DatabaseErrorKind::UniqueViolation
-        | DatabaseErrorKind::ForeignKeyViolation
-        | DatabaseErrorKind::NotNullViolation
-        | DatabaseErrorKind::CheckViolation
-        | DatabaseErrorKind::RestrictViolation
-        | DatabaseErrorKind::ExclusionViolation => ErrorKind::Constraint,
+        _ if constraint_kind(kind).is_some() => ErrorKind::Constraint,
         DatabaseErrorKind::SerializationFailure => ErrorKind::Serialization,
         DatabaseErrorKind::ReadOnlyTransaction => ErrorKind::ReadOnly,
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
             ErrorKind::ConnectionLost
         }
+        _ => return None,
+    })
+}
+
+const fn constraint_kind(kind: DatabaseErrorKind) -> Option<ConstraintKind> {
+    Some(match kind {
+        DatabaseErrorKind::UniqueViolation => ConstraintKind::Unique,
+        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => {
+            ConstraintKind::ForeignKey
+        }
+        DatabaseErrorKind::NotNullViolation => ConstraintKind::NotNull,
+        DatabaseErrorKind::CheckViolation => ConstraintKind::Check,
+        DatabaseErrorKind::ExclusionViolation => ConstraintKind::Exclusion,
         _ => return None,
     })
 }
