@@ -179,8 +179,8 @@ impl SqliteDatabase {
             Store::File { readers, writer } => {
                 let end = Instant::now().checked_add(patience);
                 let readers = readers.close(patience);
-                writer.close(end)?;
-                readers
+                let writer = writer.close(end);
+                readers.and(writer)
             }
             Store::Memory(memory) => memory.close(patience),
         }

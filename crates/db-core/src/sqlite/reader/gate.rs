@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::sync::{AtomicU8, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, lock};
+use super::sync::{
+    AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, lock,
+};
 
 /// A free slot whose connection is open.
 const FREE_OPEN: u8 = 0;
@@ -28,6 +30,8 @@ pub(in crate::sqlite) struct Gate {
     line: Mutex<Line>,
     /// Told of every slot that becomes free after the closing.
     freed: Condvar,
+    /// Callers that had to line up, ever.
+    waits: AtomicU64,
 }
 
 #[derive(Default)]
@@ -70,6 +74,7 @@ impl Gate {
             busy: Padded(AtomicUsize::new(0)),
             line: Mutex::new(Line::default()),
             freed: Condvar::new(),
+            waits: AtomicU64::new(0),
         }
     }
 
@@ -85,7 +90,13 @@ impl Gate {
         {
             return Ok(slot);
         }
+        self.waits.fetch_add(1, Ordering::Relaxed);
         self.wait_in_line(preferred, patience)
+    }
+
+    /// How many callers have found no free slot, ever.
+    pub(in crate::sqlite) fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Gives a slot back; `open` says whether a connection stands in it.

@@ -97,7 +97,6 @@ struct Place {
 #[derive(Default)]
 struct Counters {
     opened: AtomicU64,
-    waits: AtomicU64,
     timeouts: AtomicU64,
 }
 
@@ -205,7 +204,7 @@ impl Readers {
             in_use: gate.taken(),
             waiting: gate.waiting(),
             opened: counters.opened.load(Ordering::Relaxed),
-            waits: counters.waits.load(Ordering::Relaxed),
+            waits: gate.waits(),
             timeouts: counters.timeouts.load(Ordering::Relaxed),
             oldest: held.oldest(),
         }
