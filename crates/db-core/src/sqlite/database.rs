@@ -86,6 +86,7 @@ impl SqliteDatabase {
                     target: file::prepare(path, Access::ReadWrite)?,
                     url: options.url.clone(),
                     setup: source_pragmas,
+                    key: options.key()?,
                     health: Arc::clone(&health),
                     metrics,
                 };
