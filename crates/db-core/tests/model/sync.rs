@@ -1,0 +1,45 @@
+//! loom's primitives under the names that the executor uses.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
+pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
+pub(super) use loom::thread::{Thread, current};
+
+/// loom's cell, which also checks that the one who takes it apart may.
+pub(super) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self(loom::cell::UnsafeCell::new(value))
+    }
+
+    pub(super) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        self.0.with_mut(f)
+    }
+
+    pub(super) fn into_inner(self) -> T {
+        self.0.with_mut(drop);
+        self.0.into_inner()
+    }
+}
+
+/// Sleeps until unparked; with a deadline, that is over at once.
+pub(super) fn park(deadline: Option<Instant>) -> bool {
+    if deadline.is_some() {
+        return true;
+    }
+    loom::thread::park();
+    false
+}
+
+/// Waits on a condition, for as long as it takes.
+pub(super) fn wait<'a, T>(
+    condition: &Condvar,
+    guard: MutexGuard<'a, T>,
+    _limit: Option<Duration>,
+) -> (MutexGuard<'a, T>, bool) {
+    let guard = condition.wait(guard);
+    (guard.unwrap_or_else(PoisonError::into_inner), false)
+}
