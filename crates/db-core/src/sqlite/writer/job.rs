@@ -225,7 +225,7 @@ where
             finished: false,
         };
         let id = reference.id();
-        hand_over(reference); assert!(!waiting.is_over(), "path B");
+        hand_over(reference);
         let mut take_back = Some(take_back);
         while !waiting.is_over() {
             let left = if take_back.is_some() { deadline } else { None };

@@ -5,9 +5,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
+use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
+use super::job::Ran;
 use crate::error::{Error, ErrorKind};
-use crate::job::Ran;
 
 /// What is durable, and what will go wrong.
 #[derive(Default)]
