@@ -1,9 +1,12 @@
 //! A database of numbers that keeps the promises of a backend, and holds the executor to its own.
 //!
 //! Its state stands behind mutexes of the standard library, which loom does not see: they add no
-//! synchronisation to the model that the executor could lean on by mistake.
+//! synchronisation to the model that the executor could lean on by mistake. A commit and a look at
+//! what is durable also touch a relaxed atomic, so that loom tries both orders of them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
 
 use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
 use super::job::Ran;
@@ -11,7 +14,10 @@ use crate::error::{Error, ErrorKind};
 
 /// What is durable, and what will go wrong.
 #[derive(Default)]
-pub(crate) struct Disk(Mutex<Platter>);
+pub(crate) struct Disk {
+    platter: Mutex<Platter>,
+    accesses: AtomicUsize,
+}
 
 #[derive(Default)]
 struct Platter {
@@ -26,32 +32,44 @@ struct Platter {
 
 impl Disk {
     pub(crate) fn that_fails_once() -> Self {
-        Self(Mutex::new(Platter {
+        Self::with(Platter {
             commits_to_fail: 1,
             ..Platter::default()
-        }))
+        })
     }
 
     pub(crate) fn that_is_busy_once() -> Self {
-        Self(Mutex::new(Platter {
+        Self::with(Platter {
             begins_to_contend: 1,
             ..Platter::default()
-        }))
+        })
     }
 
     pub(crate) fn with_chores() -> Self {
-        Self(Mutex::new(Platter {
+        Self::with(Platter {
             has_chores: true,
             ..Platter::default()
-        }))
+        })
+    }
+
+    fn with(platter: Platter) -> Self {
+        Self {
+            platter: Mutex::new(platter),
+            accesses: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn holds(&self, n: u32) -> bool {
-        self.0.lock().unwrap().durable.contains(&n)
+        self.accesses.fetch_add(1, Ordering::Relaxed);
+        self.platter().durable.contains(&n)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.lock().unwrap().closed
+        self.platter().closed
+    }
+
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.platter.lock().unwrap()
     }
 }
 
@@ -94,7 +112,7 @@ impl Backend for Mock {
 
     fn begin(&mut self, turn: Turn) -> Result<(), BeginError> {
         assert!(self.conn.open.is_none(), "two transactions at once");
-        let mut disk = self.disk.0.lock().unwrap();
+        let mut disk = self.disk.platter();
         assert!(!disk.closed, "a write after the close");
         if turn == Turn::IfFree && disk.begins_to_contend > 0 {
             disk.begins_to_contend -= 1;
@@ -135,7 +153,8 @@ impl Backend for Mock {
     fn commit(&mut self) -> Result<(), Error> {
         assert!(self.conn.savepoint.is_none(), "a savepoint was left");
         let written = self.conn.open.take().expect("a transaction is open");
-        let mut disk = self.disk.0.lock().unwrap();
+        self.disk.accesses.fetch_add(1, Ordering::Relaxed);
+        let mut disk = self.disk.platter();
         if disk.commits_to_fail > 0 {
             disk.commits_to_fail -= 1;
             return Err(Error::new(ErrorKind::DiskFull, "full"));
@@ -158,7 +177,7 @@ impl Backend for Mock {
     }
 
     fn chores(&self) -> Chores {
-        if self.disk.0.lock().unwrap().chores {
+        if self.disk.platter().chores {
             Chores::Now
         } else {
             Chores::None
@@ -167,12 +186,12 @@ impl Backend for Mock {
 
     fn do_chores(&mut self) {
         assert!(self.conn.open.is_none(), "chores in a transaction");
-        self.disk.0.lock().unwrap().chores = false;
+        self.disk.platter().chores = false;
     }
 
     fn close(&mut self) {
         assert!(self.conn.open.is_none(), "closed in a transaction");
-        let mut disk = self.disk.0.lock().unwrap();
+        let mut disk = self.disk.platter();
         assert!(!std::mem::replace(&mut disk.closed, true), "closed twice");
     }
 }
