@@ -1,7 +1,7 @@
-//! Every interleaving of the cache's core, by loom.
+//! Interleavings of threads, by loom.
 //!
-//! The files under test are compiled here a second time, with loom's locks in the place of std's.
-//! So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
+//! The files under test are compiled here a second time, with loom's primitives in the place of
+//! std's. So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
 #![cfg(test)]
 
 #[expect(dead_code, reason = "what the models leave out, the library uses")]
@@ -20,3 +20,9 @@ mod cache {
 
     mod tests;
 }
+
+mod error {
+    pub(crate) use db_core::{Error, ErrorKind};
+}
+
+mod writer;
