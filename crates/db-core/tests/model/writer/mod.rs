@@ -38,9 +38,9 @@ fn limits() -> Limits {
     Limits {
         group_size: 2,
         group_size_async: 2,
-        group_age: Duration::from_secs(3_600),
+        group_age: Duration::from_hours(1),
         max_pending: 8,
-        busy_timeout: Duration::from_secs(3_600),
+        busy_timeout: Duration::from_hours(1),
         linger: Duration::ZERO,
     }
 }
@@ -98,7 +98,7 @@ fn two_callers_are_both_answered_after_their_commit() {
 #[test]
 fn a_lingering_writer_misses_no_wake_up() {
     let lingering = Limits {
-        linger: Duration::from_secs(3_600),
+        linger: Duration::from_hours(1),
         ..limits()
     };
     explore(lingering, Disk::default, |writer, disk| {

@@ -19,7 +19,7 @@ const PROCESSES: usize = 4;
 const THREADS: usize = 4;
 
 /// A test that waits so long has failed.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Answered writes of one thread from one line of the child to the next.
 const BATCH: i64 = 50;
