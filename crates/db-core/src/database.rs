@@ -71,6 +71,10 @@ pub(crate) struct AsyncLimits {
     pub(crate) waiting: usize,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, in an `Arc`"
+)]
 enum Half {
     Sqlite(SqliteDatabase),
     Postgres(PostgresDatabase),

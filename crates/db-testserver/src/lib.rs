@@ -45,13 +45,13 @@ pub fn run(command: &mut Command) -> Result<String, Error> {
     let output = command
         .stdin(Stdio::null())
         .output()
-        .map_err(|e| Error::new(format!("cannot run {:?}: {e}", command.get_program())))?;
+        .map_err(|e| Error::new(format!("cannot run {}: {e}", command.get_program().display())))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::new(format!(
-        "{:?} failed ({}): {}",
-        command.get_program(),
+        "{} failed ({}): {}",
+        command.get_program().display(),
         output.status,
         String::from_utf8_lossy(&output.stderr).trim_end()
     )))

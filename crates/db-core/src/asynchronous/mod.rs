@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crate::error::{DatabaseFailure, Error, ErrorKind};
 use crate::retry::RetryPolicy;
-use crate::sqlite::{Answer, Reply};
+use crate::sqlite::{Answer, Reply, Writer};
 use crate::{Conn, Database};
 
 use call::{Blocking, Call, Pending, call};
@@ -225,7 +225,7 @@ impl AsyncDatabase {
     /// Tells how many calls have not begun.
     fn count(&self) {
         self.database.metrics().async_pending(|| {
-            let queued = self.database.queue().map_or(0, |writer| writer.pending());
+            let queued = self.database.queue().map_or(0, Writer::pending);
             queued + self.threads.waiting()
         });
     }

@@ -165,6 +165,10 @@ where
     ///
     /// # Errors
     /// What `compute` returns; it is not kept.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is made for the call; most are numbers"
+    )]
     pub fn get_or_compute<E>(
         &self,
         key: K,

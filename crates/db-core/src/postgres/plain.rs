@@ -92,10 +92,9 @@ pub(super) fn is_plain(sql: &str) -> bool {
             }
             b'(' => {
                 let opens = match before {
-                    Before::Start => false,
                     Before::Word(word) => contains(BEFORE_PARENTHESIS, word),
                     Before::Name => target,
-                    Before::Dot => false,
+                    Before::Start | Before::Dot => false,
                     Before::Other => true,
                 };
                 if !opens {
