@@ -146,7 +146,7 @@ where
     /// # fn main() -> Result<(), Error> {
     /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:")?)?;
     /// database.write(|conn| Ok::<_, Error>(conn.batch_execute("CREATE TABLE dice (face INTEGER)")?))?;
-    /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_secs(60)));
+    /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_mins(1)));
     ///
     /// let count = || counts.get_or_compute("dice", &["dice"], || {
     ///     database.read(|conn| {

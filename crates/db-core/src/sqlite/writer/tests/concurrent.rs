@@ -56,7 +56,7 @@ fn half_and_half(
 fn child() -> Option<(Writer, usize)> {
     let path = std::env::var_os(PATH)?;
     let process = std::env::var(PROCESS).unwrap().parse().unwrap();
-    let writer = open(options(path.into()), Arc::new(NoObserver));
+    let writer = open(options(path.as_ref()), Arc::new(NoObserver));
     Some((writer, process))
 }
 
@@ -156,7 +156,7 @@ impl Children {
     fn start(test: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("shared.db");
-        let writer = open(options(path.clone()), Arc::new(NoObserver));
+        let writer = open(options(&path), Arc::new(NoObserver));
         writer.run(None, |conn| execute(conn, HALVES)).unwrap();
         writer.close(None).unwrap();
         let (say, said) = channel();
