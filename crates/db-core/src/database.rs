@@ -57,10 +57,6 @@ struct Inner {
 }
 
 /// What the async door needs to know.
-#[cfg_attr(
-    not(feature = "tokio"),
-    expect(dead_code, reason = "there is no such door")
-)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsyncLimits {
     /// How long a call waits to begin.

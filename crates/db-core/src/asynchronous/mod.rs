@@ -6,9 +6,6 @@
 mod call;
 mod threads;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -253,3 +250,6 @@ impl<T: Send, E: Send> Reply<T, E> for Pending<T, E> {
 fn given_up() -> Error {
     Error::new(ErrorKind::Cancelled, "the caller has given up")
 }
+
+#[cfg(test)]
+mod tests;
