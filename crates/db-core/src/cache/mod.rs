@@ -144,7 +144,7 @@ where
     /// use diesel::prelude::*;
     ///
     /// # fn main() -> Result<(), Error> {
-    /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:")?)?;
+    /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:"))?;
     /// database.write(|conn| Ok::<_, Error>(conn.batch_execute("CREATE TABLE dice (face INTEGER)")?))?;
     /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_mins(1)));
     ///
