@@ -122,7 +122,7 @@ impl Bed {
                 .run(None, move |_| {
                     held.send(()).unwrap();
                     // An error means that the hold was dropped, which lets go as well.
-                    drop(released.recv());
+                    let _ = released.recv();
                     Ok::<_, Error>(())
                 })
                 .unwrap();
