@@ -136,7 +136,8 @@ where
 
     /// The value of `key`: kept, or computed by `compute` from `tables`.
     ///
-    /// `compute` begins its own read, so that its snapshot is new enough:
+    /// `compute` begins its own read, so that its snapshot is new enough; on a replica, whatever
+    /// freshness that asks for, it holds the writes of this process:
     ///
     /// ```
     /// use std::time::Duration;
@@ -144,7 +145,7 @@ where
     /// use diesel::prelude::*;
     ///
     /// # fn main() -> Result<(), Error> {
-    /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:")?)?;
+    /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:"))?;
     /// database.write(|conn| Ok::<_, Error>(conn.batch_execute("CREATE TABLE dice (face INTEGER)")?))?;
     /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_secs(60)));
     ///
