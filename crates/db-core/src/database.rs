@@ -87,7 +87,7 @@ pub enum DatabaseStats {
 }
 
 /// An error of this crate, or one of the caller's own.
-enum Failure<E> {
+pub(crate) enum Failure<E> {
     Ours(Error),
     Callers(E),
 }
@@ -395,6 +395,30 @@ impl Database {
         let since = Stopwatch::start();
         let span = operation.span(self.engine());
         let result = span.in_scope(run);
+        self.count(operation, since, result)
+    }
+
+    /// As `measured`, for a call that waits without a thread.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn measured_async<T, E: From<Error>>(
+        &self,
+        operation: Operation,
+        run: impl Future<Output = Result<T, Failure<E>>>,
+    ) -> Result<T, E> {
+        let since = Stopwatch::start();
+        let span = operation.span(self.engine());
+        let mut run = std::pin::pin!(run);
+        let result =
+            std::future::poll_fn(|context| span.in_scope(|| run.as_mut().poll(context))).await;
+        self.count(operation, since, result)
+    }
+
+    fn count<T, E: From<Error>>(
+        &self,
+        operation: Operation,
+        since: Stopwatch,
+        result: Result<T, Failure<E>>,
+    ) -> Result<T, E> {
         let metrics = &self.inner.metrics;
         match result {
             Ok(value) => {

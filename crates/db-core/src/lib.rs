@@ -40,6 +40,7 @@ mod sqlite;
 pub mod statement;
 mod transaction;
 mod url;
+mod wait;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::AsyncDatabase;

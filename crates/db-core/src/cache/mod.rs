@@ -136,7 +136,8 @@ where
 
     /// The value of `key`: kept, or computed by `compute` from `tables`.
     ///
-    /// `compute` begins its own read, so that its snapshot is new enough:
+    /// `compute` begins its own read, so that its snapshot is new enough; on a replica, whatever
+    /// freshness that asks for, it holds the writes of this process:
     ///
     /// ```
     /// use std::time::Duration;

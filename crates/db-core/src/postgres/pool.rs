@@ -193,10 +193,9 @@ impl Server {
             }
             Err(error) => error,
         };
-        match error.kind() {
-            ErrorKind::Timeout => self.metrics.timed_out(),
-            ErrorKind::Overloaded => self.metrics.rejected(),
-            _ => return Err(error),
+        self.note(&error);
+        if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded) {
+            return Err(error);
         }
         Err(match self.borrows().first() {
             Some((since, place)) => error.with_hint(format!(
@@ -259,7 +258,8 @@ impl Server {
             let left = deadline.saturating_duration_since(Instant::now());
             let mut found = self.pool.try_get();
             if found.is_none() {
-                self.fail_fast(failures, left)?;
+                self.fail_fast(failures, left)
+                    .inspect_err(|error| self.note(error))?;
                 found = self.pool.get_timeout(left.min(LOOK)).ok();
             }
             let Some(session) = found else { continue };
@@ -359,7 +359,20 @@ impl Server {
             .spawn(work)
             .map_err(|e| Error::new(ErrorKind::Other, format!("no thread for a check: {e}")))?;
         let left = deadline.saturating_duration_since(Instant::now());
-        question.recv_timeout(left).map_err(|_| timed_out())
+        question.recv_timeout(left).map_err(|_| {
+            let error = timed_out();
+            self.note(&error);
+            error
+        })
+    }
+
+    /// Counts a call that gets no connection.
+    fn note(&self, error: &Error) {
+        match error.kind() {
+            ErrorKind::Timeout => self.metrics.timed_out(),
+            ErrorKind::Overloaded => self.metrics.rejected(),
+            _ => {}
+        }
     }
 }
 

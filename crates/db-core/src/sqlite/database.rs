@@ -182,6 +182,8 @@ impl SqliteDatabase {
         match &self.store {
             Store::File { readers, writer } => {
                 let end = Instant::now().checked_add(patience);
+                // It closes last, and must take nothing new while reads run out.
+                writer.refuse();
                 let readers = readers.close(patience);
                 let writer = writer.close(end);
                 readers.and(writer)

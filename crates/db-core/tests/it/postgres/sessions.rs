@@ -183,7 +183,7 @@ fn limits_hold_and_the_url_goes_before_them() {
             )
         })
         .unwrap();
-    assert_eq!(settings, "7s 4s 0");
+    assert_eq!(settings, "7s 4s 30s");
 }
 
 #[test]
