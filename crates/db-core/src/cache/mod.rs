@@ -1,6 +1,6 @@
 //! A cache of query results in this process, kept true by the tables that writes touch.
 //!
-//! Why it is built this way, and on which crate: docs/adr/0017.
+//! Why it is built this way, and on which crate: docs/adr/0026.
 
 mod bounded;
 mod flight;
