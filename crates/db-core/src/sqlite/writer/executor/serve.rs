@@ -53,8 +53,7 @@ impl<B: Backend> Executor<B> {
         };
         let mut singles = 0;
         while self.await_work(&mut singles) {
-            let members = self.serve_group(&mut group);
-            singles = if members <= 1 { singles + 1 } else { 0 };
+            self.serve_group(&mut group, &mut singles);
         }
         self.backend().close();
         self.bury();
@@ -97,21 +96,22 @@ impl<B: Backend> Executor<B> {
         }
     }
 
-    /// One transaction for whoever is queued, and the work that comes after it. Returns how many
-    /// shared it.
-    fn serve_group(&self, group: &mut Group<B::Conn>) -> usize {
+    /// One transaction for whoever is queued, and the work that comes after it. Counts the groups of
+    /// one in a row.
+    fn serve_group(&self, group: &mut Group<B::Conn>, singles: &mut u32) {
+        *singles += 1;
         let mut backend = self.backend();
         let oldest = self.state().queue.front().map(|first| first.since);
         let Some(oldest) = oldest else {
             self.do_chores(&mut *backend);
-            return 0;
+            return;
         };
         // The jobs stay in the queue meanwhile, where their callers can take them back.
         let patience = Turn::Wait(oldest + self.limits.busy_timeout);
         if let Err(error) = backend.begin(patience) {
             self.heed(&backend);
             self.begin_failed(error);
-            return 0;
+            return;
         }
         let opened = Instant::now();
         let mut fault = None;
@@ -140,12 +140,26 @@ impl<B: Backend> Executor<B> {
             committed: failure.is_none(),
         };
         self.heed(&backend);
+        if members > 1 {
+            *singles = 0;
+        } else if *singles >= SINGLES {
+            self.give_back(singles);
+        }
         group.answer(failure.as_ref());
         if members > 0 {
             backend.answered(&report);
         }
         self.do_chores(&mut *backend);
-        members
+    }
+
+    /// Gives the right to write back if nobody is queued. Before the answer: the only caller would
+    /// come again at once, and queue behind a thread that has nothing to do.
+    fn give_back(&self, singles: &mut u32) {
+        let mut state = self.state();
+        if state.queue.is_empty() && state.phase == Phase::Open {
+            state.owner = Owner::Nobody;
+            *singles = 0;
+        }
     }
 
     /// The next job that anybody still waits for, unless the group is full or old.
