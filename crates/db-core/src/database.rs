@@ -353,8 +353,8 @@ impl Database {
     /// back into the file. Closing what is closed is no error.
     ///
     /// # Errors
-    /// `Timeout` when something was still running: on SQLite it ends by itself, on PostgreSQL it is
-    /// cancelled. `Nested` inside a read or write of this database.
+    /// `Timeout` when something was still running: on SQLite it ends by itself, on PostgreSQL the
+    /// server is asked to end it. `Nested` inside a read or write of this database.
     pub fn close(&self, patience: Duration) -> Result<(), Error> {
         match &self.inner.engine {
             Half::Sqlite(database) => database.close(patience),

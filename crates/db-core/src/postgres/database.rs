@@ -263,12 +263,13 @@ impl PostgresDatabase {
         }
     }
 
-    /// Refuses new work, waits for what runs, and closes all connections. What still runs after
-    /// `patience` is cancelled.
+    /// Refuses new work, waits for what runs, and closes all connections. The server is asked to end
+    /// what still runs after `patience`.
     ///
     /// # Errors
-    /// `Timeout` if it had to be.
+    /// `Timeout` if something did; `Nested` inside a read or write of this database.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
+        nesting::check_any(&self.clock, Use::Write)?;
         let deadline = wait::deadline(patience);
         if let Some(watcher) = &self.watcher {
             watcher.stop();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
 
 use super::breaker::Breaker;
-use super::connect::{Role, open_session};
+use super::connect::{Role, cancel_all, open_session};
 use super::gate::{Gate, Permit};
 use super::session::Session;
 use crate::config::PostgresOptions;
@@ -299,12 +299,7 @@ impl Server {
         self.closed.store(true, Ordering::Relaxed);
         let drained = self.gate.wait_drained(deadline);
         if !drained {
-            let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
-            for pid in pids {
-                if let Err(error) = super::cancel(&self.url, pid, || false) {
-                    tracing::warn!(%error, pid, "a statement could not be cancelled");
-                }
-            }
+            self.cancel();
         }
         // Coming back, they find the pool closed and end.
         while let Some(idle) = self.pool.try_get() {
@@ -317,6 +312,23 @@ impl Server {
             ErrorKind::Timeout,
             "connections were still in use at the deadline of closing",
         ))
+    }
+
+    /// Has the server end what still runs, on a thread of its own: to reach it may take longer than
+    /// the caller has.
+    fn cancel(&self) {
+        let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
+        let url = self.url.clone();
+        let started = thread::Builder::new()
+            .name("db-cancel".to_owned())
+            .spawn(move || {
+                if let Err(error) = cancel_all(&url, &pids) {
+                    tracing::warn!(%error, "what still ran at the close could not be cancelled");
+                }
+            });
+        if let Err(error) = started {
+            tracing::warn!(%error, "no thread to cancel what still ran at the close");
+        }
     }
 
     /// Whether waiting for a new connection is pointless, or over.
