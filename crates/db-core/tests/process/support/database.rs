@@ -80,7 +80,7 @@ pub(crate) fn number(conn: &mut Conn<'_>, sql: &str) -> Result<i64, Error> {
 }
 
 /// The column `t` of every row.
-pub(crate) fn texts(conn: &mut Conn<'_>, sql: &str) -> Result<Vec<String>, Error> {
+fn texts(conn: &mut Conn<'_>, sql: &str) -> Result<Vec<String>, Error> {
     let rows: Vec<Line> = db_core::with_conn!(conn, |c| sql_query(sql).load(c))?;
     Ok(rows.into_iter().map(|row| row.t).collect())
 }
