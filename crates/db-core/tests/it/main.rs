@@ -1,6 +1,7 @@
 //! Tests of `db-core` with real databases.
 #![cfg(test)]
 
+mod database;
 mod encryption;
 mod errors;
 mod postgres;
