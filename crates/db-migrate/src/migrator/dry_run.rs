@@ -83,7 +83,8 @@ impl Migrator {
         };
         let copy = crate::rehearse::copy(c)?;
         let url = DatabaseUrl::SqliteFile(copy.path());
-        let key = self.key.as_ref();
+        // What comes out of memory is not encrypted; it holds what migrations put into nothing.
+        let key = self.key.as_ref().filter(|_| copy.is_of_file());
         let connection = Connection::open_encrypted(&url, Access::ReadWrite, &self.stop(), key)
             .map_err(|error| Error::Database {
                 doing: "opening the copy",
