@@ -54,7 +54,7 @@ pub enum ErrorKind {
     NotADatabase,
     /// The key does not open the file, or the file is not encrypted at all.
     WrongKey,
-    /// The file is encrypted and there is no key, or none could be had.
+    /// The file looks encrypted and there is no key, or none could be had.
     KeyMissing,
     /// The file cannot be opened.
     CannotOpen,

@@ -94,7 +94,11 @@ pub(super) fn explain(handle: NonNull<ffi::sqlite3>, has_key: bool, error: Error
                 }
                 None => "say where the key is: in a file, or what a command prints",
             };
-            Error::new(ErrorKind::KeyMissing, "it is encrypted, and no key is set").with_hint(hint)
+            Error::new(
+                ErrorKind::KeyMissing,
+                "it looks encrypted, and no key is set",
+            )
+            .with_hint(hint)
         }
         _ => error,
     }

@@ -28,42 +28,6 @@ fn shows_no_key(done: &Done) {
 }
 
 #[test]
-fn a_file_that_seems_encrypted_wants_a_key() {
-    let place = Place::new(TestDb::sqlite());
-    // What cannot be told from random bytes; a generator of a few lines is random enough.
-    let mut state = 1_u32;
-    let bytes: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        state.to_be_bytes()[0]
-    })
-    .take(8_192)
-    .collect();
-    let path = place.db.path().unwrap();
-    fs::write(path, &bytes).unwrap();
-    for arguments in [
-        &["status"][..],
-        &["migrate"],
-        &["migrate", "--dry-run"],
-        &["validate"],
-        &["status", "-vv"],
-    ] {
-        let done = place.ends(12, arguments);
-        assert!(
-            done.err.contains("it is encrypted, and no key is set"),
-            "{done:#?}"
-        );
-        let document = place.json(12, arguments);
-        assert_eq!(document["error"]["kind"], "key_missing");
-    }
-    assert_eq!(fs::read(path).unwrap(), bytes);
-    fs::write(path, "only a note. ".repeat(1_000)).unwrap();
-    assert_eq!(
-        place.json(8, &["status"])["error"]["kind"],
-        "not_a_database"
-    );
-}
-
-#[test]
 fn a_key_means_nothing_to_postgresql() {
     let place = place();
     let url = "postgres://nobody@127.0.0.1:1/nothing";

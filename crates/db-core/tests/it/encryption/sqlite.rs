@@ -192,7 +192,7 @@ fn the_wrong_key_and_no_key_are_told_and_touch_nothing() {
             None,
             place.config(),
             ErrorKind::KeyMissing,
-            "it is encrypted, and no key is set",
+            "it looks encrypted, and no key is set",
         ),
     ] {
         let start = Instant::now();
