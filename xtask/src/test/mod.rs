@@ -26,13 +26,16 @@ pub(crate) struct Arguments {
 enum Half {
     /// Without PostgreSQL: leaves out its tests, needs no server
     Sqlite,
-    /// As `sqlite`, with SQLCipher in the place of SQLite
+    /// SQLite's alone, with SQLCipher in its place and encrypted files where the tests allow it
     Sqlcipher,
     /// Without SQLite
     Postgres,
     /// Both; fails if PostgreSQL cannot be had
     All,
 }
+
+/// Parts of the names of tests that have to do with keys, beside those of SQLite.
+const OF_ENCRYPTION: [&str; 2] = ["encryption::", "_key_"];
 
 impl Half {
     /// The engine whose tests do not run.
@@ -123,13 +126,18 @@ fn words(arguments: &Arguments) -> Vec<String> {
         words.push("--workspace".to_owned());
     }
     if arguments.half == Half::Sqlcipher {
-        words.extend(["--features", "sqlcipher"].map(str::to_owned));
+        words.extend(["--features", "sqlcipher", "--tests"].map(str::to_owned));
     }
     // One failure must not hide the other half's.
     words.push("--no-fail-fast".to_owned());
     words.extend_from_slice(for_cargo);
     words.push("--".to_owned());
     words.extend(rest.flatten().cloned());
+    // What belongs to neither engine gains nothing by another SQLite.
+    if arguments.half == Half::Sqlcipher && arguments.rest.is_empty() {
+        words.extend(report::parts("sqlite"));
+        words.extend(OF_ENCRYPTION.map(str::to_owned));
+    }
     // The harness knows parts of names only; these are the parts that `report` counts by.
     for part in arguments
         .half
@@ -164,8 +172,8 @@ mod tests {
         );
         assert_eq!(
             line(Half::Sqlcipher, &[]),
-            "test --locked --workspace --features sqlcipher --no-fail-fast -- --skip ::postgres \
-             --skip postgres::"
+            "test --locked --workspace --features sqlcipher --tests --no-fail-fast -- ::sqlite \
+             sqlite:: encryption:: _key_ --skip ::postgres --skip postgres::"
         );
         assert_eq!(
             line(Half::Postgres, &[]),
