@@ -252,13 +252,16 @@ impl Backend for SqliteBackend {
                 Ok(())
             }
             Err(e) => {
-                let error = outcome(Error::classify(Engine::Sqlite, &e));
+                let error = Error::classify(Engine::Sqlite, &e);
+                // Not for want of room: what was opened again might find none either.
+                let broken = matches!(error.kind(), ErrorKind::Io | ErrorKind::ConnectionLost);
+                let error = outcome(error);
                 if error.kind() == ErrorKind::OutcomeUnknown {
                     self.touched.committed();
                 }
                 tracing::warn!(%error, "a COMMIT failed");
                 self.rollback();
-                if error.kind() == ErrorKind::OutcomeUnknown && self.options.url.path().is_some() {
+                if broken && self.options.url.path().is_some() {
                     self.conn = None;
                 }
                 Err(error)

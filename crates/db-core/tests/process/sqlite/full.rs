@@ -7,13 +7,17 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use db_core::{Database, DatabaseConfig, Error, ErrorKind};
+use db_core::{Database, DatabaseConfig, DatabaseStats, Error, ErrorKind};
 use db_testkit::disk::Disk;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::support::{File, alone, durable, execute, integrity, number, report, say};
 
 const KIB: u64 = 1 << 10;
+
+/// Pages of the log that the first piece of its index holds
+/// (<https://sqlite.org/walformat.html>).
+const FIRST_INDEX: u32 = 4_062;
 
 /// When writes must work again after there is space.
 const RESUME: Duration = Duration::from_secs(5);
@@ -34,6 +38,13 @@ fn insert(database: &Database, seq: u64) -> Result<(), Error> {
         }
         Ok(())
     })
+}
+
+fn log_pages(database: &Database) -> u32 {
+    match database.stats() {
+        DatabaseStats::Sqlite(stats) => stats.wal_pages,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Rows that are there, each in both tables.
@@ -138,9 +149,20 @@ fn a_disk_that_is_full_when_the_index_of_the_log_grows() {
                 let database =
                     Database::open(&config(file.path()).checkpoint_pages(100_000)).unwrap();
                 create(&database);
-                let filler = "INSERT INTO heads VALUES (1000000, zeroblob(16500000));
+                let filler = "INSERT INTO heads VALUES (1000000, zeroblob(16400000));
                           INSERT INTO tails VALUES (1000000, zeroblob(1000))";
                 database.write(|conn| execute(conn, filler)).unwrap();
+                for n in 0.. {
+                    if log_pages(&database) >= FIRST_INDEX - 6 {
+                        break;
+                    }
+                    let tiny = format!("PRAGMA user_version = {n}");
+                    database.write(|conn| execute(conn, &tiny)).unwrap();
+                }
+                assert!(
+                    log_pages(&database) < FIRST_INDEX,
+                    "the index has grown already"
+                );
                 disk.limit(Some(disk.used() + space));
                 let (mut written, mut doubtful) = (1, None);
                 for seq in 1..=40 {

@@ -15,9 +15,6 @@ use crate::support::{alone, config, execute, integrity, number, report, say, siz
 /// Transactions of the script, in two sessions.
 const TRANSACTIONS: u64 = 50;
 
-/// Disks that are made for each moment.
-const DISKS: u64 = 3;
-
 /// Which part of the sectors such a disk has: none, all, or any.
 #[derive(Debug, Clone, Copy)]
 enum Luck {
@@ -25,6 +22,8 @@ enum Luck {
     All,
     Chance,
 }
+
+const LUCK: [Luck; 4] = [Luck::None, Luck::Chance, Luck::All, Luck::Chance];
 
 fn insert(conn: &mut db_core::Conn<'_>, seq: u64) -> Result<(), db_core::Error> {
     let filler = 200 + seq * 397 % 9_000;
@@ -153,6 +152,8 @@ fn cut_at_every_moment(synchronous: Synchronous, wal: bool) {
         .checkpoint_pages(12);
     script(&config, &disk);
     let record = disk.recorded();
+    // For what is done after the cuts, which does not have to last.
+    let _ours = Disk::over(root.path());
     let seed = size("SEED", 42);
     let mut cuts = Cuts {
         record: &record,
@@ -163,10 +164,12 @@ fn cut_at_every_moment(synchronous: Synchronous, wal: bool) {
         forgotten: 0,
     };
     for moment in record.moments() {
-        cuts.cut(moment, Luck::None);
-        cuts.cut(moment, Luck::All);
-        for _ in 2..size("DISKS", DISKS) {
-            cuts.cut(moment, Luck::Chance);
+        // Each luck in turn, unless there are disks for all.
+        for disk in 0..size("DISKS", 1) {
+            cuts.cut(
+                moment,
+                LUCK[(moment + usize::try_from(disk).unwrap()) % LUCK.len()],
+            );
         }
     }
     let (made, forgotten) = (cuts.made, cuts.forgotten);
