@@ -137,8 +137,10 @@ unsafe fn behind(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
 /// # Safety
 /// `file` is an open file of this VFS, and stays open while the reference lives.
 unsafe fn watched<'a>(file: *mut ffi::sqlite3_file) -> Option<&'a Watched> {
-    // SAFETY: `open` wrote a whole handle there, and `close` alone frees what it points to.
-    unsafe { (*file.cast::<Handle>()).watched.as_ref() }
+    // SAFETY: `open` wrote a whole handle there.
+    let watched = unsafe { (*file.cast::<Handle>()).watched };
+    // SAFETY: null, or from `Box::into_raw`; nobody changes it, and `close` alone frees it.
+    unsafe { watched.as_ref() }
 }
 
 /// Whether the disk lets this call on an open file fail.
@@ -155,8 +157,10 @@ macro_rules! pass_on {
     ($file:expr, $method:ident, $missing:expr $(, $argument:expr)*) => {{
         // SAFETY: SQLite gives methods a file that `open` has opened.
         let behind = unsafe { behind($file) };
-        // SAFETY: the system's `xOpen` succeeded on it, so it has methods.
-        let method = unsafe { (*(*behind).pMethods).$method };
+        // SAFETY: SQLite's memory for the file, in which the system's VFS has opened it.
+        let methods = unsafe { (*behind).pMethods };
+        // SAFETY: the file is open, so it has methods, which are static.
+        let method = unsafe { (*methods).$method };
         match method {
             // SAFETY: the file and the arguments are those that SQLite passed for this method.
             Some(method) => unsafe { method(behind $(, $argument)*) },
@@ -227,8 +231,10 @@ unsafe extern "C" fn open(
     }
     let watched = disk.map(|(disk, path)| {
         let mut size = 0;
-        // SAFETY: the system's file is open, so it has methods.
-        if let Some(file_size) = unsafe { (*(*behind).pMethods).xFileSize } {
+        // SAFETY: SQLite's memory for the file, in which the system's VFS has opened it.
+        let methods = unsafe { (*behind).pMethods };
+        // SAFETY: the file is open, so it has methods, which are static.
+        if let Some(file_size) = unsafe { (*methods).xFileSize } {
             // SAFETY: the file is open, and `size` is where its size may go.
             unsafe { file_size(behind, &raw mut size) };
         }
@@ -249,8 +255,10 @@ unsafe extern "C" fn open(
 
 /// A VFS that could not open a file may still want it closed, which SQLite will not do for ours.
 fn close_unopened(behind: *mut ffi::sqlite3_file) {
-    // SAFETY: the system's `xOpen` leaves null there, or the methods with which to close the file.
-    let Some(methods) = (unsafe { (*behind).pMethods.as_ref() }) else {
+    // SAFETY: SQLite's memory for the file, to which the system's `xOpen` has written.
+    let methods = unsafe { (*behind).pMethods };
+    // SAFETY: null, or the static methods with which to close the file.
+    let Some(methods) = (unsafe { methods.as_ref() }) else {
         return;
     };
     if let Some(close) = methods.xClose {
@@ -343,9 +351,10 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
         return ffi::SQLITE_IOERR_TRUNCATE;
     }
     let status = pass_on!(file, xTruncate, ffi::SQLITE_IOERR_TRUNCATE, size);
-    // SAFETY: as above.
+    // SAFETY: as above; it stays open during this call.
+    let watched = unsafe { watched(file) };
     if status == ffi::SQLITE_OK
-        && let Some(watched) = unsafe { watched(file) }
+        && let Some(watched) = watched
     {
         let size = u64::try_from(size).unwrap_or(0);
         watched.disk.truncated(&watched.path, size);
@@ -432,9 +441,10 @@ unsafe extern "C" fn shm_map(
     if unsafe { fails(file, Call::ShmMap) } {
         return ffi::SQLITE_IOERR_SHMMAP;
     }
-    // SAFETY: as above.
+    // SAFETY: as above; it stays open during this call.
+    let watched = unsafe { watched(file) };
     if extend != 0
-        && let Some(Watched { disk, path }) = unsafe { watched(file) }
+        && let Some(Watched { disk, path }) = watched
         && !disk.share(path, u64::try_from(region).unwrap_or(0) + 1)
     {
         return ffi::SQLITE_IOERR_SHMSIZE;
@@ -476,9 +486,10 @@ unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
 }
 
 unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
-    // SAFETY: SQLite passes an open file.
+    // SAFETY: SQLite passes an open file, which stays open during this call.
+    let watched = unsafe { watched(file) };
     if delete != 0
-        && let Some(watched) = unsafe { watched(file) }
+        && let Some(watched) = watched
     {
         watched.disk.unshare(&watched.path);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use db_core::{Database, Error, ErrorKind};
+use db_core::{Conn, Database, DatabaseConfig, Error, ErrorKind};
 use db_testkit::disk::{self, Disk, Image};
 
 use crate::support::{alone, durable, execute, integrity, number, open, report, say, size};
@@ -17,6 +17,9 @@ const WRITES: u64 = 10;
 
 /// How long the script waits for a lock or a turn.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Rows of a database that was left behind.
+const BEFORE: [u64; 3] = [1_001, 1_002, 1_003];
 
 /// What no call may exceed: its patience, and what a busy machine takes.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -61,9 +64,14 @@ impl Told {
     }
 }
 
-fn insert(seq: u64) -> impl Fn(&mut db_core::Conn<'_>) -> Result<(), Error> {
+fn create(table: &str) -> String {
+    format!("CREATE TABLE IF NOT EXISTS {table} (seq INTEGER PRIMARY KEY, filler BLOB) STRICT")
+}
+
+fn insert(seq: u64) -> impl Fn(&mut Conn<'_>) -> Result<(), Error> {
     move |conn| {
         for table in ["heads", "tails"] {
+            execute(conn, &create(table))?;
             execute(
                 conn,
                 &format!("INSERT INTO {table} VALUES ({seq}, zeroblob(5000))"),
@@ -73,7 +81,7 @@ fn insert(seq: u64) -> impl Fn(&mut db_core::Conn<'_>) -> Result<(), Error> {
     }
 }
 
-fn config(path: &Path) -> db_core::DatabaseConfig {
+fn config(path: &Path) -> DatabaseConfig {
     durable(path)
         .max_connections(2)
         .checkpoint_pages(8)
@@ -81,15 +89,15 @@ fn config(path: &Path) -> db_core::DatabaseConfig {
         .connection_timeout(PATIENCE)
 }
 
-/// Opens a database that has a log to recover, reads, writes, and closes it. What fails is noted,
-/// and the script goes on, as an application would.
-fn script(path: &Path) -> Told {
+/// Opens a database, writes, reads, and closes it. What fails is noted, and the script goes on, as an
+/// application would.
+fn script(config: &DatabaseConfig) -> Told {
     let mut told = Told::default();
     let mut database = None;
     // A server tries again to open its database.
     for _ in 0..2 {
         let since = Instant::now();
-        database = told.note("open", since, Database::open(&config(path)));
+        database = told.note("open", since, Database::open(config));
         if database.is_some() {
             break;
         }
@@ -107,7 +115,7 @@ fn script(path: &Path) -> Told {
         }
         told.note("write", since, written);
         let since = Instant::now();
-        let read = database.read(|conn| number(conn, "SELECT count(*) AS n FROM heads"));
+        let read = database.read(|conn| number(conn, "SELECT count(*) AS n FROM sqlite_schema"));
         told.note("read", since, read);
     }
     let since = Instant::now();
@@ -123,41 +131,52 @@ fn left_behind(root: &Path) -> Image {
     let disk = Disk::over(&folder);
     disk.record();
     let database = Database::open(&config(&folder.join("test.db"))).unwrap();
-    let tables = "CREATE TABLE heads (seq INTEGER PRIMARY KEY, filler BLOB) STRICT;
-                  CREATE TABLE tails (seq INTEGER PRIMARY KEY, filler BLOB) STRICT;";
-    database.write(|conn| execute(conn, tables)).unwrap();
-    for seq in [1_001, 1_002, 1_003] {
+    for seq in BEFORE {
         database.write(insert(seq)).unwrap();
     }
     let record = disk.recorded();
     record.cut(record.moments().end - 1, || true)
 }
 
-/// What must be true of the file when the disk works again.
-fn check(path: &Path, told: &Told) {
+/// What must be true of the file when the disk works again. `before` are the rows that it had.
+fn check(path: &Path, told: &Told, before: &[u64]) {
     let database = open(path);
-    database.read(|conn| integrity(conn)).unwrap();
+    database.read(integrity).unwrap();
+    database.write(insert(WRITES + 1)).unwrap();
     let there = |table: &str, seq: u64| {
         let sql = format!("SELECT count(*) AS n FROM {table} WHERE seq = {seq}");
         database.read(|conn| number(conn, &sql)).unwrap() == 1
     };
-    for seq in [1_001, 1_002, 1_003].into_iter().chain(1..=WRITES) {
+    for seq in before.iter().copied().chain(1..=WRITES) {
         assert_eq!(
             there("heads", seq),
             there("tails", seq),
             "half of {seq}: {told:?}"
         );
-        let acknowledged = seq > WRITES || told.acknowledged.contains(&seq);
+        let acknowledged = before.contains(&seq) || told.acknowledged.contains(&seq);
         if !told.unknown.contains(&seq) {
             assert_eq!(there("heads", seq), acknowledged, "{seq}: {told:?}");
         }
     }
-    database.write(insert(WRITES + 1)).unwrap();
 }
 
-fn all_calls(duration: disk::Duration) {
+/// Where the script begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Without a file, and without memory mapping.
+    Nothing,
+    /// With a database that has a log to recover.
+    LeftBehind,
+}
+
+fn all_calls(start: Start, duration: disk::Duration) {
     let root = tempfile::tempdir().unwrap();
-    let before = left_behind(root.path());
+    let image = left_behind(root.path());
+    let before = if start == Start::LeftBehind {
+        &BEFORE[..]
+    } else {
+        &[]
+    };
     let mut calls: BTreeMap<disk::Call, u64> = BTreeMap::new();
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
     let (mut points, mut unknown, mut harmless) = (0, 0, 0);
@@ -165,11 +184,15 @@ fn all_calls(duration: disk::Duration) {
     for n in (0..).step_by(usize::try_from(step).unwrap()) {
         let folder = root.path().join(format!("{n}"));
         std::fs::create_dir(&folder).unwrap();
-        before.put_into(&folder).unwrap();
         let path = folder.join("test.db");
+        let mut config = config(&path);
+        match start {
+            Start::Nothing => config = config.mmap_size(0),
+            Start::LeftBehind => image.put_into(&folder).unwrap(),
+        }
         let disk = Disk::over(&folder);
         disk.fail(n, duration);
-        let told = script(&path);
+        let told = script(&config);
         let failed = disk.failed();
         disk.heal();
         let Some((call, file)) = failed.first() else {
@@ -195,27 +218,30 @@ fn all_calls(duration: disk::Duration) {
         unknown += told.unknown.len();
         harmless += u64::from(told.errors.is_empty());
         *calls.entry(*call).or_default() += 1;
-        check(&path, &told);
+        check(&path, &told, before);
         std::fs::remove_dir_all(&folder).unwrap();
     }
     assert!(points > 100 / step, "only {points} calls");
     report(format_args!(
-        "{points} calls failed {duration:?} ({calls:?}): {harmless} times nobody noticed, \
+        "{start:?}: {points} calls failed {duration:?} ({calls:?}): {harmless} times nobody noticed, \
          else {kinds:?}; {unknown} writes with an unknown outcome, no other doubt, none lost"
     ));
-    say("done");
 }
 
 #[test]
 fn each_call_fails_once() {
     alone("sqlite::faults::each_call_fails_once", |_| {
-        all_calls(disk::Duration::Once);
+        all_calls(Start::LeftBehind, disk::Duration::Once);
+        all_calls(Start::Nothing, disk::Duration::Once);
+        say("done");
     });
 }
 
 #[test]
 fn each_call_fails_and_all_after_it() {
     alone("sqlite::faults::each_call_fails_and_all_after_it", |_| {
-        all_calls(disk::Duration::Forever);
+        all_calls(Start::LeftBehind, disk::Duration::Forever);
+        all_calls(Start::Nothing, disk::Duration::Forever);
+        say("done");
     });
 }

@@ -96,7 +96,7 @@ fn fill_and_free(database: &Database, first: u64, free: impl FnOnce()) -> (u64, 
     };
     written += 1;
     assert_eq!(rows(database), written);
-    database.read(|conn| integrity(conn)).unwrap();
+    database.read(integrity).unwrap();
     (written, resumed)
 }
 
@@ -183,7 +183,7 @@ fn a_disk_that_is_full_when_the_index_of_the_log_grows() {
                 assert!(found == written || doubtful.is_some() && found == written + 1);
                 disk.limit(None);
                 insert(&database, 50).unwrap();
-                database.read(|conn| integrity(conn)).unwrap();
+                database.read(integrity).unwrap();
                 assert_eq!(rows(&database), found + 1);
             }
             assert!(
