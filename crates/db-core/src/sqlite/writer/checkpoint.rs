@@ -143,7 +143,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn it_is_due_by_pages_and_by_time() {

@@ -56,7 +56,7 @@ impl SqliteBackend {
         let turnstile = options
             .url
             .path()
-            .and_then(|path| Turnstile::open(path).inspect_err(|error| alone(error)).ok());
+            .and_then(|path| Turnstile::open(path).inspect_err(alone).ok());
         Ok(Self {
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
