@@ -83,17 +83,6 @@ fn count(conn: &mut Conn<'_>) -> Result<i64, Error> {
     number(conn, "SELECT count(*) AS value FROM parents")
 }
 
-/// Whether a call waits for a connection or a turn.
-fn somebody_waits(database: &Database) -> bool {
-    match database.stats() {
-        DatabaseStats::Sqlite(stats) => {
-            stats.pending_writes > 0 || stats.readers.is_some_and(|readers| readers.waiting > 0)
-        }
-        DatabaseStats::Postgres(stats) => stats.gate.waiting > 0,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// Connections that are held.
 fn in_use(database: &Database) -> usize {
     match database.stats() {
