@@ -57,10 +57,6 @@ struct Inner {
 }
 
 /// What the async door needs to know.
-#[cfg_attr(
-    not(feature = "tokio"),
-    expect(dead_code, reason = "there is no such door")
-)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsyncLimits {
     /// How long a call waits to begin.
@@ -71,6 +67,10 @@ pub(crate) struct AsyncLimits {
     pub(crate) waiting: usize,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, in an `Arc`"
+)]
 enum Half {
     Sqlite(SqliteDatabase),
     Postgres(PostgresDatabase),

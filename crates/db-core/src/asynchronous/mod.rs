@@ -6,9 +6,6 @@
 mod call;
 mod threads;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +14,7 @@ use crate::database::Failure;
 use crate::error::{DatabaseFailure, Error, ErrorKind};
 use crate::metrics::Operation;
 use crate::retry::RetryPolicy;
-use crate::sqlite::{Answer, Reply};
+use crate::sqlite::{Answer, Reply, Writer};
 use crate::{Conn, Database};
 
 use call::{Blocking, Call, Pending, call};
@@ -231,7 +228,7 @@ impl AsyncDatabase {
     /// Tells how many calls have not begun.
     fn count(&self) {
         self.database.metrics().async_pending(|| {
-            let queued = self.database.queue().map_or(0, |writer| writer.pending());
+            let queued = self.database.queue().map_or(0, Writer::pending);
             queued + self.threads.waiting()
         });
     }
@@ -259,3 +256,6 @@ impl<T: Send, E: Send> Reply<T, E> for Pending<T, E> {
 fn given_up() -> Error {
     Error::new(ErrorKind::Cancelled, "the caller has given up")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! A cache of query results in this process, kept true by the tables that writes touch.
 //!
-//! Why it is built this way, and on which crate: docs/adr/0017.
+//! Why it is built this way, and on which crate: docs/adr/0026.
 
 mod bounded;
 mod flight;
@@ -148,7 +148,7 @@ where
     /// # fn main() -> Result<(), Error> {
     /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:"))?;
     /// database.write(|conn| Ok::<_, Error>(conn.batch_execute("CREATE TABLE dice (face INTEGER)")?))?;
-    /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_secs(60)));
+    /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_mins(1)));
     ///
     /// let count = || counts.get_or_compute("dice", &["dice"], || {
     ///     database.read(|conn| {
@@ -167,6 +167,10 @@ where
     ///
     /// # Errors
     /// What `compute` returns; it is not kept.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is made for the call; most are numbers"
+    )]
     pub fn get_or_compute<E>(
         &self,
         key: K,

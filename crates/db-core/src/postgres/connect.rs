@@ -181,8 +181,7 @@ pub(super) fn open_session(
     let traits = Traits {
         pid: greeting.pid,
         epoch,
-        keeps_state: role.keeps_state,
-        is_standby: role.is_standby,
+        role,
         waits_for_disk: greeting.waits_for_disk,
         again,
     };

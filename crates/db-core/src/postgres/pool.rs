@@ -256,14 +256,12 @@ impl Server {
         let failures = self.breaker.failures();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let found = match self.pool.try_get() {
-                Some(session) => Some(session),
-                None => {
-                    self.fail_fast(failures, left)
-                        .inspect_err(|error| self.note(error))?;
-                    self.pool.get_timeout(left.min(LOOK)).ok()
-                }
-            };
+            let mut found = self.pool.try_get();
+            if found.is_none() {
+                self.fail_fast(failures, left)
+                    .inspect_err(|error| self.note(error))?;
+                found = self.pool.get_timeout(left.min(LOOK)).ok();
+            }
             let Some(session) = found else { continue };
             let lease = Lease {
                 _borrow: Borrow::new(&self.borrows, session.pid, place),
@@ -351,10 +349,7 @@ impl Server {
 
     /// Asks the server whether it is there, on another thread: the question may hang, but the
     /// caller does not. The connection follows its answer.
-    #[expect(
-        clippy::type_complexity,
-        reason = "an outer error ends the search, an inner one is a permit to go on with"
-    )]
+    /// An outer error ends the search, an inner one is a permit to go on with.
     fn check(&self, mut lease: Lease, deadline: Instant) -> Result<Result<Lease, Permit>, Error> {
         let breaker = Arc::clone(&self.breaker);
         let (answer, question) = mpsc::sync_channel(1);

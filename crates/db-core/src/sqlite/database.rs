@@ -39,6 +39,10 @@ pub(crate) struct SqliteDatabase {
     store: Store,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, in an `Arc`"
+)]
 enum Store {
     File {
         // Readers before the writer: the last connection to close takes the log away, and only

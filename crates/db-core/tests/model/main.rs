@@ -1,4 +1,5 @@
-//! Interleavings of threads, by loom: of the cache's core, and of the gates before connections.
+//! Interleavings of threads, by loom: of the writer's executor, of the cache's core, and of the
+//! gates before connections.
 //!
 //! The files under test are compiled here a second time, with loom's primitives in the place of
 //! std's. So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
@@ -65,6 +66,12 @@ mod sqlite {
         mod tests;
     }
 }
+
+mod error {
+    pub(crate) use db_core::{Error, ErrorKind};
+}
+
+mod writer;
 
 /// Three threads with locks have too many interleavings: those with more than two switches away
 /// from a thread that could go on are left out.

@@ -241,20 +241,16 @@ impl Gate {
     fn hand_over(&self, slot: usize, open: bool) {
         let next = {
             let mut line = lock(&self.line);
-            match line.waiters.pop_front() {
-                Some(next) => {
-                    self.busy.0.fetch_sub(1, Ordering::Relaxed);
-                    next
+            let Some(next) = line.waiters.pop_front() else {
+                // Whoever lines up from here on holds the lock after us and sees the slot.
+                self.slots[slot].0.store(free(open), Ordering::Release);
+                if line.closed {
+                    self.freed.notify_all();
                 }
-                None => {
-                    // Whoever lines up from here on holds the lock after us and sees the slot.
-                    self.slots[slot].0.store(free(open), Ordering::Release);
-                    if line.closed {
-                        self.freed.notify_all();
-                    }
-                    return;
-                }
-            }
+                return;
+            };
+            self.busy.0.fetch_sub(1, Ordering::Relaxed);
+            next
         };
         next.call(Turn::Granted(slot));
     }

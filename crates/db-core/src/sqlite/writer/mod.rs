@@ -32,7 +32,9 @@ use connection::SqliteBackend;
 use executor::{Executor, Limits};
 
 pub(crate) use backend::GroupReport;
-pub(crate) use boxed::{Answer, Reply};
+#[cfg(feature = "tokio")]
+pub(crate) use boxed::Answer;
+pub(crate) use boxed::Reply;
 
 /// How long the writer's thread waits for more work before it lets callers write on their own
 /// threads again: the time of a COMMIT, in which a caller that was answered comes back.

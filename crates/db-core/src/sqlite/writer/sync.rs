@@ -1,6 +1,6 @@
 //! The threads' primitives that the executor is made of, under names that its model check swaps.
 //!
-//! `tests/loom` compiles `executor` and `job` against loom's, so they use nothing else to
+//! `tests/model/writer` compiles `executor` and `job` against loom's, so they use nothing else to
 //! synchronise.
 
 pub(super) use std::sync::atomic::{AtomicBool, Ordering};

@@ -111,8 +111,8 @@ fn offer(database: &Database, clients: u32, every: Option<Duration>) -> Offered 
                         Err(other) => panic!("{other:?}"),
                     }
                     if let Some(every) = every {
-                        #[expect(clippy::disallowed_methods, reason = "the pace of a client")]
-                        thread::sleep(every.saturating_sub(asked.elapsed()));
+                        // The pace of a client.
+                        thread::park_timeout(every.saturating_sub(asked.elapsed()));
                     }
                 }
             });

@@ -71,7 +71,7 @@ fn a_write_leaves_nothing_behind() {
         for (make, look, expected) in LEFTOVERS {
             let (_db, database) = open_with(|o| {
                 o.max_connections(1)
-                    .statement_timeout(Duration::from_secs(60))
+                    .statement_timeout(Duration::from_mins(1))
             });
             let pid = database.read(|conn| number(conn, PID)).unwrap();
             let result: Result<(), Error> = database.write(|conn| {

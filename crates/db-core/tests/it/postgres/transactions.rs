@@ -1,4 +1,4 @@
-//! IsolationLevel, read-only transactions, and what a COMMIT says.
+//! Isolation, read-only transactions, and what a COMMIT says.
 
 use std::time::Duration;
 

@@ -67,7 +67,7 @@ fn enters(room: &Arc<Room>, deadline: Instant) -> JoinHandle<Result<(), Error>> 
 }
 
 fn late() -> Instant {
-    Instant::now() + Duration::from_secs(3_600)
+    Instant::now() + Duration::from_hours(1)
 }
 
 /// The deadline has come as soon as somebody has to wait.

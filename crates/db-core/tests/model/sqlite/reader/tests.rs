@@ -10,7 +10,7 @@ use loom::thread::{self, JoinHandle};
 use super::gate::{Gate, Refusal};
 use crate::bounded;
 
-const LATE: Duration = Duration::from_secs(3_600);
+const LATE: Duration = Duration::from_hours(1);
 
 /// A gate, and what stands behind its slots.
 struct Room {
