@@ -89,6 +89,10 @@ impl<'d> Counts<'d> {
     }
 }
 
+fn set(tables: &[&'static str]) -> BTreeSet<&'static str> {
+    tables.iter().copied().collect()
+}
+
 /// SQL, and what it changes; no table means all of them.
 const WRITES: &[(&str, &[&str])] = &[
     ("INSERT INTO others (id) VALUES (2)", &["others"]),
@@ -130,7 +134,7 @@ both_engines! {
             assert_eq!(counts.outdated(), BTreeSet::new(), "before {sql}");
             database.write(|conn| statement(conn, sql)).unwrap();
             let all = if tables.is_empty() { TABLES.as_slice() } else { tables };
-            assert_eq!(counts.outdated(), BTreeSet::from_iter(all.iter().copied()), "{sql}");
+            assert_eq!(counts.outdated(), set(all), "{sql}");
         }
         // As text, and several at once.
         database
@@ -387,10 +391,6 @@ fn what_a_function_truncates_and_a_view_passes_on_is_noticed() {
         ("SELECT count(*) FROM parents", &[]),
     ] {
         database.write(|conn| statement(conn, sql)).unwrap();
-        assert_eq!(
-            counts.outdated(),
-            BTreeSet::from_iter(tables.iter().copied()),
-            "{sql}"
-        );
+        assert_eq!(counts.outdated(), set(tables), "{sql}");
     }
 }

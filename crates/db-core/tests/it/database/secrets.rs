@@ -19,11 +19,11 @@ struct Shown(String);
 
 impl Shown {
     fn debug(&mut self, it: &impl Debug) {
-        write!(self.0, "{it:?} {it:#?}\n").unwrap();
+        writeln!(self.0, "{it:?} {it:#?}").unwrap();
     }
 
     fn error(&mut self, error: &(impl Display + Debug)) {
-        write!(self.0, "{error}\n").unwrap();
+        writeln!(self.0, "{error}").unwrap();
         self.debug(error);
     }
 }
