@@ -194,7 +194,7 @@ impl PostgresDatabase {
         let mut lease = self.begin(lease, &sql, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Write, options);
         let session = lease.session();
-        let mut tables = Some(Vec::new());
+        let mut tables = Vec::new();
         let (outcome, seen) = {
             let _inside = nesting::enter_write(&self.clock);
             run(session, Purpose::Write, isolation, f, |conn| {
@@ -216,23 +216,20 @@ impl PostgresDatabase {
             self.note_written(place, blind);
         }
         // After that: whoever counts this change must not read from a replica without it.
-        self.note_changes(tables, seen.plain);
+        self.note_changes(&tables, seen.plain);
         drop(lease);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What a committed write changed, for caches. A change that was not committed after all makes
     /// them compute once more.
-    fn note_changes(&self, tables: Option<Vec<String>>, is_plain: bool) {
-        match tables {
-            // A statement that is not plain may have emptied or changed tables, which nobody counts.
-            _ if !is_plain => self.clock.changed(Changed::Everything),
-            None => self.clock.changed(Changed::Everything),
-            Some(tables) if !tables.is_empty() => {
-                let names: Vec<&str> = tables.iter().map(String::as_str).collect();
-                self.clock.changed(Changed::Tables(&names));
-            }
-            Some(_) => {}
+    fn note_changes(&self, tables: &[String], is_plain: bool) {
+        if !is_plain {
+            // It may have changed the schema, or ended its transaction.
+            self.clock.changed(Changed::Everything);
+        } else if !tables.is_empty() {
+            let names: Vec<&str> = tables.iter().map(String::as_str).collect();
+            self.clock.changed(Changed::Tables(&names));
         }
     }
 

@@ -187,11 +187,12 @@ both_engines! {
         });
         let sum = database.read(|conn| number(conn, "SELECT CAST(sum(n) AS BIGINT) AS value FROM parents"));
         assert_eq!(sum.unwrap(), 4);
-        let expected = match database.engine() {
-            Engine::Sqlite => 2,
-            Engine::Postgres => 3,
-        };
-        assert_eq!(runs.load(Ordering::Relaxed), expected);
+        let runs = runs.load(Ordering::Relaxed);
+        match database.engine() {
+            Engine::Sqlite => assert_eq!(runs, 2),
+            // The one that was ended comes back, and may come too early again.
+            Engine::Postgres => assert!(runs >= 3, "{runs} runs"),
+        }
     }
 }
 
@@ -200,7 +201,7 @@ both_engines! {
 fn a_connection_that_breaks_before_commit_is_replaced() {
     let server = cluster(&[]);
     let proxy = Proxy::to(server.port());
-    let set = super::super::postgres::options(&server.url_on(proxy.port()));
+    let set = crate::postgres::options(&server.url_on(proxy.port()));
     let database = db_core::Database::open(&set).unwrap();
     database.write(|conn| execute(conn, super::SCHEMA)).unwrap();
     let mut runs = 0;
