@@ -10,13 +10,15 @@ use crate::{process, test, tidy, workspace};
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The steps; the cheap ones first, so that a slip shows early.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 8] = [
     ("lock", lock),
     ("fmt", fmt),
     ("tidy", tidy::run),
     ("clippy", clippy),
     ("doc", doc),
     ("test", test::run_all),
+    ("clippy with sqlcipher", clippy_sqlcipher),
+    ("test with sqlcipher", test::run_sqlcipher),
 ];
 
 pub(crate) fn run() -> Result<()> {
@@ -54,9 +56,16 @@ fn fmt() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    process::run(workspace::cargo().args([
-        "clippy",
-        "--workspace",
+    clippy_with(&["--workspace"])
+}
+
+/// The crates that have code of their own for encrypted files.
+fn clippy_sqlcipher() -> Result<()> {
+    clippy_with(&["-p", "db-core", "-p", "db-cli", "--features", "sqlcipher"])
+}
+
+fn clippy_with(what: &[&str]) -> Result<()> {
+    process::run(workspace::cargo().arg("clippy").args(what).args([
         "--all-targets",
         "--locked",
         "--quiet",
