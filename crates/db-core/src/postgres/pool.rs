@@ -117,6 +117,7 @@ pub(super) struct Server {
     closed: Arc<AtomicBool>,
     pub(super) borrows: Arc<Borrows>,
     metrics: Arc<PoolMetrics>,
+    gauges: Arc<Gauges>,
 }
 
 /// A connection in use. Dropping it gives the connection back, then the permit.
@@ -124,6 +125,39 @@ pub(super) struct Lease {
     session: PooledConnection<Manager>,
     _borrow: Borrow,
     permit: Permit,
+    _counted: Counted,
+}
+
+/// What the gauges are read from.
+struct Gauges {
+    gate: Gate,
+    pool: Pool<Manager>,
+    metrics: Arc<PoolMetrics>,
+}
+
+impl Gauges {
+    /// Sets them, where somebody records them.
+    fn set(&self) {
+        self.metrics.counts(|| {
+            let gate = self.gate.stats();
+            let open = usize::try_from(self.pool.state().connections).unwrap_or(usize::MAX);
+            PoolCounts {
+                idle: open.saturating_sub(gate.in_use),
+                used: gate.in_use,
+                max: gate.permits,
+                pending: gate.waiting,
+            }
+        });
+    }
+}
+
+/// Sets the gauges when a connection has come back.
+struct Counted(Arc<Gauges>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set();
+    }
 }
 
 impl Lease {
@@ -165,12 +199,18 @@ impl Server {
             .max_lifetime(options.max_lifetime)
             .error_handler(Box::new(Silent))
             .build_unchecked(manager);
+        let gate = Gate::new(
+            usize::try_from(size).unwrap_or(usize::MAX),
+            usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
+        );
         Self {
             url: url.clone(),
-            gate: Gate::new(
-                usize::try_from(size).unwrap_or(usize::MAX),
-                usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
-            ),
+            gauges: Arc::new(Gauges {
+                gate: gate.clone(),
+                pool: pool.clone(),
+                metrics: Arc::clone(&metrics),
+            }),
+            gate,
             breaker,
             pool,
             check_after: options.health_check_after,
@@ -205,20 +245,6 @@ impl Server {
             )),
             None => error,
         })
-    }
-
-    /// The pool's gauges, where somebody records them.
-    fn count(&self) {
-        self.metrics.counts(|| {
-            let gate = self.gate.stats();
-            let open = usize::try_from(self.connections()).unwrap_or(usize::MAX);
-            PoolCounts {
-                idle: open.saturating_sub(gate.in_use),
-                used: gate.in_use,
-                max: gate.permits,
-                pending: gate.waiting,
-            }
-        });
     }
 
     /// How many connections there are.
@@ -267,16 +293,17 @@ impl Server {
                 _borrow: Borrow::new(&self.borrows, session.pid, place),
                 session,
                 permit,
+                _counted: Counted(Arc::clone(&self.gauges)),
             };
             let fresh = lease.session.used.elapsed() < self.check_after
                 && lease.session.epoch == self.breaker.epoch();
             if fresh {
-                self.count();
+                self.gauges.set();
                 return Ok(lease);
             }
             match self.check(lease, deadline)? {
                 Ok(lease) => {
-                    self.count();
+                    self.gauges.set();
                     return Ok(lease);
                 }
                 Err(kept) => permit = kept,
@@ -305,6 +332,7 @@ impl Server {
         while let Some(idle) = self.pool.try_get() {
             drop(idle);
         }
+        self.gauges.set();
         if drained {
             return Ok(());
         }

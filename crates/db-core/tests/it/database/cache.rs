@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use db_core::{
     CacheOptions, Database, Engine, Error, ErrorKind, Freshness, QueryCache, TransactionOptions,
@@ -393,4 +394,23 @@ fn what_a_function_truncates_and_a_view_passes_on_is_noticed() {
         database.write(|conn| statement(conn, sql)).unwrap();
         assert_eq!(counts.outdated(), set(tables), "{sql}");
     }
+}
+
+/// The question for a write's tables can fail. The server then takes its COMMIT, says nothing, and
+/// rolls back: the caller must not be told that all is well.
+#[test]
+fn a_write_whose_tables_cannot_be_told_is_not_committed_in_silence() {
+    let db = TestDb::postgres();
+    let database = open_with(&db, |config| config.lock_timeout(Duration::from_millis(50)));
+    let cache = database.query_cache(CacheOptions::new(10, LONG));
+    let get = || cache.get_or_compute("rows", &["parents"], || database.read(count));
+    assert_eq!(get().unwrap(), 0);
+    let mut other = db.connect();
+    other.execute("BEGIN; LOCK TABLE pg_catalog.pg_inherits IN ACCESS EXCLUSIVE MODE");
+    let refused = database.write(|conn| insert(conn, 1)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::LockTimeout);
+    other.execute("ROLLBACK");
+    assert_eq!(database.read(count).unwrap(), 0);
+    database.write(|conn| insert(conn, 1)).unwrap();
+    assert_eq!(get().unwrap(), 1);
 }
