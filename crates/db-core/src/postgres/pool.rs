@@ -4,17 +4,17 @@
 //! what is idle or old. It never decides who waits: the gate has as many permits as r2d2 has
 //! places, so that whoever holds one only ever waits for a connection that is being made.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
 
+use super::borrows::{Borrow, Borrows};
 use super::breaker::Breaker;
 use super::connect::{Role, cancel_all, open_session};
 use super::gate::{Gate, Permit};
@@ -237,7 +237,7 @@ impl Server {
         if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded) {
             return Err(error);
         }
-        Err(match self.borrows().first() {
+        Err(match self.borrows.all().first() {
             Some((since, place)) => error.with_hint(format!(
                 "of {} connections the one held longest was taken {:.1?} ago by {place}",
                 self.gate.stats().permits,
@@ -255,18 +255,6 @@ impl Server {
     /// Whether a new connection is needed and cannot be made.
     pub(super) fn is_down(&self) -> bool {
         self.breaker.refusal().is_some() && self.connections() == 0
-    }
-
-    /// The borrows that have lasted longest, first.
-    pub(super) fn borrows(&self) -> Vec<(Instant, &'static Location<'static>)> {
-        let mut all: Vec<_> = self
-            .borrows
-            .lock()
-            .values()
-            .map(|b| (b.since, b.place))
-            .collect();
-        all.sort_by_key(|(since, _)| *since);
-        all
     }
 
     /// A connection that answers, within the deadline, for the holder of a permit.
@@ -345,7 +333,7 @@ impl Server {
     /// Has the server end what still runs, on a thread of its own: to reach it may take longer than
     /// the caller has.
     fn cancel(&self) {
-        let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
+        let pids = self.borrows.pids();
         let url = self.url.clone();
         let started = thread::Builder::new()
             .name("db-cancel".to_owned())
@@ -425,81 +413,4 @@ fn timed_out() -> Error {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database has been closed")
-}
-
-/// A connection that is out.
-struct Borrowed {
-    since: Instant,
-    place: &'static Location<'static>,
-    /// The server's process.
-    pid: i32,
-    reported: bool,
-}
-
-/// Which connections are out, for those who look for leaks.
-pub(super) struct Borrows {
-    next: AtomicU64,
-    open: Mutex<BTreeMap<u64, Borrowed>>,
-    metrics: Arc<PoolMetrics>,
-}
-
-impl Borrows {
-    fn new(metrics: Arc<PoolMetrics>) -> Self {
-        Self {
-            next: AtomicU64::new(0),
-            open: Mutex::default(),
-            metrics,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Borrowed>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Warns of each connection that is out for longer, once.
-    pub(super) fn report_overdue(&self, threshold: Duration) {
-        for (_, borrowed) in self.lock().iter_mut() {
-            let age = borrowed.since.elapsed();
-            if age >= threshold && !std::mem::replace(&mut borrowed.reported, true) {
-                tracing::warn!(
-                    held_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-                    pid = borrowed.pid,
-                    caller = %borrowed.place,
-                    "a connection is held too long; it was taken at {}",
-                    borrowed.place
-                );
-            }
-        }
-    }
-}
-
-struct Borrow {
-    borrows: Arc<Borrows>,
-    id: u64,
-    since: Stopwatch,
-}
-
-impl Borrow {
-    fn new(borrows: &Arc<Borrows>, pid: i32, place: &'static Location<'static>) -> Self {
-        let id = borrows.next.fetch_add(1, Ordering::Relaxed);
-        let borrowed = Borrowed {
-            since: Instant::now(),
-            place,
-            pid,
-            reported: false,
-        };
-        borrows.lock().insert(id, borrowed);
-        Self {
-            borrows: Arc::clone(borrows),
-            id,
-            since: Stopwatch::start(),
-        }
-    }
-}
-
-impl Drop for Borrow {
-    fn drop(&mut self) {
-        self.borrows.lock().remove(&self.id);
-        self.borrows.metrics.used(self.since);
-    }
 }

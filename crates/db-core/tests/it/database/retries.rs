@@ -121,7 +121,7 @@ both_engines! {
         assert_eq!(alone, (5, 1));
         for (at, sql) in SCRIPT.iter().enumerate() {
             for kind in [ErrorKind::Serialization, ErrorKind::Deadlock, ErrorKind::Busy] {
-                assert_eq!(run(Some((at, kind))), alone, "{kind:?} before {}", sql);
+                assert_eq!(run(Some((at, kind))), alone, "{kind:?} before {sql}");
             }
         }
     }
