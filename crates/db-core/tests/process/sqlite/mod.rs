@@ -1,9 +1,12 @@
 //! SQLite, which has no server: the processes that share a file are all there is.
 
+mod faults;
+mod full;
 mod kills;
 mod load;
 mod locks;
 mod log;
 mod neighbours;
+mod power;
 mod private;
 mod shutdown;
