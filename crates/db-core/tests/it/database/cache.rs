@@ -6,10 +6,8 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use db_core::{
-    CacheOptions, Database, Engine, Error, ErrorKind, Freshness, QueryCache, TransactionOptions,
-};
-use db_testkit::{Cluster, TestDb, both_engines, cluster};
+use db_core::{CacheOptions, Database, Engine, Error, ErrorKind, QueryCache, TransactionOptions};
+use db_testkit::{TestDb, both_engines};
 
 use super::{LONG, count, execute, insert, number, open, open_with, statement};
 
@@ -17,7 +15,7 @@ use super::{LONG, count, execute, insert, number, open, open_with, statement};
 const TABLES: [&str; 4] = ["parents", "children", "log", "others"];
 
 /// A row of `log` for each new parent, and some rows to begin with.
-fn prepare(database: &Database) {
+pub(super) fn prepare(database: &Database) {
     let trigger = match database.engine() {
         Engine::Sqlite => {
             "CREATE TRIGGER logged AFTER INSERT ON parents
@@ -46,13 +44,13 @@ fn prepare(database: &Database) {
         .unwrap();
 }
 
-struct Counts<'d> {
+pub(super) struct Counts<'d> {
     database: &'d Database,
     cache: QueryCache<&'static str, i64>,
 }
 
 impl<'d> Counts<'d> {
-    fn of(database: &'d Database) -> Self {
+    pub(super) fn of(database: &'d Database) -> Self {
         let cache = database.query_cache(CacheOptions::new(100, LONG));
         // On SQLite the first write cannot tell who wrote before, and counts for all tables.
         database
@@ -81,7 +79,7 @@ impl<'d> Counts<'d> {
     }
 
     /// The tables that have to be computed again. Each value is right in any case.
-    fn outdated(&self) -> BTreeSet<&'static str> {
+    pub(super) fn outdated(&self) -> BTreeSet<&'static str> {
         TABLES
             .into_iter()
             .filter(|table| self.get(table).1)
@@ -89,7 +87,7 @@ impl<'d> Counts<'d> {
     }
 }
 
-fn set(tables: &[&'static str]) -> BTreeSet<&'static str> {
+pub(super) fn set(tables: &[&'static str]) -> BTreeSet<&'static str> {
     tables.iter().copied().collect()
 }
 
@@ -229,6 +227,24 @@ both_engines! {
         assert_eq!(counts.hits + counts.shared, 3 * (CALLERS as u64 - 1), "{counts:?}");
     }
 
+    fn what_others_write_is_told_by_hand(db: TestDb) {
+        let database = open(&db);
+        let cache = database.query_cache(CacheOptions::new(100, LONG));
+        let get = || cache.get_or_compute("parents", &["parents"], || database.read(count));
+        assert_eq!(get().unwrap(), 0);
+        db.connect().execute("INSERT INTO parents (id, n) VALUES (1, 0)");
+        assert_eq!(get().unwrap(), 0, "nobody can know");
+        database.note_changes(&["others"]);
+        assert_eq!(get().unwrap(), 0, "another table is no reason");
+        database.note_changes(&["Parents"]);
+        assert_eq!(get().unwrap(), 1);
+        db.connect().execute("INSERT INTO parents (id, n) VALUES (2, 0)");
+        database.write(|conn| statement(conn, "DELETE FROM others")).unwrap();
+        // On SQLite the next write notices that somebody has written.
+        let noticed = i64::from(db.engine() == Engine::Sqlite);
+        assert_eq!(get().unwrap(), 1 + noticed);
+    }
+
     fn nobody_gets_a_value_from_before_his_write(db: TestDb) {
         let database = open_with(&db, |config| config.max_connections(4));
         own_writes_are_seen(&database, 100, &TransactionOptions::new());
@@ -236,7 +252,7 @@ both_engines! {
 }
 
 /// Clients that write and ask the cache, all for the same few keys.
-fn own_writes_are_seen(database: &Database, rounds: i64, options: &TransactionOptions) {
+pub(super) fn own_writes_are_seen(database: &Database, rounds: i64, options: &TransactionOptions) {
     const CLIENTS: i64 = 4;
     let cache = &database.query_cache(CacheOptions::new(100, LONG));
     database
@@ -268,129 +284,4 @@ fn own_writes_are_seen(database: &Database, rounds: i64, options: &TransactionOp
     });
     let counts = cache.counts();
     assert!(counts.misses > 0, "{counts:?}");
-}
-
-/// A primary, a standby, and a database over both.
-fn with_standby() -> (Database, Cluster, Cluster) {
-    let primary = cluster(&[]);
-    let standby = primary.standby().unwrap();
-    let set = crate::postgres::options(&primary.url()).replicas(vec![standby.url()]);
-    let database = Database::open(&set).unwrap();
-    database.write(|conn| execute(conn, super::SCHEMA)).unwrap();
-    let recovering = "SELECT pg_is_in_recovery()::int::bigint AS value";
-    super::until("reads go to the standby", || {
-        database.read(|conn| number(conn, recovering)).unwrap() == 1
-    });
-    (database, primary, standby)
-}
-
-/// Row 43 with a cache in between. Whatever freshness a computation asks for, what it leaves in the
-/// cache is for everybody.
-#[test]
-fn on_a_replica_nobody_gets_a_value_from_before_his_write_either() {
-    let (database, _primary, standby) = with_standby();
-    own_writes_are_seen(&database, 60, &TransactionOptions::new());
-    // A standby that replays nothing shows what a snapshot of any age would do.
-    let set = crate::postgres::options(&standby.url()).max_connections(1);
-    let on_standby = Database::open(&set).unwrap();
-    on_standby
-        .read(|conn| execute(conn, "SELECT pg_wal_replay_pause()"))
-        .unwrap();
-    let cache = database.query_cache(CacheOptions::new(100, LONG));
-    let any = TransactionOptions::new().freshness(Freshness::Any);
-    let sum = |conn: &mut db_core::Conn<'_>| {
-        number(conn, "SELECT CAST(sum(n) AS BIGINT) AS value FROM parents")
-    };
-    for n in 1..=5 {
-        database
-            .write(|conn| statement(conn, &format!("UPDATE parents SET n = {n}")))
-            .unwrap();
-        // A value may be computed in a read that shows the past, and must not stay.
-        let _past = database.read_with(&any, |conn| {
-            cache.get_or_compute("sum", &["parents"], || sum(conn))
-        });
-        let now = cache.get_or_compute("sum", &["parents"], || database.read_with(&any, sum));
-        assert_eq!(now.unwrap(), 4 * n);
-        let kept = cache.get_or_compute("sum", &["parents"], || database.read(sum));
-        assert_eq!(kept.unwrap(), 4 * n);
-    }
-    on_standby
-        .read(|conn| execute(conn, "SELECT pg_wal_replay_resume()"))
-        .unwrap();
-}
-
-/// The server counts a partition's rows for the partition, and the query names its parent.
-#[test]
-fn a_write_to_a_partition_is_a_write_to_its_parents() {
-    let db = TestDb::postgres();
-    let database = open(&db);
-    database
-        .write(|conn| {
-            execute(
-                conn,
-                "CREATE TABLE bets (id BIGINT NOT NULL, at BIGINT NOT NULL) PARTITION BY RANGE (at);
-                 CREATE TABLE bets_1 PARTITION OF bets FOR VALUES FROM (0) TO (100)
-                     PARTITION BY RANGE (at);
-                 CREATE TABLE bets_1_1 PARTITION OF bets_1 FOR VALUES FROM (0) TO (50);
-                 CREATE TABLE old (id BIGINT NOT NULL);
-                 CREATE TABLE older () INHERITS (old);",
-            )
-        })
-        .unwrap();
-    let cache = database.query_cache(CacheOptions::new(100, LONG));
-    let get = |table: &'static str| {
-        let sql = format!("SELECT count(*) AS value FROM {table}");
-        let value =
-            cache.get_or_compute(table, &[table], || database.read(|conn| number(conn, &sql)));
-        value.unwrap()
-    };
-    for (sql, tables) in [
-        (
-            "INSERT INTO bets (id, at) VALUES (1, 1)",
-            ["bets", "bets_1"],
-        ),
-        (
-            "INSERT INTO bets_1_1 (id, at) VALUES (1, 1)",
-            ["bets", "bets_1"],
-        ),
-        ("INSERT INTO older (id) VALUES (1)", ["old", "older"]),
-    ] {
-        let before = tables.map(get);
-        database.write(|conn| statement(conn, sql)).unwrap();
-        assert_eq!(tables.map(get), before.map(|count| count + 1), "{sql}");
-    }
-}
-
-/// What the server does behind a plain statement's back is in its locks.
-#[test]
-fn what_a_function_truncates_and_a_view_passes_on_is_noticed() {
-    let db = TestDb::postgres();
-    let database = open(&db);
-    prepare(&database);
-    database
-        .write(|conn| {
-            execute(
-                conn,
-                "CREATE VIEW seen AS SELECT id FROM others;
-                 CREATE FUNCTION empties() RETURNS trigger LANGUAGE plpgsql AS
-                     $$ BEGIN TRUNCATE children; RETURN NULL; END $$;
-                 CREATE TRIGGER empties AFTER UPDATE ON others
-                     FOR EACH STATEMENT EXECUTE FUNCTION empties();",
-            )
-        })
-        .unwrap();
-    let counts = Counts::of(&database);
-    counts.outdated();
-    for (sql, tables) in [
-        ("INSERT INTO seen (id) VALUES (60)", &["others"][..]),
-        (
-            "UPDATE others SET id = 61 WHERE id = 60",
-            &["others", "children"],
-        ),
-        ("SELECT id FROM parents FOR UPDATE", &[]),
-        ("SELECT count(*) FROM parents", &[]),
-    ] {
-        database.write(|conn| statement(conn, sql)).unwrap();
-        assert_eq!(counts.outdated(), set(tables), "{sql}");
-    }
 }

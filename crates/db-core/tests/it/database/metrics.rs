@@ -78,6 +78,10 @@ fn is_one(value: f64) -> bool {
     (value - 1.0).abs() < f64::EPSILON
 }
 
+fn is_zero(value: f64) -> bool {
+    value < f64::EPSILON
+}
+
 fn operations(recorded: &Recorded, operation: &str) -> u64 {
     recorded.count(DURATION, &[(OPERATION, operation)])
 }
@@ -170,6 +174,9 @@ both_engines! {
         assert_eq!(found.count("db.client.connection.create_time", &[]), 1);
         let used = [("db.client.connection.state", "used")];
         assert!(is_one(found.most("db.client.connection.count", &used)));
+        // Now that nobody does anything, the gauges say so.
+        assert!(is_zero(found.last("db.client.connection.count", &used)));
+        assert!(is_zero(found.last("db.client.connection.pending_requests", &[])));
         if db.engine() == Engine::Sqlite {
             // All but the failures are committed: alone, each is a group of one.
             assert!(is_one(found.most("bitcraps.db.commit.group_size", &[])));
@@ -310,5 +317,6 @@ both_engines! {
             Engine::Postgres => assert_eq!(writes, 5 + 1),
         }
         assert!(found.count("bitcraps.db.async.pending", &[]) > 0);
+        assert!(is_zero(found.last("bitcraps.db.async.pending", &[])));
     }
 }

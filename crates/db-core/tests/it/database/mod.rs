@@ -3,6 +3,7 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod cache;
+mod cache_postgres;
 mod calls;
 mod closing;
 mod leaks;
