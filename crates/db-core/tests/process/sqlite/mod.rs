@@ -1,5 +1,6 @@
 //! SQLite, which has no server: the processes that share a file are all there is.
 
+mod descriptors;
 mod faults;
 mod full;
 mod kills;
