@@ -14,6 +14,7 @@
 )]
 
 mod bars;
+mod data;
 mod folders;
 mod generate;
 mod layout;
@@ -62,6 +63,9 @@ struct Args {
         value_name = "URL"
     )]
     postgres: Option<String>,
+    /// Only this part of the area `data`; prints only
+    #[arg(long, value_enum, value_name = "PART")]
+    part: Option<data::Part>,
     /// Measure this bitcraps-db instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -77,6 +81,8 @@ enum Area {
     Migrate,
     /// Migration folders of public projects, ours and diesel_cli's result compared
     Folders,
+    /// Reads and writes beside rusqlite, Diesel with r2d2, sqlx and PostgreSQL's own clients
+    Data,
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
@@ -97,6 +103,7 @@ impl Area {
         match self {
             Self::Migrate => "migrate",
             Self::Folders => "folders",
+            Self::Data => "data",
             Self::Measure => "measure",
         }
     }
@@ -129,6 +136,7 @@ fn run(args: &Args) -> Result<()> {
     let outcome = match args.area {
         Area::Migrate => migrate::measure(&paths, args)?,
         Area::Folders => folders::measure(&paths, args)?,
+        Area::Data => data::measure(&paths, args)?,
         Area::Measure => Outcome::default(),
     };
 
@@ -140,7 +148,7 @@ fn run(args: &Args) -> Result<()> {
         tools: &outcome.tools,
     };
     println!("{}", page.body());
-    if !args.quick {
+    if !args.quick && args.part.is_none() {
         page.write(&paths.page)?;
         eprintln!("written: {}", paths.page.display());
     }

@@ -1,0 +1,141 @@
+//! PostgreSQL: what a pool costs, and who waits how long for it.
+
+use anyhow::Result;
+use bench_load::{Durability, Rows, Work};
+
+use super::Bench;
+use super::case::Case;
+use super::contender::{
+    Contender, DEADPOOL, DIESEL_POSTGRES, OURS, POSTGRES, POSTGRES_TRANSACTION, SQLX_POSTGRES,
+};
+use super::database::Database;
+use super::table::{Table, rate_of};
+
+/// Players enough that 32 clients seldom meet at one balance.
+const ROWS: Rows = Rows {
+    users: 100_000,
+    bets: 100_000,
+    players: 10_000,
+};
+
+const READERS: [Contender; 6] = [
+    OURS,
+    POSTGRES,
+    POSTGRES_TRANSACTION,
+    DIESEL_POSTGRES,
+    SQLX_POSTGRES,
+    DEADPOOL,
+];
+const WRITERS: [Contender; 5] = [OURS, POSTGRES, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
+const POOLS: [Contender; 4] = [OURS, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
+
+/// Row 11 of the reliability table: many threads, few connections, each held for a while.
+const WAITING: usize = 256;
+const CONNECTIONS: u32 = 4;
+const HOLD_MS: u64 = 20;
+const PATIENCE_MS: u64 = 5_000;
+
+impl Bench<'_> {
+    /// All of it, if there is a server.
+    pub(super) fn postgres(&mut self) -> Result<()> {
+        let Some(server) = &self.server else {
+            eprintln!("PostgreSQL is left out: no server was given");
+            return Ok(());
+        };
+        eprintln!("filling bench_data on PostgreSQL: {} users", ROWS.users);
+        let database = Database::postgres(server, "bench_data", ROWS)?;
+        self.clients(
+            &database,
+            "Point read, PostgreSQL",
+            "One user by primary key. The limit is the `postgres` crate with a connection per \
+             client and a prepared statement; the row \"in a transaction\" sends BEGIN, with the \
+             isolation level that a snapshot needs, and COMMIT around it. Every pool may open a \
+             connection per client.",
+            "postgres.point",
+            Work::Point,
+            &READERS,
+        );
+        self.clients(
+            &database,
+            "Two statements in a transaction, PostgreSQL",
+            "BEGIN, take 1 from a balance that suffices, insert a bet (two indexes), COMMIT; the \
+             server waits for its disk.",
+            "postgres.bet",
+            Work::Bet,
+            &WRITERS,
+        );
+        self.waiting(&database);
+        if let Some(server) = &self.server {
+            server.drop("bench_data")?;
+        }
+        Ok(())
+    }
+
+    fn clients(
+        &mut self,
+        database: &Database,
+        title: &str,
+        text: &str,
+        metric: &str,
+        work: Work,
+        contenders: &[Contender],
+    ) {
+        let times = self.plan.postgres;
+        let mut table = Table::new(title, format!("{text} {} rounds.", times.rounds));
+        for clients in [1, 8, 32] {
+            let case = Case {
+                metric: format!("{metric}.{clients}"),
+                work,
+                clients,
+                processes: 1,
+                connections: u32::try_from(clients).unwrap_or(u32::MAX),
+                durability: Durability::Full,
+                database,
+                contenders,
+            };
+            let results = self.run(&case, times);
+            let limit = rate_of(&results, POSTGRES.key);
+            table.add(&clients.to_string(), &results, limit);
+        }
+        self.sections.extend(table.done());
+    }
+
+    fn waiting(&mut self, database: &Database) {
+        let times = self.plan.hold;
+        let mut table = Table::new(
+            "Waiting for a connection, PostgreSQL",
+            format!(
+                "{WAITING} clients share {CONNECTIONS} connections, hold one for {HOLD_MS} ms, \
+                 and give up after {PATIENCE_MS} ms; {} rounds. In perfect order each waits \
+                 {} ms.",
+                times.rounds,
+                WAITING as u64 * HOLD_MS / u64::from(CONNECTIONS)
+            ),
+        );
+        let case = Case {
+            metric: format!("postgres.hold.{WAITING}"),
+            work: Work::Hold {
+                hold_ms: HOLD_MS,
+                patience_ms: PATIENCE_MS,
+            },
+            clients: WAITING,
+            processes: 1,
+            connections: CONNECTIONS,
+            durability: Durability::Full,
+            database,
+            contenders: &POOLS,
+        };
+        let results = self.run(&case, times);
+        table.add(&WAITING.to_string(), &results, None);
+        for (contender, measured) in &results {
+            if let Some(spread) = measured.spread.median() {
+                table.say(&format!(
+                    "{}: the client with the most turns had {spread:.2} times those of the \
+                     client with the fewest.",
+                    contender.label
+                ));
+            }
+        }
+        self.sections.extend(table.done());
+    }
+}
