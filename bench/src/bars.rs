@@ -127,6 +127,11 @@ impl Bar {
         &self.name
     }
 
+    /// What is judged.
+    pub(crate) fn metric(&self) -> &str {
+        &self.metric
+    }
+
     /// What is compared: `sqlite.apply.wall_ms, ours / diesel`.
     pub(crate) fn subject(&self) -> String {
         match (&self.against, &self.against_metric) {

@@ -140,7 +140,10 @@ fn run(args: &Args) -> Result<()> {
         Area::Measure => Outcome::default(),
     };
 
-    let verdicts = bars.judge(args.area.name(), &outcome.metrics);
+    let mut verdicts = bars.judge(args.area.name(), &outcome.metrics);
+    if let Some(part) = args.part {
+        verdicts.retain(|verdict| part.measures(verdict.bar.metric()));
+    }
     let page = report::Page {
         area: args.area.name(),
         sections: &outcome.sections,

@@ -76,7 +76,7 @@ where
                 .acknowledged
                 .store(i64::from(turn), Ordering::SeqCst);
             if let Some(wait) = (pause * turn).checked_sub(begin.elapsed()) {
-                thread::sleep(wait);
+                pace(wait);
             }
         }
         Ok(())
@@ -131,6 +131,14 @@ where
         &shares,
         freshness.stale.load(Ordering::SeqCst),
     )
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a writer of so many commits per second"
+)]
+fn pace(wait: Duration) {
+    thread::sleep(wait);
 }
 
 fn repeat(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Spreads consecutive numbers over the keys, so that neighbours in time are none in the file
-/// (the finalizer of SplitMix64, <https://prng.di.unimi.it/splitmix64.c>).
+/// (the finalizer of `SplitMix64`, <https://prng.di.unimi.it/splitmix64.c>).
 pub const fn spread(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

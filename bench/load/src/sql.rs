@@ -7,13 +7,13 @@ use super::job::Durability;
 pub struct Dialect {
     /// One user: (id).
     pub point: &'static str,
-    /// The newest 100 bets of a player: (player_id).
+    /// The newest 100 bets of a player: (`player_id`).
     pub list: &'static str,
-    /// Take an amount from a balance that suffices: (amount, user_id).
+    /// Take an amount from a balance that suffices: (amount, `user_id`).
     pub debit: &'static str,
-    /// Insert a bet: (game_id, player_id, bet_type, amount, created_at).
+    /// Insert a bet: (`game_id`, `player_id`, `bet_type`, amount, `created_at`).
     pub bet: &'static str,
-    /// One balance: (user_id).
+    /// One balance: (`user_id`).
     pub balance: &'static str,
 }
 

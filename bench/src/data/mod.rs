@@ -23,6 +23,7 @@ use bench_load::{Durability, Rows, Work};
 use self::case::{Case, Results, Times};
 use self::contender::{Contender, Programs};
 use self::database::Database;
+use super::machine;
 use super::metrics::Metrics;
 use super::paths::Paths;
 use super::report::Section;
@@ -40,6 +41,20 @@ pub(crate) enum Part {
     Postgres,
     /// The same operation on small and on large tables
     Size,
+}
+
+impl Part {
+    /// Whether a metric is one of this part's.
+    pub(crate) fn measures(self, metric: &str) -> bool {
+        let sqlite = metric.strip_prefix("sqlite.").unwrap_or_default();
+        let case = sqlite.split('.').next().unwrap_or_default();
+        match self {
+            Self::Reads => ["point", "list", "fresh"].contains(&case),
+            Self::Writes => ["full", "normal", "pending", "processes"].contains(&case),
+            Self::Postgres => metric.starts_with("postgres."),
+            Self::Size => case == "size",
+        }
+    }
 }
 
 /// How much is measured.
@@ -106,6 +121,10 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         sections: Vec::new(),
         libraries: Vec::new(),
     };
+    bench.libraries.push((
+        "Processors in use by others, at the start".to_owned(),
+        machine::busy(),
+    ));
     let wanted = |part| args.part.is_none_or(|only| only == part);
     if wanted(Part::Reads) {
         bench.reads()?;

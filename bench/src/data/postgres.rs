@@ -29,6 +29,35 @@ const READERS: [Contender; 6] = [
 const WRITERS: [Contender; 5] = [OURS, POSTGRES, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
 const POOLS: [Contender; 4] = [OURS, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
 
+/// What is done at 1, 8 and 32 clients.
+struct Operation {
+    title: &'static str,
+    text: &'static str,
+    metric: &'static str,
+    work: Work,
+    contenders: &'static [Contender],
+}
+
+const POINT: Operation = Operation {
+    title: "Point read, PostgreSQL",
+    text: "One user by primary key. The limit is the `postgres` crate with a connection per client \
+           and a prepared statement; the row \"in a transaction\" sends BEGIN, with the isolation \
+           level that a snapshot needs, and COMMIT around it. Every pool may open a connection per \
+           client.",
+    metric: "postgres.point",
+    work: Work::Point,
+    contenders: &READERS,
+};
+
+const BET: Operation = Operation {
+    title: "Two statements in a transaction, PostgreSQL",
+    text: "BEGIN, take 1 from a balance that suffices, insert a bet (two indexes), COMMIT; the \
+           server waits for its disk.",
+    metric: "postgres.bet",
+    work: Work::Bet,
+    contenders: &WRITERS,
+};
+
 /// Row 11 of the reliability table: many threads, few connections, each held for a while.
 const WAITING: usize = 256;
 const CONNECTIONS: u32 = 4;
@@ -44,26 +73,8 @@ impl Bench<'_> {
         };
         eprintln!("filling bench_data on PostgreSQL: {} users", ROWS.users);
         let database = Database::postgres(server, "bench_data", ROWS)?;
-        self.clients(
-            &database,
-            "Point read, PostgreSQL",
-            "One user by primary key. The limit is the `postgres` crate with a connection per \
-             client and a prepared statement; the row \"in a transaction\" sends BEGIN, with the \
-             isolation level that a snapshot needs, and COMMIT around it. Every pool may open a \
-             connection per client.",
-            "postgres.point",
-            Work::Point,
-            &READERS,
-        );
-        self.clients(
-            &database,
-            "Two statements in a transaction, PostgreSQL",
-            "BEGIN, take 1 from a balance that suffices, insert a bet (two indexes), COMMIT; the \
-             server waits for its disk.",
-            "postgres.bet",
-            Work::Bet,
-            &WRITERS,
-        );
+        self.clients(&database, &POINT);
+        self.clients(&database, &BET);
         self.waiting(&database);
         if let Some(server) = &self.server {
             server.drop("bench_data")?;
@@ -71,15 +82,14 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn clients(
-        &mut self,
-        database: &Database,
-        title: &str,
-        text: &str,
-        metric: &str,
-        work: Work,
-        contenders: &[Contender],
-    ) {
+    fn clients(&mut self, database: &Database, operation: &Operation) {
+        let Operation {
+            title,
+            text,
+            metric,
+            work,
+            contenders,
+        } = *operation;
         let times = self.plan.postgres;
         let mut table = Table::new(title, format!("{text} {} rounds.", times.rounds));
         for clients in [1, 8, 32] {
