@@ -69,7 +69,7 @@ struct Args {
     /// Measure this bitcraps-db instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// The command of the hidden `measure` area
+    /// The command of the hidden `measure` area, or the job of `work`
     #[arg(last = true, hide = true)]
     command: Vec<OsString>,
 }
@@ -86,6 +86,9 @@ enum Area {
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
+    /// Do one job of the area `data` and print its figures (used by that area)
+    #[value(hide = true)]
+    Work,
 }
 
 impl Args {
@@ -105,6 +108,7 @@ impl Area {
             Self::Folders => "folders",
             Self::Data => "data",
             Self::Measure => "measure",
+            Self::Work => "work",
         }
     }
 }
@@ -131,13 +135,16 @@ fn run(args: &Args) -> Result<()> {
     if args.area == Area::Measure {
         return process::measure(&args.command);
     }
+    if args.area == Area::Work {
+        return data::work(&args.command);
+    }
     let paths = Paths::find()?;
     let bars = Bars::read(&paths.bars)?;
     let outcome = match args.area {
         Area::Migrate => migrate::measure(&paths, args)?,
         Area::Folders => folders::measure(&paths, args)?,
         Area::Data => data::measure(&paths, args)?,
-        Area::Measure => Outcome::default(),
+        Area::Measure | Area::Work => Outcome::default(),
     };
 
     let mut verdicts = bars.judge(args.area.name(), &outcome.metrics);

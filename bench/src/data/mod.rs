@@ -13,6 +13,7 @@ mod programs;
 mod reads;
 mod size;
 mod table;
+mod work;
 mod writes;
 
 use std::path::Path;
@@ -29,6 +30,8 @@ use super::paths::Paths;
 use super::report::Section;
 use super::server::Server;
 use super::{Args, Outcome};
+
+pub(crate) use self::work::run as work;
 
 /// The parts of the area, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
