@@ -114,12 +114,11 @@ impl Bars {
 
 impl Bar {
     fn value(&self, metrics: &Metrics) -> Option<f64> {
-        let ours = metrics.get(&self.metric, SUBJECT)?;
         let Some(peer) = &self.against else {
-            return Some(ours);
+            return metrics.get(&self.metric, SUBJECT);
         };
-        let theirs = metrics.get(self.against_metric.as_ref().unwrap_or(&self.metric), peer)?;
-        (theirs > 0.0).then(|| ours / theirs)
+        let theirs = self.against_metric.as_ref().unwrap_or(&self.metric);
+        metrics.ratio((&self.metric, SUBJECT), (theirs, peer))
     }
 
     /// The bar's name.

@@ -31,10 +31,16 @@ pub(crate) fn run(command: Command) -> Result<()> {
         reason = "a new migration is named after the clock"
     )]
     let now = chrono::Utc::now().format("%Y%m%d%H%M%S").to_string();
+    let here = std::env::current_dir().context("cannot tell the working directory")?;
     for file in create(&workspace::root().join("migrations"), &name, &now)? {
-        println!("{}", file.display());
+        println!("{}", shown_from(&here, &file).display());
     }
     Ok(())
+}
+
+/// A path as one would type it here.
+fn shown_from<'p>(here: &Path, path: &'p Path) -> &'p Path {
+    path.strip_prefix(here).unwrap_or(path)
 }
 
 /// Writes the files of one migration and returns their paths.
@@ -126,7 +132,21 @@ fn versions(folder: &Path) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_name, create};
+    use std::path::Path;
+
+    use super::{check_name, create, shown_from};
+
+    #[test]
+    fn paths_are_shown_as_one_would_type_them() {
+        let file = Path::new("/house/migrations/sqlite/1_a/up.sql");
+        for (here, shown) in [
+            ("/house", "migrations/sqlite/1_a/up.sql"),
+            ("/house/migrations", "sqlite/1_a/up.sql"),
+            ("/elsewhere", "/house/migrations/sqlite/1_a/up.sql"),
+        ] {
+            assert_eq!(shown_from(Path::new(here), file), Path::new(shown));
+        }
+    }
 
     #[test]
     fn both_engines_get_both_directions() {

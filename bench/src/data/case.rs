@@ -68,39 +68,51 @@ pub(crate) struct Measured {
 /// Results in the order of the contenders; those that failed are not in it.
 pub(crate) type Results = Vec<(Contender, Measured)>;
 
-impl Case<'_> {
-    /// Measures all contenders and keeps their figures.
-    ///
-    /// One that fails is said and left out, and the bars that need it are missed.
-    pub(crate) fn run(
-        &self,
-        programs: &Programs,
-        times: Times,
-        scratch: &Path,
-        metrics: &mut Metrics,
-    ) -> Results {
-        eprintln!("{}", self.metric);
-        let mut results: Results = self
-            .contenders
-            .iter()
-            .filter(|contender| contender.is_there(programs))
-            .map(|contender| (*contender, Measured::default()))
-            .collect();
-        for _ in 0..times.rounds {
+/// Measures all contenders of all cases and keeps their figures, one result for each case.
+///
+/// In each round everyone has a turn in every case, so that cases can be compared as well as
+/// contenders. One that fails is said and left out, and the bars that need it are missed.
+pub(crate) fn run(
+    cases: &[Case<'_>],
+    programs: &Programs,
+    times: Times,
+    scratch: &Path,
+    metrics: &mut Metrics,
+) -> Vec<Results> {
+    let nothing = |case: &Case<'_>| -> Results {
+        let there = case.contenders.iter().filter(|one| one.is_there(programs));
+        there.map(|one| (*one, Measured::default())).collect()
+    };
+    let mut all: Vec<Results> = cases.iter().map(nothing).collect();
+    for _ in 0..times.rounds {
+        for (case, results) in cases.iter().zip(&mut all) {
             results.retain_mut(|(contender, measured)| {
-                match self.turn(*contender, programs, times, scratch) {
-                    Ok(all) => {
-                        measured.push(&all);
+                match case.turn(*contender, programs, times, scratch) {
+                    Ok(figures) => {
+                        measured.push(&figures);
                         true
                     }
                     Err(error) => {
-                        eprintln!("  {} is left out: {error:#}", contender.label);
+                        eprintln!(
+                            "{}: {} is left out: {error:#}",
+                            case.metric, contender.label
+                        );
                         false
                     }
                 }
             });
         }
-        for (contender, measured) in &results {
+    }
+    for (case, results) in cases.iter().zip(&all) {
+        case.keep(results, metrics);
+    }
+    all
+}
+
+impl Case<'_> {
+    fn keep(&self, results: &Results, metrics: &mut Metrics) {
+        eprintln!("{}", self.metric);
+        for (contender, measured) in results {
             measured.keep(&self.metric, contender.key, metrics);
             eprintln!(
                 "  {:<34} {:>10.0}/s  p50 {:>9.1} p99 {:>9.1} max {:>10.1} µs  {:.1} MiB",
@@ -112,7 +124,6 @@ impl Case<'_> {
                 measured.peak_mib.median().unwrap_or_default(),
             );
         }
-        results
     }
 
     fn turn(
@@ -202,7 +213,7 @@ impl Measured {
     /// Keeps medians, and of what must never happen the worst.
     fn keep(&self, case: &str, who: &str, metrics: &mut Metrics) {
         let mut median = |name: &str, samples: &Samples| {
-            metrics.set_median(&format!("{case}.{name}"), who, samples);
+            metrics.set_rounds(&format!("{case}.{name}"), who, samples);
         };
         median("per_s", &self.per_s);
         median("p50_us", &self.p50_us);

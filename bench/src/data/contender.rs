@@ -45,6 +45,8 @@ const ONE: Option<u32> = Some(1);
 
 /// Our `Database`.
 pub(crate) const OURS: Contender = ours("ours", "bitcraps-db", "ours");
+/// Our `Database` by `read_one`: a statement that is its own snapshot.
+pub(crate) const OURS_ONE: Contender = ours("ours", "bitcraps-db, read_one", "ours-one");
 /// Our `AsyncDatabase`.
 pub(crate) const OURS_ASYNC: Contender = ours("ours", "bitcraps-db, async", "ours-async");
 /// rusqlite: a held connection per reader; writers share one behind a mutex.

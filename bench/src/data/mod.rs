@@ -74,10 +74,10 @@ struct Plan {
 impl Plan {
     const FULL: Self = Self {
         reads: times(7, 300, 2_000),
-        writes: times(7, 700, 3_000),
-        postgres: times(5, 700, 3_000),
-        hold: times(3, 2_000, 15_000),
-        size: times(5, 1_000, 2_000),
+        writes: times(5, 700, 2_000),
+        postgres: times(5, 500, 2_000),
+        hold: times(3, 2_000, 8_000),
+        size: times(3, 500, 1_500),
         sizes: &[10_000, 1_000_000, 10_000_000],
     };
     const QUICK: Self = Self {
@@ -159,16 +159,17 @@ impl Bench<'_> {
         Database::sqlite(&self.scratch.join(name), name, rows, copied)
     }
 
-    /// Runs a case and remembers what the contenders were built from.
-    fn run(&mut self, case: &Case<'_>, times: Times) -> Results {
-        let results = case.run(&self.programs, times, self.scratch, &mut self.metrics);
-        for (contender, measured) in &results {
+    /// Runs cases side by side and remembers what the contenders were built from.
+    fn run(&mut self, cases: &[Case<'_>], times: Times) -> Vec<Results> {
+        let metrics = &mut self.metrics;
+        let all = case::run(cases, &self.programs, times, self.scratch, metrics);
+        for (contender, measured) in all.iter().flatten() {
             let line = (contender.label.to_owned(), measured.library.clone());
             if !self.libraries.contains(&line) {
                 self.libraries.push(line);
             }
         }
-        results
+        all
     }
 }
 

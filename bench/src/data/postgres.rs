@@ -6,10 +6,11 @@ use bench_load::{Durability, Rows, Work};
 use super::Bench;
 use super::case::Case;
 use super::contender::{
-    Contender, DEADPOOL, DIESEL_POSTGRES, OURS, POSTGRES, POSTGRES_TRANSACTION, SQLX_POSTGRES,
+    Contender, DEADPOOL, DIESEL_POSTGRES, OURS, OURS_ONE, POSTGRES, POSTGRES_TRANSACTION,
+    SQLX_POSTGRES,
 };
 use super::database::Database;
-use super::table::{Table, rate_of};
+use super::table::{Table, rates_of};
 
 /// Players enough that 32 clients seldom meet at one balance.
 const ROWS: Rows = Rows {
@@ -18,16 +19,10 @@ const ROWS: Rows = Rows {
     players: 10_000,
 };
 
-const READERS: [Contender; 6] = [
-    OURS,
-    POSTGRES,
-    POSTGRES_TRANSACTION,
-    DIESEL_POSTGRES,
-    SQLX_POSTGRES,
-    DEADPOOL,
-];
+const READERS: [Contender; 5] = [OURS_ONE, POSTGRES, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
+const SNAPSHOTS: [Contender; 2] = [OURS, POSTGRES_TRANSACTION];
 const WRITERS: [Contender; 5] = [OURS, POSTGRES, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
-const POOLS: [Contender; 4] = [OURS, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
+const POOLS: [Contender; 4] = [OURS_ONE, DIESEL_POSTGRES, SQLX_POSTGRES, DEADPOOL];
 
 /// What is done at 1, 8 and 32 clients.
 struct Operation {
@@ -36,17 +31,28 @@ struct Operation {
     metric: &'static str,
     work: Work,
     contenders: &'static [Contender],
+    /// Who is the limit.
+    limit: Contender,
 }
 
 const POINT: Operation = Operation {
     title: "Point read, PostgreSQL",
     text: "One user by primary key. The limit is the `postgres` crate with a connection per client \
-           and a prepared statement; the row \"in a transaction\" sends BEGIN, with the isolation \
-           level that a snapshot needs, and COMMIT around it. Every pool may open a connection per \
-           client.",
+           and a prepared statement. Every pool may open a connection per client.",
     metric: "postgres.point",
     work: Work::Point,
     contenders: &READERS,
+    limit: POSTGRES,
+};
+
+const SNAPSHOT: Operation = Operation {
+    title: "Point read in a snapshot, PostgreSQL",
+    text: "The same read between BEGIN, with the isolation level that a snapshot needs, and \
+           COMMIT: what several statements need that are to see one state.",
+    metric: "postgres.snapshot",
+    work: Work::Point,
+    contenders: &SNAPSHOTS,
+    limit: POSTGRES_TRANSACTION,
 };
 
 const BET: Operation = Operation {
@@ -56,6 +62,7 @@ const BET: Operation = Operation {
     metric: "postgres.bet",
     work: Work::Bet,
     contenders: &WRITERS,
+    limit: POSTGRES,
 };
 
 /// Row 11 of the reliability table: many threads, few connections, each held for a while.
@@ -74,6 +81,7 @@ impl Bench<'_> {
         eprintln!("filling bench_data on PostgreSQL: {} users", ROWS.users);
         let database = Database::postgres(server, "bench_data", ROWS)?;
         self.clients(&database, &POINT);
+        self.clients(&database, &SNAPSHOT);
         self.clients(&database, &BET);
         self.waiting(&database);
         if let Some(server) = &self.server {
@@ -89,23 +97,24 @@ impl Bench<'_> {
             metric,
             work,
             contenders,
+            limit,
         } = *operation;
         let times = self.plan.postgres;
         let mut table = Table::new(title, format!("{text} {} rounds.", times.rounds));
-        for clients in [1, 8, 32] {
-            let case = Case {
-                metric: format!("{metric}.{clients}"),
-                work,
-                clients,
-                processes: 1,
-                connections: u32::try_from(clients).unwrap_or(u32::MAX),
-                durability: Durability::Full,
-                database,
-                contenders,
-            };
-            let results = self.run(&case, times);
-            let limit = rate_of(&results, POSTGRES.key);
-            table.add(&clients.to_string(), &results, limit);
+        let cases = [1, 8, 32].map(|clients| Case {
+            metric: format!("{metric}.{clients}"),
+            work,
+            clients,
+            processes: 1,
+            connections: u32::try_from(clients).unwrap_or(u32::MAX),
+            durability: Durability::Full,
+            database,
+            contenders,
+        });
+        let results = self.run(&cases, times);
+        for (case, results) in cases.iter().zip(&results) {
+            let limit = rates_of(results, limit.key);
+            table.add(&case.clients.to_string(), results, limit);
         }
         self.sections.extend(table.done());
     }
@@ -135,9 +144,9 @@ impl Bench<'_> {
             database,
             contenders: &POOLS,
         };
-        let results = self.run(&case, times);
-        table.add(&WAITING.to_string(), &results, None);
-        for (contender, measured) in &results {
+        let results = &self.run(&[case], times)[0];
+        table.add(&WAITING.to_string(), results, None);
+        for (contender, measured) in results {
             if let Some(spread) = measured.spread.median() {
                 table.say(&format!(
                     "{}: the client with the most turns had {spread:.2} times those of the \

@@ -4,7 +4,7 @@ use anyhow::Result;
 use bench_load::{Rows, Work};
 
 use super::contender::{Contender, DIESEL, OURS, RUSQLITE, SQLX};
-use super::table::{Table, rate_of};
+use super::table::{Table, rates_of};
 use super::{Bench, on_sqlite};
 
 /// 20 MB: it fits every cache, so that the library is measured and not the disk.
@@ -34,13 +34,14 @@ impl Bench<'_> {
                 ROWS.users, times.rounds
             ),
         );
-        let mut limit = None;
-        for clients in [1, 2] {
+        let cases = [1, 2].map(|clients| {
             let metric = format!("sqlite.point.{clients}");
-            let case = on_sqlite(metric, Work::Point, clients, &database, &READERS);
-            let results = self.run(&case, times);
-            limit = limit.or_else(|| rate_of(&results, RUSQLITE.key));
-            table.add(&clients.to_string(), &results, limit);
+            on_sqlite(metric, Work::Point, clients, &database, &READERS)
+        });
+        let results = self.run(&cases, times);
+        let limit = rates_of(&results[0], RUSQLITE.key);
+        for (case, results) in cases.iter().zip(&results) {
+            table.add(&case.clients.to_string(), results, limit);
         }
         self.sections.extend(table.done());
 
@@ -58,8 +59,8 @@ impl Bench<'_> {
             &database,
             &READERS,
         );
-        let results = self.run(&case, times);
-        table.add("1", &results, rate_of(&results, RUSQLITE.key));
+        let results = &self.run(&[case], times)[0];
+        table.add("1", results, rates_of(results, RUSQLITE.key));
         self.sections.extend(table.done());
 
         let mut table = Table::new(
@@ -77,9 +78,9 @@ impl Bench<'_> {
         };
         let both = [OURS, RUSQLITE];
         let case = on_sqlite("sqlite.fresh.2".to_owned(), work, 2, &database, &both);
-        let results = self.run(&case, times);
-        table.add("2", &results, rate_of(&results, RUSQLITE.key));
-        for (contender, measured) in &results {
+        let results = &self.run(&[case], times)[0];
+        table.add("2", results, rates_of(results, RUSQLITE.key));
+        for (contender, measured) in results {
             let stale = measured.stale;
             table.say(&format!("{}: {stale} stale reads.", contender.label));
         }

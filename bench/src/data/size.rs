@@ -6,7 +6,7 @@ use bench_load::{Durability, Rows, Work};
 
 use super::case::Case;
 use super::contender::{OURS, RUSQLITE};
-use super::table::{Table, rate, rate_of};
+use super::table::{Table, rate, rates_of};
 use super::{Bench, on_sqlite};
 
 /// Bets of each player, so that a list of 100 has its rows at every size.
@@ -51,13 +51,12 @@ impl Bench<'_> {
                         &both,
                     )
                 };
-                let results = self.run(&case, times);
+                let results = &self.run(&[case], times)[0];
                 let rows = rate(rows_shown(*size));
-                let limit = rate_of(&results, RUSQLITE.key);
                 table.add(
                     &format!("{operation}, {rows} rows, {clients}"),
-                    &results,
-                    limit,
+                    results,
+                    rates_of(results, RUSQLITE.key),
                 );
             }
             std::fs::remove_dir_all(self.scratch.join(format!("size-{size}")))?;

@@ -34,8 +34,8 @@ impl Table {
         }
     }
 
-    /// Adds the results of one case; `limit` is the rate that all are divided by.
-    pub(crate) fn add(&mut self, clients: &str, results: &Results, limit: Option<f64>) {
+    /// Adds the results of one case; `limit` is what the rate of each round is divided by.
+    pub(crate) fn add(&mut self, clients: &str, results: &Results, limit: Option<&Samples>) {
         for (contender, measured) in results {
             self.section
                 .rows
@@ -55,11 +55,10 @@ impl Table {
     }
 }
 
-fn row(clients: &str, label: &str, measured: &Measured, limit: Option<f64>) -> Vec<String> {
-    let ratio = match (measured.per_s.median(), limit) {
-        (Some(rate), Some(limit)) if limit > 0.0 => format!("{:.2}", rate / limit),
-        _ => "–".to_owned(),
-    };
+fn row(clients: &str, label: &str, measured: &Measured, limit: Option<&Samples>) -> Vec<String> {
+    let ratio = limit
+        .and_then(|limit| measured.per_s.over(limit)?.median())
+        .map_or_else(dash, |ratio| format!("{ratio:.2}"));
     let mut rate = ranged(&measured.per_s, rate);
     if measured.failed > 0 {
         rate = format!("{rate}, {} failed", measured.failed);
@@ -79,10 +78,10 @@ fn row(clients: &str, label: &str, measured: &Measured, limit: Option<f64>) -> V
     ]
 }
 
-/// The median rate of one contender.
-pub(crate) fn rate_of(results: &Results, key: &str) -> Option<f64> {
+/// The rates of one contender.
+pub(crate) fn rates_of<'r>(results: &'r Results, key: &str) -> Option<&'r Samples> {
     let (_, measured) = results.iter().find(|(contender, _)| contender.key == key)?;
-    measured.per_s.median()
+    Some(&measured.per_s)
 }
 
 /// A median with its range, in the given spelling.

@@ -3,11 +3,12 @@
 use anyhow::Result;
 use bench_load::{Durability, Rows, Work};
 
-use super::case::Case;
+use super::case::{Case, Results};
 use super::contender::{Contender, DIESEL, DIESEL_ONE, OURS, OURS_ASYNC, RUSQLITE, SQLX, SQLX_ONE};
 use super::database::Database;
-use super::table::{Table, rate_of};
+use super::table::{Table, rates_of};
 use super::{Bench, on_sqlite};
+use crate::metrics::Samples;
 
 /// The tables begin all but empty, as those of the figures in the design do.
 const ROWS: Rows = Rows {
@@ -17,6 +18,8 @@ const ROWS: Rows = Rows {
 };
 
 const WRITERS: [Contender; 6] = [OURS, RUSQLITE, DIESEL, DIESEL_ONE, SQLX, SQLX_ONE];
+/// Those who share a file with other processes.
+const TOGETHER: [Contender; 4] = [OURS, RUSQLITE, DIESEL, SQLX];
 
 /// Tasks with a write pending each.
 const PENDING: usize = 10_000;
@@ -36,12 +39,32 @@ impl Bench<'_> {
         self.writers(&database, Durability::Full, "full");
         self.writers(&database, Durability::Normal, "normal");
         self.pending(&database);
-        self.several(&database);
         Ok(())
     }
 
+    /// One, 16 and 64 threads; where commits are durable, several processes in the same rounds.
     fn writers(&mut self, database: &Database, durability: Durability, name: &str) {
         let times = self.plan.writes;
+        let alone = |clients| Case {
+            durability,
+            ..on_sqlite(
+                format!("sqlite.{name}.{clients}"),
+                Work::Bet,
+                clients,
+                database,
+                &WRITERS,
+            )
+        };
+        let mut cases: Vec<Case<'_>> = [1, THREADS, 64].map(alone).into();
+        if durability == Durability::Full {
+            cases.push(Case {
+                metric: "sqlite.processes".to_owned(),
+                processes: PROCESSES,
+                contenders: &TOGETHER,
+                ..alone(THREADS)
+            });
+        }
+        let results = self.run(&cases, times);
         let mut table = Table::new(
             format!("Writers, SQLite, synchronous = {}", name.to_uppercase()),
             format!(
@@ -51,18 +74,15 @@ impl Bench<'_> {
                 times.rounds
             ),
         );
-        let mut limit = None;
-        for clients in [1, 16, 64] {
-            let metric = format!("sqlite.{name}.{clients}");
-            let case = Case {
-                durability,
-                ..on_sqlite(metric, Work::Bet, clients, database, &WRITERS)
-            };
-            let results = self.run(&case, times);
-            limit = limit.or_else(|| rate_of(&results, RUSQLITE.key));
-            table.add(&clients.to_string(), &results, limit);
+        let limit = rates_of(&results[0], RUSQLITE.key);
+        for (case, results) in cases.iter().zip(&results).take(3) {
+            table.add(&case.clients.to_string(), results, limit);
         }
         self.sections.extend(table.done());
+        if let Some(together) = results.get(3) {
+            let limit = rates_of(&results[1], RUSQLITE.key);
+            self.several(together, limit);
+        }
     }
 
     fn pending(&mut self, database: &Database) {
@@ -81,17 +101,17 @@ impl Bench<'_> {
             durability: Durability::Full,
             ..on_sqlite(metric, Work::Bet, PENDING, database, &contenders)
         };
-        let results = self.run(&case, times);
+        let results = &self.run(&[case], times)[0];
         table.add(
             &PENDING.to_string(),
-            &results,
-            rate_of(&results, SQLX_ONE.key),
+            results,
+            rates_of(results, SQLX_ONE.key),
         );
         table.say("Divided by sqlx with one connection.");
         self.sections.extend(table.done());
     }
 
-    fn several(&mut self, database: &Database) {
+    fn several(&mut self, results: &Results, limit: Option<&Samples>) {
         let times = self.plan.writes;
         let mut table = Table::new(
             "Four processes on one file, SQLite, synchronous = FULL",
@@ -102,24 +122,8 @@ impl Bench<'_> {
                 times.rounds
             ),
         );
-        let contenders = [OURS, RUSQLITE, DIESEL, SQLX];
-        let case = Case {
-            durability: Durability::Full,
-            processes: PROCESSES,
-            ..on_sqlite(
-                "sqlite.processes".to_owned(),
-                Work::Bet,
-                THREADS,
-                database,
-                &contenders,
-            )
-        };
-        let results = self.run(&case, times);
-        let limit = self
-            .metrics
-            .get(&format!("sqlite.full.{THREADS}.per_s"), RUSQLITE.key);
-        table.add(&format!("{PROCESSES} × {THREADS}"), &results, limit);
-        for (contender, measured) in &results {
+        table.add(&format!("{PROCESSES} × {THREADS}"), results, limit);
+        for (contender, measured) in results {
             if let (Some(median), Some(worst)) = (measured.unfair.median(), measured.unfair.max()) {
                 table.say(&format!(
                     "{}: the process farthest from its fair share was {median:.1} % off \

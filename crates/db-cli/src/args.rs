@@ -89,6 +89,7 @@ pub(crate) enum Command {
     #[command(before_help = "Examples:
   bitcraps-db rollback                 the last applied migration
   bitcraps-db rollback -2              the last two
+  bitcraps-db rollback 5 --dry-run     run it on a copy or in a transaction rolled back
   bitcraps-db rollback 5               back to position 5 (0 reverts everything)
   bitcraps-db rollback token_economy   back to the migration of that name")]
     Rollback(Rollback),
@@ -158,7 +159,7 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) verify: bool,
     /// How long to wait for another run, and for locks on tables: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
     /// Go on although the schema was changed by hand, and take it as it is
     #[arg(long)]
@@ -170,11 +171,14 @@ pub(crate) struct Rollback {
     /// Back to this position, version or name, or -N steps [default: the previous]
     #[arg(value_name = "TARGET", allow_negative_numbers = true)]
     pub(crate) target: Option<String>,
+    /// Run everything on a copy (SQLite) or in a transaction that is rolled back (PostgreSQL)
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not ask
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait for another run: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
 }
 
@@ -197,11 +201,11 @@ pub(crate) struct Repair {
     /// Record the new text of migrations that were edited but mean the same
     #[arg(long)]
     pub(crate) cosmetic: bool,
-    /// Accept a deliberate edit, a missing file, or a migration that stopped half way
+    /// Accept a deliberate edit, a missing file, or a migration that stopped half way or half back
     #[arg(long, value_name = "TARGET")]
     pub(crate) accept: Vec<String>,
     /// How long to wait for another run: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
 }
 
@@ -210,6 +214,9 @@ pub(crate) struct Baseline {
     /// The last migration that the database already has: a position, a version or a name
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
+    /// How long to wait for another run: 60s, 5m, 0
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -225,7 +232,7 @@ pub(crate) struct Reset {
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait for another run: 60s, 5m, 0
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = db_core::duration::parse)]
     pub(crate) wait: Duration,
 }
 
@@ -261,6 +268,12 @@ impl Rejected {
                 Ok(()) => Code::Done,
                 Err(error) => error.code(),
             },
+            // Nothing of it was typed by the user, and its URLs are examples.
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !self.output.is_json() => {
+                self.output
+                    .usage(&output::styled(&text, self.output.has_colours()));
+                Code::Usage
+            }
             _ if self.output.is_json() => {
                 let plain = redacted(&text.to_string());
                 let (message, hint) = plain.split_once("\n\n").unwrap_or((plain.as_str(), ""));

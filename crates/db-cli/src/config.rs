@@ -1,6 +1,5 @@
 //! Which database and which migrations: arguments, environment, configuration file, defaults.
 
-use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,11 +12,6 @@ use crate::error::Error;
 
 /// The configuration file that is read without being named.
 const FILE_NAME: &str = "bitcraps-db.toml";
-
-const DEFAULT_URL: &str = "sqlite://./data/bitcraps.db";
-
-/// Where the URL may stand in the environment, the first one found counts.
-const URL_VARIABLES: [&str; 2] = ["BITCRAPS_DATABASE_URL", "DATABASE_URL"];
 
 /// The set of this project's own migrations, compiled in or read from one folder.
 const OWN_SET: &str = "bitcraps";
@@ -67,12 +61,12 @@ impl File {
     pub(crate) fn database_url(&self, global: &Global) -> Result<DatabaseUrl, Error> {
         let (origin, text) = if let Some(text) = &global.database_url {
             ("--database-url".to_owned(), text.clone())
-        } else if let Some((name, text)) = from_environment() {
+        } else if let Some((name, text)) = db_core::url_variable() {
             (name.to_owned(), text)
         } else if let Some(text) = &self.database_url {
             (self.path.display().to_string(), text.clone())
         } else {
-            ("default".to_owned(), DEFAULT_URL.to_owned())
+            ("default".to_owned(), db_core::DEFAULT_URL.to_owned())
         };
         DatabaseUrl::parse(&text).map_err(|error| Error::url(&origin, &error))
     }
@@ -118,12 +112,6 @@ impl File {
             ),
         }
     }
-}
-
-fn from_environment() -> Option<(&'static str, String)> {
-    URL_VARIABLES.into_iter().find_map(|name| {
-        env::var_os(name).map(|value| (name, value.to_string_lossy().into_owned()))
-    })
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, Error> {

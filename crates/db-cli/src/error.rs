@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use db_core::UrlError;
+use db_migrate::Problem;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -28,8 +29,10 @@ pub(crate) enum Error {
     },
     /// The database.
     Database(db_core::Error),
-    /// A file, or standard output.
+    /// A file.
     Io { place: String, error: io::Error },
+    /// Standard output, which is only written when everything else is done.
+    Output(io::Error),
 }
 
 /// The document that `--json` prints instead of data.
@@ -78,6 +81,27 @@ impl Error {
         }
     }
 
+    /// The same error for a command that has no `--wait`.
+    pub(crate) fn of_a_command_that_does_not_wait(self) -> Self {
+        let hinted = |error: db_core::Error| {
+            if exit::of_database(error.kind()).1 == Code::Locked && error.hint().is_none() {
+                error.with_hint("another program is using the database; try again")
+            } else {
+                error
+            }
+        };
+        match self {
+            Self::Database(error) => Self::Database(hinted(error)),
+            Self::Migrate(db_migrate::Error::Database { doing, error }) => {
+                Self::Migrate(db_migrate::Error::Database {
+                    doing,
+                    error: hinted(error),
+                })
+            }
+            other => other,
+        }
+    }
+
     /// The number that the program ends with.
     pub(crate) fn code(&self) -> Code {
         self.classified().1
@@ -95,7 +119,7 @@ impl Error {
             Self::Migrate(error) => exit::of_migrate(error),
             Self::HalfReset { error, .. } => error.classified(),
             Self::Database(error) => exit::of_database(error.kind()),
-            Self::Io { error, .. } => match error.kind() {
+            Self::Io { error, .. } | Self::Output(error) => match error.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     ("permission_denied", Code::Permission)
                 }
@@ -111,7 +135,7 @@ impl Error {
             | Self::Configuration { message, .. }
             | Self::Refused { message, .. } => message.clone(),
             Self::Migrate(db_migrate::Error::Database { doing, error }) => {
-                format!("{doing}: {}", error.message())
+                format!("{doing}: {}", error.told())
             }
             Self::Migrate(error) => error.to_string(),
             Self::HalfReset { reverted, error } if reverted.steps.is_empty() => error.message(),
@@ -123,8 +147,9 @@ impl Error {
                     n => format!("{n} migrations were"),
                 }
             ),
-            Self::Database(error) => error.message().to_owned(),
+            Self::Database(error) => error.told(),
             Self::Io { place, error } => format!("{place}: {error}"),
+            Self::Output(error) => format!("standard output: {error}"),
         }
     }
 
@@ -132,11 +157,7 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let text = match self {
             Self::HalfReset { reverted, error } => {
-                // "Nothing was run" is true only of the second half.
-                let hint = error
-                    .hint()
-                    .filter(|hint| !hint.contains("nothing was run"));
-                return hint.or_else(|| {
+                return error.hint().or_else(|| {
                     let again = "mend that, and `bitcraps-db migrate` builds everything again";
                     (!reverted.steps.is_empty()).then(|| again.to_owned())
                 });
@@ -149,6 +170,9 @@ impl Error {
             }
             Self::Migrate(error) => hint_of_migrate(error),
             Self::Io { .. } => hint_for(self.code()),
+            Self::Output(_) => {
+                "what the command did is done; only its output could not be written in full"
+            }
         };
         (!text.is_empty()).then(|| text.to_owned())
     }
@@ -183,6 +207,7 @@ impl Error {
             E::NoWayBack(steps) => json!({ "steps": steps }),
             E::Pending(names) => json!({ "pending": names }),
             E::Unsound { findings, .. } => json!({ "findings": findings }),
+            E::PlanChanged { confirmed, now } => json!({ "confirmed": confirmed, "now": now }),
             E::Locked { holder, waited } => {
                 json!({ "holder": holder, "waited_seconds": waited.as_secs_f64() })
             }
@@ -208,7 +233,10 @@ impl Error {
     pub(crate) fn done_before(&self) -> Option<&db_migrate::Report> {
         match self {
             Self::Migrate(db_migrate::Error::Failed { report, .. }) => Some(report),
-            Self::Migrate(db_migrate::Error::Interrupted { report }) => report.as_deref(),
+            Self::Migrate(
+                db_migrate::Error::Interrupted { report }
+                | db_migrate::Error::Unsound { report, .. },
+            ) => report.as_deref(),
             Self::HalfReset { error, .. } => error.done_before(),
             _ => None,
         }
@@ -248,11 +276,9 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
             "name an existing folder with --migrations or in bitcraps-db.toml, or leave it out to \
              use the migrations that are compiled in"
         }
-        E::Source(_) | E::Script { .. } => "nothing was run",
-
         E::Locked { .. } => "wait longer with --wait 5m, or see what the other run is doing",
-        E::History(_) => "`bitcraps-db validate` shows the lines that differ",
-        E::NewerDatabase(_) => "install the newer program; nothing was run",
+        E::History(problems) => hint_of_problems(problems),
+        E::PlanChanged { .. } => "run the command again to see what it would revert now",
         E::NoWayBack(_) => "write the missing down.sql, or roll back only as far as there is a way",
         E::Failed { failure, .. } => match exit::of_migrate(error).1 {
             Code::MigrationFailed if failure.outcome == db_migrate::Outcome::RolledBack => {
@@ -261,18 +287,49 @@ fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
             Code::MigrationFailed => "",
             code => hint_for(code),
         },
-        E::Unsound { .. } => "repair the data first, or leave out --verify",
+        E::Unsound { report: None, .. } => "repair the data first, or leave out --verify",
+        E::Unsound {
+            report: Some(report),
+            ..
+        } if report.rehearsal => "mend what the migrations do to the data before they are run",
+        E::Unsound { .. } => "the migrations are applied and stay so; mend the data, or `rollback`",
         E::LockFile { .. } | E::Write { .. } => hint_for(exit::of_migrate(error).1),
         _ => "",
+    }
+}
+
+/// What helps beyond what each problem says by itself.
+fn hint_of_problems(problems: &[Problem]) -> &'static str {
+    let has_lines = |p: &Problem| {
+        matches!(
+            p,
+            Problem::Edited {
+                has_lines: true,
+                ..
+            }
+        )
+    };
+    if problems
+        .iter()
+        .any(|p| matches!(p, Problem::NoMigrations { .. }))
+    {
+        "name the right folder with --migrations or in bitcraps-db.toml; without one, those that are \
+         compiled in are used"
+    } else if problems.iter().any(has_lines) {
+        "`bitcraps-db validate` shows the lines that differ"
+    } else {
+        ""
     }
 }
 
 /// What helps with most troubles of this code.
 fn hint_for(code: Code) -> &'static str {
     match code {
-        Code::Disk => "make room on the disk, or choose another place; what was running is undone",
+        Code::Disk => "make room on the disk, or choose another place",
         Code::Permission => "check the owner and the mode of the file and its folder",
-        Code::Locked => "another program is using the database; try again, or wait longer",
+        Code::Locked => {
+            "another program is using the database; try again, or wait longer with --wait 5m"
+        }
         Code::Unhealthy => "restore a backup, or copy what can be read into a new file",
         Code::Unreachable => "check the URL, and that the database is there",
         _ => "",

@@ -1,7 +1,5 @@
 //! Exit codes: the one place where an error becomes a number, and a word in JSON.
 
-use std::process::ExitCode;
-
 use db_core::ErrorKind;
 use db_migrate::{Error as MigrateError, SourceError};
 
@@ -76,10 +74,12 @@ impl Code {
     }
 }
 
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> Self {
-        Self::from(code.number())
-    }
+/// Ends the program at once.
+///
+/// Not by way of `exit`: its handlers take OpenSSL down while another thread may still be inside it,
+/// asking the server to stop. Nothing is lost: what is printed is flushed as it is printed.
+pub(crate) fn leave(code: Code) -> ! {
+    signal_hook::low_level::exit(code.number().into())
 }
 
 /// The word and the code for trouble that an engine reports.
@@ -108,6 +108,17 @@ pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
         ErrorKind::ConnectionLost => ("connection_lost", Code::Unreachable),
         ErrorKind::UnsafeEngine => ("unsafe_engine", Code::Unexpected),
         ErrorKind::Statement => ("statement", Code::Unexpected),
+        ErrorKind::AlreadyExists => ("already_exists", Code::Unexpected),
+        ErrorKind::InvalidValue => ("invalid_value", Code::Unexpected),
+        ErrorKind::TransactionAborted => ("transaction_aborted", Code::Unexpected),
+        ErrorKind::OutOfMemory => ("out_of_memory", Code::Unexpected),
+        ErrorKind::Timeout => ("timeout", Code::Locked),
+        ErrorKind::Overloaded => ("overloaded", Code::Unreachable),
+        ErrorKind::Closed => ("closed", Code::Unexpected),
+        ErrorKind::Nested => ("nested", Code::Unexpected),
+        ErrorKind::OutcomeUnknown => ("outcome_unknown", Code::Unexpected),
+        ErrorKind::TransactionEnded => ("transaction_ended", Code::Locked),
+        ErrorKind::Configuration => ("configuration", Code::Usage),
         // `Other`, and kinds that a later db-core adds.
         _ => ("other", Code::Unexpected),
     }
@@ -132,6 +143,7 @@ pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
         MigrateError::NewerDatabase(_) => ("newer_database", Code::Refused),
         MigrateError::UnknownStatus { .. } => ("unknown_status", Code::Refused),
         MigrateError::NoWayBack(_) => ("no_way_back", Code::Refused),
+        MigrateError::PlanChanged { .. } => ("plan_changed", Code::Refused),
         MigrateError::Refused(_) => ("refused", Code::Refused),
         MigrateError::Pending(_) => ("pending", Code::Attention),
         MigrateError::Drift(_) => ("drift", Code::Drift),

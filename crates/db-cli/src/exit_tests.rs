@@ -8,6 +8,7 @@ use db_migrate::{
 };
 
 use super::*;
+use crate::error::Error;
 
 #[test]
 fn every_kind_of_database_trouble_has_its_code() {
@@ -35,6 +36,7 @@ fn every_kind_of_database_trouble_has_its_code() {
         (ErrorKind::ConnectionLost, 9),
         (ErrorKind::UnsafeEngine, 1),
         (ErrorKind::Statement, 1),
+        (ErrorKind::AlreadyExists, 1),
         (ErrorKind::Other, 1),
     ] {
         assert_eq!(of_database(kind).1.number(), code, "{kind:?}");
@@ -70,6 +72,13 @@ fn every_error_of_the_migration_engine_has_its_code() {
         (MigrateError::NoWayBack(vec![text()]), 7),
         (MigrateError::Refused(text()), 7),
         (
+            MigrateError::PlanChanged {
+                confirmed: vec![text()],
+                now: Vec::new(),
+            },
+            7,
+        ),
+        (
             MigrateError::UnknownStatus {
                 version: text(),
                 status: text(),
@@ -80,6 +89,7 @@ fn every_error_of_the_migration_engine_has_its_code() {
             MigrateError::Unsound {
                 when: "now",
                 findings: Vec::new(),
+                report: None,
             },
             8,
         ),
@@ -123,6 +133,7 @@ fn a_failed_migration_has_the_code_of_its_surroundings() {
     for (kind, code) in [
         (None, 10),
         (Some(ErrorKind::Statement), 10),
+        (Some(ErrorKind::AlreadyExists), 10),
         (Some(ErrorKind::Constraint), 10),
         (Some(ErrorKind::Other), 10),
         (Some(ErrorKind::LockTimeout), 6),
@@ -170,6 +181,7 @@ fn failure(kind: Option<ErrorKind>) -> Failure {
         message: "x".to_owned(),
         outcome: Outcome::RolledBack,
         kind,
+        suggests_baseline: false,
     }
 }
 
@@ -182,4 +194,42 @@ fn report() -> Report {
         duration: Duration::ZERO,
         rehearsal: false,
     }
+}
+
+#[test]
+fn a_hint_names_only_flags_that_the_command_has() {
+    let busy = || DatabaseError::new(ErrorKind::Busy, "database is locked");
+    let errors = || {
+        let doing = "reading the ledger";
+        let error = busy();
+        [
+            Error::from(busy()),
+            MigrateError::Database { doing, error }.into(),
+        ]
+    };
+    for error in errors() {
+        assert!(error.hint().unwrap().contains("--wait"), "{error:?}");
+        let of_status = error.of_a_command_that_does_not_wait().hint().unwrap();
+        assert!(!of_status.contains("--wait"), "{of_status}");
+    }
+}
+
+#[test]
+fn a_check_that_fails_says_what_is_true_before_and_after() {
+    let unsound = |report: Option<Report>| {
+        let error: Error = MigrateError::Unsound {
+            when: "now",
+            findings: Vec::new(),
+            report: report.map(Box::new),
+        }
+        .into();
+        error.hint().unwrap()
+    };
+    assert!(unsound(None).contains("leave out --verify"));
+    assert!(unsound(Some(report())).contains("applied and stay so"));
+    let rehearsed = Report {
+        rehearsal: true,
+        ..report()
+    };
+    assert!(!unsound(Some(rehearsed)).contains("applied and stay so"));
 }

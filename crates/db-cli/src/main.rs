@@ -7,7 +7,6 @@ mod args;
 mod command;
 mod config;
 mod database;
-mod duration;
 mod error;
 mod exit;
 mod output;
@@ -15,20 +14,22 @@ mod prompt;
 mod scratch;
 mod signals;
 
-use std::process::ExitCode;
+fn main() {
+    exit::leave(run());
+}
 
-fn main() -> ExitCode {
+fn run() -> exit::Code {
     let arguments = match args::parse() {
         Ok(arguments) => arguments,
-        Err(rejected) => return rejected.report().into(),
+        Err(rejected) => return rejected.report(),
     };
     let output = output::Output::new(&arguments.global);
     output::log::start(&output, arguments.global.verbose);
     match command::run(&arguments, &output) {
-        Ok(code) => code.into(),
+        Ok(code) => code,
         Err(error) => {
             output.error(&error);
-            error.code().into()
+            error.code()
         }
     }
 }

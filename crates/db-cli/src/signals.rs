@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::error::Error;
-use crate::exit::Code;
+use crate::exit::{self, Code};
 
 /// The first signal that arrived while something was running.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
@@ -95,22 +95,29 @@ fn on_signal(signal: i32) {
         .is_ok();
     let interrupt = running().clone();
     match (first, interrupt) {
-        (true, Some(interrupt)) => {
-            // PostgreSQL is asked through a second connection. If that fails, the flag is set all
-            // the same, and the run ends with its next statement.
-            if let Err(error) = interrupt.interrupt() {
-                tracing::warn!(%error, "the server could not be asked to stop");
-            }
-        }
+        (true, Some(interrupt)) => ask(interrupt),
         _ => end_now(),
     }
 }
 
-#[expect(
-    clippy::exit,
-    reason = "a second signal means now; both engines undo what was not committed"
-)]
-fn end_now() {
-    let code = received().unwrap_or(Code::Interrupted);
-    std::process::exit(i32::from(code.number()));
+/// Asks for the stop, on a thread of its own: a server may be slow to answer, and the second signal
+/// must not wait for it.
+fn ask(interrupt: Interrupt) {
+    let asking = move || {
+        // If the server cannot be asked, the flag is set all the same, and the run ends with its
+        // next statement.
+        if let Err(error) = interrupt.interrupt() {
+            tracing::warn!(%error, "the server could not be asked to stop");
+        }
+    };
+    let name = "interrupt".to_owned();
+    if let Err(error) = std::thread::Builder::new().name(name).spawn(asking) {
+        tracing::error!(%error, "no thread to ask for the stop");
+        end_now();
+    }
+}
+
+/// A second signal means now; both engines undo what was not committed.
+fn end_now() -> ! {
+    exit::leave(received().unwrap_or(Code::Interrupted))
 }

@@ -11,20 +11,54 @@
 //! # }
 //! ```
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
+mod cache;
 mod clock;
+mod config;
 mod conn;
 mod connection;
+mod database;
+pub mod duration;
 mod engine;
 mod error;
+mod held;
 mod interrupt;
+mod metrics;
+mod nesting;
 mod postgres;
+mod retry;
 mod sqlite;
+pub mod statement;
+mod transaction;
 mod url;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::AsyncDatabase;
+pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use config::{
+    ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions, SqliteOptions,
+    Synchronous, TlsMode, VARIABLE_PREFIX, url_variable,
+};
 pub use conn::Conn;
 pub use connection::{Access, Connection};
+pub use database::{Database, DatabaseStats};
 pub use engine::Engine;
-pub use error::{Error, ErrorKind, Position};
+pub use error::{
+    ConstraintKind, ConstraintMap, ConstraintRow, DatabaseFailure, Error, ErrorKind, Position,
+    Violation,
+};
+pub use held::Holder;
 pub use interrupt::Interrupt;
+pub use postgres::{GateStats, Lsn, PostgresStats};
+pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
+pub use sqlite::{ReaderStats, SqliteStats};
+pub use transaction::{Freshness, IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};
+
+/// What the macros of this crate expand to.
+#[doc(hidden)]
+pub mod __private {
+    pub use diesel;
+}

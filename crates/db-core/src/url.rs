@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Engine;
 
+pub(crate) use postgres::{parameter, with_parameters, without_parameter};
 pub use redact::redact;
 pub(crate) use redact::scrub;
 
@@ -35,6 +36,18 @@ pub enum DatabaseUrl {
 pub struct UrlError {
     shown: String,
     reason: String,
+}
+
+impl UrlError {
+    /// The text, as far as it may be shown.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Why it is none.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
 }
 
 impl DatabaseUrl {
@@ -114,6 +127,14 @@ impl DatabaseUrl {
         match self {
             Self::SqliteFile(_) | Self::SqliteMemory => Engine::Sqlite,
             Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// The name of the database on its server, where the URL says it.
+    pub(crate) fn database_name(&self) -> Option<String> {
+        match self {
+            Self::SqliteFile(_) | Self::SqliteMemory => None,
+            Self::Postgres(text) => postgres::database_name(text),
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Serialize;
 
 use crate::Version;
-use crate::ledger::{Applied, History};
+use crate::error::counted;
+use crate::ledger::{Applied, History, Status};
 use crate::migration::Migration;
 use crate::source::{MigrationSet, SourceError};
 
@@ -31,6 +32,9 @@ pub enum Problem {
         name: String,
         /// How bad it is.
         edit: Edit,
+        /// Whether both texts are known, so that [`crate::Migrator::validate`] can show the lines
+        /// that differ. A migration written in Rust has none.
+        has_lines: bool,
     },
     /// A migration that is applied, or half applied, has no file any more.
     Missing {
@@ -55,6 +59,22 @@ pub enum Problem {
         /// The applied one that comes after it.
         applied: String,
     },
+    /// A migration outside a transaction stopped on its way back.
+    HalfReverted {
+        /// Its version.
+        version: String,
+        /// Its name.
+        name: String,
+    },
+    /// There is not one migration, but the database has some: probably the folder is another one.
+    NoMigrations {
+        /// Where they would come from.
+        place: String,
+        /// How many applied ones are of the sets that belong there.
+        applied: usize,
+        /// How many are of other sets; if all are, it is only a warning.
+        others: usize,
+    },
 }
 
 impl Problem {
@@ -66,18 +86,20 @@ impl Problem {
             Self::Edited {
                 edit: Edit::Cosmetic,
                 ..
-            }
+            } | Self::NoMigrations { applied: 0, .. }
         )
     }
 
-    /// The version of the migration that it is about.
+    /// The version of the migration that it is about, if it is about one.
     #[must_use]
-    pub fn version(&self) -> &str {
+    pub fn version(&self) -> Option<&str> {
         match self {
             Self::Edited { version, .. }
             | Self::Missing { version, .. }
             | Self::Newer { version, .. }
-            | Self::OutOfOrder { version, .. } => version,
+            | Self::OutOfOrder { version, .. }
+            | Self::HalfReverted { version, .. } => Some(version),
+            Self::NoMigrations { .. } => None,
         }
     }
 }
@@ -89,6 +111,7 @@ impl std::fmt::Display for Problem {
                 version,
                 name,
                 edit: Edit::Cosmetic,
+                ..
             } => write!(
                 f,
                 "{version} {name} was edited since it was applied, but means the same; \
@@ -107,8 +130,9 @@ impl std::fmt::Display for Problem {
             ),
             Self::Newer { version, name } => write!(
                 f,
-                "{version} {name} is applied, but newer than all this program knows; use the \
-                 program that applied it, or roll back with it"
+                "{version} {name} is applied, but newer than every file here; restore its file, use \
+                 the program that has it, or `rollback`, which reverts it with the down.sql that the \
+                 ledger holds"
             ),
             Self::OutOfOrder {
                 version,
@@ -118,6 +142,26 @@ impl std::fmt::Display for Problem {
                 f,
                 "{version} {name} comes before {applied}, which is applied; give it a new version, \
                  or allow it with --allow-out-of-order or `out_of_order = true` in its metadata.toml"
+            ),
+            Self::HalfReverted { version, name } => write!(
+                f,
+                "{version} {name} stopped on its way back, outside a transaction; `rollback` goes \
+                 on with it, or `repair --accept {version}` takes what is there as applied"
+            ),
+            Self::NoMigrations {
+                place,
+                applied: 0,
+                others,
+            } => write!(
+                f,
+                "{place}: there are no migrations here; the database has {}, of other sets",
+                counted(*others as u64, "applied migration")
+            ),
+            Self::NoMigrations { place, applied, .. } => write!(
+                f,
+                "{place}: there are no migrations here, but the database has {}; is that the right \
+                 folder?",
+                counted(*applied as u64, "applied migration")
             ),
         }
     }
@@ -148,16 +192,28 @@ pub(crate) fn assess<'s>(
         .collect();
     let mut known = None;
     let mut problems = Vec::new();
+    problems.extend(no_migrations(set, history));
     for row in &history.applied {
+        if row.status == Status::Reverting {
+            if known_sets(set, history).contains(row.set.as_str()) {
+                problems.push(Problem::HalfReverted {
+                    version: row.version.to_string(),
+                    name: row.name().to_owned(),
+                });
+            }
+            continue;
+        }
         match set.find(&row.version) {
             Some(migration) => {
                 problems.extend(edit_of(row, migration).map(|edit| Problem::Edited {
                     version: row.version.to_string(),
                     name: row.name().to_owned(),
                     edit,
+                    has_lines: !row.is_rust && !migration.is_rust(),
                 }));
             }
-            None if row.accepted_missing => {}
+            // All of them, which is one thing to say.
+            None if row.accepted_missing || set.all().is_empty() => {}
             None => {
                 let known = known.get_or_insert_with(|| known_sets(set, history));
                 if !known.contains(row.set.as_str()) {
@@ -194,6 +250,21 @@ pub(crate) fn assess<'s>(
     Ok(Assessment { pending, problems })
 }
 
+/// What to say where there is no migration at all, but a history.
+fn no_migrations(set: &MigrationSet, history: &History) -> Option<Problem> {
+    if !set.all().is_empty() {
+        return None;
+    }
+    let known = known_sets(set, history);
+    let missed = history.applied.iter().filter(|row| !row.accepted_missing);
+    let (ours, theirs): (Vec<_>, Vec<_>) = missed.partition(|row| known.contains(row.set.as_str()));
+    (!ours.is_empty() || !theirs.is_empty()).then(|| Problem::NoMigrations {
+        place: set.described().to_owned(),
+        applied: ours.len(),
+        others: theirs.len(),
+    })
+}
+
 /// Migrations that stopped half way, and have no file any more.
 pub(crate) fn halves_without_file<'h>(
     set: &MigrationSet,
@@ -206,7 +277,7 @@ pub(crate) fn halves_without_file<'h>(
 /// The sets that these sources speak for: those they name, and those whose rows they have files
 /// for. A set was perhaps renamed; rows of another team's set are none of our business.
 pub(crate) fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTreeSet<&'a str> {
-    let named = set.all().iter().map(|m| m.set.as_str());
+    let named = set.names();
     let matched = history
         .applied
         .iter()

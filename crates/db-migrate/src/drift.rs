@@ -18,6 +18,8 @@ pub enum Unknown {
     ChangedByDiesel,
     /// A migration outside a transaction stopped half way.
     HalfApplied,
+    /// A migration outside a transaction stopped on its way back.
+    HalfReverted,
 }
 
 /// How the live schema compares with the stored one.
@@ -57,10 +59,10 @@ fn unknown(history: &History) -> Option<Unknown> {
         Some(Unknown::NeverTaken)
     } else if !history.unrecorded.is_empty() || !history.vanished.is_empty() {
         Some(Unknown::ChangedByDiesel)
-    } else if history.incomplete.is_empty() {
-        None
-    } else {
+    } else if !history.incomplete.is_empty() {
         Some(Unknown::HalfApplied)
+    } else {
+        history.half_reverted().map(|_| Unknown::HalfReverted)
     }
 }
 

@@ -47,7 +47,7 @@ pub enum Error {
     #[error("the database is newer than this program: {}", join(.0, "; "))]
     NewerDatabase(Vec<Problem>),
     /// Migrations are pending, and the caller asked for none.
-    #[error("{} pending: {}; run `migrate`", migrations(.0.len()), .0.join(", "))]
+    #[error("{} pending: {}; run `migrate`", migrations_are(.0.len()), .0.join(", "))]
     Pending(Vec<String>),
     /// The live schema is not what the last migration left; nothing was run.
     #[error(
@@ -77,6 +77,19 @@ pub enum Error {
     /// Steps of a rollback that cannot be undone; nothing was run.
     #[error("no way back: {}; nothing was rolled back", .0.join("; "))]
     NoWayBack(Vec<String>),
+    /// Somebody else has migrated or rolled back since the plan was confirmed; nothing was run.
+    #[error(
+        "the plan has changed since it was confirmed: it was to revert {}, and would now revert {}; \
+         nothing was rolled back",
+        list(.confirmed),
+        list(.now)
+    )]
+    PlanChanged {
+        /// The versions that were confirmed, in order.
+        confirmed: Vec<String>,
+        /// The versions that would be reverted now.
+        now: Vec<String>,
+    },
     /// The target lies on the wrong side.
     #[error("{0}")]
     WrongDirection(String),
@@ -98,6 +111,8 @@ pub enum Error {
         when: &'static str,
         /// What was found.
         findings: Vec<String>,
+        /// What the run did, if it has.
+        report: Option<Box<Report>>,
     },
     /// Stopped on request.
     #[error(
@@ -193,6 +208,9 @@ pub struct Failure {
     pub outcome: Outcome,
     /// What kind of trouble the engine reported.
     pub kind: Option<ErrorKind>,
+    /// Whether it is the first migration of a database that had tables but no history, and makes
+    /// what is there already: a case for [`crate::Migrator::baseline`].
+    pub suggests_baseline: bool,
 }
 
 /// What became of a migration that failed.
@@ -200,17 +218,15 @@ pub struct Failure {
 pub enum Outcome {
     /// The database is as it was before.
     RolledBack,
-    /// It ran outside a transaction; this many statements took effect and are recorded.
+    /// It ran outside a transaction; this many statements took effect and are recorded, and the
+    /// next run in the same direction goes on after them.
     Recorded {
         /// Statements that took effect.
         done: u64,
     },
-    /// It ran outside a transaction, and what it did before the failure stays and is not recorded:
-    /// a way back, or a migration written in Rust.
-    Partial {
-        /// Statements that took effect, where they can be counted.
-        done: Option<u64>,
-    },
+    /// A migration written in Rust ran outside a transaction, or ended the one it was given: what
+    /// it did before the failure stays and is not recorded.
+    Partial,
     /// The connection was lost while it was committed: it took effect as a whole, or not at all.
     Unknown,
 }
@@ -236,15 +252,11 @@ impl fmt::Display for Failure {
             Outcome::RolledBack => write!(f, "\nThe database is as it was before this migration."),
             Outcome::Recorded { done } => write!(
                 f,
-                "\nIt runs outside a transaction: {done} of its statements took effect. \
-                 Mend the rest and run again; it goes on from there."
+                "\nIt runs outside a transaction: {} took effect. Mend the rest and run again; it \
+                 goes on from there.",
+                counted(done, "statement")
             ),
-            Outcome::Partial { done: Some(done) } => write!(
-                f,
-                "\nIt runs outside a transaction: {done} of its statements took effect and stay. \
-                 It is still recorded as it was; take what is done out of the script and run again."
-            ),
-            Outcome::Partial { done: None } => write!(
+            Outcome::Partial => write!(
                 f,
                 "\nIt runs outside a transaction: what it did before the failure stays."
             ),
@@ -253,7 +265,15 @@ impl fmt::Display for Failure {
                 "\nThe connection was lost during the commit: it is in the database as a whole, or \
                  not at all; `status` shows which."
             ),
+        }?;
+        if self.suggests_baseline {
+            write!(
+                f,
+                "\nThe database has tables, but no migration is recorded: if they are what the \
+                 first migrations make, `baseline TARGET` records these without running them."
+            )?;
         }
+        Ok(())
     }
 }
 
@@ -273,9 +293,22 @@ fn join<T: fmt::Display>(items: &[T], separator: &str) -> String {
     texts.join(separator)
 }
 
-fn migrations(count: usize) -> String {
-    match count {
-        1 => "1 migration is".to_owned(),
-        n => format!("{n} migrations are"),
+fn list(versions: &[String]) -> String {
+    if versions.is_empty() {
+        "nothing".to_owned()
+    } else {
+        versions.join(", ")
     }
+}
+
+/// `1 migration is`, `2 migrations are`.
+pub(crate) fn migrations_are(count: usize) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(count as u64, "migration"))
+}
+
+/// `1 statement`, `2 statements`.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

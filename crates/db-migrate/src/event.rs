@@ -6,7 +6,7 @@ use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use serde::Serialize;
 
-use crate::{Direction, Version};
+use crate::{Blocker, Direction, Version};
 
 /// Progress of a run, for a callback.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +46,10 @@ pub enum Event {
         attempt: u32,
         /// How long it pauses before.
         pause: Duration,
-        /// What stood in the way.
+        /// What the server said, on one line.
         reason: String,
+        /// Who holds the lock, as far as it can be seen.
+        blockers: Vec<Blocker>,
     },
     /// A migration is done.
     Finished {

@@ -7,7 +7,7 @@
 use db_core::Conn;
 
 use crate::Version;
-use crate::error::Error;
+use crate::error::{Error, counted};
 use crate::event::EventKind;
 use crate::ledger::{History, NewRow, Status};
 use crate::run::{Context, within};
@@ -48,8 +48,8 @@ impl Healed {
         }
         if self.restored > 0 {
             notices.push(format!(
-                "made Diesel's table anew, with {} migrations from the ledger",
-                self.restored
+                "made Diesel's table anew, with {} from the ledger",
+                counted(self.restored as u64, "migration")
             ));
         }
         notices

@@ -67,6 +67,7 @@ pub use migrator::{
     Entry, MigrateOptions, Migrator, Rebuild, Repair, RepairReport, State, StatusReport, Validation,
 };
 pub use report::{Report, StatementLocks, Step};
+pub use run::Blocker;
 pub use source::{EmbeddedFiles, EmbeddedFolder, MigrationSet, RustMigration, Source, SourceError};
 pub use target::{Target, TargetError};
 pub use version::Version;

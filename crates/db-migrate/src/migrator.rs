@@ -1,6 +1,7 @@
 //! The façade: everything that can be done with migrations, as typed calls.
 
 mod apply;
+mod dry_run;
 mod inspect;
 mod precheck;
 mod preview;
@@ -11,6 +12,7 @@ mod steady;
 mod validate;
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use db_core::{Clock, Conn, Interrupt, SystemClock};
@@ -20,7 +22,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::ledger::{History, Ledger};
 use crate::run::Context;
-use crate::source::{MigrationSet, Source};
+use crate::source::{MigrationSet, Source, SourceError};
 
 pub use apply::MigrateOptions;
 pub use inspect::{Entry, State, StatusReport};
@@ -57,10 +59,14 @@ pub struct Migrator {
     scope: Option<Scope>,
 }
 
-/// Sources are read when the first connection says which engine they are for.
+/// Sources are read once, when it is known which engine they are for.
 enum Loaded {
+    /// Not read yet.
     Sources(Vec<Source>),
-    Set(Arc<MigrationSet>),
+    /// Another thread is reading them.
+    Reading(JoinHandle<Result<MigrationSet, SourceError>>),
+    /// Read, or found to be unreadable.
+    Done(Result<Arc<MigrationSet>, SourceError>),
 }
 
 /// What a look at a database gives.
@@ -87,8 +93,10 @@ impl Migrator {
 
     /// Looks without locking or changing anything.
     fn look(&self, conn: &mut Conn<'_>) -> Result<Look, Error> {
+        // The files may still be read by another thread meanwhile; a fault in them is said first.
+        let found = Ledger::look(conn);
         let set = self.load(conn.engine())?;
-        let (ledger, history) = Ledger::look(conn)?;
+        let (ledger, history) = found?;
         Ok(Look {
             ledger,
             set,

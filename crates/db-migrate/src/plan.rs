@@ -6,7 +6,7 @@ use db_core::{Conn, Engine};
 
 use crate::Version;
 use crate::assess::{Assessment, known_sets};
-use crate::error::Error;
+use crate::error::{Error, migrations_are};
 use crate::ledger::{Applied, History, Ledger};
 use crate::migration::{Body, Direction, Migration, Options, RustStep, short_name};
 use crate::run::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
@@ -160,13 +160,32 @@ pub(crate) fn backward<'h>(
     let known = known_sets(set, history);
     let ours = |row: &&Applied| known.contains(row.set.as_str());
     let newest_first = history.applied.iter().rev().filter(ours);
+    let rows = beyond(set, history, newest_first, target)?;
+    match history.half_reverted().filter(ours) {
+        Some(half) if !rows.contains(&half) => Err(Error::Refused(format!(
+            "{} stopped on its way back, and would stay so; roll it back to its end first, or \
+             accept it as applied with `repair --accept {}`",
+            half.folder_name, half.version
+        ))),
+        _ => Ok(rows),
+    }
+}
+
+/// Those of the applied migrations that are beyond the target.
+fn beyond<'h>(
+    set: &MigrationSet,
+    history: &'h History,
+    newest_first: impl Iterator<Item = &'h Applied> + Clone,
+    target: Option<&Target>,
+) -> Result<Vec<&'h Applied>, Error> {
     match target {
         None => Ok(newest_first.take(1).collect()),
         Some(Target::Back(steps)) => {
             let applied = newest_first.clone().count();
             if *steps > applied {
                 return Err(Error::WrongDirection(format!(
-                    "only {applied} migrations are applied; {steps} cannot be rolled back"
+                    "only {} applied; {steps} cannot be rolled back",
+                    migrations_are(applied)
                 )));
             }
             Ok(newest_first.take(*steps).collect())

@@ -22,7 +22,8 @@ pub(crate) fn check(conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
             let query = "SELECT integrity_check AS finding FROM pragma_integrity_check
                          WHERE integrity_check <> 'ok'
                          UNION ALL
-                         SELECT count(*) || ' rows of ' || \"table\" || ' have no parent in ' || parent
+                         SELECT count(*) || iif(count(*) = 1, ' row of ', ' rows of ') || \"table\" ||
+                                iif(count(*) = 1, ' has', ' have') || ' no parent in ' || parent
                          FROM pragma_foreign_key_check GROUP BY \"table\", parent";
             let found: Vec<Finding> = sql_query(query)
                 .load(c)

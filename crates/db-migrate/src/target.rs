@@ -3,6 +3,17 @@
 use crate::Version;
 use crate::version::TIMESTAMP_DIGITS;
 
+/// How many letters of a name may be wrong for it to be suggested: one in so many, and at most
+/// [`MOST_MISTAKES`].
+const LETTERS_PER_MISTAKE: usize = 3;
+const MOST_MISTAKES: usize = 3;
+
+/// Shorter words are in too many names.
+const SHORTEST_WORD: usize = 3;
+
+/// What stands between the words of a name.
+const SEPARATORS: [char; 3] = ['_', '-', ' '];
+
 /// Where a run shall end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -146,10 +157,7 @@ fn nearest(text: &str, all: &[Nameable]) -> String {
     let alike: Vec<&str> = all
         .iter()
         .map(|m| m.folder_name.as_str())
-        .filter(|name| {
-            let short = crate::migration::short_name(name);
-            short.contains(text) || text.contains(short) || distance(short, text) <= 2
-        })
+        .filter(|name| is_alike(text, name))
         .take(3)
         .collect();
     if alike.is_empty() {
@@ -159,20 +167,48 @@ fn nearest(text: &str, all: &[Nameable]) -> String {
     }
 }
 
-/// Levenshtein's distance: how many letters to insert, delete or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
+/// Whether a person could have meant this migration: one letter in three may be wrong, or whole
+/// words may be missing. Of digits, only those of a whole version are compared.
+fn is_alike(text: &str, folder_name: &str) -> bool {
+    let (version, short) = folder_name.split_once('_').unwrap_or(("", folder_name));
+    let near = |a: &str, b: &str, most: usize| {
+        let length = a.chars().count().min(b.chars().count());
+        distance(a, b) <= (length / LETTERS_PER_MISTAKE).min(most)
+    };
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.len() >= TIMESTAMP_DIGITS && near(text, &version.replace('-', ""), 1);
     }
-    row[b.len()]
+    let (text, short) = (text.to_lowercase(), short.to_lowercase());
+    let words =
+        |name: &str| -> Vec<String> { name.split(SEPARATORS).map(ToOwned::to_owned).collect() };
+    let (wanted, known) = (words(&text), words(&short));
+    let has_all = |these: &[String], those: &[String]| {
+        these.iter().all(|word| {
+            word.len() >= SHORTEST_WORD && those.iter().any(|w| w.starts_with(word.as_str()))
+        })
+    };
+    near(&text, &short, MOST_MISTAKES) || has_all(&wanted, &known) || has_all(&known, &wanted)
+}
+
+/// How many letters to insert, delete, replace or swap with the next one.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for (i, x) in a.iter().enumerate() {
+        let before = &rows[i];
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut least = (before[j] + usize::from(x != y))
+                .min(before[j + 1] + 1)
+                .min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -223,7 +259,13 @@ mod tests {
             ("games", "20240102000000_games or 20240103000000_games"),
             ("user", "did you mean 20240101000000_users?"),
             ("usres", "did you mean 20240101000000_users?"),
+            ("Bets_table", "did you mean 20240102000001_bets?"),
+            ("20240101000001", "did you mean 20240101000000_users"),
             ("nothing like it", "`status` lists them"),
+            ("s", "`status` lists them"),
+            ("es", "`status` lists them"),
+            ("dice", "`status` lists them"),
+            ("20990101", "`status` lists them"),
             ("", "is no target"),
             ("-0", "is no target"),
             ("-x", "is no target"),

@@ -4,6 +4,7 @@
 //! column has one of the [`types`] of this crate. Nothing here opens a connection.
 
 pub mod audit_context;
+pub mod constraints;
 pub mod migrations;
 pub mod schema;
 pub mod types;

@@ -21,12 +21,27 @@
 )]
 
 mod both;
+mod cluster;
 mod conn;
 mod db;
 mod file;
+mod proxy;
 pub mod schema_check;
 mod server;
 
+/// What the guides show must compile. This crate may know all that they use.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../../../docs/migrations.md")]
+    struct Migrations;
+}
+
+pub use cluster::cluster;
 pub use conn::TestConn;
 pub use db::TestDb;
+pub use db_testserver::{Cluster, Frozen, Stop};
+pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::account;
 use crate::process;
 
 /// Debian's package starts a cluster of its own unless a file here says otherwise.
@@ -20,7 +19,9 @@ const ADVICE: &str = "no PostgreSQL server (13 or newer) was found. Install one 
 
 /// Installs the server programs, or says how to.
 pub(crate) fn install() -> Result<()> {
-    if !account::is_root()? || !process::succeeds(Command::new("apt-get").arg("--version")) {
+    if !db_testserver::is_root(super::run)?
+        || !process::succeeds(Command::new("apt-get").arg("--version"))
+    {
         bail!(ADVICE);
     }
     eprintln!("no PostgreSQL server found: installing Debian's package `postgresql`");

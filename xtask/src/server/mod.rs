@@ -1,17 +1,20 @@
 //! A PostgreSQL server for tests, schema checks and benchmarks.
 //!
 //! [`provide`] is what a verb calls: it takes the server that the environment names, or finds
-//! the server programs (or installs them, as root on Debian) and starts a throw-away cluster.
+//! the server programs (or installs them, as root on Debian) and has `db-testserver` start a
+//! throw-away cluster.
 
-mod account;
-mod cluster;
-mod find;
 mod install;
-mod watchdog;
 
-pub(crate) use cluster::{Cluster, Options};
+pub(crate) use db_testserver::{Cluster, Options};
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use db_testserver::{Error, Host};
+
+use crate::process;
+use install::install;
 
 /// The environment variable that names a server for tests, as a superuser's URL.
 pub(crate) const SERVER_VARIABLE: &str = "BITCRAPS_TEST_POSTGRES_URL";
@@ -26,9 +29,9 @@ pub(crate) enum Server {
 
 impl Server {
     /// A superuser's URL.
-    pub(crate) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> String {
         match self {
-            Self::Foreign(url) => url,
+            Self::Foreign(url) => url.clone(),
             Self::Own(cluster) => cluster.url(),
         }
     }
@@ -43,6 +46,20 @@ pub(crate) fn provide() -> Result<Server> {
 pub(crate) fn provide_with(options: &Options) -> Result<Server> {
     match std::env::var(SERVER_VARIABLE) {
         Ok(url) if !url.is_empty() => Ok(Server::Foreign(url)),
-        _ => Ok(Server::Own(Cluster::start(options)?)),
+        _ => Ok(Server::Own(Cluster::start(&host()?, options)?)),
     }
+}
+
+/// The server programs of this machine, installed if they can be.
+fn host() -> Result<Host> {
+    if let Some(host) = Host::find(run)? {
+        return Ok(host);
+    }
+    install()?;
+    Host::find(run)?.context("the package was installed, but no server programs were found")
+}
+
+/// Programs end with us, as all our children do.
+fn run(command: &mut Command) -> Result<String, Error> {
+    process::output(command).map_err(|error| Error::new(format!("{error:#}")))
 }

@@ -55,7 +55,13 @@ pub(crate) const ROOMS: [Room; 11] = [
     },
     Room {
         name: "db-testkit",
-        uses: &["db-core", "db-schema", "db-migrate"],
+        uses: &["db-core", "db-schema", "db-migrate", "db-testserver"],
+        builds_with: &[],
+        tests_with: &[],
+    },
+    Room {
+        name: "db-testserver",
+        uses: &[],
         builds_with: &[],
         tests_with: &[],
     },
@@ -79,7 +85,7 @@ pub(crate) const ROOMS: [Room; 11] = [
     },
     Room {
         name: "xtask",
-        uses: &[],
+        uses: &["db-testserver"],
         builds_with: &[],
         tests_with: &[],
     },

@@ -12,7 +12,19 @@ const THINK_AT: usize = 400;
 const SPLIT_AT: usize = 600;
 
 /// Rust files that a program writes; their length is not ours to choose.
-const GENERATED: [&str; 1] = ["crates/db-schema/src/schema.rs"];
+const GENERATED: [&str; 2] = [
+    "crates/db-schema/src/constraints.rs",
+    "crates/db-schema/src/schema.rs",
+];
+
+/// How a query id is written by hand.
+const QUERY_ID: &str = concat!("HAS_STATIC_QUERY", "_ID: bool = true");
+
+/// Where it may be: the macro for all, and catalog queries, whose text is a constant of their type.
+const STATEMENTS: [&str; 2] = [
+    "crates/db-core/src/statement.rs",
+    "crates/db-migrate/src/catalog/postgres/query.rs",
+];
 
 /// Folders without files of ours, at any depth; in a linked worktree `.git` is a file.
 const SKIPPED: [&str; 4] = ["target", ".git", "data", "node_modules"];
@@ -72,6 +84,19 @@ pub(crate) fn check(file: &File, findings: &mut Findings) {
     if file.is_rust() {
         says_what_it_is(file, findings);
         is_one_thought(file, findings);
+        keeps_statements_in_one_way(file, findings);
+    }
+}
+
+/// A key whose text varies runs the wrong SQL; the macro's cannot vary (docs/adr/0018).
+fn keeps_statements_in_one_way(file: &File, findings: &mut Findings) {
+    let is_test = file.path.contains("/tests/");
+    if !STATEMENTS.contains(&file.path.as_str()) && !is_test && file.text.contains(QUERY_ID) {
+        findings.fail(
+            &file.path,
+            "a query id is written by hand",
+            "use `db_core::statement!`",
+        );
     }
 }
 
@@ -145,6 +170,22 @@ mod tests {
                 "{lines:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_query_id_by_hand_is_refused() {
+        let text = format!("//! Hot.\nconst {};\n", super::QUERY_ID);
+        let lines = found("crates/x/src/a.rs", &text);
+        assert!(
+            lines.len() == 1 && lines[0].contains("statement!"),
+            "{lines:?}"
+        );
+        for allowed in super::STATEMENTS.iter().chain(&["crates/x/tests/it/a.rs"]) {
+            assert!(found(allowed, &text).is_empty());
+        }
+        // Without a key a statement is kept by its text, which is always right.
+        let keyless = text.replace("true", "false");
+        assert!(found("crates/x/src/a.rs", &keyless).is_empty());
     }
 
     #[test]

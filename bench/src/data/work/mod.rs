@@ -32,15 +32,20 @@ pub(crate) fn run(command: &[OsString]) -> Result<()> {
     let job = Job::parse(text.context("no job")?)?;
     let database = Database::open(&config(&job)?)?;
     let figures = match job.contender.as_str() {
-        "ours" => blocking(&job, &database)?,
+        "ours" => blocking(&job, &database, Door::Read)?,
+        "ours-one" => blocking(&job, &database, Door::ReadOne)?,
         "ours-async" => asynchronous(&job, &database)?,
         other => bail!("there is no contender {other}"),
     };
-    database.close(END)?;
     let name = match job.place {
-        Place::Sqlite(_) => format!("{}, SQLite {}", env!("CARGO_PKG_VERSION"), sqlite()),
+        Place::Sqlite(_) => format!(
+            "{}, SQLite {}",
+            env!("CARGO_PKG_VERSION"),
+            sqlite(&database)?
+        ),
         Place::Postgres(_) => env!("CARGO_PKG_VERSION").to_owned(),
     };
+    database.close(END)?;
     print(figures, &Library { name })
 }
 
@@ -63,15 +68,33 @@ fn config(job: &Job) -> Result<DatabaseConfig> {
     })
 }
 
-fn blocking(job: &Job, database: &Database) -> Result<Figures> {
+/// How reads go in.
+#[derive(Clone, Copy)]
+enum Door {
+    /// A transaction of its own.
+    Read,
+    /// One statement.
+    ReadOne,
+}
+
+impl Door {
+    fn read<T>(self, database: &Database, f: impl FnOnce(&mut Conn<'_>) -> Result<T>) -> Result<T> {
+        match self {
+            Self::Read => database.read(f),
+            Self::ReadOne => database.read_one(f),
+        }
+    }
+}
+
+fn blocking(job: &Job, database: &Database, door: Door) -> Result<Figures> {
     match job.work {
         Work::Point => clients(job, |_| {
             let mut key = Key::default();
-            Ok(move |number| point(database, key.of(number, job.rows)))
+            Ok(move |number| point(database, door, key.of(number, job.rows)))
         }),
         Work::List => clients(job, |_| {
             let mut key = Key::default();
-            Ok(move |number| list(database, key.of(number, job.players)))
+            Ok(move |number| list(database, door, key.of(number, job.players)))
         }),
         Work::Bet => clients(job, |_| {
             let mut key = Key::default();
@@ -80,13 +103,13 @@ fn blocking(job: &Job, database: &Database) -> Result<Figures> {
                 database.write(|conn| place_bet(conn, number, player))
             })
         }),
-        Work::Fresh { commits_per_s } => fresh(job, database, commits_per_s),
+        Work::Fresh { commits_per_s } => fresh(job, database, door, commits_per_s),
         Work::Hold { hold_ms, .. } => {
             let sleep = format!("SELECT pg_sleep({hold_ms} / 1000.0)");
             let sleep = sleep.as_str();
             clients(job, |_| {
                 Ok(move |_| {
-                    database.read(|conn| {
+                    door.read(database, |conn| {
                         with_conn!(conn, |c| sql_query(sleep).execute(c))?;
                         Ok(())
                     })
@@ -117,25 +140,27 @@ fn asynchronous(job: &Job, database: &Database) -> Result<Figures> {
     })
 }
 
-fn point(database: &Database, key: &str) -> Result<()> {
-    let user: User = database.read(|conn| {
-        let user = users::table.find(key).select(User::as_select());
-        let user = with_conn!(conn, |c| user.get_result(c))?;
-        Ok::<_, anyhow::Error>(user)
+fn point(database: &Database, door: Door, key: &str) -> Result<()> {
+    let user = door.read(database, |conn| {
+        let user = with_conn!(conn, |c| users::table
+            .find(key)
+            .select(User::as_select())
+            .get_result(c))?;
+        Ok(user)
     })?;
     black_box(user);
     Ok(())
 }
 
-fn list(database: &Database, player: &str) -> Result<()> {
-    let rows: Vec<Bet> = database.read(|conn| {
-        let newest = bets::table
+fn list(database: &Database, door: Door, player: &str) -> Result<()> {
+    let rows = door.read(database, |conn| {
+        let rows = with_conn!(conn, |c| bets::table
             .filter(bets::player_id.eq(player))
             .order(bets::id.desc())
             .limit(100)
-            .select(Bet::as_select());
-        let rows = with_conn!(conn, |c| newest.load(c))?;
-        Ok::<_, anyhow::Error>(rows)
+            .select(Bet::as_select())
+            .load(c))?;
+        Ok(rows)
     })?;
     ensure!(rows.len() == 100, "{} of 100 rows", rows.len());
     black_box(rows);
@@ -162,7 +187,7 @@ fn debit(conn: &mut Conn<'_>, player: &str) -> Result<()> {
     Ok(())
 }
 
-fn fresh(job: &Job, database: &Database, commits_per_s: u64) -> Result<Figures> {
+fn fresh(job: &Job, database: &Database, door: Door, commits_per_s: u64) -> Result<Figures> {
     let freshness = Freshness::default();
     let player = key_of(0);
     let player = player.as_str();
@@ -174,10 +199,12 @@ fn fresh(job: &Job, database: &Database, commits_per_s: u64) -> Result<Figures> 
             let freshness = &freshness;
             Ok(move |_| {
                 let acknowledged = freshness.acknowledged();
-                let balance: i64 = database.read(|conn| {
-                    let balance = balances::table.find(player).select(balances::balance);
-                    let balance = with_conn!(conn, |c| balance.get_result(c))?;
-                    Ok::<_, anyhow::Error>(balance)
+                let balance = door.read(database, |conn| {
+                    let balance = with_conn!(conn, |c| balances::table
+                        .find(player)
+                        .select(balances::balance)
+                        .get_result(c))?;
+                    Ok(balance)
                 })?;
                 freshness.check(acknowledged, balance);
                 Ok(())
@@ -187,6 +214,14 @@ fn fresh(job: &Job, database: &Database, commits_per_s: u64) -> Result<Figures> 
     )
 }
 
-fn sqlite() -> String {
-    libsqlite3_sys::SQLITE_VERSION.to_string_lossy().into_owned()
+diesel::define_sql_function! {
+    /// The version of the SQLite that is linked.
+    fn sqlite_version() -> Text;
+}
+
+fn sqlite(database: &Database) -> Result<String> {
+    database.read(|conn| {
+        let version = with_conn!(conn, |c| diesel::select(sqlite_version()).get_result(c))?;
+        Ok(version)
+    })
 }

@@ -71,9 +71,9 @@ db_core::statement! {
 db_core::statement! {
     /// Inserts a bet.
     pub(super) struct PlaceBet<'a> {
-        game: &'static str as Text,
+        game: &'a str as Text,
         player: &'a str as Text,
-        kind: &'static str as Text,
+        kind: &'a str as Text,
         amount: i64 as BigInt,
         at: i64 as BigInt,
     }

@@ -1,6 +1,6 @@
 //! `baseline`: adopts a database that has the schema but no history.
 
-use db_core::Access;
+use db_core::{Access, Engine};
 use db_migrate::Target;
 
 use super::{Context, RunDocument};
@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
     let target = Target::parse(&options.target)?;
     let job = context.job()?;
     let url = job.url.clone();
-    let mut running = context.start(job, Access::ReadWrite, None)?;
+    let mut running = context.start(job, Access::ReadWrite, Some(options.wait))?;
     let done = running
         .migrator
         .baseline(running.connection.conn(), &target);
@@ -36,7 +36,13 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
             step.version, step.name
         ));
     }
-    text.line("nothing was run; `bitcraps-db validate` compares what is there with the files");
+    let compare = match url.engine() {
+        Engine::Sqlite => "validate",
+        Engine::Postgres => "validate --rebuild",
+    };
+    text.line(format!(
+        "nothing was run; `bitcraps-db {compare}` compares what is there with the files"
+    ));
     context.output.report(&text.to_string())?;
     Ok(Code::Done)
 }

@@ -58,5 +58,6 @@ fn rendered(page: &Page) -> Result<String, Error> {
     let mut text = Vec::new();
     page.render(&mut text)
         .map_err(|e| Error::io(Path::new("the manual page"), e))?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    // clap_mangen calls what stands after the help EXTRA; man(7) has a name for what we put there.
+    Ok(String::from_utf8_lossy(&text).replace(".SH EXTRA\nExit codes:\n", ".SH \"EXIT STATUS\"\n"))
 }

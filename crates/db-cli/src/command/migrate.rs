@@ -31,7 +31,13 @@ pub(super) fn run(context: &Context<'_>, options: &Migrate) -> Result<Code, Erro
         running.migrator.migrate(running.connection.conn(), &wanted)
     };
     running.progress.finish();
-    context.print_run(&url, &done?, "nothing to do: every migration is applied")?;
+    let done = done?;
+    let nothing = if done.steps.is_empty() && !running.migrator.has_migrations(url.engine())? {
+        "nothing to do: there are no migrations; `bitcraps-db create NAME` makes one"
+    } else {
+        "nothing to do: every migration is applied"
+    };
+    context.print_run(&url, &done, nothing)?;
     Ok(Code::Done)
 }
 

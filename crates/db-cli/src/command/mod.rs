@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error>
         global: &arguments.global,
         output,
     };
-    match &arguments.command {
+    let done = match &arguments.command {
         Command::Migrate(options) => migrate::run(&context, options),
         Command::Rollback(options) => rollback::run(&context, options),
         Command::Status(options) => status::run(&context, options),
@@ -47,6 +47,12 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error>
         Command::Reset(options) => reset::run(&context, options),
         Command::Completions(options) => completions::run(&context, options),
         Command::Man(options) => man::run(&context, options),
+    };
+    match &arguments.command {
+        Command::Status(_) | Command::Validate(_) => {
+            done.map_err(Error::of_a_command_that_does_not_wait)
+        }
+        _ => done,
     }
 }
 
@@ -85,15 +91,14 @@ impl Context<'_> {
         config::File::read(self.global)
     }
 
-    /// The database and the migrations; neither is opened or read yet.
+    /// The database, not opened yet, and the migrations, which are read while it is opened.
     fn job(&self) -> Result<Job, Error> {
         let file = self.file()?;
         let url = file.database_url(self.global)?;
         tracing::debug!(%url, "database");
-        Ok(Job {
-            url,
-            migrator: file.migrator(self.global),
-        })
+        let migrator = file.migrator(self.global);
+        migrator.read_ahead(url.engine());
+        Ok(Job { url, migrator })
     }
 
     /// Opens the database for a run.

@@ -31,7 +31,8 @@ pub(super) fn run(context: &Context<'_>, options: &Reset) -> Result<Code, Error>
         .preview_rollback(running.connection.conn(), Some(&all))?;
     can_be_built_again(&mut running, url.engine(), &plan)?;
     rollback::agree(context, &plan, options.force)?;
-    let back = rollback::revert(&mut running, Some(&all))?;
+    // What can be built again was judged by this plan.
+    let back = rollback::revert(&mut running, Some(&all), Some(&plan))?;
     running.progress = Progress::new(context.output);
     let forth = running.migrator.run(running.connection.conn());
     running.progress.finish();

@@ -90,7 +90,10 @@ fn text(found: &Validation, unbuilt: bool, paint: Paint) -> String {
     for problem in &found.problems {
         let mark = if problem.is_warning() { NOTE } else { PROBLEM };
         text.marked(paint, mark, problem);
-        let edit = found.edits.iter().find(|e| e.version == problem.version());
+        let edit = found
+            .edits
+            .iter()
+            .find(|e| Some(e.version.as_str()) == problem.version());
         for line in edit.map_or(&[][..], |edit| &edit.lines) {
             text.line(diff_line(line, paint));
         }
@@ -133,6 +136,10 @@ fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {
             }
             Unknown::HalfApplied => {
                 "a migration outside a transaction stopped half way; `migrate` goes on with it"
+            }
+            Unknown::HalfReverted => {
+                "a migration outside a transaction stopped on its way back; `rollback` goes on \
+                 with it"
             }
         },
     };

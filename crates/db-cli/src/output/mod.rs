@@ -89,8 +89,7 @@ impl Output {
     /// # Errors
     /// If standard output cannot be written, for example because a disk is full.
     pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Error> {
-        let mut text =
-            serde_json::to_string_pretty(value).map_err(|e| standard_output(e.into()))?;
+        let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::Output(e.into()))?;
         text.push('\n');
         to_stdout(text.as_bytes())
     }
@@ -151,8 +150,12 @@ impl Output {
     /// Prints an error: a document with `--json`, otherwise a paragraph and a hint.
     pub(crate) fn error(&self, error: &Error) {
         if self.json {
+            // What happened must not be lost because it cannot be printed where it belongs.
             if let Err(unprintable) = self.document(&error.document()) {
-                to_stderr(&format!("error: {}\n", unprintable.message()));
+                let first = Some(error).filter(|e| !matches!(e, Error::Output(_)));
+                for error in first.into_iter().chain([&unprintable]) {
+                    to_stderr(&format!("error: {}\n", error.message()));
+                }
             }
             return;
         }
@@ -213,7 +216,7 @@ pub(crate) fn styled(text: &StyledStr, colours: bool) -> String {
 fn to_stdout(bytes: &[u8]) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(standard_output(e)),
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(e)),
         _ => Ok(()),
     }
 }
@@ -221,11 +224,4 @@ fn to_stdout(bytes: &[u8]) -> Result<(), Error> {
 /// There is nowhere left to say that standard error cannot be written.
 fn to_stderr(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
-}
-
-fn standard_output(error: io::Error) -> Error {
-    Error::Io {
-        place: "standard output".to_owned(),
-        error,
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use db_migrate::{Direction, Event};
+use db_migrate::{Blocker, Direction, Event};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -41,6 +41,7 @@ enum Line<'e> {
         attempt: u32,
         pause_us: u64,
         reason: &'e str,
+        blockers: &'e [Blocker],
     },
     Finished {
         version: &'e str,
@@ -97,12 +98,12 @@ impl Progress {
             Event::WaitingForLock { holder } => {
                 self.note(&format!("waiting for another run: {holder}"));
             }
-            Event::Retrying { pause, reason, .. } => {
-                self.note(&format!(
-                    "a lock on a table is not to be had; next try in {}: {reason}",
-                    crate::duration::show(*pause)
-                ));
-            }
+            Event::Retrying {
+                pause,
+                reason,
+                blockers,
+                ..
+            } => self.note(&retrying(*pause, reason, blockers)),
             Event::Planned { migrations, .. } => self.bar.set_length(*migrations as u64),
             Event::Started { version, name, .. } => {
                 self.bar.set_message(format!("{version} {name}"));
@@ -147,6 +148,17 @@ fn show_later(bar: ProgressBar) -> Option<Later> {
     Some(Later { end, thread })
 }
 
+/// One line, because there may be one every few seconds.
+fn retrying(pause: Duration, reason: &str, blockers: &[Blocker]) -> String {
+    let next = db_core::duration::show(pause);
+    if blockers.is_empty() {
+        return format!("{reason}; next try in {next}");
+    }
+    let names: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+    let names = names.join(", ");
+    format!("{reason}: the tables are in use by {names}; next try in {next}")
+}
+
 fn line_of(event: &Event) -> Option<Line<'_>> {
     let micros = |d: &Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
     Some(match event {
@@ -175,10 +187,12 @@ fn line_of(event: &Event) -> Option<Line<'_>> {
             attempt,
             pause,
             reason,
+            blockers,
         } => Line::Retrying {
             attempt: *attempt,
             pause_us: micros(pause),
             reason,
+            blockers,
         },
         Event::Finished { version, duration } => Line::Finished {
             version: version.as_str(),

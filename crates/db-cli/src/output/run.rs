@@ -9,7 +9,7 @@ use super::progress::word;
 use super::style::{Paint, Style};
 use super::table::{Align, Table};
 use super::text::Text;
-use crate::duration::show;
+use db_core::duration::show;
 
 /// A run in JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -142,7 +142,8 @@ fn add_locks(text: &mut Text, report: &Report, paint: Paint) {
         text.line(paint.text(&heading, Style::Dim));
         for taken in &step.locks {
             text.line(format!(
-                "  up.sql:{} (statement {}): {}",
+                "  {}:{} (statement {}): {}",
+                report.direction.file_name(),
                 taken.line,
                 taken.statement,
                 taken.locks.join(", ")

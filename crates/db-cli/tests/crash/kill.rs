@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 
 use db_testkit::{TestDb, both_engines};
 
-use crate::world::{MIGRATIONS, consistent, folder, migrate};
+use crate::world::{MIGRATIONS, consistent, folder, migrate, rollback};
 
 /// Kills per engine. Together with the other engine's they are well above a hundred.
 const KILLS: usize = 75;
@@ -46,6 +46,34 @@ both_engines! {
                 break;
             }
         }
+        assert!(kills >= KILLS && finished > 0, "{kills} kills, {finished} finished");
+    }
+
+    /// The scripts back are no `IF EXISTS`: a statement that is run twice, or left out, fails.
+    fn a_killed_rollback_goes_on_where_it_stopped(db: TestDb) {
+        let folder = folder();
+        let (mut kills, mut finished) = (0, 0);
+        for lines in moments() {
+            if consistent(&db, folder.path()) == 0 {
+                let whole = migrate(&db, folder.path()).output().unwrap();
+                assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+            }
+            let mut child = rollback(&db, folder.path()).spawn().unwrap();
+            let progress = BufReader::new(child.stderr.take().unwrap());
+            let seen: Vec<String> = progress.lines().map_while(Result::ok).take(lines).collect();
+            child.kill().unwrap();
+            let status = child.wait().unwrap();
+            // Killed, or done; nothing in between.
+            assert!(status.code().is_none_or(|code| code == 0), "{status}: {seen:?}");
+            kills += usize::from(!status.success());
+            finished += usize::from(consistent(&db, folder.path()) == 0);
+            if kills >= KILLS {
+                break;
+            }
+        }
+        let rest = rollback(&db, folder.path()).output().unwrap();
+        assert!(rest.status.success(), "{}", String::from_utf8_lossy(&rest.stderr));
+        assert_eq!(consistent(&db, folder.path()), 0);
         assert!(kills >= KILLS && finished > 0, "{kills} kills, {finished} finished");
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use db_core::{Access, Connection, DatabaseUrl, Engine, with_conn};
-use db_migrate::{Migrator, Source};
+use db_migrate::{Migrator, Source, State};
 use db_testkit::TestDb;
 use diesel::sql_types::Text;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
@@ -53,11 +53,26 @@ pub(crate) const fn outside(i: usize) -> bool {
 
 /// The binary, ready to migrate `db` with `folder`.
 pub(crate) fn migrate(db: &TestDb, folder: &Path) -> Command {
+    run(db, folder, &["migrate"])
+}
+
+/// The binary, ready to revert everything.
+pub(crate) fn rollback(db: &TestDb, folder: &Path) -> Command {
+    run(db, folder, &["rollback", "0", "--force"])
+}
+
+fn run(db: &TestDb, folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bitcraps-db"));
+    // libpq would follow them.
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("PG") {
+            command.env_remove(variable);
+        }
+    }
     command
         .args(["--database-url", &db.url(), "--json", "--migrations"])
         .arg(folder)
-        .arg("migrate")
+        .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
@@ -89,7 +104,9 @@ pub(crate) fn consistent(db: &TestDb, folder: &Path) -> usize {
     };
     for i in 0..MIGRATIONS {
         let any = tables.contains(&format!("a{i}")) || tables.contains(&format!("b{i}"));
-        if i < applied {
+        if i + 1 == applied && outside(i) && status.applied[i].state == State::Reverting {
+            // On its way back, statement by statement.
+        } else if i < applied {
             assert!(complete(i), "m{i} is recorded, but not whole: {tables:?}");
         } else if i > applied || !outside(i) {
             assert!(!any, "m{i} is not recorded, but there: {tables:?}");

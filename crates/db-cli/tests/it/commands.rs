@@ -44,6 +44,46 @@ both_engines! {
         assert_eq!(place.schema(), before);
     }
 
+    fn a_dry_rollback_reverts_everything_and_leaves_everything(db: TestDb) {
+        let place = Place::migrated(db);
+        let before = place.schema();
+        let done = place.ok(&["rollback", "0", "--dry-run"]);
+        assert!(done.out.contains("3 migrations rehearsed in"), "{done:?}");
+        assert!(done.out.contains("the database is as it was"), "{done:?}");
+        assert!(!done.out.contains("up.sql"), "{done:?}");
+        let document = place.json(0, &["rollback", "--dry-run"]);
+        assert_eq!((&document["direction"], &document["dry_run"]), (&"down".into(), &true.into()));
+        assert_eq!(document["migrations"][0]["version"], "20240103000000");
+        place.write("migrations/20240102000000_games/down.sql", "DROP TABLE nope;");
+        place.ends(10, &["rollback", "0", "--dry-run"]);
+        assert_eq!(place.schema(), before);
+        assert_eq!(place.applied().len(), 3);
+    }
+
+    fn what_was_not_run_here_has_no_time(db: TestDb) {
+        let place = Place::new(db);
+        place.db.connect().execute("CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL)");
+        place.ok(&["baseline", "users"]);
+        let done = place.ok(&["status"]);
+        let row = done.out.lines().find(|line| line.contains("baselined")).unwrap();
+        assert!(row.contains('—') && !row.contains("0 µs"), "{done:?}");
+        assert!(place.json(0, &["status"])["applied"][0]["duration_us"].is_null());
+    }
+
+    fn a_first_run_on_strange_tables_names_baseline(db: TestDb) {
+        let place = Place::new(db);
+        place.db.connect().execute("CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL)");
+        let done = place.ends(10, &["migrate"]);
+        assert!(done.err.contains("`baseline TARGET`"), "{done:?}");
+    }
+
+    fn a_template_that_nobody_filled_in_is_noted(db: TestDb) {
+        let place = Place::migrated(db);
+        place.ok(&["create", "forgotten"]);
+        let done = place.ok(&["migrate"]);
+        assert!(done.err.contains("note: ") && done.err.contains("holds no statement"), "{done:?}");
+    }
+
     fn status_is_a_table_with_a_summary_first(db: TestDb) {
         let place = Place::new(db);
         place.ok(&["migrate", "--to", "2"]);
@@ -165,6 +205,8 @@ fn completions_and_manual_need_no_database() {
     }
     let page = run(&["man"]);
     assert!(page.out.contains(".TH bitcraps-db 1"), "{page:?}");
+    assert!(page.out.contains(".SH \"EXIT STATUS\""), "{page:?}");
+    assert!(!page.out.contains("EXTRA"), "{page:?}");
     let written = run(&["man", "--dir", "man1"]);
     assert!(written.out.contains("bitcraps-db-migrate.1"), "{written:?}");
     assert!(root.path().join("man1/bitcraps-db.1").is_file());
@@ -185,6 +227,16 @@ fn help_has_examples_first_and_names_every_command() {
         let help = finish(bare(root.path()).args([command, "--help"]));
         assert!(help.out.starts_with("Examples:\n"), "{help:?}");
     }
+    let usage = finish(&mut bare(root.path()));
+    assert_eq!(usage.code, 2);
+    let short = finish(bare(root.path()).arg("-h"));
+    assert_eq!(usage.err.trim_end(), short.out.trim_end());
+    assert!(usage.err.contains("postgres://USER@HOST/NAME"), "{usage:?}");
+    let document = finish(bare(root.path()).arg("--json"));
+    assert_eq!(
+        (document.code, &document.document()["error"]["kind"]),
+        (2, &"usage".into())
+    );
     let version = finish(bare(root.path()).arg("--version"));
     assert!(version.out.starts_with("bitcraps-db "), "{version:?}");
 }

@@ -14,6 +14,7 @@ both_engines! {
         place.add("20240104000000_next", "CREATE TABLE next (id BIGINT PRIMARY KEY);", "DROP TABLE next;");
         let done = place.ends(4, &["migrate"]);
         assert!(done.err.contains("20240101000000 users was edited"), "{done:?}");
+        assert!(done.err.contains("hint: `bitcraps-db validate` shows the lines"), "{done:?}");
         let found = place.ends(4, &["validate"]);
         assert!(
             found.out.contains("- CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL);"),
@@ -65,10 +66,21 @@ both_engines! {
         let newer = place.json(7, &["migrate"]);
         assert_eq!(newer["error"]["kind"], "newer_database");
         place.ends(7, &["validate"]);
+        let told = place.ends(7, &["migrate"]);
+        assert!(told.err.contains("restore its file") && told.err.contains("`rollback`"), "{told:?}");
+        assert!(!told.err.contains("install the newer"), "{told:?}");
+        let told = place.ends(7, &["repair", "--accept", "20240103000000"]);
+        assert!(told.err.contains("restore its file, or `rollback`"), "{told:?}");
+        place.ok(&["rollback", "--force"]);
+        assert_eq!(place.applied().len(), 2);
+        place.ok(&["migrate"]);
         std::fs::rename(place.path("house"), place.path("migrations/20240103000000_house")).unwrap();
         std::fs::remove_dir_all(place.path("migrations/20240102000000_games")).unwrap();
         let missing = place.json(4, &["migrate"]);
         assert_eq!(missing["error"]["details"]["problems"][0]["problem"], "missing");
+        // A file that is gone has no lines that differ.
+        assert!(missing["error"]["hint"].is_null(), "{missing}");
+        assert!(!place.ok(&["status"]).out.contains("shows"), "nothing is promised");
         // The ledger still knows the way back.
         place.ok(&["rollback", "1", "--force"]);
         assert_eq!(place.applied(), ["20240101000000"]);
@@ -89,6 +101,29 @@ both_engines! {
         let done = place.ok(&["migrate", "--force"]);
         assert!(done.err.contains("taken as it is"), "{done:?}");
         place.ok(&["status", "--check"]);
+    }
+
+    fn an_empty_folder_hides_no_wrong_path(db: TestDb) {
+        let place = Place::migrated(db);
+        std::fs::create_dir(place.path("empty")).unwrap();
+        std::fs::rename(place.path("migrations"), place.path("real")).unwrap();
+        std::fs::rename(place.path("empty"), place.path("migrations")).unwrap();
+        let done = place.ends(4, &["migrate"]);
+        assert!(done.err.contains("migrations: there are no migrations here"), "{done:?}");
+        assert!(done.err.contains("has 3 applied migrations"), "{done:?}");
+        assert!(done.err.contains("hint: name the right folder"), "{done:?}");
+        let status = place.ends(4, &["status", "--check"]);
+        assert!(status.out.contains("there are no migrations here"), "{status:?}");
+        let document = place.json(4, &["validate"]);
+        assert_eq!(document["problems"][0]["problem"], "no_migrations");
+        place.ends(4, &["migrate", "--dry-run"]);
+        // Of another name, it may be a set that has none yet.
+        place.ok(&["--migrations", "real", "migrate"]);
+        let fresh = Place::new(TestDb::new(place.engine()));
+        std::fs::remove_dir_all(fresh.path("migrations")).unwrap();
+        std::fs::create_dir(fresh.path("migrations")).unwrap();
+        let done = fresh.ok(&["migrate"]);
+        assert!(done.out.contains("there are no migrations"), "{done:?}");
     }
 
     fn an_empty_down_script_is_no_way_back(db: TestDb) {

@@ -53,6 +53,40 @@ fn a_password_that_is_refused() {
 }
 
 #[test]
+fn a_lock_that_is_waited_for_is_one_line_a_try() {
+    let place = Place::migrated(TestDb::postgres());
+    place.add(
+        "20240104000000_more",
+        "ALTER TABLE users ADD COLUMN email TEXT;",
+        "ALTER TABLE users DROP COLUMN email;",
+    );
+    let mut reader = place.db.connect();
+    reader.execute("SET application_name = 'report'; BEGIN; SELECT * FROM users");
+    let done = place.ends(6, &["migrate", "--wait", "3s"]);
+    let (tries, last) = done.err.split_once("error: ").unwrap();
+    assert!(!tries.is_empty(), "{done:?}");
+    for line in tries.lines() {
+        assert!(
+            line.starts_with(
+                "note: canceling statement due to lock timeout: the tables are in use by backend "
+            ),
+            "{done:?}"
+        );
+        assert!(
+            line.contains("(report, user ") && line.contains("next try in"),
+            "{done:?}"
+        );
+    }
+    assert!(last.contains("(report, user "), "{done:?}");
+    assert!(
+        last.contains("hint: ") && last.contains("--wait"),
+        "{done:?}"
+    );
+    let document = place.json(6, &["migrate", "--wait", "0"]);
+    assert_eq!(document["error"]["kind"], "lock_timeout");
+}
+
+#[test]
 fn a_database_that_is_missing_or_forbidden() {
     let place = Place::new(TestDb::postgres());
     let url = place.db.url();

@@ -14,17 +14,16 @@ use serde_json::Value;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bitcraps-db");
 
-/// Everything of the environment that could change what the binary does.
-const VARIABLES: [&str; 8] = [
+/// What of the environment could change what the binary does.
+const VARIABLES: [&str; 4] = [
     "BITCRAPS_DATABASE_URL",
     "DATABASE_URL",
     "BITCRAPS_LOG",
     "NO_COLOR",
-    "PGPASSWORD",
-    "PGPASSFILE",
-    "PGUSER",
-    "PGHOST",
 ];
+
+/// libpq reads some thirty variables, all with this beginning.
+const OF_LIBPQ: &str = "PG";
 
 /// A working directory with `migrations/`, and a database.
 pub(crate) struct Place {
@@ -177,6 +176,11 @@ pub(crate) fn bare(folder: &Path) -> Command {
 pub(crate) fn clean(mut command: Command, folder: &Path) -> Command {
     for variable in VARIABLES {
         command.env_remove(variable);
+    }
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with(OF_LIBPQ) {
+            command.env_remove(variable);
+        }
     }
     command.current_dir(folder).stdin(Stdio::null());
     command

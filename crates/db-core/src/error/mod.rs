@@ -7,6 +7,7 @@
 
 mod postgres;
 mod sqlite;
+mod violation;
 
 use std::fmt;
 
@@ -14,6 +15,8 @@ use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::{DatabaseUrl, Engine, UrlError};
+
+pub use violation::{ConstraintKind, ConstraintMap, ConstraintRow, Violation};
 
 /// What kind of trouble a database reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +68,30 @@ pub enum ErrorKind {
     UnsafeEngine,
     /// The statement is wrong: syntax, or a name that does not exist.
     Statement,
+    /// A table, index or other object of this name is there already.
+    AlreadyExists,
+    /// A value cannot be stored or computed: too long, out of range, no number, a division by zero.
+    InvalidValue,
+    /// An earlier statement failed, and PostgreSQL refuses all others until the transaction ends.
+    TransactionAborted,
+    /// Memory ran out.
+    OutOfMemory,
+    /// No connection, or no turn to write, was free in time.
+    Timeout,
+    /// Refused at once, because too many wait already.
+    Overloaded,
+    /// The database was closed.
+    Closed,
+    /// A call inside another one of the same database and thread, which could wait for itself.
+    Nested,
+    /// The connection broke while COMMIT was under way: it is committed, or it is not. Never run
+    /// again without a look.
+    OutcomeUnknown,
+    /// Someone ended the transaction that this one shared with others; nothing of it is stored. Run
+    /// it again from the start.
+    TransactionEnded,
+    /// A setting that cannot be.
+    Configuration,
     /// Everything else.
     Other,
 }
@@ -74,9 +101,11 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    hint: Option<String>,
+    detail: Option<Box<str>>,
+    hint: Option<Box<str>>,
     sqlite_code: Option<i32>,
     position: Option<Position>,
+    violation: Option<Box<Violation>>,
 }
 
 /// Where in a statement's text the engine saw the fault.
@@ -109,17 +138,28 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            detail: None,
             hint: None,
             sqlite_code: None,
             position: None,
+            violation: None,
         }
     }
 
     /// The same error with a sentence on what to do.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(hint.into().into_boxed_str());
         self
+    }
+
+    /// An error that SQLite reported to this crate itself, by its extended result code.
+    pub(crate) fn from_sqlite_code(code: i32, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let kind = sqlite::by_code(code, &message);
+        let mut error = Self::new(kind, message);
+        error.sqlite_code = Some(code);
+        error
     }
 
     /// Classifies an error of a running connection.
@@ -127,22 +167,29 @@ impl Error {
     /// On SQLite, call it on the thread that ran the statement, before the next one runs.
     #[must_use]
     pub fn classify(engine: Engine, error: &DieselError) -> Self {
+        Self::classify_by(error, Some(engine))
+    }
+
+    /// An error whose engine is not known is SQLite's if this thread recorded a code for its very
+    /// message, or if it has one of SQLite's fixed texts; else it is PostgreSQL's.
+    fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
         let message = error.to_string();
         match error {
             DieselError::NotFound => Self::new(ErrorKind::NotFound, message),
             DieselError::DatabaseError(kind, information) => {
                 let mut classified = match engine {
-                    Engine::Sqlite => sqlite::classify(*kind, &message),
-                    Engine::Postgres => {
-                        Self::new(postgres::classify(*kind, &message), message.clone())
-                    }
+                    Some(Engine::Sqlite) => sqlite::classify(*kind, &message),
+                    Some(Engine::Postgres) => postgres::classify(*kind, information.as_ref()),
+                    None => sqlite::recognise(*kind, &message)
+                        .unwrap_or_else(|| postgres::classify(*kind, information.as_ref())),
                 };
                 if let Some(at) = information.statement_position() {
                     let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
                     classified.position = Some(Position::Char(from_zero));
                 }
+                classified.detail = information.details().map(Into::into);
                 if let Some(hint) = information.hint() {
-                    classified.hint = Some(hint.to_owned());
+                    classified.hint = Some(hint.into());
                 }
                 classified
             }
@@ -150,7 +197,7 @@ impl Error {
             DieselError::RollbackErrorOnCommit {
                 commit_error,
                 rollback_error: _,
-            } => Self::classify(engine, commit_error),
+            } => Self::classify_by(commit_error, engine),
             _ => Self::new(ErrorKind::Other, message),
         }
     }
@@ -165,9 +212,10 @@ impl Error {
             (Engine::Sqlite, ConnectionError::CouldntSetupConfiguration(inner)) => {
                 Self::classify(Engine::Sqlite, inner)
             }
-            (Engine::Sqlite, _) => {
-                Self::new(ErrorKind::CannotOpen, format!("cannot open {url}: {safe}"))
-            }
+            (Engine::Sqlite, _) => Self::new(
+                sqlite::kind_of_connect(&text),
+                format!("cannot open {url}: {safe}"),
+            ),
         }
     }
 
@@ -181,6 +229,21 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Which row, key or object it is about, where PostgreSQL says so (its DETAIL).
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
+    /// What happened, with its detail and without what to do.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", self.message),
+            None => self.message.clone(),
+        }
     }
 
     /// What to do about it, where that is known.
@@ -201,6 +264,20 @@ impl Error {
         self.position
     }
 
+    /// The constraint that a row broke, as far as the engine says; see
+    /// [`constraint`](Self::constraint).
+    #[must_use]
+    pub fn violation(&self) -> Option<&Violation> {
+        self.violation.as_deref()
+    }
+
+    /// The constraint that a row broke, with what `map` knows of it. On SQLite a foreign key stays
+    /// without a name: look for the parent row inside the same write.
+    #[must_use]
+    pub fn constraint(&self, map: &ConstraintMap) -> Option<Violation> {
+        self.violation().map(|violation| map.complete(violation))
+    }
+
     /// Whether running the whole transaction again may succeed.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
@@ -211,13 +288,48 @@ impl Error {
                 | ErrorKind::Serialization
                 | ErrorKind::Deadlock
                 | ErrorKind::LockTimeout
+                | ErrorKind::TransactionEnded
         )
+    }
+
+    /// The same error, when it was COMMIT that it came from: a connection that broke there leaves
+    /// the [outcome unknown](ErrorKind::OutcomeUnknown).
+    #[must_use]
+    pub fn at_commit(mut self) -> Self {
+        if self.kind == ErrorKind::ConnectionLost {
+            self.kind = ErrorKind::OutcomeUnknown;
+            self.hint = Some("it may be committed; look before running it again".into());
+        }
+        self
+    }
+}
+
+/// An error that may have come from a database: what [`RetryPolicy`](crate::RetryPolicy) asks.
+///
+/// An application's own error type implements it by pointing at the database's error in it.
+pub trait DatabaseFailure {
+    /// The database's error, if that is what it is.
+    fn database_error(&self) -> Option<&Error>;
+}
+
+impl DatabaseFailure for Error {
+    fn database_error(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+/// So that `?` works in closures, where an error's engine is not at hand.
+///
+/// On SQLite, convert it on the thread that ran the statement, before the next one fails.
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        Self::classify_by(&error, None)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        f.write_str(&self.told())?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
@@ -236,17 +348,25 @@ impl From<UrlError> for Error {
 /// Diesel's own kinds that mean the same on both engines.
 const fn common_kind(kind: DatabaseErrorKind) -> Option<ErrorKind> {
     Some(match kind {
-        DatabaseErrorKind::UniqueViolation
-        | DatabaseErrorKind::ForeignKeyViolation
-        | DatabaseErrorKind::NotNullViolation
-        | DatabaseErrorKind::CheckViolation
-        | DatabaseErrorKind::RestrictViolation
-        | DatabaseErrorKind::ExclusionViolation => ErrorKind::Constraint,
+        _ if constraint_kind(kind).is_some() => ErrorKind::Constraint,
         DatabaseErrorKind::SerializationFailure => ErrorKind::Serialization,
         DatabaseErrorKind::ReadOnlyTransaction => ErrorKind::ReadOnly,
         DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand => {
             ErrorKind::ConnectionLost
         }
+        _ => return None,
+    })
+}
+
+const fn constraint_kind(kind: DatabaseErrorKind) -> Option<ConstraintKind> {
+    Some(match kind {
+        DatabaseErrorKind::UniqueViolation => ConstraintKind::Unique,
+        DatabaseErrorKind::ForeignKeyViolation | DatabaseErrorKind::RestrictViolation => {
+            ConstraintKind::ForeignKey
+        }
+        DatabaseErrorKind::NotNullViolation => ConstraintKind::NotNull,
+        DatabaseErrorKind::CheckViolation => ConstraintKind::Check,
+        DatabaseErrorKind::ExclusionViolation => ConstraintKind::Exclusion,
         _ => return None,
     })
 }

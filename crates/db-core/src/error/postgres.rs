@@ -4,12 +4,23 @@
 //! texts stand here, in one table, each with the SQLSTATE it stands for. A server that speaks
 //! another language is asked for English when the connection is made ([`crate::postgres`]).
 
-use diesel::result::DatabaseErrorKind;
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 
-use super::{Error, ErrorKind, common_kind};
+use super::violation::Violation;
+use super::{Error, ErrorKind, common_kind, constraint_kind};
 
 /// Messages of a running connection: (part of the text, SQLSTATE, kind).
 const MESSAGES: &[(&str, &str, ErrorKind)] = &[
+    (
+        "could not serialize access",
+        "40001",
+        ErrorKind::Serialization,
+    ),
+    (
+        "canceling statement due to conflict with recovery",
+        "40001",
+        ErrorKind::Serialization,
+    ),
     ("deadlock detected", "40P01", ErrorKind::Deadlock),
     (
         "canceling statement due to lock timeout",
@@ -27,10 +38,24 @@ const MESSAGES: &[(&str, &str, ErrorKind)] = &[
         "57014",
         ErrorKind::Cancelled,
     ),
+    (
+        "current transaction is aborted",
+        "25P02",
+        ErrorKind::TransactionAborted,
+    ),
+    (
+        "violates row-level security policy",
+        "42501",
+        ErrorKind::PermissionDenied,
+    ),
     ("permission denied", "42501", ErrorKind::PermissionDenied),
     ("must be owner of", "42501", ErrorKind::PermissionDenied),
+    ("must be superuser", "42501", ErrorKind::PermissionDenied),
     ("No space left on device", "53100", ErrorKind::DiskFull),
     ("could not extend file", "53100", ErrorKind::DiskFull),
+    ("temporary file size exceeds", "53400", ErrorKind::DiskFull),
+    ("out of memory", "53200", ErrorKind::OutOfMemory),
+    ("out of shared memory", "53200", ErrorKind::OutOfMemory),
     ("invalid page in block", "XX001", ErrorKind::Corrupt),
     ("could not read block", "XX001", ErrorKind::Io),
     (
@@ -48,10 +73,41 @@ const MESSAGES: &[(&str, &str, ErrorKind)] = &[
         "08003",
         ErrorKind::ConnectionLost,
     ),
+    ("value too long for type", "22001", ErrorKind::InvalidValue),
+    ("out of range", "22003", ErrorKind::InvalidValue),
+    ("division by zero", "22012", ErrorKind::InvalidValue),
+    ("invalid input syntax for", "22P02", ErrorKind::InvalidValue),
+    ("invalid input value for", "22P02", ErrorKind::InvalidValue),
+    ("invalid byte sequence", "22021", ErrorKind::InvalidValue),
+    (
+        "more than one row returned by a subquery",
+        "21000",
+        ErrorKind::InvalidValue,
+    ),
+    (
+        "cannot affect row a second time",
+        "21000",
+        ErrorKind::InvalidValue,
+    ),
     ("syntax error", "42601", ErrorKind::Statement),
     ("unterminated", "42601", ErrorKind::Statement),
     ("does not exist", "42P01", ErrorKind::Statement),
-    ("already exists", "42P07", ErrorKind::Statement),
+    ("already exists", "42P07", ErrorKind::AlreadyExists),
+    (" is ambiguous", "42702", ErrorKind::Statement),
+    ("but expression is of type", "42804", ErrorKind::Statement),
+    ("must appear in the GROUP BY", "42803", ErrorKind::Statement),
+    (
+        "no unique or exclusion constraint matching",
+        "42P10",
+        ErrorKind::Statement,
+    ),
+    (
+        "cannot run inside a transaction block",
+        "25001",
+        ErrorKind::Statement,
+    ),
+    ("stack depth limit exceeded", "54001", ErrorKind::Statement),
+    ("memory exhausted at or near", "42601", ErrorKind::Statement),
     ("violates ", "23000", ErrorKind::Constraint),
 ];
 
@@ -86,6 +142,11 @@ const CONNECT_MESSAGES: &[(&str, ErrorKind, &str)] = &[
         "too many clients already",
         ErrorKind::TooManyConnections,
         "raise max_connections or close idle clients",
+    ),
+    (
+        "too many connections for",
+        ErrorKind::TooManyConnections,
+        "raise the limit of the role or database, or close idle clients",
     ),
     (
         "remaining connection slots are reserved",
@@ -139,13 +200,29 @@ const CONNECT_MESSAGES: &[(&str, ErrorKind, &str)] = &[
     ),
 ];
 
-pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> ErrorKind {
-    common_kind(kind).unwrap_or_else(|| {
-        MESSAGES
-            .iter()
-            .find(|(part, ..)| message.contains(part))
-            .map_or(ErrorKind::Other, |(_, _, kind)| *kind)
-    })
+pub(super) fn classify(kind: DatabaseErrorKind, said: &dyn DatabaseErrorInformation) -> Error {
+    let message = said.message();
+    let mut error = Error::new(
+        common_kind(kind).unwrap_or_else(|| by_text(message)),
+        message,
+    );
+    error.violation = constraint_kind(kind).map(|kind| {
+        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+        Box::new(Violation {
+            kind,
+            name: owned(said.constraint_name()),
+            table: owned(said.table_name()),
+            columns: owned(said.column_name()).into_iter().collect(),
+        })
+    });
+    error
+}
+
+fn by_text(message: &str) -> ErrorKind {
+    MESSAGES
+        .iter()
+        .find(|(part, ..)| message.contains(part))
+        .map_or(ErrorKind::Other, |(_, _, kind)| *kind)
 }
 
 /// Classifies `text`, libpq's own, and shows `safe`, which is without the password: a password that
@@ -175,12 +252,9 @@ mod tests {
     #[test]
     fn texts_have_their_kind() {
         for (text, _, kind) in MESSAGES {
-            assert_eq!(classify(DatabaseErrorKind::Unknown, text), *kind, "{text}");
+            assert_eq!(by_text(text), *kind, "{text}");
         }
-        assert_eq!(
-            classify(DatabaseErrorKind::Unknown, "something new"),
-            ErrorKind::Other
-        );
+        assert_eq!(by_text("something new"), ErrorKind::Other);
     }
 
     #[test]

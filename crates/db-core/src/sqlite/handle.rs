@@ -1,7 +1,8 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! This is the crate's one module with `unsafe`. Each block says why it is sound.
+//! `unsafe` is at home here, in `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each
+//! block says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -9,7 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,9 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, get_default_inst
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use libsqlite3_sys as ffi;
 
+use super::fault::Fault;
+use super::touched::Touched;
+use super::watch::{self, Health, Watch};
 use crate::Interrupt;
 use crate::error::{Error, ErrorKind};
 
@@ -50,10 +54,11 @@ thread_local! {
 /// other one gets the other one's code. A statement that succeeds forgets nothing, because the
 /// ROLLBACK after a failure comes before anyone can classify it.
 pub(crate) fn take_last_error(message: &str) -> Option<LastError> {
-    LAST_ERROR
-        .take()
-        .filter(|(_, recorded)| recorded == message)
-        .map(|(last, _)| last)
+    // What is for another message stays: its error may be classified yet.
+    LAST_ERROR.with_borrow_mut(|slot| {
+        slot.take_if(|(_, recorded)| recorded == message)
+            .map(|(last, _)| last)
+    })
 }
 
 /// Refuses to work with a SQLite library that is known to corrupt databases.
@@ -78,24 +83,62 @@ fn is_safe_version(version: c_int) -> bool {
             .any(|safe| branch(*safe) == branch(version) && version >= *safe)
 }
 
+/// What a connection reports to besides its caller.
+#[derive(Clone, Default)]
+pub(crate) struct Attached {
+    /// Where damage is noted.
+    pub(crate) health: Option<Arc<Health>>,
+    /// What the hooks of a writing connection count and obey.
+    pub(crate) watch: Option<Arc<Watch>>,
+    /// What is told of the tables that a writing connection touches.
+    pub(crate) touched: Option<Arc<Touched>>,
+    /// Where it is noted that the connection cannot be used any more.
+    pub(crate) fault: Option<Arc<Fault>>,
+}
+
 /// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
-pub(crate) fn establish(target: &str, interrupt: &Interrupt) -> ConnectionResult<SqliteConnection> {
+pub(crate) fn establish(
+    target: &str,
+    interrupt: &Interrupt,
+    attached: Attached,
+) -> ConnectionResult<SqliteConnection> {
+    establish_raw(target, interrupt, attached).map(|(conn, _)| conn)
+}
+
+/// As [`establish`], with SQLite's own handle beside the connection. The handle is valid as long as
+/// the connection is open.
+pub(super) fn establish_raw(
+    target: &str,
+    interrupt: &Interrupt,
+    attached: Attached,
+) -> ConnectionResult<(SqliteConnection, NonNull<ffi::sqlite3>)> {
     register_extension();
     OPENED.set(ptr::null_mut());
     #[expect(clippy::disallowed_methods, reason = "the one door to SQLite")]
     let mut conn = SqliteConnection::establish(target)?;
-    let handle = OPENED.replace(ptr::null_mut());
-    if handle.is_null() {
+    let Some(handle) = NonNull::new(OPENED.replace(ptr::null_mut())) else {
         return Err(ConnectionError::BadConnection(
             "SQLite did not run the connection hook".to_owned(),
         ));
+    };
+    watch_interrupt(handle.as_ptr(), interrupt.flag())?;
+    if let Some(watch) = attached.watch {
+        // SAFETY: `handle` is the connection that was opened just now and is held here.
+        if !unsafe { watch::attach(handle.as_ptr(), watch) } {
+            return Err(ConnectionError::BadConnection("out of memory".to_owned()));
+        }
     }
-    watch_interrupt(handle, interrupt.flag())?;
+    if let Some(touched) = attached.touched {
+        // SAFETY: whoever passed it made it for the connection that it gets back from here.
+        unsafe { touched.is_of(handle.as_ptr()) };
+    }
     conn.set_instrumentation(Recorder {
-        handle,
+        handle: handle.as_ptr(),
+        health: attached.health,
+        fault: attached.fault,
         next: get_default_instrumentation(),
     });
-    Ok(conn)
+    Ok((conn, handle))
 }
 
 /// Asks SQLite to tell this module of each connection that the process opens.
@@ -154,6 +197,8 @@ unsafe extern "C" fn release_flag(flag: *mut c_void) {
 /// Records code and offset of each failed statement; the connection owns it.
 struct Recorder {
     handle: *mut ffi::sqlite3,
+    health: Option<Arc<Health>>,
+    fault: Option<Arc<Fault>>,
     next: Option<Box<dyn Instrumentation>>,
 }
 
@@ -161,18 +206,54 @@ struct Recorder {
 // this recorder calls while it runs a statement itself; they move between threads together.
 unsafe impl Send for Recorder {}
 
+impl Recorder {
+    /// Records the error that the connection stands at, which has this text.
+    fn record(&self, code: c_int, message: String) {
+        // SAFETY: the owning connection is open and in the call that led here.
+        let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
+        if let Some(health) = &self.health {
+            health.note(code);
+        }
+        if let Some(fault) = &self.fault {
+            fault.note(code);
+        }
+        let last = LastError {
+            code,
+            offset: usize::try_from(offset).ok(),
+        };
+        LAST_ERROR.set(Some((last, message)));
+    }
+
+    /// Code and text of a statement that failed while its rows were read. Diesel tells of no
+    /// such failure; SQLite still stands at it when the next statement begins.
+    fn untold(&self) -> Option<(c_int, String)> {
+        // SAFETY: the owning connection is open and in this very call, which reads its state.
+        let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+        if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) {
+            return None;
+        }
+        // SAFETY: as above; SQLite never returns null here.
+        let text = unsafe { ffi::sqlite3_errmsg(self.handle) };
+        // SAFETY: it ends in NUL and stays until the next call on this connection.
+        let text = unsafe { CStr::from_ptr(text) };
+        Some((code, text.to_string_lossy().into_owned()))
+    }
+}
+
 impl Instrumentation for Recorder {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
-        if let InstrumentationEvent::FinishQuery { error: Some(e), .. } = &event {
-            // SAFETY: the owning connection is open and in this very call, which reads its state.
-            let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
-            // SAFETY: as above.
-            let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
-            let last = LastError {
-                code,
-                offset: usize::try_from(offset).ok(),
-            };
-            LAST_ERROR.set(Some((last, e.to_string())));
+        match &event {
+            InstrumentationEvent::FinishQuery { error: Some(e), .. } => {
+                // SAFETY: the owning connection is open and in this call, which reads its state.
+                let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+                self.record(code, e.to_string());
+            }
+            InstrumentationEvent::StartQuery { .. } => {
+                if let Some((code, message)) = self.untold() {
+                    self.record(code, message);
+                }
+            }
+            _ => {}
         }
         if let Some(next) = &mut self.next {
             next.on_connection_event(event);

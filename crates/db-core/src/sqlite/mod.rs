@@ -1,7 +1,16 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
+mod database;
+mod fault;
 mod file;
 mod handle;
+mod memory;
+mod raw_statement;
+mod reader;
+mod session;
+mod touched;
+mod watch;
+mod writer;
 
 use diesel::connection::SimpleConnection;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
@@ -9,7 +18,15 @@ use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
-pub(crate) use handle::take_last_error;
+pub(crate) use database::SqliteDatabase;
+pub use database::SqliteStats;
+pub(crate) use handle::{LastError, take_last_error};
+pub use reader::ReaderStats;
+#[cfg(feature = "tokio")]
+pub(crate) use writer::{Answer, Reply, Writer};
+pub(crate) use writer::{GroupReport, Observer};
+
+use handle::Attached;
 
 /// `busy_timeout` of a connection: how long SQLite itself waits for another writer.
 const BUSY_TIMEOUT_MS: u32 = 30_000;
@@ -48,14 +65,31 @@ pub(crate) fn open(
     access: Access,
     interrupt: &Interrupt,
 ) -> Result<SqliteConnection, Error> {
+    open_with(
+        url,
+        access,
+        interrupt,
+        Attached::default(),
+        &pragmas(access),
+    )
+}
+
+/// Opens with these pragmas, and reports to what is `attached`.
+fn open_with(
+    url: &DatabaseUrl,
+    access: Access,
+    interrupt: &Interrupt,
+    attached: Attached,
+    pragmas: &str,
+) -> Result<SqliteConnection, Error> {
     handle::refuse_corrupting_library()?;
     let target = match url.path() {
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    let mut conn = handle::establish(&target, interrupt)
+    let mut conn = handle::establish(&target, interrupt, attached)
         .map_err(|e| explain(url, &Error::classify_connect(&e, url)))?;
-    let probe = conn.batch_execute(&pragmas(access)).and_then(|()| {
+    let probe = conn.batch_execute(pragmas).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });
     match probe {

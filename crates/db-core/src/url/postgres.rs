@@ -94,6 +94,68 @@ pub(super) fn secrets(url: &str) -> Vec<String> {
     all
 }
 
+/// The value of a parameter of the URL, decoded; of several the last, as libpq takes it.
+pub(crate) fn parameter(url: &str, key: &str) -> Option<String> {
+    let pairs = split(url).query?.split('&');
+    let (_, raw) = pairs
+        .filter_map(|pair| pair.split_once('='))
+        .rfind(|(name, _)| *name == key)?;
+    decode(raw).map(Cow::into_owned)
+}
+
+/// The name of the database.
+pub(super) fn database_name(url: &str) -> Option<String> {
+    let in_path = || {
+        let name = decode(split(url).path.strip_prefix('/')?)?;
+        (!name.is_empty()).then(|| name.into_owned())
+    };
+    parameter(url, "dbname").or_else(in_path)
+}
+
+/// The URL without a parameter.
+pub(crate) fn without_parameter(url: &str, key: &str) -> String {
+    let Some((start, query)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let kept: Vec<_> = query
+        .split('&')
+        .filter(|pair| pair.split_once('=').is_none_or(|(name, _)| name != key))
+        .collect();
+    format!("{start}?{}", kept.join("&"))
+}
+
+/// Adds those parameters, plain values, that the URL leaves open.
+pub(crate) fn with_parameters(url: &str, parameters: &[(&str, String)]) -> String {
+    let mut full = url.to_owned();
+    for (key, value) in parameters {
+        if parameter(url, key).is_none() {
+            match full.find('?') {
+                None => full.push('?'),
+                Some(at) if at + 1 == full.len() => {}
+                Some(_) => full.push('&'),
+            }
+            full.push_str(key);
+            full.push('=');
+            encode(value, &mut full);
+        }
+    }
+    full
+}
+
+/// Appends the text with everything but letters, digits, `-`, `.`, `_` and `~` as `%xx`.
+fn encode(text: &str, out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+    }
+}
+
 fn split(url: &str) -> Parts<'_> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

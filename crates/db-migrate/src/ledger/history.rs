@@ -107,6 +107,12 @@ impl History {
             || (self.has_ledger && !self.has_diesel)
     }
 
+    /// The migration that stopped on its way back, outside a transaction.
+    pub(crate) fn half_reverted(&self) -> Option<&Applied> {
+        let mut rows = self.applied.iter();
+        rows.find(|row| row.status == Status::Reverting)
+    }
+
     /// The applied migration of this version.
     pub(crate) fn find(&self, version: &Version) -> Option<&Applied> {
         self.applied.iter().find(|row| row.version == *version)

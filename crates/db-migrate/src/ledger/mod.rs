@@ -47,6 +47,8 @@ pub enum Status {
     Baselined,
     /// Failed or killed outside a transaction; some of its statements took effect.
     Incomplete,
+    /// Failed or killed on its way back, outside a transaction; some of its statements took effect.
+    Reverting,
 }
 
 impl Status {
@@ -56,6 +58,7 @@ impl Status {
             Self::Adopted => "adopted",
             Self::Baselined => "baselined",
             Self::Incomplete => "incomplete",
+            Self::Reverting => "reverting",
         }
     }
 
@@ -65,6 +68,7 @@ impl Status {
             Self::Adopted,
             Self::Baselined,
             Self::Incomplete,
+            Self::Reverting,
         ]
         .into_iter()
         .find(|s| s.as_str() == text)
@@ -98,7 +102,8 @@ pub struct Applied {
     pub run_in_transaction: bool,
     /// Whether foreign keys were switched off around it.
     pub foreign_keys_off: bool,
-    /// Statements that took effect; less than all only while `Incomplete`.
+    /// Statements that took effect; less than all only while `Incomplete`. While `Reverting`, those
+    /// of the way back.
     pub statements_done: u64,
     /// Statements that were begun; one more than done if it was killed in the middle of one.
     pub statements_begun: u64,

@@ -216,22 +216,47 @@ impl Ledger {
         .text(at)
     }
 
-    /// Records how far a migration outside a transaction has come.
+    /// Records how far a migration outside a transaction has come. On its way back its text is
+    /// kept too, because that is what the next run goes on with.
     pub(crate) fn progress(
         &self,
         conn: &mut Conn<'_>,
         version: &Version,
         (begun, done): (u64, u64),
+        way_back: Option<&str>,
     ) -> Result<(), Error> {
+        let reverting = match way_back {
+            Some(_) => format!(", status = '{}', down_sql = $?", Status::Reverting.as_str()),
+            None => String::new(),
+        };
         let query = format!(
-            "UPDATE {} SET statements_begun = $?, statements_done = $? WHERE version = $?",
+            "UPDATE {} SET statements_begun = $?, statements_done = $?{reverting}
+             WHERE version = $?",
             self.rows()
         );
-        let progress = Cached::new(query)
+        let counts = Cached::new(query)
             .number(number(begun))
-            .number(number(done))
-            .text(version.as_str());
-        self.write(conn, vec![progress])
+            .number(number(done));
+        let progress = match way_back {
+            Some(text) => counts.text(text),
+            None => counts,
+        };
+        self.write(conn, vec![progress.text(version.as_str())])
+    }
+
+    /// Records that what stopped on its way back counts as applied.
+    pub(crate) fn accept_half_reverted(
+        &self,
+        conn: &mut Conn<'_>,
+        version: &Version,
+    ) -> Result<(), Error> {
+        let query = format!(
+            "UPDATE {} SET status = '{}', statements_begun = 0, statements_done = 0
+             WHERE version = $?",
+            self.rows(),
+            Status::Applied.as_str()
+        );
+        self.write(conn, vec![Cached::new(query).text(version.as_str())])
     }
 
     /// Re-stamps the checksums and text of an applied migration.

@@ -5,13 +5,17 @@
 //! ends with `deadlock detected`.
 
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text};
-use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
+use diesel::{PgConnection, QueryResult, QueryableByName, RunQueryDsl, sql_query};
 use sha2::{Digest as _, Sha256};
 
 use db_core::Engine;
 
 use super::{Patience, Try, poll};
 use crate::error::{Error, in_database};
+
+/// How often the session is asked who it is before it is trusted. Behind a pooler that is not busy
+/// one answer, and another, may come from the same server process by chance.
+const LOOKS: usize = 5;
 
 /// Advisory locks live in one space per database; this half of the key is ours ("bcdb").
 const NAMESPACE: i32 = 0x6263_6462;
@@ -30,12 +34,18 @@ struct Tried {
     pid: i32,
 }
 
-#[derive(QueryableByName)]
+#[derive(Debug, QueryableByName)]
 struct Owned {
     #[diesel(sql_type = Integer)]
     pid: i32,
     #[diesel(sql_type = BigInt)]
     held: i64,
+}
+
+#[derive(QueryableByName)]
+struct Released {
+    #[diesel(sql_type = Bool)]
+    done: bool,
 }
 
 #[derive(QueryableByName)]
@@ -73,13 +83,21 @@ pub(super) fn acquire(
 
 impl AdvisoryLock {
     pub(super) fn release(self, conn: &mut PgConnection) {
-        let released = sql_query("SELECT pg_advisory_unlock($1, $2)")
+        let released = sql_query("SELECT pg_advisory_unlock($1, $2) AS done")
             .bind::<Integer, _>(NAMESPACE)
             .bind::<Integer, _>(self.key)
-            .execute(conn);
-        if let Err(e) = released {
+            .get_result::<Released>(conn);
+        match released {
+            Ok(Released { done: true }) => {}
+            Ok(Released { done: false }) => tracing::warn!(
+                "the migration lock was no longer held at the end of the run: this connection goes \
+                 through a pooler that changes the server's session; another run may have gone on \
+                 beside this one, and a session of the pool may still hold the lock"
+            ),
             // The server releases it with the session at the latest.
-            tracing::warn!(error = %e, "the migration lock could not be released by itself");
+            Err(e) => {
+                tracing::warn!(error = %e, "the migration lock could not be released by itself");
+            }
         }
     }
 }
@@ -92,8 +110,29 @@ fn key_of(schema: &str) -> i32 {
 
 /// Behind a transaction pooler, consecutive statements reach different backends: the lock would be
 /// stranded on one of them, and guard nothing.
+///
+/// That is only found where the statements do reach different ones: [`AdvisoryLock::release`] looks
+/// once more, when the run has given the pooler more occasion.
 fn refuse_pooler(conn: &mut PgConnection, key: i32, pid: i32) -> Result<(), Error> {
-    let owned = sql_query(
+    for _ in 0..LOOKS {
+        let owned = owned(conn, key)
+            .map_err(in_database(Engine::Postgres, "checking the migration lock"))?;
+        if !owned.is_held_by(pid) {
+            return Err(Error::TransactionPooler);
+        }
+    }
+    Ok(())
+}
+
+impl Owned {
+    /// Whether it is the same session as before, and has the lock.
+    const fn is_held_by(&self, pid: i32) -> bool {
+        self.pid == pid && self.held == 1
+    }
+}
+
+fn owned(conn: &mut PgConnection, key: i32) -> QueryResult<Owned> {
+    sql_query(
         "SELECT pg_backend_pid() AS pid,
                 (SELECT count(*) FROM pg_catalog.pg_locks
                  WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
@@ -102,11 +141,6 @@ fn refuse_pooler(conn: &mut PgConnection, key: i32, pid: i32) -> Result<(), Erro
     .bind::<BigInt, _>(i64::from(NAMESPACE.cast_unsigned()))
     .bind::<BigInt, _>(i64::from(key.cast_unsigned()))
     .get_result::<Owned>(conn)
-    .map_err(in_database(Engine::Postgres, "checking the migration lock"))?;
-    if owned.pid == pid && owned.held == 1 {
-        return Ok(());
-    }
-    Err(Error::TransactionPooler)
 }
 
 /// Who holds the lock, as far as the server tells.
@@ -133,5 +167,17 @@ fn holder(conn: &mut PgConnection, key: i32) -> String {
         ),
         // It was released between the two statements.
         Err(_) => "another session".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Owned;
+
+    #[test]
+    fn another_session_or_one_without_the_lock_is_not_ours() {
+        assert!(Owned { pid: 7, held: 1 }.is_held_by(7));
+        assert!(!Owned { pid: 8, held: 1 }.is_held_by(7));
+        assert!(!Owned { pid: 7, held: 0 }.is_held_by(7));
     }
 }

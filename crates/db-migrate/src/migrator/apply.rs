@@ -1,21 +1,21 @@
-//! Forward and back.
+//! Forward.
 
 use std::time::Instant;
 
-use db_core::{Access, Conn, Connection, DatabaseUrl};
+use db_core::{Conn, ErrorKind};
 
 use super::{Look, Migrator};
 use crate::assess::{Assessment, Problem, assess};
-use crate::catalog::{Scope, Tracker};
+use crate::catalog::{Kind, Scope, Tracker};
 use crate::drift::{self, Drift};
-use crate::error::{Error, in_database};
+use crate::error::{Error, Outcome, in_database};
 use crate::event::{Event, EventKind};
 use crate::heal::heal;
 use crate::lock::{self, Held, Patience};
 use crate::migration::Direction;
 use crate::plan::{self, PlannedStep};
 use crate::report::Report;
-use crate::run::{Context, Reading, Runner, Session, Work, within};
+use crate::run::{Context, Reading, Runner, Session, Work, at_once, within};
 use crate::target::Target;
 
 /// How to go forward.
@@ -74,7 +74,7 @@ impl Migrator {
     }
 
     /// Everything after the lock: look again, heal, check drift, run.
-    fn apply_locked(
+    pub(super) fn apply_locked(
         &self,
         conn: &mut Conn<'_>,
         options: &MigrateOptions,
@@ -91,13 +91,14 @@ impl Migrator {
         let mut report = Report::new(Direction::Up);
         report.notices = warnings;
         if options.verify {
-            verify(conn, "before the run")?;
+            verify(conn, "before the run", None)?;
         }
         let mut report = within_session(&context, conn, |session, conn| {
             let (tracker, notices) = ready(&context, &look, session, conn, options.accept_drift)?;
             for notice in notices {
                 context.notice(&mut report, notice);
             }
+            let is_strange = has_tables_without_history(&look, &tracker);
             let runner = Runner {
                 context: &context,
                 direction: Direction::Up,
@@ -109,91 +110,16 @@ impl Migrator {
                 reading: Reading::new(),
                 rows_changed: None,
             };
-            let report = runner.run(conn, &work, options.single_transaction)?;
+            let report = runner
+                .run(conn, &work, options.single_transaction)
+                .map_err(|e| suggest_baseline(e, is_strange))?;
             look.ledger.put_seal(conn)?;
             Ok(report)
         })?;
         if options.verify {
-            verify(conn, "after the run")?;
+            let so_far = report.clone();
+            verify(conn, "after the run", Some(so_far))?;
         }
-        report.duration = started.elapsed();
-        Ok(report)
-    }
-
-    /// Really runs what is pending, and leaves the database as it was: on a copy (SQLite), or in a
-    /// transaction that is rolled back (PostgreSQL).
-    ///
-    /// # Errors
-    /// What the run itself would fail with.
-    pub fn dry_run<'c>(
-        &self,
-        conn: impl Into<Conn<'c>>,
-        options: &MigrateOptions,
-    ) -> Result<Report, Error> {
-        let mut conn = conn.into();
-        let started = Instant::now();
-        let look = self.look(&mut conn)?;
-        let (steps, warnings) = forward(&look, options)?;
-        if steps.is_empty() {
-            let mut report = nothing(Direction::Up, warnings, started);
-            report.rehearsal = true;
-            return Ok(report);
-        }
-        prepare(&look, &steps)?;
-        let rehearsed = match &mut conn {
-            Conn::Sqlite(c) => {
-                let copy = crate::rehearse::copy(c)?;
-                let url = DatabaseUrl::SqliteFile(copy.path());
-                let mut connection = Connection::open_with(&url, Access::ReadWrite, &self.stop())
-                    .map_err(|error| Error::Database {
-                    doing: "opening the copy",
-                    error,
-                })?;
-                self.apply_locked(&mut connection.conn(), options, started)
-            }
-            Conn::Postgres(_) => self.rehearse_on_postgres(&mut conn, &look, &steps, started),
-        };
-        let marked = |mut report: Box<Report>| {
-            report.rehearsal = true;
-            report
-        };
-        match rehearsed {
-            Ok(report) => Ok(*marked(Box::new(report))),
-            Err(Error::Failed { failure, report }) => Err(Error::Failed {
-                failure,
-                report: marked(report),
-            }),
-            Err(Error::Interrupted { report }) => Err(Error::Interrupted {
-                report: report.map(marked),
-            }),
-            Err(other) => Err(other),
-        }
-    }
-
-    fn rehearse_on_postgres(
-        &self,
-        conn: &mut Conn<'_>,
-        look: &Look,
-        steps: &[PlannedStep<'_>],
-        started: Instant,
-    ) -> Result<Report, Error> {
-        let work = prepare(look, steps)?;
-        let scope = self.scope_of(&look.ledger, conn)?;
-        let context = self.context(&look.ledger, &scope);
-        let session = Session::inspect(&look.ledger, conn)?;
-        let tracker = start_tracker(conn, &scope)?;
-        let runner = Runner {
-            context: &context,
-            direction: Direction::Up,
-            tracker,
-            session: &session,
-            sequence: look.history.next_sequence(),
-            report: Report::new(Direction::Up),
-            rehearse: true,
-            reading: Reading::new(),
-            rows_changed: None,
-        };
-        let mut report = runner.run(conn, &work, true)?;
         report.duration = started.elapsed();
         Ok(report)
     }
@@ -286,7 +212,7 @@ pub(super) fn prepare<'s>(
         .collect()
 }
 
-fn start_tracker(conn: &mut Conn<'_>, scope: &Scope) -> Result<Tracker, Error> {
+pub(super) fn start_tracker(conn: &mut Conn<'_>, scope: &Scope) -> Result<Tracker, Error> {
     Tracker::start(conn, scope).map_err(in_database(conn.engine(), "reading the schema"))
 }
 
@@ -298,7 +224,13 @@ pub(super) fn within_session<T>(
 ) -> Result<T, Error> {
     let session = Session::prepare(context.ledger, conn, context.interrupt)?;
     let done = body(&session, conn);
-    let finished = session.finish(context.ledger, conn);
+    // Whoever has waited in vain for another writer must not wait for it once more.
+    let finished = match &done {
+        Err(e) if e.database_kind() == Some(ErrorKind::Busy) => {
+            at_once(conn, |conn| session.finish(context.ledger, conn))
+        }
+        _ => session.finish(context.ledger, conn),
+    };
     done.and_then(|value| finished.map(|()| value))
 }
 
@@ -349,11 +281,38 @@ pub(super) fn ready(
     Ok((tracker, notices))
 }
 
-fn verify(conn: &mut Conn<'_>, when: &'static str) -> Result<(), Error> {
+fn verify(conn: &mut Conn<'_>, when: &'static str, done: Option<Report>) -> Result<(), Error> {
     let findings = crate::soundness::check(conn)?;
     if findings.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Unsound { when, findings })
+        return Ok(());
+    }
+    Err(Error::Unsound {
+        when,
+        findings,
+        report: done.map(Box::new),
+    })
+}
+
+/// Whether somebody else made tables here, and no migration is recorded.
+pub(super) fn has_tables_without_history(look: &Look, tracker: &Tracker) -> bool {
+    look.history.applied.is_empty()
+        && look.history.incomplete.is_empty()
+        && tracker.catalog().objects().any(|o| o.kind == Kind::Table)
+}
+
+/// The first migration that makes what is there already is a case for `baseline`.
+pub(super) fn suggest_baseline(error: Error, is_strange: bool) -> Error {
+    match error {
+        Error::Failed {
+            mut failure,
+            report,
+        } => {
+            failure.suggests_baseline = is_strange
+                && report.steps.is_empty()
+                && failure.kind == Some(ErrorKind::AlreadyExists)
+                && failure.outcome == Outcome::RolledBack;
+            Error::Failed { failure, report }
+        }
+        other => other,
     }
 }

@@ -9,7 +9,7 @@ use crate::assess::{Problem, assess, halves_without_file};
 use crate::drift::Drift;
 use crate::error::Error;
 use crate::event::LoggedEvent;
-use crate::ledger::Applied;
+use crate::ledger::{Applied, Status};
 use crate::migration::Migration;
 use crate::plan::nameable;
 
@@ -23,6 +23,8 @@ pub enum State {
     Pending,
     /// It stopped half way, outside a transaction.
     Incomplete,
+    /// It stopped on its way back, outside a transaction.
+    Reverting,
 }
 
 /// One migration, as `status` shows it.
@@ -38,11 +40,11 @@ pub struct Entry {
     pub set: String,
     /// Whether it is in the database.
     pub state: State,
-    /// How it came there: `applied`, `adopted`, `baselined`; empty while pending.
+    /// How it came there: `applied`, `adopted`, `baselined`, or `reverting`; empty while pending.
     pub how: String,
     /// When, in UTC.
     pub applied_at: Option<String>,
-    /// How long it took, in microseconds.
+    /// How long it took, in microseconds; none where it was not run by this engine.
     pub duration_us: Option<i64>,
     /// Who.
     pub applied_by: Option<String>,
@@ -193,18 +195,29 @@ impl Migrator {
     ///
     /// # Errors
     /// [`Error::Pending`] if migrations are pending, [`Error::NewerDatabase`] if the database has
-    /// some that this program does not know.
+    /// some that this program does not know, [`Error::History`] if one stopped on its way back, or
+    /// if this program has no migrations at all.
     pub fn ensure_current<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<(), Error> {
         let mut conn = conn.into();
         let look = self.look(&mut conn)?;
         let assessment = assess(&look.set, &look.history)?;
-        let newer: Vec<Problem> = assessment
+        let (newer, others): (Vec<Problem>, Vec<Problem>) = assessment
             .problems
             .into_iter()
-            .filter(|p| matches!(p, Problem::Newer { .. }))
-            .collect();
+            .partition(|p| matches!(p, Problem::Newer { .. }));
         if !newer.is_empty() {
             return Err(Error::NewerDatabase(newer));
+        }
+        let unusable: Vec<Problem> = others
+            .into_iter()
+            .filter(|p| match p {
+                Problem::HalfReverted { .. } => true,
+                Problem::NoMigrations { .. } => !p.is_warning(),
+                _ => false,
+            })
+            .collect();
+        if !unusable.is_empty() {
+            return Err(Error::History(unusable));
         }
         if !assessment.pending.is_empty() {
             return Err(Error::Pending(
@@ -255,10 +268,15 @@ pub(super) fn applied_entry(
         set: migration
             .map_or(row.set.as_str(), Migration::set)
             .to_owned(),
-        state: State::Applied,
+        state: if row.status == Status::Reverting {
+            State::Reverting
+        } else {
+            State::Applied
+        },
         how: row.status.as_str().to_owned(),
         applied_at: Some(row.applied_at.clone()),
-        duration_us: Some(row.duration_us),
+        // What was adopted, declared or accepted did not run here.
+        duration_us: Some(row.duration_us).filter(|us| *us > 0),
         applied_by: Some(row.applied_by.clone()),
     }
 }

@@ -36,6 +36,9 @@ pub struct RepairReport {
     pub healed: Vec<String>,
 }
 
+/// How an accepted migration that was half reverted is told.
+const STOPPED_ON_THE_WAY_BACK: &str = "stopped on its way back, accepted as applied";
+
 impl RepairReport {
     /// Whether there was anything to repair.
     #[must_use]
@@ -229,8 +232,8 @@ fn restamp_cosmetic(
     Ok(())
 }
 
-/// Accepts one migration as it is: edited, without a file, or half applied. Returns whether it was
-/// half applied.
+/// Accepts one migration as it is: edited, without a file, half applied or half reverted. Returns
+/// whether it was a half.
 fn accept(
     context: &Context<'_>,
     look: &Look,
@@ -255,7 +258,7 @@ fn accept(
     let problem = assess(&look.set, &look.history)?
         .problems
         .into_iter()
-        .find(|p| p.version() == version.as_str());
+        .find(|p| p.version() == Some(version.as_str()));
     let detail = match (half, problem, migration) {
         (Some(row), _, Some(migration)) => {
             let at = context.now();
@@ -279,6 +282,17 @@ fn accept(
             ledger.restamp(conn, migration)?;
             "deliberate edit"
         }
+        (None, Some(Problem::HalfReverted { .. }), _) => {
+            ledger.accept_half_reverted(conn, version)?;
+            STOPPED_ON_THE_WAY_BACK
+        }
+        (None, Some(Problem::Newer { .. }), _) => {
+            return Err(Error::Refused(format!(
+                "{folder_name} is newer than every file here, which cannot be accepted: it would \
+                 look as if nothing were missing; restore its file, or `rollback`, which reverts it \
+                 with the down.sql that the ledger holds"
+            )));
+        }
         (None, Some(Problem::Missing { .. }), _) => {
             ledger.accept_missing(conn, version)?;
             "missing file"
@@ -286,7 +300,7 @@ fn accept(
         _ => {
             return Err(Error::Refused(format!(
                 "there is nothing to accept about {folder_name}: it is neither edited nor missing \
-                 its file nor half applied"
+                 its file nor half applied nor half reverted"
             )));
         }
     };
@@ -294,7 +308,7 @@ fn accept(
     let accepted = Some((version, folder_name.as_str(), set));
     context.log(conn, EventKind::Repaired, accepted, Some(detail))?;
     report.accepted.push(format!("{folder_name} ({detail})"));
-    Ok(half.is_some())
+    Ok(half.is_some() || detail == STOPPED_ON_THE_WAY_BACK)
 }
 
 fn migration_of(migration: &Migration) -> (&Version, &str, &str) {

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use db_core::Conn;
 
-use super::Migrator;
 use super::apply::{nothing, prepare, ready, within_session};
+use super::{Entry, Migrator};
 use crate::error::Error;
+use crate::ledger::Applied;
 use crate::migration::Direction;
 use crate::plan;
 use crate::report::Report;
@@ -19,7 +20,7 @@ impl Migrator {
     /// # Errors
     /// [`Error::NoWayBack`] if it cannot be reverted; nothing is touched then.
     pub fn rollback<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<Report, Error> {
-        self.revert(&mut conn.into(), None)
+        self.revert(&mut conn.into(), None, None)
     }
 
     /// Reverts every migration beyond the target, the last applied first.
@@ -31,15 +32,35 @@ impl Migrator {
         conn: impl Into<Conn<'c>>,
         target: &Target,
     ) -> Result<Report, Error> {
-        self.revert(&mut conn.into(), Some(target))
+        self.revert(&mut conn.into(), Some(target), None)
     }
 
-    fn revert(&self, conn: &mut Conn<'_>, target: Option<&Target>) -> Result<Report, Error> {
+    /// Reverts as [`Migrator::rollback_to`] or [`Migrator::rollback`] do, but only what a person was
+    /// shown by [`Migrator::preview_rollback`]: under the lock it is looked again.
+    ///
+    /// # Errors
+    /// [`Error::PlanChanged`] if by now something else would be reverted; nothing is touched then.
+    pub fn rollback_as_planned<'c>(
+        &self,
+        conn: impl Into<Conn<'c>>,
+        target: Option<&Target>,
+        plan: &[Entry],
+    ) -> Result<Report, Error> {
+        self.revert(&mut conn.into(), target, Some(plan))
+    }
+
+    fn revert(
+        &self,
+        conn: &mut Conn<'_>,
+        target: Option<&Target>,
+        confirmed: Option<&[Entry]>,
+    ) -> Result<Report, Error> {
         let started = Instant::now();
         let span = tracing::info_span!("rollback", engine = conn.engine().name());
         let _entered = span.enter();
         let look = self.look(conn)?;
         let rows = plan::backward(&look.set, &look.history, target)?;
+        is_as_confirmed(confirmed, &rows)?;
         if rows.is_empty() {
             return Ok(nothing(Direction::Down, Vec::new(), started));
         }
@@ -47,14 +68,15 @@ impl Migrator {
         prepare(&look, &steps)?;
         drop(steps);
         self.under_lock(conn, |migrator, conn| {
-            migrator.revert_locked(conn, target, started)
+            migrator.revert_locked(conn, target, confirmed, started)
         })
     }
 
-    fn revert_locked(
+    pub(super) fn revert_locked(
         &self,
         conn: &mut Conn<'_>,
         target: Option<&Target>,
+        confirmed: Option<&[Entry]>,
         started: Instant,
     ) -> Result<Report, Error> {
         let look = self.look(conn)?;
@@ -69,6 +91,7 @@ impl Migrator {
             // Healing may have adopted rows whose text is stored only now.
             let look = self.look(conn)?;
             let rows = plan::backward(&look.set, &look.history, target)?;
+            is_as_confirmed(confirmed, &rows)?;
             let steps = plan::way_back(&look.ledger, conn, &look.set, &rows)?;
             let work = prepare(&look, &steps)?;
             let runner = Runner {
@@ -89,4 +112,22 @@ impl Migrator {
         report.duration = started.elapsed();
         Ok(report)
     }
+}
+
+/// Whether what would be reverted now is what was confirmed, if somebody was asked.
+fn is_as_confirmed(confirmed: Option<&[Entry]>, rows: &[&Applied]) -> Result<(), Error> {
+    let Some(confirmed) = confirmed else {
+        return Ok(());
+    };
+    let before = confirmed.iter().map(|entry| entry.version.as_str());
+    if before
+        .clone()
+        .eq(rows.iter().map(|row| row.version.as_str()))
+    {
+        return Ok(());
+    }
+    Err(Error::PlanChanged {
+        confirmed: before.map(ToOwned::to_owned).collect(),
+        now: rows.iter().map(|row| row.version.to_string()).collect(),
+    })
 }

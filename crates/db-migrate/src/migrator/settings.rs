@@ -1,7 +1,8 @@
 //! The migrator's settings, all with defaults.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
+use std::{mem, thread};
 
 use db_core::{Clock, Engine, Interrupt};
 
@@ -73,35 +74,59 @@ impl Migrator {
         Ok(set)
     }
 
-    /// Reads as much of the migrations as a look at a database needs: that their folders are
-    /// there, their names and what applies them. The rest is read when it is asked for.
+    /// Begins to read the migrations on another thread, so that the database can be opened
+    /// meanwhile. What is wrong with the files is said by whatever needs them first.
+    pub fn read_ahead(&self, engine: Engine) {
+        let mut loaded = self.loaded();
+        let Loaded::Sources(sources) = &mut *loaded else {
+            return;
+        };
+        // Handed over once the thread is there, so that they are not lost with one that is refused.
+        let (give, take) = mpsc::channel();
+        let reader = thread::Builder::new()
+            .name("migrations".to_owned())
+            .spawn(move || MigrationSet::sketch(take.recv().unwrap_or_default(), engine));
+        if let Ok(reader) = reader
+            && give.send(mem::take(sources)).is_ok()
+        {
+            *loaded = Loaded::Reading(reader);
+        }
+    }
+
+    /// Whether there is any migration for one engine.
     ///
     /// # Errors
     /// [`Error::Source`].
-    pub fn read(&self, engine: Engine) -> Result<(), Error> {
-        self.load(engine).map(|_| ())
+    pub fn has_migrations(&self, engine: Engine) -> Result<bool, Error> {
+        Ok(!self.load(engine)?.all().is_empty())
     }
 
     pub(super) fn load(&self, engine: Engine) -> Result<Arc<MigrationSet>, Error> {
-        let mut loaded = self
-            .sources
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &mut *loaded {
-            Loaded::Set(set) if set.engine() == engine => Ok(Arc::clone(set)),
-            Loaded::Set(set) => Err(SourceError::Invalid {
+        let mut loaded = self.loaded();
+        let set = match mem::replace(&mut *loaded, Loaded::Sources(Vec::new())) {
+            Loaded::Sources(sources) => MigrationSet::sketch(sources, engine).map(Arc::new),
+            Loaded::Reading(reader) => reader
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                .map(Arc::new),
+            Loaded::Done(set) => set,
+        };
+        *loaded = Loaded::Done(set.clone());
+        let set = set?;
+        if set.engine() != engine {
+            return Err(SourceError::Invalid {
                 place: set.described().to_owned(),
                 reason: format!(
                     "the migrations were read for {}; make another migrator for {engine}",
                     set.engine()
                 ),
             }
-            .into()),
-            Loaded::Sources(sources) => {
-                let set = Arc::new(MigrationSet::sketch(std::mem::take(sources), engine)?);
-                *loaded = Loaded::Set(Arc::clone(&set));
-                Ok(set)
-            }
+            .into());
         }
+        Ok(set)
+    }
+
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -77,8 +77,13 @@ pub(crate) fn new_orphans(before: &Orphans, after: &Orphans) -> Vec<String> {
         .filter_map(|(pair, rows)| {
             let more = rows - before.get(pair).copied().unwrap_or(0);
             (more > 0).then(|| {
+                let (rows, verb) = if more == 1 {
+                    ("row", "its")
+                } else {
+                    ("rows", "their")
+                };
                 format!(
-                    "{more} rows of {} would lose their parent in {}",
+                    "{more} {rows} of {} would lose {verb} parent in {}",
                     pair.0, pair.1
                 )
             })

@@ -1,5 +1,6 @@
 //! Running a plan: each migration with its ledger row in one transaction, or step by step outside.
 
+mod blockers;
 mod foreign_keys;
 mod reading;
 mod rehearsal;
@@ -12,7 +13,7 @@ mod transaction;
 
 use std::time::{Duration, Instant};
 
-use db_core::{Clock, Conn, Interrupt};
+use db_core::{Clock, Conn, ErrorKind, Interrupt};
 
 use crate::Version;
 use crate::catalog::{Scope, Tracker};
@@ -24,9 +25,10 @@ use crate::migration::Direction;
 use crate::plan::{PlannedStep, without_foreign_keys};
 use crate::report::Report;
 
+pub use blockers::Blocker;
 pub(crate) use reading::Reading;
 pub(crate) use script::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
-pub(crate) use session::Session;
+pub(crate) use session::{Session, at_once};
 pub(crate) use transaction::{depth, within};
 
 /// The first pause after a lock on a table could not be had; it doubles up to the longest.
@@ -106,6 +108,9 @@ pub(crate) struct Runner<'r, 'm> {
     pub(crate) rows_changed: Option<u64>,
 }
 
+/// What may have failed: the statements of a migration.
+type Script<'s> = (&'s Version, &'s [Prepared<'s>]);
+
 /// A step with its statements.
 pub(crate) type Work<'s> = (&'s PlannedStep<'s>, Vec<Prepared<'s>>);
 
@@ -121,6 +126,7 @@ impl Runner<'_, '_> {
             migrations: work.len(),
             direction: self.direction,
         });
+        self.note_empty_scripts(work);
         let outcome = if self.rehearse {
             self.rehearse(conn, work)
         } else if single_transaction {
@@ -134,13 +140,29 @@ impl Runner<'_, '_> {
         }
     }
 
+    /// A template that nobody filled in is recorded like any other migration, and never runs again.
+    fn note_empty_scripts(&mut self, work: &[Work<'_>]) {
+        if self.direction == Direction::Down {
+            return;
+        }
+        for (step, prepared) in work {
+            if prepared.is_empty() && !step.is_rust {
+                let text = format!(
+                    "{} holds no statement; {} is recorded as applied all the same",
+                    step.file, step.folder_name
+                );
+                self.context.notice(&mut self.report, text);
+            }
+        }
+    }
+
     fn run_each(&mut self, conn: &mut Conn<'_>, work: &[Work<'_>]) -> Result<(), Error> {
         for (number, (step, prepared)) in (1..).zip(work) {
             self.announce(step, number);
             self.reading.is_last = number == work.len();
             let started = Instant::now();
             if step.options.run_in_transaction {
-                self.with_retries(conn, |runner, conn| {
+                self.with_retries(conn, &[(&step.version, prepared)], |runner, conn| {
                     runner.in_transaction(conn, step, prepared)
                 })?;
             } else {
@@ -172,7 +194,11 @@ impl Runner<'_, '_> {
         }
         let switch_off = unguarded.is_some();
         let before = self.sequence;
-        self.with_retries(conn, |runner, conn| {
+        let scripts: Vec<_> = work
+            .iter()
+            .map(|(s, p)| (&s.version, p.as_slice()))
+            .collect();
+        self.with_retries(conn, &scripts, |runner, conn| {
             runner.report.steps.clear();
             runner.sequence = before;
             step::around_foreign_keys(conn, switch_off, |conn| {
@@ -200,6 +226,7 @@ impl Runner<'_, '_> {
     fn with_retries(
         &mut self,
         conn: &mut Conn<'_>,
+        scripts: &[Script<'_>],
         mut attempt: impl FnMut(&mut Self, &mut Conn<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let started = Instant::now();
@@ -209,14 +236,19 @@ impl Runner<'_, '_> {
                 Err(error) if statement::is_lock_timeout(&error) => error,
                 other => return other,
             };
+            let blockers = match failed_statement(scripts, &error) {
+                Some(text) => blockers::find(conn, text),
+                None => Vec::new(),
+            };
             if started.elapsed() + pause > self.context.patience {
-                return Err(error);
+                return Err(naming(error, &blockers));
             }
             let pause_now = uneven(pause);
             (self.context.emit)(&Event::Retrying {
                 attempt: next,
                 pause: pause_now,
-                reason: error.to_string(),
+                reason: statement::first_line_of(&error),
+                blockers,
             });
             lock::sleep(pause_now, self.context.interrupt)?;
             pause = (pause * 2).min(LONGEST_RETRY_PAUSE);
@@ -298,22 +330,62 @@ fn log_failure(context: &Context<'_>, conn: &mut Conn<'_>, work: &[Work<'_>], fa
         return;
     };
     let at = context.now();
-    let logged = within(conn, |conn| {
-        context.ledger.note(
-            conn,
-            &NewEvent {
-                kind: EventKind::Failed,
-                at: &at,
-                actor: context.actor,
-                migration: Some((&step.version, &step.folder_name, &step.set)),
-                duration_us: None,
-                statement: failure.statement,
-                detail: Some(&failure.message),
-            },
-        )
-    });
-    if let Err(e) = logged {
+    let log = |conn: &mut Conn<'_>| {
+        within(conn, |conn| {
+            context.ledger.note(
+                conn,
+                &NewEvent {
+                    kind: EventKind::Failed,
+                    at: &at,
+                    actor: context.actor,
+                    migration: Some((&step.version, &step.folder_name, &step.set)),
+                    duration_us: None,
+                    statement: failure.statement,
+                    detail: Some(&failure.message),
+                },
+            )
+        })
+    };
+    if failure.kind == Some(ErrorKind::Busy) {
+        // Another writer was waited for in vain, and most likely is still at it.
+        if let Err(e) = at_once(conn, log) {
+            tracing::debug!(error = %e, "the failure could not be written into the log");
+        }
+    } else if let Err(e) = log(conn) {
         tracing::warn!(error = %e, "the failure could not be written into the log");
+    }
+}
+
+/// The text of the statement that failed.
+fn failed_statement<'s>(scripts: &[Script<'s>], error: &Error) -> Option<&'s str> {
+    let Error::Failed { failure, .. } = error else {
+        return None;
+    };
+    let (_, prepared) = scripts
+        .iter()
+        .find(|(version, _)| **version == failure.version)?;
+    let failed = prepared
+        .iter()
+        .find(|p| Some(p.statement.number as u64) == failure.statement)?;
+    Some(failed.statement.text)
+}
+
+/// The same error, with those who stood in the way.
+fn naming(error: Error, blockers: &[Blocker]) -> Error {
+    match error {
+        Error::Failed {
+            mut failure,
+            report,
+        } if !blockers.is_empty() => {
+            let names: Vec<String> = blockers.iter().map(ToString::to_string).collect();
+            failure.message = format!(
+                "{}: the tables are in use by {}",
+                failure.message,
+                names.join(", ")
+            );
+            Error::Failed { failure, report }
+        }
+        other => other,
     }
 }
 

@@ -153,6 +153,27 @@ impl Session {
     }
 }
 
+/// Runs `body` without waiting for other writers (SQLite).
+pub(crate) fn at_once(
+    conn: &mut Conn<'_>,
+    body: impl FnOnce(&mut Conn<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let patience = match conn.reborrow() {
+        Conn::Sqlite(c) => {
+            let patience = busy_timeout(c)?;
+            set_busy_timeout(c, 0)?;
+            Some(patience)
+        }
+        Conn::Postgres(_) => None,
+    };
+    let done = body(conn);
+    let restored = match (conn.reborrow(), patience) {
+        (Conn::Sqlite(c), Some(patience)) => set_busy_timeout(c, patience),
+        _ => Ok(()),
+    };
+    done.and(restored)
+}
+
 /// A setting of the session.
 fn setting(conn: &mut PgConnection, name: &str) -> Result<String, Error> {
     sql_query("SELECT pg_catalog.current_setting($1) AS value")

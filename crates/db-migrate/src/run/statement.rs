@@ -63,6 +63,7 @@ pub(super) fn failure(
         message,
         outcome: Outcome::RolledBack,
         kind: Some(error.kind()),
+        suggests_baseline: false,
     }
 }
 
@@ -124,6 +125,15 @@ pub(super) fn clear_leftover(
             Ok(Leftover::Dropped(qualified))
         }
     }
+}
+
+/// What the server said of a failure, without its place and on one line.
+pub(super) fn first_line_of(error: &Error) -> String {
+    let message = match error {
+        Error::Failed { failure, .. } => failure.message.clone(),
+        other => other.to_string(),
+    };
+    message.lines().next().unwrap_or_default().to_owned()
 }
 
 /// Whether a failure is a lock that could not be had in time, which is worth another try.

@@ -201,6 +201,7 @@ fn failed_as_a_whole(
             message,
             outcome,
             kind,
+            suggests_baseline: false,
         }),
         report: Box::new(crate::Report::new(direction)),
     }
@@ -227,15 +228,16 @@ pub(super) fn run_rust(
             "it left a transaction open, or ended the one that it was given".to_owned(),
             None,
         ),
-        Err(error) => {
-            let kind = error
-                .downcast_ref::<diesel::result::Error>()
-                .map(|e| db_core::Error::classify(conn.engine(), e).kind());
-            (error.to_string(), kind)
-        }
+        Err(error) => match error.downcast_ref::<diesel::result::Error>() {
+            Some(e) => {
+                let classified = db_core::Error::classify(conn.engine(), e);
+                (classified.to_string(), Some(classified.kind()))
+            }
+            None => (error.to_string(), None),
+        },
     };
     let outcome = if ended || before == 0 {
-        Outcome::Partial { done: None }
+        Outcome::Partial
     } else {
         Outcome::RolledBack
     };

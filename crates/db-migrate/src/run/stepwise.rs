@@ -10,7 +10,7 @@ use super::script::Prepared;
 use super::statement::{Leftover, clear_leftover, execute};
 use super::step::run_rust;
 use super::{Runner, within};
-use crate::error::{Error, Outcome};
+use crate::error::{Error, Outcome, counted};
 use crate::event::Event;
 use crate::ledger::{Applied, NewRow, Status};
 use crate::migration::Direction;
@@ -37,12 +37,7 @@ impl Runner<'_, '_> {
         let keys = foreign_keys_setting(conn)?;
         let done = match &step.action {
             Action::Rust(function) => run_rust(conn, function, step, self.direction),
-            Action::Sql(_) if self.direction == Direction::Up => {
-                self.step_by_step(conn, step, prepared)
-            }
-            // On the way back nothing is recorded between statements: the migration stays applied
-            // until all have run.
-            Action::Sql(_) => self.back_step_by_step(conn, step, prepared),
+            Action::Sql(_) => self.step_by_step(conn, step, prepared),
         };
         if done.is_err() && prepared.iter().any(|p| p.facts.controls_transaction) {
             // The script's own transaction must not swallow what is recorded next.
@@ -58,22 +53,6 @@ impl Runner<'_, '_> {
             let delta = self.read_schema(conn)?;
             self.record(conn, step, (prepared.len() as u64, started), Some(&delta))
         })
-    }
-
-    fn back_step_by_step(
-        &mut self,
-        conn: &mut Conn<'_>,
-        step: &PlannedStep<'_>,
-        prepared: &[Prepared<'_>],
-    ) -> Result<(), Error> {
-        for (done, p) in (0..).zip(prepared) {
-            let progress = Progress {
-                done,
-                next_was_begun: false,
-            };
-            self.one(conn, step, p, progress)?;
-        }
-        Ok(())
     }
 
     fn step_by_step(
@@ -94,13 +73,14 @@ impl Runner<'_, '_> {
             } else {
                 // The statement and its record are one: no kill can come between them.
                 self.context.check_interrupt()?;
-                self.with_retries(conn, |runner, conn| {
+                let script = [(&step.version, std::slice::from_ref(p))];
+                self.with_retries(conn, &script, |runner, conn| {
                     within(conn, |conn| {
                         execute(conn, p, false).map_err(|e| runner.failed(step, p, conn, &e))?;
                         runner.record_progress(conn, step, (number, number))
                     })
                 })
-                .map_err(|e| recorded(e, progress, self.direction))?;
+                .map_err(|e| recorded(e, progress))?;
             }
             progress = Progress {
                 done: number,
@@ -120,9 +100,12 @@ impl Runner<'_, '_> {
         step: &PlannedStep<'_>,
         (begun, done): (u64, u64),
     ) -> Result<(), Error> {
-        self.context
-            .ledger
-            .progress(conn, &step.version, (begun, done))
+        let way_back = match (&step.action, self.direction) {
+            (Action::Sql(text), Direction::Down) => Some(text.as_ref()),
+            _ => None,
+        };
+        let ledger = self.context.ledger;
+        ledger.progress(conn, &step.version, (begun, done), way_back)
     }
 
     /// Runs one statement that cannot share a transaction with its record, with the care that
@@ -149,28 +132,27 @@ impl Runner<'_, '_> {
         execute(conn, prepared, false)
             .map(|_| ())
             .map_err(|e| self.failed(step, prepared, conn, &e))
-            .map_err(|e| recorded(e, progress, self.direction))
+            .map_err(|e| recorded(e, progress))
     }
 
-    /// Finds the row of an earlier try, or writes a new one.
+    /// Finds the row of an earlier try, or on the way forth writes a new one. On the way back the
+    /// row is there, and the first statement that takes effect marks it.
     fn begin_or_resume(
         &mut self,
         conn: &mut Conn<'_>,
         step: &PlannedStep<'_>,
         prepared: &[Prepared<'_>],
     ) -> Result<Progress, Error> {
-        let Some(migration) = step.migration else {
-            return Ok(Progress::default());
-        };
         let ledger = self.context.ledger;
-        let earlier = ledger
-            .history(conn)?
-            .incomplete
-            .into_iter()
-            .find(|row| row.version == step.version);
-        if let Some(row) = earlier {
-            let stored = ledger.texts(conn, &row.version)?.up.unwrap_or_default();
-            self.check_same_start(&row, &stored, prepared)?;
+        let history = ledger.history(conn)?;
+        let halves = history.incomplete.iter().chain(history.half_reverted());
+        if let Some(row) = halves.into_iter().find(|row| row.version == step.version) {
+            let stored = ledger.texts(conn, &row.version)?;
+            let stored = match self.direction {
+                Direction::Up => stored.up,
+                Direction::Down => stored.down,
+            };
+            self.check_same_start(row, &stored.unwrap_or_default(), prepared)?;
             let text = format!(
                 "{} goes on after statement {} of {}",
                 step.folder_name,
@@ -194,6 +176,9 @@ impl Runner<'_, '_> {
                 next_was_begun,
             });
         }
+        let (Some(migration), Direction::Up) = (step.migration, self.direction) else {
+            return Ok(Progress::default());
+        };
         let at = self.context.now();
         let sequence = self.sequence;
         within(conn, |conn| {
@@ -229,7 +214,7 @@ impl Runner<'_, '_> {
             if SESSION_WORDS.contains(&words[0].as_str()) {
                 execute(conn, p, false)
                     .map_err(|e| self.failed(step, p, conn, &e))
-                    .map_err(|e| recorded(e, Progress::default(), self.direction))?;
+                    .map_err(|e| recorded(e, Progress::default()))?;
             }
         }
         Ok(())
@@ -255,10 +240,14 @@ impl Runner<'_, '_> {
         if same {
             return Ok(());
         }
+        let file = self.direction.file_name();
         Err(Error::Refused(format!(
-            "{} stopped after {done} statements, and those were edited since; restore them, and \
-             change only what comes after, or accept what is there with `repair --accept {}`",
-            row.folder_name, row.version
+            "{}: {file} stopped after {}, and what was done was edited since; restore that, and \
+             change only what comes after, or accept what is there as applied with \
+             `repair --accept {}`",
+            row.folder_name,
+            counted(row.statements_done, "statement"),
+            row.version
         )))
     }
 }
@@ -301,19 +290,14 @@ fn restore_foreign_keys(conn: &mut Conn<'_>, before: Option<bool>) -> Result<(),
 }
 
 /// Says how much took effect, instead of "rolled back".
-fn recorded(error: Error, progress: Progress, direction: Direction) -> Error {
+fn recorded(error: Error, progress: Progress) -> Error {
     match error {
         Error::Failed {
             mut failure,
             report,
         } => {
-            failure.outcome = match direction {
-                Direction::Up => Outcome::Recorded {
-                    done: progress.done,
-                },
-                Direction::Down => Outcome::Partial {
-                    done: Some(progress.done),
-                },
+            failure.outcome = Outcome::Recorded {
+                done: progress.done,
             };
             if progress.next_was_begun {
                 failure.message.push_str(

@@ -4,6 +4,7 @@ pub(crate) mod folder;
 mod metadata;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use db_core::Engine;
@@ -283,6 +284,7 @@ pub struct MigrationSet {
     engine: Engine,
     migrations: Vec<Migration>,
     described: String,
+    names: BTreeSet<String>,
 }
 
 impl MigrationSet {
@@ -314,8 +316,10 @@ impl MigrationSet {
         engine: Engine,
     ) -> Result<Self, SourceError> {
         let mut described = Vec::new();
+        let mut names = BTreeSet::new();
         let mut migrations: Vec<Migration> = Vec::new();
         for source in sources {
+            names.insert(source.set_name());
             described.push(source.describe());
             migrations.extend(source.load(engine)?);
         }
@@ -341,6 +345,7 @@ impl MigrationSet {
             engine,
             migrations,
             described: described.join(", "),
+            names,
         })
     }
 
@@ -363,6 +368,11 @@ impl MigrationSet {
             .binary_search_by(|m| m.version.cmp(version))
             .map(|at| &self.migrations[at])
             .ok()
+    }
+
+    /// The names of the sets, also of those that have no migration.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// Where they come from, for people.

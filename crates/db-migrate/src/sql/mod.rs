@@ -14,6 +14,7 @@ mod diff;
 mod error;
 mod facts;
 mod keywords;
+mod names;
 mod postgres;
 mod script;
 mod sqlite;
@@ -30,6 +31,7 @@ pub use checksum::{Checksums, checksum, same_meaning};
 pub use diff::{DiffKind, DiffLine, diff};
 pub use error::{ScriptError, ScriptProblem};
 pub use facts::{Facts, IndexName, facts};
+pub(crate) use names::names;
 
 /// One statement of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -115,6 +115,64 @@ mod sqlite {
         assert_eq!(diesel_versions(&mut conn).len(), 3);
     }
 
+    /// What was applied before the check failed stays, and is told.
+    #[test]
+    fn a_check_that_fails_afterwards_tells_what_was_applied() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_orphan",
+            "PRAGMA foreign_keys = OFF;\nINSERT INTO games (id, winner) VALUES (1, 99);",
+            "",
+        );
+        folder.write(
+            "20240104000000_orphan/metadata.toml",
+            "run_in_transaction = false\n",
+        );
+        let db = TestDb::sqlite();
+        let options = MigrateOptions {
+            verify: true,
+            ..MigrateOptions::default()
+        };
+        let error = folder
+            .migrator()
+            .migrate(db.connect().conn(), &options)
+            .unwrap_err();
+        let Error::Unsound {
+            when,
+            report: Some(report),
+            ..
+        } = error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!((when, versions(&report).len()), ("after the run", 4));
+    }
+
+    /// The log and the session's end write too, and must not wait for the other writer again.
+    #[test]
+    fn a_locked_database_is_waited_for_once() {
+        const WAIT: std::time::Duration = std::time::Duration::from_secs(3);
+        let folder = Folder::dice();
+        let db = TestDb::sqlite();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "2");
+        conn.execute(&format!("PRAGMA busy_timeout = {}", WAIT.as_millis()));
+        let mut other = db.connect();
+        other.execute("BEGIN IMMEDIATE; INSERT INTO users (id, name) VALUES (7, 'seven')");
+        let started = std::time::Instant::now();
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        let waited = started.elapsed();
+        assert_eq!(error.database_kind(), Some(ErrorKind::Busy), "{error}");
+        assert!(waited >= WAIT && waited < 2 * WAIT, "{waited:?}");
+        let patience = count(
+            &mut conn,
+            "SELECT timeout AS count FROM pragma_busy_timeout",
+        );
+        assert_eq!(patience, 3_000);
+        other.execute("ROLLBACK");
+        folder.run(&mut conn);
+    }
+
     #[test]
     fn integrity_and_foreign_keys_are_verified_on_request() {
         let folder = Folder::dice();
@@ -139,7 +197,7 @@ mod sqlite {
         assert!(
             error
                 .to_string()
-                .contains("1 rows of games have no parent in users"),
+                .contains("1 row of games has no parent in users"),
             "{error}"
         );
         assert_eq!(diesel_versions(&mut conn).len(), 3);
@@ -192,7 +250,44 @@ mod sqlite {
     }
 }
 
+both_engines! {
+    fn tables_without_a_history_are_a_case_for_baseline(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        conn.execute("CREATE TABLE users (id BIGINT PRIMARY KEY, name TEXT NOT NULL)");
+        for error in [
+            folder.migrator().dry_run(conn.conn(), &db_migrate::MigrateOptions::default()).unwrap_err(),
+            folder.migrator().run(conn.conn()).unwrap_err(),
+        ] {
+            let Error::Failed { failure, .. } = error else { panic!("{error}") };
+            assert_eq!(failure.kind, Some(ErrorKind::AlreadyExists));
+            assert!(failure.to_string().contains("`baseline TARGET`"), "{failure}");
+        }
+        folder.migrator().baseline(conn.conn(), &db_migrate::Target::Ordinal(1)).unwrap();
+        folder.run(&mut conn);
+        // With a history it is an ordinary mistake.
+        folder.add("20240104000000_twice", "CREATE TABLE users (id BIGINT);", "");
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(!error.to_string().contains("baseline"), "{error}");
+    }
+
+    fn a_script_that_makes_its_own_table_twice_is_no_case_for_baseline(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_twice", "CREATE TABLE t (x INT); CREATE TABLE t (x INT);", "");
+        let error = folder.migrator().run(db.connect().conn()).unwrap_err();
+        assert!(!error.to_string().contains("baseline"), "{error}");
+    }
+
+    fn a_script_without_a_statement_is_noted(db: TestDb) {
+        let folder = Folder::new();
+        folder.add("20240101000000_template", "-- template: what changes, and why.\n", "");
+        let report = folder.run(&mut db.connect());
+        assert!(report.notices[0].contains("20240101000000_template/up.sql holds no statement"), "{report:?}");
+    }
+}
+
 mod postgres {
+    use db_migrate::{Migrator, RustMigration, Source};
     use db_testkit::TestDb;
 
     use super::*;
@@ -256,7 +351,8 @@ mod postgres {
         let mut conn = db.connect();
         folder.run_to(&mut conn, "2");
         let mut reader = db.connect();
-        reader.execute("BEGIN; SELECT * FROM users");
+        reader.execute("SET application_name = 'report'; BEGIN; SELECT * FROM users");
+        let pid = count(&mut reader, "SELECT pg_backend_pid()::bigint AS count");
         let (tried, retried) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             scope.spawn(move || {
@@ -267,8 +363,18 @@ mod postgres {
             let report = folder
                 .migrator()
                 .on_event(move |event| {
-                    if let db_migrate::Event::Retrying { reason, .. } = event {
-                        assert!(reason.contains("lock timeout"), "{reason}");
+                    if let db_migrate::Event::Retrying {
+                        reason, blockers, ..
+                    } = event
+                    {
+                        assert_eq!(reason, "canceling statement due to lock timeout");
+                        let [blocker] = blockers.as_slice() else {
+                            panic!("{blockers:?}")
+                        };
+                        assert_eq!(i64::from(blocker.pid), pid);
+                        assert_eq!(blocker.application.as_deref(), Some("report"));
+                        assert_eq!(blocker.state.as_deref(), Some("idle in transaction"));
+                        assert!(blocker.user.is_some() && blocker.query_start.is_some());
                         let _ = tried.send(());
                     }
                 })
@@ -277,6 +383,36 @@ mod postgres {
             assert_eq!(versions(&report), ["20240103000000"]);
         });
         assert_eq!(diesel_versions(&mut conn).len(), 3);
+    }
+
+    /// A reader is not in the way of rows that are added, and is not accused.
+    #[test]
+    fn who_is_in_the_way_is_named_when_patience_ends() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_more",
+            "INSERT INTO users (id, name) VALUES (2, 'two');",
+            "",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "3");
+        let mut reader = db.connect();
+        reader.execute("SET application_name = 'reader'; BEGIN; SELECT * FROM users");
+        let mut writer = db.connect();
+        writer.execute("SET application_name = 'writer'; BEGIN; LOCK TABLE users IN SHARE MODE");
+        let error = folder
+            .migrator()
+            .wait(std::time::Duration::ZERO)
+            .run(conn.conn())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("the tables are in use by backend"),
+            "{error}"
+        );
+        assert!(error.contains("(writer, user "), "{error}");
+        assert!(!error.contains("reader"), "{error}");
     }
 
     #[test]
@@ -291,5 +427,33 @@ mod postgres {
         let mut conn = db.connect();
         folder.run(&mut conn);
         folder.migrator().rollback(conn.conn()).unwrap();
+    }
+
+    #[test]
+    fn detail_and_hint_of_the_server_are_told() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_orphan",
+            "INSERT INTO games (id, winner) VALUES (1, 99);",
+            "",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        let error = folder.migrator().run(conn.conn()).unwrap_err().to_string();
+        folder.remove("20240104000000_orphan");
+        assert!(
+            error.contains("Key (winner)=(99) is not present in table \"users\"."),
+            "{error}"
+        );
+        let in_rust = RustMigration::new("20240105000000_hint", "1", |conn| {
+            Ok(conn.batch_execute(
+                "DO $$ BEGIN RAISE 'no' USING DETAIL = 'why', HINT = 'do it'; END $$",
+            )?)
+        });
+        let error = Migrator::new(Source::rust(vec![in_rust]).named("rust"))
+            .run(conn.conn())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no: why (do it)"), "{error}");
     }
 }

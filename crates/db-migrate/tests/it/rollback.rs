@@ -1,11 +1,130 @@
 //! The way back: planned before anything is touched, in the order of application.
 
-use db_migrate::{Error, Migrator, Source, Target};
+use db_migrate::{Error, Event, Migrator, Problem, Repair, Source, Target};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, catalog, diesel_versions, log_kinds, tables, versions};
 
 both_engines! {
+    fn a_dry_run_reverts_everything_and_leaves_everything(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let before = (catalog(&mut conn), log_kinds(&folder.migrator(), &mut conn));
+        let all = Target::Ordinal(0);
+        let report = folder.migrator().dry_run_rollback(conn.conn(), Some(&all)).unwrap();
+        assert!(report.rehearsal);
+        // Not even about the numbers of our own log, which have moved on.
+        assert!(report.notices.is_empty(), "{report:?}");
+        assert_eq!(versions(&report), ["20240103000000", "20240102000000", "20240101000000"]);
+        let one = folder.migrator().dry_run_rollback(conn.conn(), None).unwrap();
+        assert_eq!(versions(&one), ["20240103000000"]);
+        folder.write("20240102000000_games/down.sql", "DROP TABLE games;\nDROP TABLE nope;");
+        let error = folder.migrator().dry_run_rollback(conn.conn(), Some(&all)).unwrap_err();
+        let Error::Failed { failure, report } = error else { panic!("{error}") };
+        assert_eq!((failure.statement, report.rehearsal), (Some(2), true));
+        folder.write("20240102000000_games/down.sql", "");
+        let error = folder.migrator().dry_run_rollback(conn.conn(), Some(&all)).unwrap_err();
+        assert!(matches!(error, Error::NoWayBack(_)), "{error}");
+        let after = (catalog(&mut conn), log_kinds(&folder.migrator(), &mut conn));
+        assert_eq!(after, before);
+        assert_eq!(diesel_versions(&mut conn).len(), 3);
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+    }
+
+    fn only_what_was_confirmed_is_reverted(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run_to(&mut conn, "2");
+        let migrator = folder.migrator();
+        let plan = migrator.preview_rollback(conn.conn(), None).unwrap();
+        folder.run(&mut conn);
+        let before = catalog(&mut conn);
+        let error = migrator.rollback_as_planned(conn.conn(), None, &plan).unwrap_err();
+        let Error::PlanChanged { confirmed, now } = &error else { panic!("{error}") };
+        assert_eq!(*confirmed, ["20240102000000"]);
+        assert_eq!(*now, ["20240103000000"]);
+        assert_eq!(catalog(&mut conn), before);
+        let all = Target::Ordinal(0);
+        let plan = migrator.preview_rollback(conn.conn(), Some(&all)).unwrap();
+        migrator.rollback_as_planned(conn.conn(), Some(&all), &plan).unwrap();
+        let error = migrator.rollback_as_planned(conn.conn(), Some(&all), &plan).unwrap_err();
+        assert!(error.to_string().contains("would now revert nothing"), "{error}");
+    }
+
+    /// Another run between the look and the lock is found under the lock.
+    fn the_plan_is_compared_under_the_lock_too(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let plan = folder.migrator().preview_rollback(conn.conn(), None).unwrap();
+        let (inside, is_inside) = std::sync::mpsc::channel();
+        let (finish, may_finish) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (inside, may_finish) = (inside, std::sync::Mutex::new(may_finish));
+                folder
+                    .migrator()
+                    .on_event(move |event| {
+                        if matches!(event, Event::Started { .. }) {
+                            inside.send(()).unwrap();
+                            may_finish.lock().unwrap().recv().unwrap();
+                        }
+                    })
+                    .rollback(db.connect().conn())
+                    .unwrap();
+            });
+            is_inside.recv().unwrap();
+            let finish = std::sync::Mutex::new(finish);
+            let error = folder
+                .migrator()
+                .on_event(move |event| {
+                    if matches!(event, Event::WaitingForLock { .. }) {
+                        finish.lock().unwrap().send(()).unwrap();
+                    }
+                })
+                .rollback_as_planned(conn.conn(), None, &plan)
+                .unwrap_err();
+            assert!(matches!(error, Error::PlanChanged { .. }), "{error}");
+        });
+        assert_eq!(diesel_versions(&mut conn).len(), 2);
+    }
+
+    fn what_has_no_file_any_more_is_reverted_from_the_ledger(db: TestDb) {
+        let folder = Folder::dice();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        folder.remove("20240103000000_bets");
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(matches!(error, Error::NewerDatabase(_)), "{error}");
+        assert!(error.to_string().contains("`rollback`, which reverts it"), "{error}");
+        let accept = Repair { cosmetic: false, accept: vec![Target::Ordinal(3)] };
+        let error = folder.migrator().repair(conn.conn(), &accept).unwrap_err();
+        assert!(error.to_string().contains("restore its file, or `rollback`"), "{error}");
+        assert_eq!(versions(&folder.migrator().rollback(conn.conn()).unwrap()), ["20240103000000"]);
+        folder.remove("20240102000000_games");
+        folder.remove("20240101000000_users");
+        let error = folder.migrator().run(conn.conn()).unwrap_err();
+        assert!(error.to_string().contains("has 2 applied migrations"), "{error}");
+        let error = folder.migrator().ensure_current(conn.conn()).unwrap_err();
+        assert!(matches!(error, Error::History(_)), "{error}");
+        let status = folder.migrator().status(conn.conn()).unwrap();
+        assert!(matches!(status.problems[..], [Problem::NoMigrations { applied: 2, others: 0, .. }]));
+        folder.migrator().rollback_to(conn.conn(), &Target::Back(2)).unwrap();
+        assert!(tables(&mut conn).is_empty());
+        assert!(folder.migrator().run(conn.conn()).unwrap().steps.is_empty());
+    }
+
+    fn an_empty_folder_of_another_set_is_only_worth_a_note(db: TestDb) {
+        let (folder, plugin) = (Folder::dice(), Folder::new());
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let theirs = Migrator::new(Source::folder(plugin.path()).named("plugin"));
+        let report = theirs.run(conn.conn()).unwrap();
+        assert!(report.notices[0].contains("3 applied migrations, of other sets"), "{report:?}");
+        theirs.ensure_current(conn.conn()).unwrap();
+    }
+
     fn each_step_back_leaves_what_was_there_before(db: TestDb) {
         let folder = Folder::dice();
         let mut conn = db.connect();
@@ -40,7 +159,7 @@ both_engines! {
             .unwrap_err();
         assert!(error.to_string().contains("is not applied"), "{error}");
         let error = folder.migrator().rollback_to(conn.conn(), &Target::Back(9)).unwrap_err();
-        assert!(error.to_string().contains("only 1 migrations are applied"), "{error}");
+        assert!(error.to_string().contains("only 1 migration is applied"), "{error}");
     }
 
     fn steps_without_a_way_back_are_named_before_anything_is_touched(db: TestDb) {

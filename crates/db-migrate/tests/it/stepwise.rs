@@ -1,6 +1,6 @@
 //! Migrations outside a transaction: they record how far they came, and go on from there.
 
-use db_migrate::{Drift, Error, Outcome, Repair, State, Status, Target};
+use db_migrate::{Drift, Error, Outcome, Repair, State, Status, Target, Unknown};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, applied, count, diesel_versions, tables, versions};
@@ -54,7 +54,7 @@ both_engines! {
         folder.migrator().run(conn.conn()).unwrap_err();
         folder.write(UP, "CREATE TABLE uno (x INT);\nSELECT 1;");
         let error = folder.migrator().run(conn.conn()).unwrap_err();
-        assert!(error.to_string().contains("stopped after 1 statements"), "{error}");
+        assert!(error.to_string().contains("stopped after 1 statement,"), "{error}");
         assert_eq!(tables(&mut conn), ["one"]);
     }
 
@@ -112,12 +112,85 @@ both_engines! {
         folder.write("20240101000000_steps/down.sql", "DROP TABLE one;\nSELECT nope;");
         let mut conn = db.connect();
         folder.run(&mut conn);
+        match folder.migrator().dry_run_rollback(conn.conn(), None) {
+            // What took effect did so on the copy.
+            Err(Error::Failed { failure, .. }) => assert_eq!(failure.outcome, Outcome::RolledBack),
+            Ok(report) => assert!(report.steps[0].not_rehearsed.is_some(), "{report:?}"),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(tables(&mut conn), ["one", "two"]);
         let Err(Error::Failed { failure, .. }) = folder.migrator().rollback(conn.conn()) else {
             panic!("it must fail");
         };
-        assert_eq!(failure.outcome, Outcome::Partial { done: Some(1) });
-        assert!(failure.to_string().contains("1 of its statements took effect and stay"), "{failure}");
+        assert_eq!(failure.outcome, Outcome::Recorded { done: 1 });
+        assert!(failure.to_string().contains("1 statement took effect"), "{failure}");
         assert_eq!(diesel_versions(&mut conn).len(), 1);
+        assert_eq!(tables(&mut conn), ["two"]);
+
+        let status = folder.migrator().status(conn.conn()).unwrap();
+        assert_eq!(status.applied[0].state, State::Reverting);
+        assert_eq!(status.drift, Drift::Unknown { reason: Unknown::HalfReverted });
+        for error in [
+            folder.migrator().run(conn.conn()).unwrap_err(),
+            folder.migrator().ensure_current(conn.conn()).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::History(_)), "{error}");
+            assert!(error.to_string().contains("`rollback` goes on with it"), "{error}");
+        }
+
+        folder.write("20240101000000_steps/down.sql", "DROP TABLE IF EXISTS one;\nDROP TABLE two;");
+        let error = folder.migrator().rollback(conn.conn()).unwrap_err();
+        assert!(error.to_string().contains("down.sql stopped after 1 statement,"), "{error}");
+        folder.write("20240101000000_steps/down.sql", "drop table one; -- done\nDROP TABLE two;");
+        let report = folder.migrator().rollback(conn.conn()).unwrap();
+        assert!(report.notices.iter().any(|n| n.contains("goes on after statement 1 of 2")), "{report:?}");
+        assert!(tables(&mut conn).is_empty());
+        assert!(diesel_versions(&mut conn).is_empty());
+        assert_eq!(versions(&folder.run(&mut conn)), ["20240101000000"]);
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
+    }
+
+    fn a_half_way_back_goes_on_without_its_file(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nCREATE TABLE two (x INT);");
+        folder.add("20240102000000_later", "CREATE TABLE later (x INT);", "DROP TABLE later;");
+        folder.write("20240102000000_later/metadata.toml", OUTSIDE);
+        folder.write("20240101000000_steps/down.sql", "DROP TABLE one;\nINSERT INTO two SELECT y FROM extra;\nDROP TABLE two;");
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        let all = Target::Ordinal(0);
+        folder.migrator().rollback_to(conn.conn(), &all).unwrap_err();
+        assert_eq!(tables(&mut conn), ["two"]);
+        conn.execute("CREATE TABLE extra (y INT)");
+        folder.remove("20240101000000_steps");
+        folder.migrator().rollback_to(conn.conn(), &all).unwrap();
+        assert_eq!(tables(&mut conn), ["extra"]);
+        assert!(diesel_versions(&mut conn).is_empty());
+    }
+
+    fn a_half_way_back_can_be_accepted_as_applied(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nCREATE TABLE two (x INT);");
+        folder.write("20240101000000_steps/down.sql", "DROP TABLE one;\nSELECT nope;");
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        folder.migrator().rollback(conn.conn()).unwrap_err();
+        conn.execute("CREATE TABLE one (x INT)");
+        let accept = Repair { cosmetic: false, accept: vec![Target::Ordinal(1)] };
+        let done = folder.migrator().repair(conn.conn(), &accept).unwrap();
+        assert!(done.accepted[0].contains("stopped on its way back"), "{done:?}");
+        let status = folder.migrator().status(conn.conn()).unwrap();
+        assert_eq!((status.applied[0].state, status.drift), (State::Applied, Drift::None));
+        folder.migrator().ensure_current(conn.conn()).unwrap();
+    }
+
+    /// The first statement fails, so nothing took effect: the migration is applied as before.
+    fn a_way_back_that_did_nothing_is_no_half(db: TestDb) {
+        let folder = steps("CREATE TABLE one (x INT);\nCREATE TABLE two (x INT);");
+        folder.write("20240101000000_steps/down.sql", "SELECT nope;\nDROP TABLE one;");
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        folder.migrator().rollback(conn.conn()).unwrap_err();
+        folder.migrator().ensure_current(conn.conn()).unwrap();
+        assert!(folder.migrator().validate(conn.conn(), None).unwrap().is_clean());
     }
 
     fn a_transaction_of_the_script_does_not_hide_its_error(db: TestDb) {

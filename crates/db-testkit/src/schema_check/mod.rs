@@ -7,8 +7,10 @@
 //! - [`snapshot`]: the catalog of each engine is the committed one;
 //! - [`parity`]: the engines agree, but for named exceptions;
 //! - [`tables`]: the `table!` declarations are what the generator writes, and fit both engines;
+//! - [`constraints`]: the map of named constraints is what the generator writes;
 //! - [`invariants`]: keys, indexes and names are as the house wants them.
 
+pub mod constraints;
 pub mod declared;
 mod exceptions;
 pub mod invariants;
@@ -65,6 +67,7 @@ pub fn check() -> Vec<Finding> {
     let postgres = Live::migrated(Engine::Postgres);
     let mut found = parity::compare(&sqlite.model, &postgres.model);
     found.extend(tables::check(&sqlite.model, &postgres.model));
+    found.extend(constraints::check(&sqlite.model, &postgres.model));
     let collations = invariants::collations(&postgres.model, &postgres.catalog);
     found.extend(collations.into_iter().map(|f| f.on(Engine::Postgres)));
     for live in [&sqlite, &postgres] {

@@ -4,6 +4,7 @@
 mod audit;
 mod bounds;
 mod checks;
+mod constraints;
 mod databases;
 mod docs;
 mod migrations;

@@ -58,13 +58,25 @@ fn a_database_that_another_program_has_locked() {
         refused["error"]["hint"]
             .as_str()
             .unwrap()
-            .contains("wait longer")
+            .contains("wait longer with --wait")
     );
     let refused = place.ends(6, &["rollback", "--force", "--wait", "0"]);
     assert!(refused.err.contains("database is locked"), "{refused:?}");
     other.execute("COMMIT;");
     assert_eq!(place.applied().len(), 3);
     place.ok(&["migrate"]);
+}
+
+#[test]
+fn a_baseline_waits_no_longer_than_it_is_told() {
+    let place = Place::migrated(TestDb::sqlite());
+    let mut other = place.db.connect();
+    other.execute("DROP TABLE __diesel_schema_migrations; DROP TABLE __db_migrate_ledger;");
+    other.execute("BEGIN IMMEDIATE; INSERT INTO users (id, name) VALUES (2, 'two');");
+    let refused = place.ends(6, &["baseline", "3", "--wait", "0"]);
+    assert!(refused.err.contains("--wait"), "{refused:?}");
+    other.execute("COMMIT;");
+    place.ok(&["baseline", "3"]);
 }
 
 #[test]
@@ -76,7 +88,8 @@ fn violated_foreign_keys_stop_a_verified_run() {
     drop(conn);
     let done = place.ends(8, &["migrate", "--verify"]);
     assert!(
-        done.err.contains("1 rows of games have no parent in users"),
+        done.err.contains("hint: repair the data first")
+            && done.err.contains("1 row of games has no parent in users"),
         "{done:?}"
     );
     assert_eq!(place.applied().len(), 2);

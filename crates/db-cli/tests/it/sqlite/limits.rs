@@ -104,19 +104,49 @@ fn a_reader_who_leaves_is_no_error() {
     }
 }
 
-#[test]
-fn output_that_cannot_be_written_is_an_error() {
-    let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") else {
-        return;
-    };
-    let place = Place::migrated(TestDb::sqlite());
-    let output = place
-        .command(&["status"])
+/// Linux alone has a file that is always full.
+#[cfg(target_os = "linux")]
+fn with_a_full_output(command: &mut Command) -> (i32, String) {
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = command
         .stdout(full)
         .stderr(Stdio::piped())
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(13), "{output:?}");
+    let err = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap(), err)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_an_error() {
+    let place = Place::migrated(TestDb::sqlite());
+    let (code, err) = with_a_full_output(&mut place.command(&["status"]));
+    assert_eq!(code, 13, "{err}");
+    let (code, err) = with_a_full_output(&mut place.command(&["migrate", "--to", "no", "--json"]));
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("no migration matches"), "{err}");
+    assert!(err.contains("standard output"), "{err}");
+}
+
+/// What is committed is not undone because its report cannot be printed, and nobody says so.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_takes_nothing_back() {
+    for more in [&[][..], &["--json"]] {
+        let place = Place::new(TestDb::sqlite());
+        let (code, err) = with_a_full_output(place.command(&["migrate"]).args(more));
+        assert_eq!(code, 13, "{err}");
+        assert!(err.contains("standard output: "), "{err}");
+        assert!(!err.contains("undone"), "{err}");
+        if more.is_empty() {
+            assert!(err.contains("what the command did is done"), "{err}");
+        }
+        assert_eq!(place.applied().len(), 3);
+    }
 }
 
 fn open(path: &Path, mode: u32) {

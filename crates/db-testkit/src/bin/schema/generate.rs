@@ -1,9 +1,10 @@
-//! `schema generate`: writes the `table!` declarations.
+//! `schema generate`: writes the `table!` declarations and the map of constraints.
 
 use std::fs;
+use std::path::Path;
 
 use db_core::Engine;
-use db_testkit::schema_check::{Live, declared, tables};
+use db_testkit::schema_check::{Live, constraints, declared, tables};
 
 pub(crate) fn run() -> Result<(), String> {
     let live = Live::migrated(Engine::Postgres);
@@ -11,8 +12,14 @@ pub(crate) fn run() -> Result<(), String> {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
-    let path = tables::path();
-    fs::write(&path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    let sqlite = Live::migrated(Engine::Sqlite);
+    save(&tables::path(), &text)?;
+    let map = constraints::write(&sqlite.model, &live.model);
+    save(&constraints::path(), &map)
+}
+
+fn save(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use anyhow::{Context, Result};
+use crate::Error;
 
 /// `$1` is the folder, the rest runs `pg_ctl` under the server's account.
 ///
@@ -27,6 +27,9 @@ while [ -e "$home" ] && [ "$tries" -lt 20 ]; do
     [ "$tries" -eq 0 ] || sleep 0.5
     tries=$((tries + 1))
     if [ -e "$home/data/postmaster.pid" ]; then
+        # A test may have frozen it: it would not hear that it is to stop.
+        IFS= read -r server < "$home/data/postmaster.pid"
+        kill -s CONT "$server" 2>/dev/null
         "$@" -D "$home/data" -m immediate -w -t 30 stop
     fi
     rm -rf "$home"
@@ -35,6 +38,7 @@ done
 "#;
 
 /// Stops the server in a folder, and removes the folder, when dropped.
+#[derive(Debug)]
 pub(crate) struct Watchdog {
     /// The pipe; `None` only while being dropped.
     pipe: Option<ChildStdin>,
@@ -44,7 +48,7 @@ pub(crate) struct Watchdog {
 
 impl Watchdog {
     /// Watches over `home`; `pg_ctl` is the words that run it under the server's account.
-    pub(crate) fn start(home: &Path, pg_ctl: &[OsString]) -> Result<Self> {
+    pub(crate) fn start(home: &Path, pg_ctl: &[OsString]) -> Result<Self, Error> {
         let mut shell = Command::new("sh")
             .args(["-c", SCRIPT, "watchdog"])
             .arg(home)
@@ -55,7 +59,7 @@ impl Watchdog {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .context("cannot start the process that watches over the test server")?;
+            .map_err(|e| Error::new(format!("no process watches over the test server: {e}")))?;
         let pipe = shell.stdin.take();
         Ok(Self {
             pipe,
@@ -66,6 +70,10 @@ impl Watchdog {
 }
 
 impl Drop for Watchdog {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a destructor in a test has no other way to say that a server was left running"
+    )]
     fn drop(&mut self) {
         drop(self.pipe.take());
         match self.shell.wait() {
@@ -98,7 +106,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
         std::fs::create_dir_all(home.join("data")).unwrap();
-        std::fs::write(home.join("data/postmaster.pid"), "1").unwrap();
+        // No number: nothing is signalled.
+        std::fs::write(home.join("data/postmaster.pid"), "none").unwrap();
         // Stands in for pg_ctl and leaves its arguments where the test finds them.
         let seen = folder.path().join("seen");
         let script = format!("echo \"$@\" > '{}'", seen.display());

@@ -4,15 +4,14 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-
-use crate::process;
+use crate::{Error, Run};
 
 /// The accounts that root steps down to, by preference: Debian's package makes `postgres`,
 /// the others exist everywhere.
 const ACCOUNTS: [&str; 3] = ["postgres", "nobody", "daemon"];
 
 /// How to run a program under an account that the server accepts.
+#[derive(Debug, Clone)]
 pub(crate) enum Account {
     /// We are no root: as ourselves.
     Own,
@@ -31,16 +30,16 @@ pub(crate) enum Account {
 
 impl Account {
     /// The account for this machine.
-    pub(crate) fn choose() -> Result<Self> {
-        if !is_root()? {
+    pub(crate) fn choose(run: Run) -> Result<Self, Error> {
+        if !is_root(run)? {
             return Ok(Self::Own);
         }
         for name in ACCOUNTS {
-            let Ok(uid) = id("-u", Some(name)) else {
+            let Ok(uid) = id(run, "-u", Some(name)) else {
                 continue;
             };
-            let gid = id("-g", Some(name))?;
-            let prefix = prefix(name, uid, gid)?;
+            let gid = id(run, "-g", Some(name))?;
+            let prefix = prefix(run, name, uid, gid)?;
             return Ok(Self::Other {
                 name: name.to_owned(),
                 uid,
@@ -48,11 +47,11 @@ impl Account {
                 prefix,
             });
         }
-        bail!(
+        Err(Error::new(format!(
             "PostgreSQL refuses to run as root, and there is none of the accounts {}: \
              run this as an ordinary user",
             ACCOUNTS.join(", ")
-        )
+        )))
     }
 
     /// `program` under this account; add arguments as to any command.
@@ -74,30 +73,34 @@ impl Account {
     }
 
     /// Gives a file or folder to this account.
-    pub(crate) fn give(&self, path: &Path) -> Result<()> {
+    pub(crate) fn give(&self, path: &Path) -> Result<(), Error> {
         if let Self::Other { name, uid, gid, .. } = self {
-            std::os::unix::fs::chown(path, Some(*uid), Some(*gid))
-                .with_context(|| format!("cannot give {} to {name}", path.display()))?;
+            std::os::unix::fs::chown(path, Some(*uid), Some(*gid)).map_err(|e| {
+                Error::new(format!("cannot give {} to {name}: {e}", path.display()))
+            })?;
         }
         Ok(())
     }
 }
 
 /// Whether we are root.
-pub(crate) fn is_root() -> Result<bool> {
-    Ok(id("-u", None)? == 0)
+///
+/// # Errors
+/// If `id` cannot tell.
+pub fn is_root(run: Run) -> Result<bool, Error> {
+    Ok(id(run, "-u", None)? == 0)
 }
 
 /// Asks `id`, because the standard library cannot tell who we are.
-fn id(what: &str, name: Option<&str>) -> Result<u32> {
-    let text = process::output(Command::new("id").arg(what).args(name))?;
+fn id(run: Run, what: &str, name: Option<&str>) -> Result<u32, Error> {
+    let text = run(Command::new("id").arg(what).args(name))?;
     text.trim()
         .parse()
-        .with_context(|| format!("`id {what}` answered {text:?}"))
+        .map_err(|_| Error::new(format!("`id {what}` answered {text:?}")))
 }
 
 /// The first program of this machine that can step down.
-fn prefix(name: &str, uid: u32, gid: u32) -> Result<Vec<OsString>> {
+fn prefix(run: Run, name: &str, uid: u32, gid: u32) -> Result<Vec<OsString>, Error> {
     let (uid, gid) = (uid.to_string(), gid.to_string());
     // setpriv is the only one that becomes the program itself, without a session around it.
     // The last word of `su` is a shell script that becomes the words after it.
@@ -125,9 +128,11 @@ fn prefix(name: &str, uid: u32, gid: u32) -> Result<Vec<OsString>> {
     for way in ways {
         let mut words = way.iter();
         let mut probe = Command::new(words.next().unwrap_or(&""));
-        if process::succeeds(probe.args(words).arg("true").current_dir("/")) {
+        if run(probe.args(words).arg("true").current_dir("/")).is_ok() {
             return Ok(way.iter().map(OsString::from).collect());
         }
     }
-    bail!("PostgreSQL refuses to run as root, and none of setpriv, runuser and su can step down")
+    Err(Error::new(
+        "PostgreSQL refuses to run as root, and none of setpriv, runuser and su can step down",
+    ))
 }

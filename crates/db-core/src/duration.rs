@@ -14,7 +14,7 @@ const UNITS: [(&str, f64); 5] = [
 ///
 /// # Errors
 /// A sentence that says how to write one.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+pub fn parse(text: &str) -> Result<Duration, String> {
     let malformed = || format!("{text:?} is no duration; write 60s, 5m, 1h30m, 250ms or 0");
     let mut rest = text.trim();
     if rest == "0" {
@@ -44,7 +44,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration in three digits or so: `412 µs`, `3.1 ms`, `2.4 s`, `3 min 20 s`.
-pub(crate) fn show(duration: Duration) -> String {
+pub fn show(duration: Duration) -> String {
     let micros = duration.as_micros();
     let seconds = duration.as_secs_f64();
     match duration.as_secs() {

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-
-use crate::process;
+use crate::{Error, Run};
 
 /// The oldest server that the tests can use: `DROP DATABASE … WITH (FORCE)` came with 13.
 const OLDEST: u32 = 13;
@@ -22,11 +20,11 @@ const VERSIONED: [(&str, &str, &str); 4] = [
 ];
 
 /// A set of server programs.
-#[derive(Debug)]
-pub(crate) struct Programs {
+#[derive(Debug, Clone)]
+pub struct Programs {
     folder: PathBuf,
     /// The major version.
-    pub(crate) version: u32,
+    pub version: u32,
 }
 
 impl Programs {
@@ -37,14 +35,14 @@ impl Programs {
 }
 
 /// The server programs of this machine, if it has any that serve.
-pub(crate) fn find() -> Option<Programs> {
-    candidates()
+pub fn find(run: Run) -> Option<Programs> {
+    candidates(run)
         .into_iter()
-        .find_map(|folder| inspect(&folder).ok())
+        .find_map(|folder| inspect(run, &folder).ok())
 }
 
 /// Every folder that may hold them, the likeliest first.
-fn candidates() -> Vec<PathBuf> {
+fn candidates(run: Run) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(path) = std::env::var_os("PATH") {
         for folder in std::env::split_paths(&path) {
@@ -54,7 +52,7 @@ fn candidates() -> Vec<PathBuf> {
             }
         }
     }
-    if let Ok(folder) = process::output(Command::new("pg_config").arg("--bindir")) {
+    if let Ok(folder) = run(Command::new("pg_config").arg("--bindir")) {
         folders.push(PathBuf::from(folder.trim()));
     }
     for (parent, start, inside) in VERSIONED {
@@ -90,16 +88,18 @@ fn newest_first(parent: &Path, start: &str) -> Vec<PathBuf> {
 }
 
 /// Looks whether a folder holds all programs, of a version that serves.
-fn inspect(folder: &Path) -> Result<Programs> {
+fn inspect(run: Run, folder: &Path) -> Result<Programs, Error> {
     for program in PROGRAMS {
         if !folder.join(program).is_file() {
-            bail!("{} has no {program}", folder.display());
+            return Err(Error::new(format!("{} has no {program}", folder.display())));
         }
     }
-    let text = process::output(Command::new(folder.join("postgres")).arg("--version"))?;
-    let version = major_version(&text).with_context(|| format!("not a server: {text:?}"))?;
+    let text = run(Command::new(folder.join("postgres")).arg("--version"))?;
+    let version =
+        major_version(&text).ok_or_else(|| Error::new(format!("not a server: {text:?}")))?;
     if version < OLDEST {
-        bail!("{} holds version {version}, too old", folder.display());
+        let text = format!("{} holds version {version}, too old", folder.display());
+        return Err(Error::new(text));
     }
     Ok(Programs {
         folder: folder.to_owned(),
@@ -147,7 +147,7 @@ mod tests {
     fn half_a_server_is_none() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("initdb"), "").unwrap();
-        let error = inspect(folder.path()).unwrap_err().to_string();
+        let error = inspect(crate::run, folder.path()).unwrap_err().to_string();
         assert!(error.contains("has no pg_ctl"), "{error}");
     }
 }

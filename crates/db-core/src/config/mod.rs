@@ -1,0 +1,85 @@
+//! How a [`Database`](crate) is opened: settings by builder, from a TOML file and from the
+//! environment, checked in one place.
+//!
+//! Later words count: a file read with [`DatabaseConfig::with_file`] replaces what was set before
+//! it, the environment replaces the file, and a builder call after them replaces both.
+//!
+//! ```
+//! use std::time::Duration;
+//! use db_core::{DatabaseConfig, Options};
+//!
+//! # fn main() -> Result<(), db_core::ConfigError> {
+//! let config = DatabaseConfig::new("sqlite://./data/game.db")
+//!     .with_toml("game.toml", "max_connections = 4\nidle_timeout = '10m'")?
+//!     .connection_timeout(Duration::from_secs(5));
+//! let Options::Sqlite(options) = config.options()? else { unreachable!() };
+//! assert_eq!(options.max_readers, 4);
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod options;
+mod settings;
+mod source;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use error::{ConfigError, Origin};
+pub use options::{Options, PostgresOptions, SqliteOptions};
+pub use source::{DEFAULT_URL, VARIABLE_PREFIX, url_variable};
+pub use value::{Synchronous, TlsMode};
+
+use settings::Settings;
+
+/// The settings of a database, each with a default, and where each was said.
+///
+/// Those of the other engine than the URL's are checked and otherwise ignored, so that one file
+/// serves a laptop on SQLite and a server on PostgreSQL. `Debug` masks passwords.
+#[derive(Clone, Default, PartialEq)]
+pub struct DatabaseConfig {
+    settings: Settings,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+impl DatabaseConfig {
+    /// The defaults, for the database at `url`: what [`DatabaseUrl::parse`] takes.
+    ///
+    /// [`DatabaseUrl::parse`]: crate::DatabaseUrl::parse
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self::default().url(url.into())
+    }
+
+    /// Checks every setting, and gives those of the engine that the URL chooses.
+    ///
+    /// # Errors
+    /// The first setting that is wrong, with its value and where that was said.
+    pub fn options(&self) -> Result<Options, ConfigError> {
+        options::resolve(self)
+    }
+
+    fn origin(&self, field: &str) -> Origin {
+        self.origins.get(field).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// That what stands in `field` cannot be.
+    fn wrong(&self, field: &str, reason: impl Into<String>) -> ConfigError {
+        ConfigError::new(field, self.settings.show(field), self.origin(field), reason)
+    }
+}
+
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("DatabaseConfig");
+        for key in Settings::KEYS {
+            shown.field(key, &format_args!("{}", self.settings.show(key)));
+        }
+        shown.finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! Checked settings, in the shape in which each engine's half uses them.
+
+use std::time::Duration;
+
+use super::value::UrlText;
+use super::{ConfigError, DatabaseConfig, Synchronous};
+use crate::{DatabaseUrl, IsolationLevel};
+
+/// More connections than this is a mistake on any server.
+const MOST_CONNECTIONS: u32 = 10_000;
+
+/// SQLite and PostgreSQL count milliseconds in 31 bits.
+const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// The most that SQLite maps, unless it was compiled otherwise: `SQLITE_MAX_MMAP_SIZE`.
+const LARGEST_MAP: u64 = 0x7fff_0000;
+
+/// SQLite counts the cache in KiB, in 31 bits.
+const LARGEST_CACHE: u64 = (i32::MAX as u64) << 10;
+
+/// What the kernel takes as `TCP_KEEPCNT`.
+const MOST_KEEPALIVES: u32 = 127;
+
+/// The settings of the engine that the URL chooses, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Options {
+    /// SQLite's.
+    Sqlite(SqliteOptions),
+    /// PostgreSQL's.
+    Postgres(PostgresOptions),
+}
+
+/// How a SQLite database is worked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    /// The file, or memory.
+    pub url: DatabaseUrl,
+    /// Connections to read with.
+    pub max_readers: u32,
+    /// The longest wait for a reader or a turn to write.
+    pub acquire_timeout: Duration,
+    /// A reader unused for this long is closed, if at all.
+    pub idle_timeout: Option<Duration>,
+    /// A connection held for longer is reported, if at all.
+    pub held_threshold: Option<Duration>,
+    /// Writes that may wait.
+    pub max_waiters: u32,
+    /// Whether to switch to a write-ahead log.
+    pub wal: bool,
+    /// The longest time between checkpoints, if time counts.
+    pub checkpoint_interval: Option<Duration>,
+    /// Pages in the log after which it is checkpointed.
+    pub checkpoint_pages: u32,
+    /// `PRAGMA busy_timeout`.
+    pub busy_timeout: Duration,
+    /// `PRAGMA cache_size`, in KiB (the pragma's value is its negative).
+    pub cache_kib: u32,
+    /// `PRAGMA mmap_size`; 0 is off.
+    pub mmap_bytes: u64,
+    /// `PRAGMA synchronous`.
+    pub synchronous: Synchronous,
+    /// Writes of threads per COMMIT.
+    pub group_size: u32,
+    /// Writes of tasks per COMMIT.
+    pub async_group_size: u32,
+    /// How long writes may join a COMMIT.
+    pub group_age: Duration,
+}
+
+/// How a PostgreSQL database is worked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PostgresOptions {
+    /// The primary, as it was written.
+    pub url: DatabaseUrl,
+    /// The primary with every connection parameter that was set: what libpq gets.
+    pub target: DatabaseUrl,
+    /// Standbys, likewise with parameters.
+    pub replicas: Vec<DatabaseUrl>,
+    /// Connections to the primary, and to each standby.
+    pub max_connections: u32,
+    /// Connections to each server that are kept open although nobody uses them.
+    pub min_connections: u32,
+    /// A connection of this age is closed, if at all.
+    pub max_lifetime: Option<Duration>,
+    /// The longest wait for a connection.
+    pub acquire_timeout: Duration,
+    /// A connection unused for this long is closed, if at all.
+    pub idle_timeout: Option<Duration>,
+    /// A connection held for longer is reported, if at all.
+    pub held_threshold: Option<Duration>,
+    /// Callers that may wait for a connection.
+    pub max_waiters: u32,
+    /// The longest time to connect.
+    pub connect_timeout: Duration,
+    /// `statement_timeout`; 0 is none.
+    pub statement_timeout: Duration,
+    /// `lock_timeout`; 0 is none.
+    pub lock_timeout: Duration,
+    /// `idle_in_transaction_session_timeout`; 0 is none.
+    pub idle_in_transaction_timeout: Duration,
+    /// Isolation of a write that asks for none.
+    pub isolation: IsolationLevel,
+    /// Whether nothing may stay in a session.
+    pub transaction_pooler: bool,
+    /// How long a connection counts as alive after its last use.
+    pub health_check_after: Duration,
+    /// How long to wait for a standby to catch up.
+    pub replica_wait: Duration,
+}
+
+#[cfg(test)]
+impl SqliteOptions {
+    /// The defaults for the database at this URL.
+    pub(crate) fn defaults(url: &str) -> Self {
+        match DatabaseConfig::new(url).options() {
+            Ok(Options::Sqlite(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
+    check_ranges(config)?;
+    let given = &config.settings;
+    let url = parse(config, "url", &given.url)?;
+    let some = |duration: Duration| (!duration.is_zero()).then_some(duration);
+    if let DatabaseUrl::Postgres(_) = &url {
+        let mut replicas = Vec::new();
+        for text in &given.replicas.0 {
+            let replica = parse(config, "replicas", text)?;
+            replicas.push(target(config, &replica, "replicas")?);
+        }
+        return Ok(Options::Postgres(PostgresOptions {
+            target: target(config, &url, "url")?,
+            url,
+            replicas,
+            max_connections: given.max_connections,
+            min_connections: given.min_connections,
+            max_lifetime: some(given.max_lifetime),
+            acquire_timeout: given.connection_timeout,
+            idle_timeout: some(given.idle_timeout),
+            held_threshold: some(given.held_threshold),
+            max_waiters: given.max_waiters,
+            connect_timeout: given.connect_timeout,
+            statement_timeout: given.statement_timeout,
+            lock_timeout: given.lock_timeout,
+            idle_in_transaction_timeout: given.idle_in_transaction_timeout,
+            isolation: given.isolation,
+            transaction_pooler: given.transaction_pooler,
+            health_check_after: given.health_check_after,
+            replica_wait: given.replica_wait,
+        }));
+    }
+    Ok(Options::Sqlite(SqliteOptions {
+        url,
+        max_readers: given.max_connections,
+        acquire_timeout: given.connection_timeout,
+        idle_timeout: some(given.idle_timeout),
+        held_threshold: some(given.held_threshold),
+        max_waiters: given.max_waiters,
+        wal: given.enable_wal,
+        checkpoint_interval: some(given.checkpoint_interval),
+        checkpoint_pages: given.checkpoint_pages,
+        busy_timeout: given.busy_timeout,
+        cache_kib: u32::try_from(given.cache_size.0 >> 10).unwrap_or(u32::MAX),
+        mmap_bytes: given.mmap_size.0,
+        synchronous: given.synchronous,
+        group_size: given.group_size,
+        async_group_size: given.async_group_size,
+        group_age: given.group_age,
+    }))
+}
+
+fn parse(config: &DatabaseConfig, field: &str, text: &UrlText) -> Result<DatabaseUrl, ConfigError> {
+    DatabaseUrl::parse(&text.0)
+        .map_err(|e| ConfigError::new(field, e.shown(), config.origin(field), e.reason()))
+}
+
+fn check_ranges(config: &DatabaseConfig) -> Result<(), ConfigError> {
+    let given = &config.settings;
+    for (field, value, least, most) in [
+        (
+            "max_connections",
+            given.max_connections,
+            1,
+            MOST_CONNECTIONS,
+        ),
+        (
+            "min_connections",
+            given.min_connections,
+            0,
+            given.max_connections,
+        ),
+        ("max_waiters", given.max_waiters, 1, u32::MAX),
+        ("checkpoint_pages", given.checkpoint_pages, 1, u32::MAX),
+        ("group_size", given.group_size, 1, u32::MAX),
+        ("async_group_size", given.async_group_size, 1, u32::MAX),
+        (
+            "keepalives_count",
+            given.keepalives_count,
+            1,
+            MOST_KEEPALIVES,
+        ),
+    ] {
+        if !(least..=most).contains(&value) {
+            return Err(config.wrong(field, format!("it must be from {least} to {most}")));
+        }
+    }
+    let second = Duration::from_secs(1);
+    let none = Duration::ZERO;
+    for (field, value, least) in [
+        (
+            "connection_timeout",
+            given.connection_timeout,
+            Duration::from_millis(1),
+        ),
+        ("idle_timeout", given.idle_timeout, none),
+        ("max_lifetime", given.max_lifetime, none),
+        ("held_threshold", given.held_threshold, none),
+        ("checkpoint_interval", given.checkpoint_interval, none),
+        ("busy_timeout", given.busy_timeout, none),
+        ("group_age", given.group_age, none),
+        ("connect_timeout", given.connect_timeout, second),
+        ("statement_timeout", given.statement_timeout, none),
+        ("lock_timeout", given.lock_timeout, none),
+        (
+            "idle_in_transaction_timeout",
+            given.idle_in_transaction_timeout,
+            none,
+        ),
+        ("keepalives_idle", given.keepalives_idle, none),
+        ("keepalives_interval", given.keepalives_interval, second),
+        ("tcp_user_timeout", given.tcp_user_timeout, none),
+        ("health_check_after", given.health_check_after, none),
+        ("replica_wait", given.replica_wait, none),
+    ] {
+        if !(least..=LONGEST).contains(&value) {
+            let reason = format!("it must be from {least:?} to 24 days");
+            return Err(config.wrong(field, reason));
+        }
+    }
+    for (field, value, most) in [
+        ("cache_size", given.cache_size.0, LARGEST_CACHE),
+        ("mmap_size", given.mmap_size.0, LARGEST_MAP),
+    ] {
+        if value > most {
+            return Err(config.wrong(field, format!("it must be at most {} MiB", most >> 20)));
+        }
+    }
+    Ok(())
+}
+
+/// The URL with every parameter of a connection that it leaves open.
+fn target(
+    config: &DatabaseConfig,
+    url: &DatabaseUrl,
+    field: &str,
+) -> Result<DatabaseUrl, ConfigError> {
+    let DatabaseUrl::Postgres(text) = url else {
+        let reason = "the primary is PostgreSQL, so its standbys are";
+        return Err(config.wrong(field, reason));
+    };
+    let given = &config.settings;
+    let seconds = |d: Duration| d.as_millis().div_ceil(1_000).to_string();
+    let mut parameters = vec![
+        ("connect_timeout", seconds(given.connect_timeout)),
+        ("application_name", given.application_name.clone()),
+        (
+            "tcp_user_timeout",
+            given.tcp_user_timeout.as_millis().to_string(),
+        ),
+    ];
+    if given.keepalives_idle.is_zero() {
+        parameters.push(("keepalives", "0".to_owned()));
+    } else {
+        parameters.extend([
+            ("keepalives_idle", seconds(given.keepalives_idle)),
+            ("keepalives_interval", seconds(given.keepalives_interval)),
+            ("keepalives_count", given.keepalives_count.to_string()),
+        ]);
+    }
+    if let Some(mode) = given.tls_mode {
+        agree(config, text, ("sslmode", "tls_mode"), &mode.to_string())?;
+        parameters.push(("sslmode", mode.to_string()));
+    }
+    if let Some(path) = &given.tls_root_certificate {
+        let path = path.display().to_string();
+        agree(config, text, ("sslrootcert", "tls_root_certificate"), &path)?;
+        parameters.push(("sslrootcert", path));
+    }
+    Ok(DatabaseUrl::Postgres(crate::url::with_parameters(
+        text,
+        &parameters,
+    )))
+}
+
+/// What was demanded of TLS must not be less because the URL happens to say so.
+fn agree(
+    config: &DatabaseConfig,
+    url: &str,
+    (parameter, field): (&str, &str),
+    value: &str,
+) -> Result<(), ConfigError> {
+    match crate::url::parameter(url, parameter) {
+        Some(said) if said != value => Err(config.wrong(
+            field,
+            format!("the URL says {parameter}={said}; say it in one place"),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,306 @@
+//! Where settings come from, which one counts, and what a wrong one says.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::{DatabaseUrl, IsolationLevel};
+
+fn sqlite(config: &DatabaseConfig) -> SqliteOptions {
+    match config.options().unwrap() {
+        Options::Sqlite(options) => options,
+        Options::Postgres(_) => panic!("{config:?} chose PostgreSQL"),
+    }
+}
+
+fn postgres(config: &DatabaseConfig) -> PostgresOptions {
+    match config.options().unwrap() {
+        Options::Postgres(options) => options,
+        Options::Sqlite(_) => panic!("{config:?} chose SQLite"),
+    }
+}
+
+fn target(config: &DatabaseConfig) -> String {
+    match postgres(config).target {
+        DatabaseUrl::Postgres(text) => text,
+        _ => unreachable!(),
+    }
+}
+
+#[test]
+fn the_defaults_are_the_documented_ones() {
+    let options = sqlite(&DatabaseConfig::default());
+    assert_eq!(options.url.path(), Some(Path::new("./data/bitcraps.db")));
+    assert_eq!(options.max_readers, 10);
+    assert_eq!(options.acquire_timeout, Duration::from_secs(30));
+    assert_eq!(options.idle_timeout, Some(Duration::from_mins(5)));
+    assert!(options.wal);
+    assert_eq!(options.checkpoint_interval, Some(Duration::from_mins(1)));
+    assert_eq!(options.busy_timeout, Duration::from_secs(30));
+    assert_eq!(options.cache_kib, 64 * 1_024);
+    assert_eq!(options.mmap_bytes, 268_435_456);
+    assert_eq!(options.synchronous, Synchronous::Normal);
+    let options = postgres(&DatabaseConfig::new("postgres://h/d"));
+    assert_eq!(options.isolation, IsolationLevel::ReadCommitted);
+    assert_eq!(options.statement_timeout, Duration::from_secs(30));
+    assert_eq!(options.lock_timeout, Duration::from_secs(10));
+    assert_eq!(options.idle_in_transaction_timeout, Duration::from_mins(1));
+}
+
+#[test]
+fn the_later_word_counts() {
+    let file = "url = 'file.db'\nmax_connections = 3\nidle_timeout = '1m'\nmmap_size = '0'";
+    let config = DatabaseConfig::new("built.db")
+        .with_toml("app.toml", file)
+        .unwrap()
+        .with_variables([
+            ("DATABASE_URL", "generic.db"),
+            ("BITCRAPS_DATABASE_URL", "own.db"),
+            ("BITCRAPS_DB_MAX_CONNECTIONS", "4"),
+            ("UNRELATED", "x"),
+        ])
+        .unwrap()
+        .synchronous(Synchronous::Full);
+    let options = sqlite(&config);
+    assert_eq!(options.url.path(), Some(Path::new("own.db")));
+    assert_eq!(options.max_readers, 4);
+    assert_eq!(options.idle_timeout, Some(Duration::from_mins(1)));
+    assert_eq!(options.mmap_bytes, 0);
+    assert_eq!(options.synchronous, Synchronous::Full);
+}
+
+#[test]
+fn every_setting_can_be_said_everywhere() {
+    let toml = "
+        url = 'postgres://h/d'
+        max_connections = 1
+        min_connections = 1
+        connection_timeout = '1s'
+        idle_timeout = '0'
+        held_threshold = '1s'
+        max_waiters = 1
+        enable_wal = false
+        checkpoint_interval = '1s'
+        checkpoint_pages = 1
+        busy_timeout = '1s'
+        cache_size = '1MiB'
+        mmap_size = '1MB'
+        synchronous = 'full'
+        group_size = 1
+        async_group_size = 1
+        group_age = '1ms'
+        connect_timeout = '1s'
+        statement_timeout = '1s'
+        lock_timeout = '1s'
+        idle_in_transaction_timeout = '1s'
+        keepalives_idle = '1s'
+        keepalives_interval = '1s'
+        keepalives_count = 1
+        tcp_user_timeout = '1s'
+        tls_mode = 'verify-full'
+        tls_root_certificate = '/etc/ca.pem'
+        application_name = 'dice'
+        isolation = 'repeatable read'
+        transaction_pooler = true
+        max_lifetime = '1s'
+        health_check_after = '1s'
+        replicas = ['postgres://r1/d', 'postgres://r2/d']
+        replica_wait = '1s'";
+    let config = DatabaseConfig::default()
+        .with_toml("all.toml", toml)
+        .unwrap();
+    let variables = toml
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, value)| {
+            let key = key.trim();
+            let name = match key {
+                "url" => "DATABASE_URL".to_owned(),
+                _ => format!("BITCRAPS_DB_{}", key.to_ascii_uppercase()),
+            };
+            (name, value.replace(['\'', '[', ']', ','], ""))
+        });
+    let from_variables = DatabaseConfig::default().with_variables(variables).unwrap();
+    for key in Settings::KEYS {
+        assert!(config.origins.contains_key(key), "{key} is not in the test");
+        assert!(from_variables.origins.contains_key(key), "{key}");
+        let default = DatabaseConfig::default().settings.show(key);
+        assert_ne!(config.settings.show(key), default, "{key}");
+        assert_eq!(
+            from_variables.settings.show(key),
+            config.settings.show(key),
+            "{key}"
+        );
+    }
+    assert_eq!(from_variables.options().unwrap(), config.options().unwrap());
+    assert_eq!(postgres(&config).replicas.len(), 2);
+}
+
+#[test]
+fn what_is_wrong_names_the_field_the_value_and_the_place() {
+    for (toml, said) in [
+        (
+            "max_connections = 10\nidle_timeout = 5",
+            "idle_timeout = 5 (etc/app.toml:2): it must be a duration, as in \"30s\"",
+        ),
+        (
+            "\n\nmax_connections = -1",
+            "max_connections = -1 (etc/app.toml:3): it must be a whole number",
+        ),
+        (
+            "cache_size = '64 parsecs'",
+            "cache_size = \"64 parsecs\" (etc/app.toml:1): it must be a size",
+        ),
+        ("synchronous = 'off'", "it must be one of normal, full"),
+        ("enable_wal = 'yes'", "it must be true or false"),
+        (
+            "max_conections = 3",
+            "max_conections (etc/app.toml:1): there is no setting of this name",
+        ),
+        (
+            "[pool]\nsize = 3",
+            "pool (etc/app.toml:1): there is no setting",
+        ),
+        ("url = ", "the configuration (etc/app.toml:1): "),
+    ] {
+        let error = DatabaseConfig::default()
+            .with_toml("etc/app.toml", toml)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "{toml}: {error}");
+    }
+    for (name, value, said) in [
+        (
+            "BITCRAPS_DB_BUSY_TIMEOUT",
+            "soon",
+            "busy_timeout = \"soon\" (environment variable BITCRAPS_DB_BUSY_TIMEOUT): it must be",
+        ),
+        (
+            "BITCRAPS_DB_POOL",
+            "3",
+            "pool (environment variable BITCRAPS_DB_POOL): there is no",
+        ),
+        (
+            "BITCRAPS_DB_URL",
+            "a.db",
+            "is read from BITCRAPS_DATABASE_URL or DATABASE_URL",
+        ),
+    ] {
+        let error = DatabaseConfig::default()
+            .with_variables([(name, value)])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "{name}: {error}");
+    }
+    let error = DatabaseConfig::default()
+        .with_file("nowhere/app.toml")
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the configuration (nowhere/app.toml): "),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_cannot_be_is_found_when_all_is_known() {
+    let config = DatabaseConfig::default;
+    let long = Duration::from_hours(24 * 30);
+    for (config, said) in [
+        (
+            config().max_connections(0),
+            "max_connections = 0 (set in the program): it must be from 1 to 10000",
+        ),
+        (
+            config().busy_timeout(long),
+            "busy_timeout = 2592000s (set in the program)",
+        ),
+        (
+            config().mmap_size(1 << 40),
+            "mmap_size = 1024GiB (set in the program): it must be at",
+        ),
+        (config().group_size(0), "group_size = 0"),
+        (
+            config()
+                .with_toml("a.toml", "\nurl = 'mysql://h/d'")
+                .unwrap(),
+            "url = mysql://h/d (a.toml:2): the engine \"mysql\" is not supported",
+        ),
+        (
+            DatabaseConfig::new("postgres://h/d").replicas(vec!["standby.db".to_owned()]),
+            "replicas",
+        ),
+        (
+            DatabaseConfig::new("postgres://h/d?sslmode=disable").tls_mode(TlsMode::VerifyFull),
+            "tls_mode = verify-full (set in the program): the URL says sslmode=disable",
+        ),
+    ] {
+        let error = config.options().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_gets_its_parameters_and_the_url_counts_before_them() {
+    let config = DatabaseConfig::new("postgres://u@h/d?connect_timeout=3")
+        .tls_mode(TlsMode::Require)
+        .tls_root_certificate("/etc/my ca.pem".into())
+        .application_name("dice & co".to_owned())
+        .keepalives_interval(Duration::from_millis(1_500));
+    assert_eq!(
+        target(&config),
+        "postgres://u@h/d?connect_timeout=3&application_name=dice%20%26%20co\
+         &tcp_user_timeout=15000&keepalives_idle=30&keepalives_interval=2&keepalives_count=3\
+         &sslmode=require&sslrootcert=%2Fetc%2Fmy%20ca.pem"
+    );
+    let config = DatabaseConfig::new("postgres://h/d?").keepalives_idle(Duration::ZERO);
+    assert_eq!(
+        target(&config),
+        "postgres://h/d?connect_timeout=3&application_name=bitcraps-db&tcp_user_timeout=15000\
+         &keepalives=0"
+    );
+}
+
+#[test]
+fn passwords_are_never_shown() {
+    const SECRET: &str = "hunter2";
+    let url = "postgres://u:hunter2@h/d";
+    let good = DatabaseConfig::new(url).replicas(vec!["postgres://u:hunter2@r/d".to_owned()]);
+    let mut shown = format!("{good:?} {:?}", good.options().unwrap());
+    for bad in [
+        "postgres://u:hunter2%@h/d",
+        "postgres://u:hun?ter2@h/hunter2",
+        "postgre://u:hunter2@h/d",
+        "a?key=hunter2",
+        "u:hunter2@h/d",
+    ] {
+        let config = DatabaseConfig::new(bad);
+        let error = config.options().unwrap_err();
+        let converted = crate::Error::from(error.clone());
+        write!(shown, "{config:?} {error} {error:?} {converted:?}").unwrap();
+        let config = DatabaseConfig::new(url).replicas(vec![bad.to_owned()]);
+        let error = config.options().unwrap_err();
+        write!(shown, "{config:?} {error} {error:?}").unwrap();
+    }
+    for (key, toml) in [
+        (
+            "MAX_CONNECTIONS",
+            "max_connections = 'postgres://u:hunter2@h/d'",
+        ),
+        ("TLS_MODE", "tls_mode = 'postgres://h/d?password=hunter2'"),
+        ("NOTHING", "nothing = 'postgres://u:hunter2@h/d'"),
+        ("REPLICA_WAIT", "url = 'postgres://u:hunter2@h/d"),
+        ("REPLICA_WAIT", "url = postgres://u:hunter2@h/d"),
+        ("REPLICA_WAIT", "url = ['postgres://u:hunter2@h/d']"),
+        ("REPLICA_WAIT", "replicas = ['postgres://u:hunter2@h/d', 3]"),
+    ] {
+        let error = good.clone().with_toml("a.toml", toml).unwrap_err();
+        write!(shown, "{error} {error:?}").unwrap();
+        let variable = (format!("BITCRAPS_DB_{key}"), url);
+        let error = good.clone().with_variables([variable]).unwrap_err();
+        write!(shown, "{error} {error:?}").unwrap();
+    }
+    assert!(!shown.contains(SECRET), "{shown}");
+}

@@ -1,0 +1,31 @@
+//! PostgreSQL: one connection, and a database over a fair pool of them.
+//!
+//! - `connect`: connecting with deadlines and a name, in English.
+//! - `gate`, `pace`: who may use a connection next, and who is refused.
+//! - `pool`, `breaker`: connections to one server, made in the background.
+//! - `session`, `plain`: what one closure leaves behind is gone before the next.
+//! - `transaction`: a closure between BEGIN and COMMIT.
+//! - `replica`, `lsn`: reads on standbys that show what was written.
+//! - `touched`: which tables a write changed.
+//! - `watcher`: tells of connections held too long.
+//! - `database`: all of it together.
+
+mod breaker;
+mod connect;
+mod database;
+mod gate;
+mod lsn;
+mod pace;
+mod plain;
+mod pool;
+mod replica;
+mod session;
+mod touched;
+mod transaction;
+mod watcher;
+
+pub(crate) use connect::{cancel, open};
+pub(crate) use database::PostgresDatabase;
+pub use database::PostgresStats;
+pub use gate::GateStats;
+pub use lsn::Lsn;

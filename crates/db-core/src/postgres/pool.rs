@@ -1,0 +1,457 @@
+//! The connections to one server.
+//!
+//! r2d2 keeps them: it connects in the background, tries again with a growing pause, and closes
+//! what is idle or old. It never decides who waits: the gate has as many permits as r2d2 has
+//! places, so that whoever holds one only ever waits for a connection that is being made.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
+
+use super::breaker::Breaker;
+use super::connect::{Role, open_session};
+use super::gate::{Gate, Permit};
+use super::session::Session;
+use crate::config::PostgresOptions;
+use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
+use crate::{DatabaseUrl, Error, ErrorKind};
+
+/// r2d2 pauses 200 ms after a failure, then twice as long each time, up to half of this.
+const RETRY_CAP: Duration = Duration::from_secs(2);
+
+/// Clients that lost one server at the same time do not come back at the same time.
+const JITTER_MS: u64 = 100;
+
+/// How often somebody who waits for a connection looks whether connecting has failed.
+///
+/// Each look may make r2d2 start another connection, so not too often.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Makes sessions.
+struct Manager {
+    url: DatabaseUrl,
+    options: Arc<PostgresOptions>,
+    role: Role,
+    breaker: Arc<Breaker>,
+    closed: Arc<AtomicBool>,
+    metrics: Arc<PoolMetrics>,
+}
+
+/// A session could not be made.
+#[derive(Debug)]
+struct ConnectError(Error);
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl ManageConnection for Manager {
+    type Connection = Session;
+    type Error = ConnectError;
+
+    fn connect(&self) -> Result<Session, ConnectError> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(ConnectError(closed()));
+        }
+        let epoch = self.breaker.epoch();
+        let since = Stopwatch::start();
+        match open_session(&self.url, &self.options, self.role, epoch) {
+            Ok(session) => {
+                self.breaker.succeeded();
+                self.metrics.created(since);
+                Ok(session)
+            }
+            Err(error) => {
+                self.breaker.failed(error.clone());
+                pause();
+                Err(ConnectError(error))
+            }
+        }
+    }
+
+    /// Sessions are looked at by [`Server::checkout`], which keeps a deadline; r2d2 does not.
+    fn is_valid(&self, _: &mut Session) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.is_broken() || self.closed.load(Ordering::Relaxed)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the jitter of a retry, on r2d2's own thread"
+)]
+fn pause() {
+    let random = RandomState::new().build_hasher().finish();
+    thread::sleep(Duration::from_millis(random % JITTER_MS));
+}
+
+/// The breaker has told already.
+#[derive(Debug)]
+struct Silent;
+
+impl HandleError<ConnectError> for Silent {
+    fn handle_error(&self, _: ConnectError) {}
+}
+
+/// One server and the connections to it.
+pub(super) struct Server {
+    pub(super) url: DatabaseUrl,
+    pub(super) gate: Gate,
+    pub(super) breaker: Arc<Breaker>,
+    pool: Pool<Manager>,
+    check_after: Duration,
+    closed: Arc<AtomicBool>,
+    pub(super) borrows: Arc<Borrows>,
+    metrics: Arc<PoolMetrics>,
+}
+
+/// A connection in use. Dropping it gives the connection back, then the permit.
+pub(super) struct Lease {
+    session: PooledConnection<Manager>,
+    _borrow: Borrow,
+    permit: Permit,
+}
+
+impl Lease {
+    pub(super) fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Gives the connection back and keeps the permit.
+    fn into_permit(self) -> Permit {
+        self.permit
+    }
+}
+
+impl Server {
+    pub(super) fn new(
+        url: &DatabaseUrl,
+        options: &Arc<PostgresOptions>,
+        role: Role,
+        metrics: PoolMetrics,
+    ) -> Self {
+        let breaker = Arc::new(Breaker::default());
+        let closed = Arc::new(AtomicBool::new(false));
+        let size = options.max_connections.max(1);
+        let metrics = Arc::new(metrics);
+        let manager = Manager {
+            url: url.clone(),
+            options: Arc::clone(options),
+            role,
+            breaker: Arc::clone(&breaker),
+            closed: Arc::clone(&closed),
+            metrics: Arc::clone(&metrics),
+        };
+        let pool = Pool::builder()
+            .max_size(size)
+            .min_idle(Some(options.min_connections.min(size)))
+            .test_on_check_out(false)
+            .connection_timeout(RETRY_CAP)
+            .idle_timeout(options.idle_timeout)
+            .max_lifetime(options.max_lifetime)
+            .error_handler(Box::new(Silent))
+            .build_unchecked(manager);
+        Self {
+            url: url.clone(),
+            gate: Gate::new(
+                usize::try_from(size).unwrap_or(usize::MAX),
+                usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
+            ),
+            breaker,
+            pool,
+            check_after: options.health_check_after,
+            closed,
+            borrows: Arc::new(Borrows::new(Arc::clone(&metrics))),
+            metrics,
+        }
+    }
+
+    /// The right to use a connection, when it is this caller's turn.
+    ///
+    /// # Errors
+    /// `Timeout`, `Overloaded`, `Closed`.
+    pub(super) fn acquire(&self, deadline: Instant) -> Result<Permit, Error> {
+        let since = Stopwatch::start();
+        let error = match self.gate.acquire(deadline) {
+            Ok(permit) => {
+                self.metrics.waited(since);
+                return Ok(permit);
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::Timeout => self.metrics.timed_out(),
+            ErrorKind::Overloaded => self.metrics.rejected(),
+            _ => return Err(error),
+        }
+        Err(match self.borrows().first() {
+            Some((since, place)) => error.with_hint(format!(
+                "of {} connections the one held longest was taken {:.1?} ago by {place}",
+                self.gate.stats().permits,
+                since.elapsed()
+            )),
+            None => error,
+        })
+    }
+
+    /// The pool's gauges, where somebody records them.
+    fn count(&self) {
+        self.metrics.counts(|| {
+            let gate = self.gate.stats();
+            let open = usize::try_from(self.connections()).unwrap_or(usize::MAX);
+            PoolCounts {
+                idle: open.saturating_sub(gate.in_use),
+                used: gate.in_use,
+                max: gate.permits,
+                pending: gate.waiting,
+            }
+        });
+    }
+
+    /// How many connections there are.
+    pub(super) fn connections(&self) -> u32 {
+        self.pool.state().connections
+    }
+
+    /// Whether a new connection is needed and cannot be made.
+    pub(super) fn is_down(&self) -> bool {
+        self.breaker.refusal().is_some() && self.connections() == 0
+    }
+
+    /// The borrows that have lasted longest, first.
+    pub(super) fn borrows(&self) -> Vec<(Instant, &'static Location<'static>)> {
+        let mut all: Vec<_> = self
+            .borrows
+            .lock()
+            .values()
+            .map(|b| (b.since, b.place))
+            .collect();
+        all.sort_by_key(|(since, _)| *since);
+        all
+    }
+
+    /// A connection that answers, within the deadline, for the holder of a permit.
+    ///
+    /// # Errors
+    /// Why connecting fails, at once if the server is known to be gone; `Timeout`.
+    pub(super) fn checkout(
+        &self,
+        mut permit: Permit,
+        deadline: Instant,
+        place: &'static Location<'static>,
+    ) -> Result<Lease, Error> {
+        let failures = self.breaker.failures();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let found = match self.pool.try_get() {
+                Some(session) => Some(session),
+                None => {
+                    self.fail_fast(failures, left)?;
+                    self.pool.get_timeout(left.min(LOOK)).ok()
+                }
+            };
+            let Some(session) = found else { continue };
+            let lease = Lease {
+                _borrow: Borrow::new(&self.borrows, session.pid, place),
+                session,
+                permit,
+            };
+            let fresh = lease.session.used.elapsed() < self.check_after
+                && lease.session.epoch == self.breaker.epoch();
+            if fresh {
+                self.count();
+                return Ok(lease);
+            }
+            match self.check(lease, deadline)? {
+                Ok(lease) => {
+                    self.count();
+                    return Ok(lease);
+                }
+                Err(kept) => permit = kept,
+            }
+        }
+    }
+
+    /// Gives a connection back that turned out to be dead, and keeps its permit.
+    pub(super) fn replace(&self, mut lease: Lease) -> Permit {
+        lease.session.condemn();
+        self.breaker.lost();
+        lease.into_permit()
+    }
+
+    /// Refuses new callers, waits for those inside, and closes the connections.
+    ///
+    /// At the deadline, what still runs is cancelled.
+    pub(super) fn close(&self, deadline: Instant) -> Result<(), Error> {
+        self.gate.close();
+        self.closed.store(true, Ordering::Relaxed);
+        let drained = self.gate.wait_drained(deadline);
+        if !drained {
+            let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
+            for pid in pids {
+                if let Err(error) = super::cancel(&self.url, pid, || false) {
+                    tracing::warn!(%error, pid, "a statement could not be cancelled");
+                }
+            }
+        }
+        // Coming back, they find the pool closed and end.
+        while let Some(idle) = self.pool.try_get() {
+            drop(idle);
+        }
+        if drained {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Timeout,
+            "connections were still in use at the deadline of closing",
+        ))
+    }
+
+    /// Whether waiting for a new connection is pointless, or over.
+    fn fail_fast(&self, failures_before: u64, left: Duration) -> Result<(), Error> {
+        if let Some(failure) = self.breaker.refusal()
+            && self.connections() == 0
+        {
+            return Err(failure);
+        }
+        if !left.is_zero() {
+            return Ok(());
+        }
+        match self.breaker.latest() {
+            Some(failure) if self.breaker.failures() > failures_before => Err(failure),
+            _ => Err(timed_out()),
+        }
+    }
+
+    /// Asks the server whether it is there, on another thread: the question may hang, but the
+    /// caller does not. The connection follows its answer.
+    #[expect(
+        clippy::type_complexity,
+        reason = "an outer error ends the search, an inner one is a permit to go on with"
+    )]
+    fn check(&self, mut lease: Lease, deadline: Instant) -> Result<Result<Lease, Permit>, Error> {
+        let breaker = Arc::clone(&self.breaker);
+        let (answer, question) = mpsc::sync_channel(1);
+        let work = move || {
+            let epoch = breaker.epoch();
+            let alive = lease.session.ping().is_ok();
+            lease.session.epoch = epoch;
+            let found = if alive {
+                Ok(lease)
+            } else {
+                lease.session.condemn();
+                Err(lease.into_permit())
+            };
+            // Nobody listens any more: the connection goes back to the pool.
+            drop(answer.send(found));
+        };
+        thread::Builder::new()
+            .name("db-check".to_owned())
+            .spawn(work)
+            .map_err(|e| Error::new(ErrorKind::Other, format!("no thread for a check: {e}")))?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        question.recv_timeout(left).map_err(|_| timed_out())
+    }
+}
+
+fn timed_out() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "the database server did not answer in time",
+    )
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the database has been closed")
+}
+
+/// A connection that is out.
+struct Borrowed {
+    since: Instant,
+    place: &'static Location<'static>,
+    /// The server's process.
+    pid: i32,
+    reported: bool,
+}
+
+/// Which connections are out, for those who look for leaks.
+pub(super) struct Borrows {
+    next: AtomicU64,
+    open: Mutex<BTreeMap<u64, Borrowed>>,
+    metrics: Arc<PoolMetrics>,
+}
+
+impl Borrows {
+    fn new(metrics: Arc<PoolMetrics>) -> Self {
+        Self {
+            next: AtomicU64::new(0),
+            open: Mutex::default(),
+            metrics,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Borrowed>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Warns of each connection that is out for longer, once.
+    pub(super) fn report_overdue(&self, threshold: Duration) {
+        for (_, borrowed) in self.lock().iter_mut() {
+            let age = borrowed.since.elapsed();
+            if age >= threshold && !std::mem::replace(&mut borrowed.reported, true) {
+                tracing::warn!(
+                    held_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+                    pid = borrowed.pid,
+                    caller = %borrowed.place,
+                    "a connection is held too long; it was taken at {}",
+                    borrowed.place
+                );
+            }
+        }
+    }
+}
+
+struct Borrow {
+    borrows: Arc<Borrows>,
+    id: u64,
+    since: Stopwatch,
+}
+
+impl Borrow {
+    fn new(borrows: &Arc<Borrows>, pid: i32, place: &'static Location<'static>) -> Self {
+        let id = borrows.next.fetch_add(1, Ordering::Relaxed);
+        let borrowed = Borrowed {
+            since: Instant::now(),
+            place,
+            pid,
+            reported: false,
+        };
+        borrows.lock().insert(id, borrowed);
+        Self {
+            borrows: Arc::clone(borrows),
+            id,
+            since: Stopwatch::start(),
+        }
+    }
+}
+
+impl Drop for Borrow {
+    fn drop(&mut self) {
+        self.borrows.lock().remove(&self.id);
+        self.borrows.metrics.used(self.since);
+    }
+}

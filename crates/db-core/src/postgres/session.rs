@@ -1,0 +1,283 @@
+//! One server session in the pool: what it is asked to forget, and how one sees what to forget.
+//!
+//! The next closure must find the session as a new one would be. `DISCARD ALL` would drop Diesel's
+//! prepared statements too and make it use names that are gone, so the parts are sent:
+//!
+//! - settings, with every COMMIT or ROLLBACK, in the same message: 2 µs, no round trip. Whatever
+//!   changed them, be it a trigger, the next user does not inherit a tenant.
+//! - role, advisory locks, LISTEN, cursors, temporary tables and sequences' last values, in a
+//!   message of their own, when a statement was not [plain](super::plain): 15 µs and a round trip.
+//!
+//! What was set when connecting stands in the start-up packet, where RESET leads back to.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use diesel::connection::{
+    AnsiTransactionManager, Instrumentation, InstrumentationEvent, SimpleConnection,
+    TransactionManager, get_default_instrumentation,
+};
+use diesel::r2d2::R2D2Connection;
+use diesel::{Connection, PgConnection, QueryResult};
+
+use super::plain::is_plain;
+use crate::{Engine, Error};
+
+/// What is undone when a closure did more than query. `UNLISTEN` comes apart: a standby refuses it.
+const FORGET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; \
+     DISCARD SEQUENCES; SELECT pg_advisory_unlock_all()";
+
+/// A connection of the pool.
+pub(super) struct Session {
+    pub(super) conn: PgConnection,
+    /// The server's process.
+    pub(super) pid: i32,
+    /// When it last answered.
+    pub(super) used: Instant,
+    /// How many connections had been lost when it was made or looked at.
+    pub(super) epoch: u64,
+    /// What this standby is known to have replayed. It belongs to the connection: a standby that
+    /// was restarted may be behind what it had shown before.
+    pub(super) replayed: u64,
+    /// When a standby was last asked how it is.
+    pub(super) asked: Option<Instant>,
+    /// Follows COMMIT or ROLLBACK in the same message.
+    tail: String,
+    /// Behind a transaction pooler nothing is kept, and nothing reset.
+    keeps_state: bool,
+    is_standby: bool,
+    waits_for_disk: bool,
+    condemned: bool,
+}
+
+/// What a closure did, as far as it can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Statements sent.
+    pub(super) statements: u32,
+    /// One of them failed.
+    pub(super) failed: bool,
+    /// None of them can have changed more than settings.
+    pub(super) plain: bool,
+    /// One of them spoke of `synchronous_commit`: the commit may not have waited for the disk.
+    pub(super) relaxed: bool,
+}
+
+impl Seen {
+    const NOTHING: Self = Self {
+        statements: 0,
+        failed: false,
+        plain: true,
+        relaxed: false,
+    };
+}
+
+/// What a new session is told about itself.
+pub(super) struct Traits {
+    pub(super) pid: i32,
+    pub(super) epoch: u64,
+    pub(super) keeps_state: bool,
+    pub(super) is_standby: bool,
+    /// Whether a commit waits until it is on disk, unless it says otherwise.
+    pub(super) waits_for_disk: bool,
+    /// Statements that RESET ALL would undo, and that must hold.
+    pub(super) again: Vec<&'static str>,
+}
+
+impl Session {
+    pub(super) fn new(mut conn: PgConnection, traits: &Traits) -> Self {
+        Watch::install(&mut conn);
+        let mut tail = String::new();
+        if traits.keeps_state {
+            tail.push_str("; RESET ALL");
+            for statement in &traits.again {
+                tail.push_str("; ");
+                tail.push_str(statement);
+            }
+        }
+        Self {
+            conn,
+            pid: traits.pid,
+            used: Instant::now(),
+            epoch: traits.epoch,
+            replayed: 0,
+            asked: None,
+            tail,
+            keeps_state: traits.keeps_state,
+            is_standby: traits.is_standby,
+            waits_for_disk: traits.waits_for_disk,
+            condemned: false,
+        }
+    }
+
+    /// Whether the server or a mistake has made it unusable.
+    pub(super) fn is_broken(&mut self) -> bool {
+        self.condemned || self.conn.is_broken()
+    }
+
+    /// Whether a commit that says nothing else is on disk when it is answered.
+    pub(super) const fn waits_for_disk(&self) -> bool {
+        self.waits_for_disk
+    }
+
+    /// It has answered just now.
+    pub(super) fn touch(&mut self) {
+        self.used = Instant::now();
+    }
+
+    /// Has it closed when it comes back to the pool.
+    pub(super) const fn condemn(&mut self) {
+        self.condemned = true;
+    }
+
+    /// Opens a transaction with this text.
+    pub(super) fn begin(&mut self, sql: &str) -> Result<(), Error> {
+        let done = AnsiTransactionManager::begin_transaction_sql(&mut self.conn, sql);
+        self.note(done)
+    }
+
+    /// From here on [`Seen`] counts.
+    pub(super) fn start_watching(&mut self) {
+        if let Some(watch) = Watch::of(&mut self.conn) {
+            watch.start();
+        }
+    }
+
+    /// What was seen since. Nothing is known if the closure brought an instrumentation of its own.
+    pub(super) fn stop_watching(&mut self) -> Seen {
+        if let Some(watch) = Watch::of(&mut self.conn) {
+            return watch.stop();
+        }
+        Watch::install(&mut self.conn);
+        Seen {
+            failed: true,
+            plain: false,
+            relaxed: true,
+            ..Seen::NOTHING
+        }
+    }
+
+    /// The nesting of the open transaction: 1 if it is ours alone.
+    pub(super) fn depth(&mut self) -> QueryResult<u32> {
+        AnsiTransactionManager::transaction_manager_status_mut(&mut self.conn)
+            .transaction_depth()
+            .map(|depth| depth.map_or(0, u32::from))
+    }
+
+    /// Whether the open transaction can still be committed: the server takes a COMMIT of one that
+    /// failed without an error, and rolls back.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.conn.batch_execute("SELECT 1").is_ok()
+    }
+
+    /// Commits, and forgets settings.
+    pub(super) fn commit(&mut self) -> Result<(), Error> {
+        self.end("COMMIT")
+    }
+
+    /// Rolls back, and forgets settings; a session that cannot do it is condemned.
+    pub(super) fn roll_back(&mut self) {
+        if let Err(error) = self.end("ROLLBACK") {
+            tracing::debug!(%error, "a transaction could not be rolled back; its session ends");
+            self.condemn();
+        }
+    }
+
+    /// Forgets all that a closure may have left behind; a session that cannot do it is condemned.
+    pub(super) fn forget(&mut self) {
+        if !self.keeps_state || self.is_broken() {
+            return;
+        }
+        let mut sql = String::from(FORGET);
+        if !self.is_standby {
+            sql.push_str("; UNLISTEN *");
+        }
+        sql.push_str(&self.tail);
+        let done = self.conn.batch_execute(&sql);
+        if let Err(error) = self.note(done) {
+            tracing::debug!(%error, "a session could not be reset; it ends");
+            self.condemn();
+        }
+    }
+
+    /// Whether the server answers.
+    pub(super) fn ping(&mut self) -> Result<(), Error> {
+        let done = self.conn.batch_execute("SELECT 1");
+        self.note(done)
+    }
+
+    fn end(&mut self, how: &str) -> Result<(), Error> {
+        let sql = [how, self.tail.as_str()].concat();
+        let done = self.conn.batch_execute(&sql);
+        self.note(done)
+    }
+
+    fn note<T>(&mut self, result: QueryResult<T>) -> Result<T, Error> {
+        match result {
+            Ok(value) => {
+                self.used = Instant::now();
+                Ok(value)
+            }
+            Err(error) => Err(Error::classify(Engine::Postgres, &error)),
+        }
+    }
+}
+
+/// Counts and judges statements, and hands every event on to the default instrumentation.
+struct Watch {
+    next: Option<Box<dyn Instrumentation>>,
+    watching: bool,
+    seen: Seen,
+    /// Kept for its memory.
+    text: String,
+}
+
+impl Watch {
+    fn install(conn: &mut PgConnection) {
+        conn.set_instrumentation(Self {
+            next: get_default_instrumentation(),
+            watching: false,
+            seen: Seen::NOTHING,
+            text: String::new(),
+        });
+    }
+
+    fn of(conn: &mut PgConnection) -> Option<&mut Self> {
+        conn.instrumentation().downcast_mut()
+    }
+
+    fn start(&mut self) {
+        self.watching = true;
+        self.seen = Seen::NOTHING;
+    }
+
+    fn stop(&mut self) -> Seen {
+        self.watching = false;
+        self.seen
+    }
+}
+
+impl Instrumentation for Watch {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        if self.watching {
+            match &event {
+                InstrumentationEvent::StartQuery { query, .. } => {
+                    self.seen.statements = self.seen.statements.saturating_add(1);
+                    self.text.clear();
+                    let shown = write!(self.text, "{query}").is_ok();
+                    if !shown || !is_plain(&self.text) {
+                        self.seen.plain = false;
+                        self.seen.relaxed |= self.text.contains("synchronous_commit");
+                    }
+                }
+                InstrumentationEvent::FinishQuery { error: Some(_), .. } => {
+                    self.seen.failed = true;
+                }
+                _ => {}
+            }
+        }
+        if let Some(next) = &mut self.next {
+            next.on_connection_event(event);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! A closure between BEGIN and COMMIT, or a single statement without them.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use diesel::PgConnection;
+
+use super::connect::millis;
+use super::session::{Seen, Session};
+use crate::{Conn, Error, ErrorKind, IsolationLevel, TransactionOptions};
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Read,
+    Write,
+}
+
+/// How transactions begin on this database.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    isolation: IsolationLevel,
+    /// Behind a pooler the session cannot hold the limits, so each transaction sets its own.
+    suffix: String,
+}
+
+impl Beginning {
+    pub(super) fn new(isolation: IsolationLevel, local_limits: &[(&'static str, u128)]) -> Self {
+        let mut suffix = String::new();
+        for (name, limit) in local_limits {
+            // Writing to a String cannot fail.
+            let _infallible = write!(suffix, "; SET LOCAL {name} = {limit}");
+        }
+        Self { isolation, suffix }
+    }
+
+    /// The isolation that a transaction gets.
+    pub(super) fn isolation(
+        &self,
+        purpose: Purpose,
+        options: &TransactionOptions,
+    ) -> IsolationLevel {
+        options.isolation.unwrap_or(match purpose {
+            Purpose::Read => IsolationLevel::RepeatableRead,
+            Purpose::Write => self.isolation,
+        })
+    }
+
+    /// The text that begins it; its settings travel in the same message.
+    pub(super) fn sql(&self, purpose: Purpose, options: &TransactionOptions) -> Cow<'static, str> {
+        use IsolationLevel::{ReadCommitted, RepeatableRead, Serializable};
+        let text = match (self.isolation(purpose, options), purpose) {
+            (ReadCommitted, Purpose::Read) => "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY",
+            (RepeatableRead, Purpose::Read) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            (Serializable, Purpose::Read) => "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY",
+            (ReadCommitted, Purpose::Write) => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            (RepeatableRead, Purpose::Write) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE",
+            (Serializable, Purpose::Write) => "BEGIN ISOLATION LEVEL SERIALIZABLE READ WRITE",
+        };
+        if !options.deferrable && options.statement_timeout.is_none() && self.suffix.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut sql = text.to_owned();
+        if options.deferrable {
+            sql.push_str(" DEFERRABLE");
+        }
+        sql.push_str(&self.suffix);
+        if let Some(limit) = options.statement_timeout {
+            // Writing to a String cannot fail.
+            let _infallible = write!(sql, "; SET LOCAL statement_timeout = {}", millis(limit));
+        }
+        Cow::Owned(sql)
+    }
+}
+
+/// Runs a closure in the transaction that the session has open, and ends it. `before_commit` has
+/// the connection before that, if the closure succeeded.
+///
+/// # Errors
+/// The closure's own; what ended or broke the transaction; `OutcomeUnknown` if a COMMIT was sent
+/// and its answer is missing.
+pub(super) fn run<T, E>(
+    session: &mut Session,
+    purpose: Purpose,
+    isolation: IsolationLevel,
+    f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
+    before_commit: impl FnOnce(&mut PgConnection),
+) -> (Result<T, E>, Seen)
+where
+    E: From<Error>,
+{
+    session.start_watching();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        f(&mut Conn::Postgres(&mut session.conn))
+    }));
+    let seen = session.stop_watching();
+    let result = match result {
+        Ok(Ok(value)) => {
+            before_commit(&mut session.conn);
+            end(session, purpose, isolation, seen)
+                .map(|()| value)
+                .map_err(E::from)
+        }
+        Ok(Err(error)) => {
+            abandon(session);
+            Err(error)
+        }
+        Err(panic) => {
+            abandon(session);
+            session.forget();
+            resume_unwind(panic)
+        }
+    };
+    if !seen.plain {
+        session.forget();
+    }
+    (result, seen)
+}
+
+/// Runs a closure of one statement, which is its own transaction.
+///
+/// # Errors
+/// The closure's own; `Statement` if there was more than one, which do not share a snapshot.
+pub(super) fn run_single<T, E>(
+    session: &mut Session,
+    f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
+) -> Result<T, E>
+where
+    E: From<Error>,
+{
+    session.start_watching();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        f(&mut Conn::Postgres(&mut session.conn))
+    }));
+    let seen = session.stop_watching();
+    if !matches!(session.depth(), Ok(0)) {
+        session.condemn();
+    } else if !seen.plain {
+        session.forget();
+    }
+    match result {
+        Ok(Ok(_)) if seen.statements > 1 => Err(E::from(Error::new(
+            ErrorKind::Statement,
+            format!(
+                "a read of one statement sent {}: they may have seen different states; \
+                 use `read`",
+                seen.statements
+            ),
+        ))),
+        Ok(result) => {
+            session.touch();
+            result
+        }
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Commits what a closure did, if the transaction is still the one that was opened for it.
+fn end(
+    session: &mut Session,
+    purpose: Purpose,
+    isolation: IsolationLevel,
+    seen: Seen,
+) -> Result<(), Error> {
+    match session.depth() {
+        Ok(1) => {}
+        Ok(0) => {
+            session.forget();
+            return Err(ended(purpose));
+        }
+        Ok(depth) => {
+            session.condemn();
+            return Err(Error::new(
+                ErrorKind::Statement,
+                format!(
+                    "the closure left {} savepoints open: rolled back",
+                    depth - 1
+                ),
+            ));
+        }
+        Err(_) => {
+            session.condemn();
+            return Err(Error::new(
+                ErrorKind::ConnectionLost,
+                "the connection broke during the transaction, which was rolled back",
+            ));
+        }
+    }
+    if seen.failed && !session.is_alive() {
+        abandon(session);
+        return Err(Error::new(
+            ErrorKind::Statement,
+            "a statement failed and the closure went on: the transaction was rolled back; \
+             a statement that may fail belongs into a savepoint, `conn.transaction(…)`",
+        ));
+    }
+    let Err(error) = session.commit() else {
+        return Ok(());
+    };
+    if purpose == Purpose::Read && isolation != IsolationLevel::Serializable {
+        // What was read is complete; the session is another matter.
+        session.condemn();
+        return Ok(());
+    }
+    Err(match error.kind() {
+        // The message holds RESET ALL as well: a request to cancel may have met that one.
+        ErrorKind::ConnectionLost | ErrorKind::Cancelled | ErrorKind::StatementTimeout => {
+            session.condemn();
+            if purpose == Purpose::Read {
+                return Err(error);
+            }
+            Error::new(
+                ErrorKind::OutcomeUnknown,
+                format!(
+                    "whether the transaction was committed is not known: {}",
+                    error.message()
+                ),
+            )
+        }
+        _ => {
+            session.forget();
+            error
+        }
+    })
+}
+
+/// Rolls back after an error or a panic.
+fn abandon(session: &mut Session) {
+    match session.depth() {
+        // The closure or the server ended it.
+        Ok(0) => session.forget(),
+        Ok(_) => session.roll_back(),
+        Err(_) => session.condemn(),
+    }
+}
+
+fn ended(purpose: Purpose) -> Error {
+    match purpose {
+        Purpose::Read => Error::new(
+            ErrorKind::Statement,
+            "the closure ended its own transaction, so its statements may have seen different \
+             states",
+        ),
+        Purpose::Write => Error::new(
+            ErrorKind::OutcomeUnknown,
+            "the closure ended its own transaction: what it did before may be committed",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_says_what_it_is() {
+        let plain = Beginning::new(IsolationLevel::ReadCommitted, &[]);
+        let none = TransactionOptions::default();
+        assert_eq!(
+            plain.sql(Purpose::Read, &none),
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        );
+        assert_eq!(
+            plain.sql(Purpose::Write, &none),
+            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+        );
+        let pooled = Beginning::new(IsolationLevel::ReadCommitted, &[("lock_timeout", 5)]);
+        let options = none
+            .isolation(IsolationLevel::Serializable)
+            .deferrable()
+            .statement_timeout(Duration::from_secs(1));
+        assert_eq!(
+            pooled.sql(Purpose::Read, &options),
+            "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; \
+             SET LOCAL lock_timeout = 5; SET LOCAL statement_timeout = 1000"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! The file and its locks, beside other processes and other connections of this one.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diesel::RunQueryDsl;
+
+use super::support::{Fixture, PATIENCE, classify, count, execute, open, options, sqlite, until};
+use crate::error::ErrorKind;
+use crate::{Access, Conn, Connection};
+
+/// Whether this process holds a lock on the database file, as the kernel knows it.
+///
+/// The kernel's list is read in pieces, and what comes and goes meanwhile can push a line out of
+/// sight. A lock that was lost stays lost, so some looks more do no harm.
+fn holds_a_lock(it: &Fixture) -> bool {
+    (0..100).any(|_| is_listed(it))
+}
+
+fn is_listed(it: &Fixture) -> bool {
+    let inode = std::fs::metadata(it.path()).unwrap().ino();
+    let (process, file) = (std::process::id().to_string(), format!(":{inode}"));
+    std::fs::read_to_string("/proc/locks")
+        .unwrap()
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .any(|words| {
+            words.get(1) == Some(&"POSIX")
+                && words.get(4) == Some(&process.as_str())
+                && words.get(5).is_some_and(|place| place.ends_with(&file))
+        })
+}
+
+#[test]
+fn the_locks_of_the_process_survive_whatever_it_does() {
+    let it = Fixture::with(|options| {
+        options.idle_timeout = Some(std::time::Duration::from_millis(20));
+    });
+    it.insert(1);
+    it.count();
+    assert!(holds_a_lock(&it));
+    // Connections beside the pool, as migrations and `status` open them.
+    for access in [Access::ReadOnly, Access::ReadWrite, Access::Create] {
+        let mut connection = Connection::open(&it.url(), access).unwrap();
+        count(&mut connection.conn()).unwrap();
+        drop(connection);
+        assert!(holds_a_lock(&it), "{access:?}");
+    }
+    // A second pool on the same file, opened and closed.
+    let second = open(&options(&it.path()));
+    assert_eq!(second.read(None, Location::caller(), count).unwrap(), 1);
+    second.close(PATIENCE).unwrap();
+    drop(second);
+    assert!(holds_a_lock(&it));
+    // The pool's own connections, closed when idle.
+    until("all readers are closed", || it.stats().open == 0);
+    assert!(holds_a_lock(&it));
+    assert!(it.process("open and close 1000 times").finish().success());
+    assert!(holds_a_lock(&it));
+    assert_eq!(it.count(), 1);
+}
+
+#[test]
+fn another_process_may_open_and_close_the_database_at_any_time() {
+    let it = Fixture::new();
+    it.insert(0);
+    let log = format!("{}-wal", it.path().display());
+    let inode = || std::fs::metadata(&log).unwrap().ino();
+    let before = inode();
+    let stop = AtomicBool::new(false);
+    let mut rows = 1;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                it.count();
+            }
+        });
+        let mut other = it.process("open and close 1000 times");
+        while other.is_running() {
+            it.insert(rows);
+            rows += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(other.finish().success());
+    });
+    assert_eq!(inode(), before, "the log was taken away");
+    assert_eq!(it.count(), rows);
+    it.db.close(PATIENCE).unwrap();
+    let mut fresh = Connection::open(&it.url(), Access::ReadOnly).unwrap();
+    assert_eq!(count(&mut fresh.conn()).unwrap(), rows);
+}
+
+#[test]
+fn a_damaged_page_stops_writes_and_not_reads() {
+    let it = Fixture::new();
+    it.write(|c| {
+        execute(
+            c,
+            "CREATE TABLE other (x INTEGER PRIMARY KEY, y TEXT);
+                 INSERT INTO other VALUES (1, 'whole');
+                 INSERT INTO numbers VALUES (1, 1)",
+        )
+    })
+    .unwrap();
+    let page = it
+        .read(|c| {
+            let root = "(SELECT rootpage FROM sqlite_schema WHERE name = 'numbers')";
+            let root = diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(root));
+            classify(root.get_result::<i64>(sqlite(c)))
+        })
+        .unwrap();
+    let Fixture { db, folder } = it;
+    db.close(PATIENCE).unwrap();
+    drop(db);
+    // Nobody has the file open now.
+    let path = folder.path().join("test.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = (usize::try_from(page).unwrap() - 1) * 4_096;
+    bytes[at..at + 100].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+
+    let db = open(&options(&path));
+    let here = Location::caller();
+    let add = |c: &mut Conn<'_>| execute(c, "INSERT INTO other (y) VALUES ('more')");
+    db.write(None, add).unwrap();
+    let error = db.read(None, here, count).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let error = db.write(None, add).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(db.stats().damage.is_some());
+    db.read(None, here, |c| {
+        execute(c, "SELECT y FROM other WHERE x = 1")
+    })
+    .unwrap();
+}

@@ -1,0 +1,158 @@
+//! The connections of an open `Database`: one that writes, and readers that cannot.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
+
+use super::handle::Attached;
+use super::touched::Touched;
+use super::watch::{Health, Watch};
+use crate::cache::TableClock;
+use crate::config::{SqliteOptions, Synchronous};
+use crate::error::{Error, ErrorKind};
+use crate::{Access, Engine, Interrupt};
+
+/// Between two attempts at switching a new file to WAL, which ignores every timeout of SQLite.
+const WAL_SWITCH_NAP: Duration = Duration::from_millis(2);
+
+/// What stands before each page in the log (<https://sqlite.org/fileformat2.html#walformat>).
+const FRAME_HEADER: u64 = 24;
+
+/// The connection that writes, and who listens to it.
+pub(super) struct Writing {
+    /// What a page takes in the log.
+    pub(super) frame_bytes: u64,
+    pub(super) conn: SqliteConnection,
+    pub(super) watch: Arc<Watch>,
+    pub(super) touched: Arc<Touched>,
+}
+
+/// Opens the connection that writes. It creates the file if need be, and switches it to WAL.
+pub(super) fn open_writer(
+    options: &SqliteOptions,
+    health: &Arc<Health>,
+    clock: &Arc<TableClock>,
+) -> Result<Writing, Error> {
+    let watch = Arc::new(Watch::new());
+    // The watch's busy handler stands where `PRAGMA busy_timeout` would, which replaces it.
+    watch.set_patience(options.busy_timeout);
+    let touched = Arc::new(Touched::new(Arc::clone(clock)));
+    let attached = Attached {
+        health: Some(Arc::clone(health)),
+        watch: Some(Arc::clone(&watch)),
+        touched: Some(Arc::clone(&touched)),
+        fault: None,
+    };
+    let interrupt = Interrupt::default();
+    let pragmas = pragmas(options);
+    let mut conn = super::open_with(&options.url, Access::Create, &interrupt, attached, &pragmas)?;
+    if options.wal && options.url.path().is_some() {
+        switch_to_wal(&mut conn, options.busy_timeout)?;
+    }
+    let page = sql_query("PRAGMA page_size")
+        .get_result::<PageSize>(&mut conn)
+        .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
+    Ok(Writing {
+        frame_bytes: u64::try_from(page.page_size).unwrap_or_default() + FRAME_HEADER,
+        conn,
+        watch,
+        touched,
+    })
+}
+
+/// The pragmas of a connection that reads.
+///
+/// It is opened for writing and then forbidden to: a reader that was opened read-only cannot take
+/// the log away if it happens to be the last one to close the database.
+pub(super) fn reader_pragmas(options: &SqliteOptions) -> String {
+    format!(
+        "PRAGMA busy_timeout = {};
+         {}
+         PRAGMA query_only = ON;",
+        options.busy_timeout.as_millis(),
+        pragmas(options)
+    )
+}
+
+/// The pragmas of the one connection of a database in memory.
+pub(super) fn memory_pragmas(options: &SqliteOptions) -> String {
+    pragmas(options)
+}
+
+fn pragmas(options: &SqliteOptions) -> String {
+    let synchronous = match options.synchronous {
+        Synchronous::Normal => "NORMAL",
+        Synchronous::Full => "FULL",
+    };
+    // `recursive_triggers`: without it `INSERT OR REPLACE` fires no delete trigger, and audit
+    // misses the row that went.
+    format!(
+        "PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA recursive_triggers = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -{};
+         PRAGMA mmap_size = {};
+         PRAGMA synchronous = {synchronous};",
+        options.cache_kib, options.mmap_bytes
+    )
+}
+
+#[derive(QueryableByName)]
+struct PageSize {
+    #[diesel(sql_type = BigInt)]
+    page_size: i64,
+}
+
+#[derive(QueryableByName)]
+struct JournalMode {
+    #[diesel(sql_type = Text)]
+    journal_mode: String,
+}
+
+/// Switches the file to WAL, also while other processes try the same on a new file: that fails with
+/// "database is locked" at once, whatever the timeout, so look first and try again.
+fn switch_to_wal(conn: &mut SqliteConnection, timeout: Duration) -> Result<(), Error> {
+    let start = Instant::now();
+    let mode = |conn: &mut SqliteConnection, sql: &str| {
+        sql_query(sql)
+            .get_result::<JournalMode>(conn)
+            .map(|row| row.journal_mode)
+            .map_err(|e| Error::classify(Engine::Sqlite, &e))
+    };
+    loop {
+        let switched = match mode(conn, "PRAGMA journal_mode") {
+            Ok(found) if found == "wal" => return Ok(()),
+            Ok(_) => mode(conn, "PRAGMA journal_mode = WAL"),
+            Err(e) => Err(e),
+        };
+        match switched {
+            Ok(found) if found == "wal" => return Ok(()),
+            Ok(found) => {
+                return Err(Error::new(
+                    ErrorKind::CannotOpen,
+                    format!("the file stays in journal mode {found:?}, WAL is not possible"),
+                )
+                .with_hint(
+                    "WAL needs shared memory: not a network drive; or set enable_wal = false",
+                ));
+            }
+            Err(e) if e.kind() == ErrorKind::Busy && start.elapsed() < timeout => {}
+            Err(e) => return Err(e),
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "SQLite offers nothing to wait for here"
+        )]
+        std::thread::sleep(WAL_SWITCH_NAP);
+    }
+}
+
+/// Runs SQL without parameters, classified.
+pub(super) fn execute(conn: &mut SqliteConnection, sql: &str) -> Result<(), Error> {
+    conn.batch_execute(sql)
+        .map_err(|e| Error::classify(Engine::Sqlite, &e))
+}

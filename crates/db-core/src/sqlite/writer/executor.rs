@@ -1,0 +1,621 @@
+//! Who may use the one writing connection, and whose closures share a COMMIT.
+//!
+//! A lone caller runs its closure on its own thread, without savepoint or hand-off. While somebody
+//! writes, others queue, and the writer's thread runs their closures in one transaction, a
+//! savepoint each, and answers them after its COMMIT. It keeps the right to write as long as there
+//! is a queue, and a moment longer, then gives it back.
+//!
+//! It knows no SQL and no SQLite: `tests/loom` runs it on a mock through every interleaving.
+
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
+use super::job::{Answer, JobId, JobRef, Ran, attempt, lend, resolve};
+use super::sync::{Condvar, Mutex, MutexGuard, wait};
+use crate::error::{Error, ErrorKind};
+
+/// Groups of one, one after another, after which the writer's thread takes it that the load is
+/// over. A lone caller is twice as fast on its own thread.
+const SINGLES: u32 = 4;
+
+/// Bounds of the executor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The most closures of waiting threads in a group.
+    pub(super) group_size: usize,
+    /// The most closures in a group.
+    pub(super) group_size_async: usize,
+    /// How long a group takes in further closures.
+    pub(super) group_age: Duration,
+    /// The most closures in the queue.
+    pub(super) max_pending: usize,
+    /// How long a queued closure waits for programs that do not queue.
+    pub(super) busy_timeout: Duration,
+    /// How long the writer's thread waits for more before it gives the right to write back.
+    pub(super) linger: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nobody; the next caller may take it.
+    Nobody,
+    /// A caller, on its own thread.
+    Caller,
+    /// The writer's thread.
+    Writer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// No new work; what is queued is done.
+    Closing,
+    Closed,
+}
+
+enum Job<C> {
+    Lent(JobRef<C>),
+    Boxed(Box<dyn BoxedJob<C>>),
+}
+
+impl<C> Job<C> {
+    fn run(&mut self, conn: &mut C) -> Ran {
+        match self {
+            Self::Lent(job) => job.run(conn),
+            Self::Boxed(job) => job.run(conn),
+        }
+    }
+
+    fn finish(self, failure: Option<Error>) {
+        match self {
+            Self::Lent(job) => job.finish(failure),
+            Self::Boxed(job) => job.finish(failure),
+        }
+    }
+
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Lent(_) => false,
+            Self::Boxed(job) => job.is_abandoned(),
+        }
+    }
+}
+
+struct Queued<C> {
+    job: Job<C>,
+    since: Instant,
+}
+
+struct State<C> {
+    queue: VecDeque<Queued<C>>,
+    owner: Owner,
+    phase: Phase,
+    /// Why nothing is written any more.
+    refused: Option<Error>,
+    chores: Chores,
+    /// Whether the writer's thread sleeps on `work`.
+    asleep: bool,
+}
+
+impl<C> State<C> {
+    fn admit(&self, limits: &Limits) -> Result<(), Error> {
+        if self.phase != Phase::Open {
+            return Err(closed());
+        }
+        if let Some(refused) = &self.refused {
+            return Err(refused.clone());
+        }
+        if self.queue.len() >= limits.max_pending {
+            return Err(Error::new(
+                ErrorKind::Overloaded,
+                format!("{} writes are waiting already", self.queue.len()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn chores_are_due(&self) -> bool {
+        match self.chores {
+            Chores::None => false,
+            Chores::Now => true,
+            Chores::At(time) => time <= Instant::now(),
+        }
+    }
+}
+
+/// The members of a transaction that is not answered yet. None is left without an answer, even if
+/// the thread panics.
+struct Group<C> {
+    members: Vec<Job<C>>,
+    lent: usize,
+}
+
+impl<C> Group<C> {
+    fn push(&mut self, job: Job<C>) {
+        self.lent += usize::from(matches!(job, Job::Lent(_)));
+        self.members.push(job);
+    }
+
+    fn answer(&mut self, failure: Option<&Error>) {
+        self.lent = 0;
+        for job in self.members.drain(..) {
+            job.finish(failure.cloned());
+        }
+    }
+}
+
+impl<C> Drop for Group<C> {
+    fn drop(&mut self) {
+        let unknown = Error::new(
+            ErrorKind::OutcomeUnknown,
+            "the writer failed before it could tell",
+        );
+        self.answer(Some(&unknown));
+    }
+}
+
+/// The right to write, held by a caller; its drop passes it on.
+struct Ownership<'a, B: Backend>(&'a Executor<B>);
+
+impl<B: Backend> Drop for Ownership<'_, B> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        if state.queue.is_empty() && !state.chores_are_due() && state.phase == Phase::Open {
+            state.owner = Owner::Nobody;
+        } else {
+            state.owner = Owner::Writer;
+            self.0.wake(&mut state);
+        }
+    }
+}
+
+/// The hybrid group-commit writer over any [`Backend`].
+pub(super) struct Executor<B: Backend> {
+    state: Mutex<State<B::Conn>>,
+    /// The writer's thread waits here for work.
+    work: Condvar,
+    /// `close` waits here for the end.
+    end: Condvar,
+    /// Locked by the owner only, so never contended.
+    backend: Mutex<B>,
+    limits: Limits,
+}
+
+impl<B: Backend> Executor<B> {
+    pub(super) fn new(backend: B, limits: Limits) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                owner: Owner::Nobody,
+                phase: Phase::Open,
+                refused: None,
+                chores: Chores::None,
+                asleep: false,
+            }),
+            work: Condvar::new(),
+            end: Condvar::new(),
+            backend: Mutex::new(backend),
+            limits,
+        }
+    }
+
+    /// Runs `closure` in a transaction and returns once that is committed, or rolled back. The
+    /// deadline is for the wait until it runs.
+    pub(super) fn run<F, T, E>(&self, deadline: Option<Instant>, closure: F) -> Answer<T, E>
+    where
+        F: FnOnce(&mut B::Conn) -> Result<T, E> + Send,
+        T: Send,
+        E: From<Error> + Send,
+    {
+        let mut state = self.state();
+        if let Err(refused) = state.admit(&self.limits) {
+            return Ok(Err(refused.into()));
+        }
+        if state.owner != Owner::Nobody {
+            return lend(
+                closure,
+                deadline,
+                move |job| {
+                    state.queue.push_back(queued(Job::Lent(job)));
+                    self.wake(&mut state);
+                },
+                |id| self.withdraw(id),
+            );
+        }
+        state.owner = Owner::Caller;
+        drop(state);
+        let ownership = Ownership(self);
+        match self.alone(closure) {
+            Ok(answer) => answer,
+            Err(closure) => lend(
+                closure,
+                deadline,
+                move |job| {
+                    // It came before those that have queued since.
+                    let job = queued(Job::Lent(job));
+                    self.state().queue.push_front(job);
+                    drop(ownership);
+                },
+                |id| self.withdraw(id),
+            ),
+        }
+    }
+
+    /// Queues a write that answers for itself.
+    pub(super) fn submit(&self, job: Box<dyn BoxedJob<B::Conn>>) {
+        let mut state = self.state();
+        if let Err(refused) = state.admit(&self.limits) {
+            drop(state);
+            job.finish(Some(refused));
+            return;
+        }
+        state.queue.push_back(queued(Job::Boxed(job)));
+        if state.owner == Owner::Nobody {
+            state.owner = Owner::Writer;
+        }
+        self.wake(&mut state);
+    }
+
+    /// Lets no more work in, waits for what is there, and closes the backend. When the deadline
+    /// passes first, what is queued is refused, and what runs goes on without us.
+    ///
+    /// # Errors
+    /// `Timeout`.
+    pub(super) fn close(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        let mut state = self.state();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+        }
+        self.wake(&mut state);
+        while state.phase != Phase::Closed {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                let refused = std::mem::take(&mut state.queue);
+                drop(state);
+                for queued in refused {
+                    queued.job.finish(Some(closed()));
+                }
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "a write was still running when the time to close was over",
+                ));
+            }
+            (state, _) = wait(&self.end, state, left);
+        }
+        Ok(())
+    }
+
+    /// Refuses all further writes.
+    pub(super) fn refuse(&self, reason: Error) {
+        self.state().refused.get_or_insert(reason);
+    }
+
+    /// Writes in the queue.
+    pub(super) fn pending(&self) -> usize {
+        self.state().queue.len()
+    }
+
+    /// The writer's thread, until the close.
+    pub(super) fn serve(&self) {
+        let mut group = Group {
+            members: Vec::new(),
+            lent: 0,
+        };
+        let mut singles = 0;
+        while self.await_work(&mut singles) {
+            let members = self.serve_group(&mut group);
+            singles = if members <= 1 { singles + 1 } else { 0 };
+        }
+        self.backend().close();
+        self.bury();
+    }
+
+    /// After the last write, or when the writer's thread failed.
+    pub(super) fn bury(&self) {
+        let mut state = self.state();
+        state.phase = Phase::Closed;
+        let left = std::mem::take(&mut state.queue);
+        self.end.notify_all();
+        drop(state);
+        for queued in left {
+            queued.job.finish(Some(closed()));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<B::Conn>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn backend(&self) -> MutexGuard<'_, B> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, state: &mut State<B::Conn>) {
+        // A notification is a system call, whether anybody sleeps or not.
+        if state.asleep {
+            state.asleep = false;
+            self.work.notify_one();
+        }
+    }
+
+    /// A caller whose time is over takes its closure back, if nobody has begun it.
+    fn withdraw(&self, id: JobId) {
+        let mut state = self.state();
+        let place = state
+            .queue
+            .iter()
+            .position(|queued| matches!(&queued.job, Job::Lent(job) if job.id() == id));
+        let found = place.and_then(|place| state.queue.remove(place));
+        drop(state);
+        if let Some(queued) = found {
+            queued.job.finish(Some(Error::new(
+                ErrorKind::Timeout,
+                format!("no turn to write within {:?}", queued.since.elapsed()),
+            )));
+        }
+    }
+
+    /// Runs `closure` here and now, or gives it back if somebody else has to be waited for.
+    fn alone<F, T, E>(&self, closure: F) -> Result<Answer<T, E>, F>
+    where
+        F: FnOnce(&mut B::Conn) -> Result<T, E>,
+        E: From<Error>,
+    {
+        let mut backend = self.backend();
+        let opened = Instant::now();
+        match backend.begin(Turn::IfFree) {
+            Err(BeginError::Contended) => return Err(closure),
+            Err(BeginError::Failed(failure)) => {
+                self.heed(&backend);
+                return Ok(Ok(Err(failure.into())));
+            }
+            Ok(()) => {}
+        }
+        let (ran, answer) = attempt(closure, backend.conn());
+        let mut commit = Duration::ZERO;
+        let failure = match fault(&mut *backend) {
+            None if ran == Ran::Well => {
+                let start = Instant::now();
+                let failure = backend.commit().err();
+                commit = start.elapsed();
+                failure
+            }
+            fault => {
+                backend.rollback();
+                fault
+            }
+        };
+        self.heed(&backend);
+        backend.answered(&GroupReport {
+            members: 1,
+            inline: true,
+            open: opened.elapsed(),
+            commit,
+            committed: failure.is_none() && ran == Ran::Well,
+        });
+        self.plan(backend.chores());
+        Ok(resolve(Some(answer), failure))
+    }
+
+    /// Sleeps until there is something to do; false when there never will be.
+    fn await_work(&self, singles: &mut u32) -> bool {
+        let mut state = self.state();
+        loop {
+            let due = state.chores_are_due();
+            let limit = match state.owner {
+                Owner::Writer if !state.queue.is_empty() || due => return true,
+                Owner::Writer if state.phase != Phase::Open => return false,
+                Owner::Writer if *singles < SINGLES && !self.limits.linger.is_zero() => {
+                    Some(self.limits.linger)
+                }
+                Owner::Writer => {
+                    *singles = 0;
+                    state.owner = Owner::Nobody;
+                    continue;
+                }
+                Owner::Nobody if state.phase != Phase::Open || due => {
+                    state.owner = Owner::Writer;
+                    continue;
+                }
+                Owner::Nobody | Owner::Caller => match state.chores {
+                    Chores::At(time) => Some(time.saturating_duration_since(Instant::now())),
+                    // The caller wakes this thread when it is done.
+                    Chores::None | Chores::Now => None,
+                },
+            };
+            let lingering = state.owner == Owner::Writer;
+            state.asleep = true;
+            let (woken, out) = wait(&self.work, state, limit);
+            state = woken;
+            state.asleep = false;
+            if out && lingering {
+                *singles = SINGLES;
+            }
+        }
+    }
+
+    /// One transaction for whoever is queued, and the work that comes after it. Returns how many
+    /// shared it.
+    fn serve_group(&self, group: &mut Group<B::Conn>) -> usize {
+        let mut backend = self.backend();
+        let oldest = self.state().queue.front().map(|first| first.since);
+        let Some(oldest) = oldest else {
+            self.do_chores(&mut *backend);
+            return 0;
+        };
+        // The jobs stay in the queue meanwhile, where their callers can take them back.
+        let patience = Turn::Wait(oldest + self.limits.busy_timeout);
+        if let Err(error) = backend.begin(patience) {
+            self.heed(&backend);
+            self.begin_failed(error);
+            return 0;
+        }
+        let opened = Instant::now();
+        let mut fault = None;
+        while fault.is_none()
+            && let Some(mut job) = self.next(group, opened)
+        {
+            fault = member(&mut *backend, &mut job).err();
+            group.push(job);
+        }
+        let members = group.members.len();
+        let start = Instant::now();
+        let failure = if members == 0 || fault.is_some() {
+            backend.rollback();
+            fault
+        } else {
+            backend
+                .commit()
+                .err()
+                .map(|failure| shared(failure, members))
+        };
+        let report = GroupReport {
+            members,
+            inline: false,
+            open: opened.elapsed(),
+            commit: start.elapsed(),
+            committed: failure.is_none(),
+        };
+        self.heed(&backend);
+        group.answer(failure.as_ref());
+        if members > 0 {
+            backend.answered(&report);
+        }
+        self.do_chores(&mut *backend);
+        members
+    }
+
+    /// The next job that anybody still waits for, unless the group is full or old.
+    fn next(&self, group: &Group<B::Conn>, opened: Instant) -> Option<Job<B::Conn>> {
+        if !group.members.is_empty() && opened.elapsed() >= self.limits.group_age {
+            return None;
+        }
+        loop {
+            let mut state = self.state();
+            let full = group.members.len() >= self.limits.group_size_async
+                || matches!(state.queue.front()?.job, Job::Lent(_))
+                    && group.lent >= self.limits.group_size;
+            if full {
+                return None;
+            }
+            let job = state.queue.pop_front()?.job;
+            drop(state);
+            if !job.is_abandoned() {
+                return Some(job);
+            }
+        }
+    }
+
+    /// Tells those whom it concerns that no transaction could be opened.
+    fn begin_failed(&self, error: BeginError) {
+        let mut state = self.state();
+        let (failed, error) = match error {
+            BeginError::Failed(error) if error.kind() != ErrorKind::Busy => {
+                (std::mem::take(&mut state.queue), error)
+            }
+            busy => {
+                let error = match busy {
+                    BeginError::Failed(error) => error,
+                    BeginError::Contended => Error::new(ErrorKind::Busy, "database is locked"),
+                };
+                // Those who came later have patience left. The first one has not, and must go, so
+                // that this ends.
+                let timeout = self.limits.busy_timeout;
+                let mut failed: VecDeque<_> = state.queue.pop_front().into_iter().collect();
+                while let Some(next) = state.queue.front()
+                    && next.since.elapsed() >= timeout
+                {
+                    failed.extend(state.queue.pop_front());
+                }
+                (failed, error)
+            }
+        };
+        drop(state);
+        for queued in failed {
+            queued.job.finish(Some(error.clone()));
+        }
+    }
+
+    fn do_chores(&self, backend: &mut B) {
+        let due = match backend.chores() {
+            Chores::None => false,
+            Chores::Now => true,
+            Chores::At(time) => time <= Instant::now(),
+        };
+        if due {
+            backend.do_chores();
+        }
+        self.plan(backend.chores());
+    }
+
+    fn plan(&self, chores: Chores) {
+        let mut state = self.state();
+        if matches!((state.chores, chores), (Chores::None, Chores::At(_))) {
+            self.wake(&mut state);
+        }
+        state.chores = chores;
+    }
+
+    /// Refuses further writes if damage was seen.
+    fn heed(&self, backend: &B) {
+        if let Some(damage) = backend.damage() {
+            self.refuse(damage);
+        }
+    }
+}
+
+/// Runs one member of a group under its own savepoint. An error is the whole group's.
+fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Result<(), Error> {
+    backend.savepoint()?;
+    let ran = job.run(backend.conn());
+    match fault(backend) {
+        Some(fault) => Err(fault),
+        None if ran == Ran::Well => backend.release(),
+        None => backend.rollback_to(),
+    }
+}
+
+/// Why the transaction cannot go on after a closure had the connection.
+fn fault<B: Backend>(backend: &mut B) -> Option<Error> {
+    if let Some(damage) = backend.damage() {
+        return Some(damage);
+    }
+    match backend.transaction() {
+        Transaction::Intact => None,
+        Transaction::Ended => Some(
+            Error::new(
+                ErrorKind::TransactionEnded,
+                "the transaction was ended before its COMMIT, and rolled back",
+            )
+            .with_hint(
+                "a statement with OR ROLLBACK, RAISE(ROLLBACK), COMMIT or ROLLBACK in one of the \
+                 writes that shared it; use ABORT, and return an error instead",
+            ),
+        ),
+    }
+}
+
+/// A failed COMMIT as its members hear it. A deferred constraint is one member's fault, and nobody
+/// knows whose: for the others it is worth another try.
+fn shared(failure: Error, members: usize) -> Error {
+    if members > 1 && failure.kind() == ErrorKind::Constraint {
+        return Error::new(
+            ErrorKind::TransactionEnded,
+            format!("a write that shared the COMMIT broke a deferred constraint: {failure}"),
+        );
+    }
+    failure
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the database is closed")
+}
+
+fn queued<C>(job: Job<C>) -> Queued<C> {
+    Queued {
+        job,
+        since: Instant::now(),
+    }
+}

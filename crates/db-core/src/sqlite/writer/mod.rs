@@ -1,0 +1,228 @@
+//! The writer of a SQLite database: one connection, durable commits shared by whoever waits.
+//!
+//! [`Writer`] is the door. Behind it: `executor` decides who runs where and what shares a COMMIT,
+//! `job` lends closures between threads, `connection` speaks to SQLite, `turnstile` makes processes
+//! take turns, `checkpoint` keeps the log small. Figures and the shapes that were turned down are
+//! in docs/adr.
+
+mod backend;
+mod boxed;
+mod checkpoint;
+mod connection;
+mod executor;
+mod job;
+mod sync;
+mod turnstile;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use diesel::SqliteConnection;
+use tracing::Span;
+
+use super::watch::Health;
+use crate::cache::TableClock;
+use crate::config::SqliteOptions;
+use crate::error::{Error, ErrorKind};
+use crate::nesting::{self, Use};
+use connection::SqliteBackend;
+use executor::{Executor, Limits};
+
+pub(crate) use backend::GroupReport;
+pub(crate) use boxed::{Answer, Reply};
+
+/// How long the writer's thread waits for more work before it lets callers write on their own
+/// threads again: the time of a COMMIT, in which a caller that was answered comes back.
+const LINGER: Duration = Duration::from_micros(100);
+
+/// Whoever keeps a snapshot open for readers' sake, which the writer moves on.
+pub(crate) trait SnapshotHolder: Send + Sync {
+    /// After a COMMIT or a checkpoint: take the newest snapshot.
+    fn advance(&self);
+    /// Before a checkpoint: hold none.
+    fn release(&self);
+}
+
+/// Nobody does.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct NoSnapshot;
+
+impl SnapshotHolder for NoSnapshot {
+    fn advance(&self) {}
+    fn release(&self) {}
+}
+
+/// Whoever counts. Called on the thread that wrote, between two groups, so it must be quick.
+pub(crate) trait Observer: Send + Sync {
+    /// A group was answered, also one that failed; the write-ahead log has so many bytes now.
+    fn group(&self, _group: &GroupReport, _log: u64) {}
+    /// A checkpoint was made in this time.
+    fn checkpoint(&self, _took: Duration) {}
+}
+
+/// Nobody does.
+#[cfg(test)]
+pub(crate) struct NoObserver;
+
+#[cfg(test)]
+impl Observer for NoObserver {}
+
+/// The group-commit writer of one SQLite database.
+pub(crate) struct Writer {
+    clock: Arc<TableClock>,
+    executor: Arc<Executor<SqliteBackend>>,
+    wal_pages: Arc<AtomicU32>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Opens the writing connection and starts the writer's thread.
+    ///
+    /// # Errors
+    /// What opening the file says.
+    pub(crate) fn open(
+        options: SqliteOptions,
+        health: Arc<Health>,
+        snapshots: Arc<dyn SnapshotHolder>,
+        observer: Arc<dyn Observer>,
+        clock: Arc<TableClock>,
+    ) -> Result<Self, Error> {
+        let limits = Limits {
+            group_size: count(options.group_size),
+            group_size_async: count(options.async_group_size),
+            group_age: options.group_age,
+            max_pending: count(options.max_waiters),
+            busy_timeout: options.busy_timeout,
+            linger: LINGER,
+        };
+        let backend =
+            SqliteBackend::open(options, health, snapshots, observer, Arc::clone(&clock))?;
+        let wal_pages = backend.wal_pages();
+        let executor = Arc::new(Executor::new(backend, limits));
+        let served = Arc::clone(&executor);
+        let thread = std::thread::Builder::new()
+            .name("db-writer".to_owned())
+            .spawn(move || {
+                if catch_unwind(AssertUnwindSafe(|| served.serve())).is_err() {
+                    tracing::error!("the writer's thread failed; no more writes are taken");
+                    served.bury();
+                }
+            })
+            .map_err(|e| Error::new(ErrorKind::Other, format!("cannot start a thread: {e}")))?;
+        Ok(Self {
+            clock,
+            executor,
+            wal_pages,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Runs `closure` in a write transaction, and returns when that is committed.
+    ///
+    /// The closure runs once, here or on the writer's thread. Its error or panic rolls back what it
+    /// did, and nothing else. The deadline is for the wait until it begins.
+    ///
+    /// # Errors
+    /// The closure's own; or `Timeout`, `Overloaded`, `Closed`, `Nested`, `Busy`, `Corrupt`, with
+    /// nothing done; `TransactionEnded` and those of COMMIT, with nothing done either;
+    /// `OutcomeUnknown`.
+    pub(crate) fn run<T, E>(
+        &self,
+        deadline: Option<Instant>,
+        closure: impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
+    ) -> Result<T, E>
+    where
+        T: Send,
+        E: From<Error> + Send,
+    {
+        nesting::check(&self.clock, Use::Write)?;
+        let answer = self.executor.run(deadline, dressed(&self.clock, closure));
+        answer.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Queues `closure` for the writer's thread and returns at once; `reply` gets the answer after
+    /// the COMMIT that holds it. Dropped unrun if nobody waits for the reply any more.
+    pub(crate) fn submit<T, E, R>(
+        &self,
+        closure: impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
+        reply: R,
+    ) where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        R: Reply<T, E> + 'static,
+    {
+        let job = boxed::Submitted::new(dressed(&self.clock, closure), reply);
+        self.executor.submit(Box::new(job));
+    }
+
+    /// Ends the work: nothing new is taken, what is queued is done, the log goes back into the
+    /// file. When the deadline passes first, what is queued is refused and what runs goes on.
+    ///
+    /// # Errors
+    /// `Timeout`, when a write was still running; `Nested` from inside a write.
+    pub(crate) fn close(&self, deadline: Option<Instant>) -> Result<(), Error> {
+        nesting::check_any(&self.clock, Use::Write)?;
+        self.executor.close(deadline)?;
+        let thread = self.thread.lock();
+        let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            return Err(Error::new(ErrorKind::Other, "the writer's thread failed"));
+        }
+        Ok(())
+    }
+
+    /// Writes that wait for their turn.
+    pub(crate) fn pending(&self) -> usize {
+        self.executor.pending()
+    }
+
+    /// Pages in the write-ahead log, after the last COMMIT made here.
+    pub(crate) fn wal_pages(&self) -> u32 {
+        self.wal_pages.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // From inside one of its own writes nobody can wait for it; the thread ends by itself.
+        let deadline = nesting::is_in_write(&self.clock).then(Instant::now);
+        let closed = self.executor.close(deadline);
+        let thread = self.thread.get_mut();
+        let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+        if closed.is_ok()
+            && let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the writer's thread failed");
+        }
+    }
+}
+
+/// The closure with its caller's span around it, on whatever thread, and the mark against writes
+/// inside it.
+fn dressed<F, T, E>(
+    clock: &Arc<TableClock>,
+    closure: F,
+) -> impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + use<F, T, E>
+where
+    F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
+{
+    let span = Span::current();
+    let clock = Arc::clone(clock);
+    move |conn| {
+        let _inside = nesting::enter_write(&clock);
+        span.in_scope(|| closure(conn))
+    }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! Deadlines, overload, and the close.
+
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+
+/// Long enough that a test which meets it has failed.
+const LONG: Duration = Duration::from_secs(60);
+
+fn soon() -> Option<Instant> {
+    Some(Instant::now() + Duration::from_millis(30))
+}
+
+#[test]
+fn a_caller_whose_time_is_over_takes_its_write_back() {
+    let bed = Bed::new();
+    let begun = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        let late = bed.writer.run(soon(), |conn| {
+            begun.store(true, Ordering::Relaxed);
+            insert(conn, 1)
+        });
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(bed.writer.pending(), 0);
+        hold.let_go();
+    });
+    bed.writer.run(None, |conn| insert(conn, 2)).unwrap();
+    assert!(!begun.load(Ordering::Relaxed));
+    assert_eq!(bed.entries(), 1);
+}
+
+#[test]
+fn a_write_that_has_begun_is_waited_for() {
+    let bed = &Bed::new();
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        // Far enough away to be taken up in time even on a slow machine; it passes in the closure.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        let (never, nothing): (Sender<()>, Receiver<()>) = channel();
+        let slow = scope.spawn(move || {
+            bed.writer.run(Some(deadline), move |conn| {
+                while Instant::now() <= deadline {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    assert!(
+                        nothing
+                            .recv_timeout(left + Duration::from_millis(1))
+                            .is_err()
+                    );
+                }
+                insert(conn, 1)
+            })
+        });
+        bed.await_pending(1);
+        hold.let_go();
+        slow.join().unwrap().unwrap();
+        drop(never);
+    });
+    assert_eq!(bed.entries(), 1);
+}
+
+#[test]
+fn more_than_may_wait_are_refused_at_once() {
+    let bed = Bed::with(|options| options.max_waiters = 2);
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        for id in 1..=2 {
+            let bed = &bed;
+            scope.spawn(move || bed.writer.run(None, |conn| insert(conn, id)).unwrap());
+        }
+        bed.await_pending(2);
+        let refused = bed.writer.run(None, |conn| insert(conn, 3)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Overloaded);
+        hold.let_go();
+    });
+    assert_eq!(bed.entries(), 2);
+}
+
+#[test]
+fn the_close_waits_for_what_is_queued_and_lets_nothing_in() {
+    let bed = Bed::new();
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        for id in 1..=5 {
+            let bed = &bed;
+            scope.spawn(move || bed.writer.run(None, |conn| insert(conn, id)).unwrap());
+        }
+        bed.await_pending(5);
+        let closing = scope.spawn(|| bed.writer.close(Some(Instant::now() + LONG)));
+        while bed
+            .writer
+            .run(soon(), |_| Ok::<_, Error>(()))
+            .unwrap_err()
+            .kind()
+            != ErrorKind::Closed
+        {
+            std::thread::yield_now();
+        }
+        hold.let_go();
+        closing.join().unwrap().unwrap();
+    });
+    assert_eq!(bed.entries(), 5);
+    let refused = bed.writer.run(None, |conn| insert(conn, 6)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Closed);
+    bed.writer.close(None).unwrap();
+}
+
+#[test]
+fn a_close_whose_time_is_over_refuses_what_is_queued() {
+    let bed = Bed::new();
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        let queued = scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 1)));
+        bed.await_pending(1);
+        let late = bed.writer.close(soon()).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Timeout);
+        let refused = queued.join().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Closed);
+        hold.let_go();
+        bed.writer.close(None).unwrap();
+    });
+    assert_eq!(bed.entries(), 0);
+}

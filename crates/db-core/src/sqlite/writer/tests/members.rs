@@ -1,0 +1,186 @@
+//! One member's failure is its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use diesel::Connection as _;
+
+use super::*;
+
+/// Runs the case between two good members of one group, and then alone. What the case did must be
+/// gone, and the others' work there.
+fn beside_others(case: impl Fn(&Bed) + Sync) {
+    let bed = Bed::new();
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 1)).unwrap());
+        bed.await_pending(1);
+        scope.spawn(|| case(&bed));
+        bed.await_pending(2);
+        scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 2)).unwrap());
+        bed.await_pending(3);
+        hold.let_go();
+    });
+    assert_eq!(bed.groups.sizes(3), [3]);
+    case(&bed);
+    assert_eq!(bed.entries(), 2);
+    bed.writer.run(None, |conn| insert(conn, 3)).unwrap();
+    assert_eq!(bed.number("SELECT sum(id) AS n FROM entry"), 6);
+}
+
+#[test]
+fn an_error_rolls_back_its_own_work_only() {
+    beside_others(|bed| {
+        let failed = bed.writer.run(None, |conn| {
+            insert(conn, 10)?;
+            insert(conn, 10)
+        });
+        assert_eq!(failed.unwrap_err().kind(), ErrorKind::Constraint);
+    });
+}
+
+/// An error of the caller's own.
+#[derive(Debug, PartialEq)]
+enum Own {
+    Refused(i64),
+    Database,
+}
+
+impl From<Error> for Own {
+    fn from(_: Error) -> Self {
+        Self::Database
+    }
+}
+
+#[test]
+fn a_callers_own_error_comes_back_as_it_is() {
+    beside_others(|bed| {
+        let refused: Result<(), Own> = bed.writer.run(None, |conn| {
+            insert(conn, 10)?;
+            Err(Own::Refused(7))
+        });
+        assert_eq!(refused, Err(Own::Refused(7)));
+    });
+}
+
+#[test]
+fn a_panic_goes_to_its_caller_and_rolls_back_its_own_work_only() {
+    beside_others(|bed| {
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            bed.writer.run(None, |conn| -> Result<(), Error> {
+                insert(conn, 10)?;
+                std::panic::panic_any(13_u8)
+            })
+        }));
+        let payload = caught.unwrap_err();
+        assert_eq!(payload.downcast_ref::<u8>(), Some(&13));
+    });
+}
+
+#[test]
+fn a_panic_in_nested_transactions_leaves_none_open() {
+    beside_others(|bed| {
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            bed.writer.run(None, |conn| {
+                conn.transaction(|conn| {
+                    insert(conn, 10)?;
+                    conn.transaction(|conn| -> Result<(), TransactionError> {
+                        insert(conn, 11)?;
+                        panic!("deep")
+                    })
+                })
+                .map_err(|e| e.0)
+            })
+        }));
+        assert!(caught.is_err());
+    });
+}
+
+struct TransactionError(Error);
+
+impl From<diesel::result::Error> for TransactionError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(Error::classify(Engine::Sqlite, &error))
+    }
+}
+
+impl From<Error> for TransactionError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+#[test]
+fn a_nested_transaction_may_fail_alone() {
+    let bed = Bed::new();
+    let write = |id: i64| {
+        bed.writer.run(None, |conn| {
+            insert(conn, id)?;
+            let nested = conn.transaction(|conn| {
+                insert(conn, id + 100)?;
+                Err::<(), _>(TransactionError(Error::new(ErrorKind::Other, "no")))
+            });
+            assert!(nested.is_err());
+            Ok::<_, Error>(())
+        })
+    };
+    write(1).unwrap();
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        let queued = scope.spawn(|| write(2));
+        bed.await_pending(1);
+        hold.let_go();
+        queued.join().unwrap().unwrap();
+    });
+    assert_eq!(bed.number("SELECT sum(id) AS n FROM entry"), 3);
+}
+
+#[test]
+fn what_a_closure_left_open_is_kept_or_undone_with_it() {
+    use diesel::connection::{AnsiTransactionManager as Manager, TransactionManager};
+    beside_others(|bed| {
+        let failed = bed.writer.run(None, |conn| {
+            Manager::begin_transaction(conn).unwrap();
+            insert(conn, 10)?;
+            insert(conn, 10)
+        });
+        assert!(failed.is_err());
+    });
+    let bed = Bed::new();
+    bed.writer
+        .run(None, |conn| {
+            Manager::begin_transaction(conn).unwrap();
+            insert(conn, 1)
+        })
+        .unwrap();
+    assert_eq!(bed.entries(), 1);
+}
+
+#[test]
+fn a_deferred_constraint_fails_the_commit_for_all_and_is_told_apart_alone() {
+    let bed = Bed::new();
+    let orphan = || {
+        bed.writer
+            .run(None, |conn| {
+                statement(conn, "INSERT INTO child VALUES (1, 77)")
+            })
+            .unwrap_err()
+    };
+    assert_eq!(orphan().kind(), ErrorKind::Constraint);
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        let good = scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 1)));
+        bed.await_pending(1);
+        let bad = scope.spawn(orphan);
+        bed.await_pending(2);
+        hold.let_go();
+        for error in [good.join().unwrap().unwrap_err(), bad.join().unwrap()] {
+            assert_eq!(error.kind(), ErrorKind::TransactionEnded, "{error}");
+            assert!(error.is_retryable());
+        }
+    });
+    assert_eq!(
+        bed.number("SELECT count(*) AS n FROM child") + bed.entries(),
+        0
+    );
+    bed.writer.run(None, |conn| insert(conn, 1)).unwrap();
+}

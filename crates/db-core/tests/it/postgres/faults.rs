@@ -1,0 +1,205 @@
+//! The server is gone, or does not answer: callers are told within their deadline, and served soon
+//! after it is back (reliability, row 12).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use db_core::{Database, ErrorKind, TransactionOptions};
+use db_testkit::{Proxy, cluster};
+
+use super::{execute, options, stats};
+
+const DEADLINE: Duration = Duration::from_millis(500);
+
+/// What row 12 allows on top of the deadline. Under a loaded machine it is the first to give, so
+/// the tests allow more; the deadline itself is what must not be missed by far.
+const SLACK: Duration = Duration::from_millis(1500);
+
+fn open(url: &str) -> Database {
+    let set = options(url).max_connections(4).connection_timeout(DEADLINE);
+    Database::open(&set).unwrap()
+}
+
+fn works(database: &Database) -> bool {
+    database.read(|conn| execute(conn, "SELECT 1")).is_ok()
+}
+
+/// Sixteen clients during a fault: each of their calls returns in time.
+fn suffers(database: &Database, fault: impl FnOnce(), end: impl FnOnce()) {
+    let options = TransactionOptions::default().connection_timeout(DEADLINE);
+    let (done, failed) = (AtomicBool::new(false), AtomicU64::new(0));
+    assert!(works(database));
+    fault();
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let asked = Instant::now();
+                    let result = database.read_with(&options, |conn| execute(conn, "SELECT 1"));
+                    let took = asked.elapsed();
+                    assert!(took <= DEADLINE + SLACK, "{took:?}: {result:?}");
+                    if result.is_err() {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        let enough = Instant::now() + 3 * DEADLINE;
+        while Instant::now() < enough || failed.load(Ordering::Relaxed) < 16 {
+            thread::yield_now();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    end();
+    recovers(database);
+}
+
+/// Nineteen of twenty calls in a row succeed, five seconds after the server is back at the latest.
+fn recovers(database: &Database) {
+    let back = Instant::now();
+    let mut latest = Vec::new();
+    loop {
+        latest.push(works(database));
+        let tail = latest.iter().rev().take(20);
+        if latest.len() >= 20 && tail.filter(|ok| **ok).count() >= 19 {
+            return;
+        }
+        assert!(
+            back.elapsed() < Duration::from_secs(5) + SLACK,
+            "not back after {:?}: {:?}",
+            back.elapsed(),
+            database.read(|conn| execute(conn, "SELECT 1"))
+        );
+    }
+}
+
+#[test]
+fn refused() {
+    let server = cluster(&[]);
+    let mut proxy = Proxy::to(server.port());
+    let database = open(&server.url_on(proxy.port()));
+    let cell = std::cell::RefCell::new(&mut proxy);
+    suffers(
+        &database,
+        || cell.borrow_mut().refuse(),
+        || cell.borrow_mut().pass(),
+    );
+}
+
+#[test]
+fn who_needs_a_server_that_is_gone_is_told_at_once() {
+    let server = cluster(&[]);
+    let mut proxy = Proxy::to(server.port());
+    let set = options(&server.url_on(proxy.port())).connection_timeout(Duration::from_secs(60));
+    let database = Database::open(&set).unwrap();
+    proxy.refuse();
+    let asked = Instant::now();
+    for _ in 0..100 {
+        let error = database.read(|conn| execute(conn, "SELECT 1")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(30), "nobody waited");
+    proxy.pass();
+    recovers(&database);
+}
+
+#[test]
+fn reset_connections_are_replaced() {
+    let server = cluster(&[]);
+    let proxy = Proxy::to(server.port());
+    let database = open(&server.url_on(proxy.port()));
+    for _ in 0..20 {
+        assert!(works(&database));
+        proxy.reset();
+        // BEGIN meets a dead connection, and nobody is told.
+        database.read(|conn| execute(conn, "SELECT 1")).unwrap();
+    }
+}
+
+#[test]
+fn a_black_hole_is_left_in_time() {
+    let server = cluster(&[]);
+    let mut proxy = Proxy::to(server.port());
+    let set = options(&server.url_on(proxy.port()))
+        .max_connections(4)
+        .connection_timeout(DEADLINE)
+        .health_check_after(Duration::ZERO);
+    let database = Database::open(&set).unwrap();
+    let cell = std::cell::RefCell::new(&mut proxy);
+    suffers(
+        &database,
+        || cell.borrow_mut().hold(),
+        || cell.borrow_mut().pass(),
+    );
+}
+
+#[test]
+fn a_frozen_server_is_left_in_time() {
+    let server = cluster(&[]);
+    let set = options(&server.url())
+        .max_connections(4)
+        .connection_timeout(DEADLINE)
+        .health_check_after(Duration::ZERO);
+    let database = Database::open(&set).unwrap();
+    let frozen = std::cell::RefCell::new(None);
+    suffers(
+        &database,
+        || *frozen.borrow_mut() = Some(server.freeze().unwrap()),
+        || drop(frozen.borrow_mut().take()),
+    );
+}
+
+/// Without looking first, a call that is in flight hangs with the server; all others keep to their
+/// deadline.
+#[test]
+fn who_waits_behind_a_hanging_call_is_told_in_time() {
+    let server = cluster(&[]);
+    let set = options(&server.url())
+        .max_connections(1)
+        .health_check_after(Duration::from_secs(3600));
+    let database = Database::open(&set).unwrap();
+    assert!(works(&database));
+    let frozen = server.freeze().unwrap();
+    let options = TransactionOptions::default().connection_timeout(DEADLINE);
+    thread::scope(|scope| {
+        let hanging = scope.spawn(|| works(&database));
+        while stats(&database).gate.in_use == 0 {
+            thread::yield_now();
+        }
+        for _ in 0..3 {
+            let asked = Instant::now();
+            let error = database
+                .read_with(&options, |conn| execute(conn, "SELECT 1"))
+                .unwrap_err();
+            assert!(asked.elapsed() <= DEADLINE + SLACK, "{:?}", asked.elapsed());
+            assert!(
+                matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded),
+                "{error}"
+            );
+        }
+        drop(frozen);
+        assert!(hanging.join().unwrap());
+    });
+    recovers(&database);
+}
+
+#[test]
+fn a_restarted_server_is_met_again() {
+    let server = cluster(&[]);
+    let database = open(&server.url());
+    assert!(works(&database));
+    server.stop(db_testkit::Stop::Immediate).unwrap();
+    let error = database.read(|conn| execute(conn, "SELECT 1")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    server.start_again().unwrap();
+    recovers(&database);
+}
+
+#[test]
+fn a_wrong_password_is_said_when_opening() {
+    let server = cluster(&[]);
+    let url = server.url().replace('@', "x@");
+    let error = Database::open(&options(&url)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+}

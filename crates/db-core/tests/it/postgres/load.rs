@@ -1,0 +1,217 @@
+//! Many callers and few connections: fair, and quick to say no.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use db_core::{Database, Error, ErrorKind, TransactionOptions};
+
+use super::{execute, number, open_with, stats};
+
+const CONNECTIONS: u32 = 4;
+
+/// Reliability, row 11.
+#[test]
+fn checkouts_are_fair() {
+    const THREADS: usize = 256;
+    const ROUNDS: u32 = 5;
+    let (_db, database) = open_with(|o| o.max_connections(CONNECTIONS));
+    let barrier = Barrier::new(THREADS);
+    let done = AtomicBool::new(false);
+    // All begin together; the first to finish its rounds ends the test for all.
+    let results: Vec<(u32, Vec<Duration>)> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    let mut waits = Vec::new();
+                    while !done.load(Ordering::Relaxed) {
+                        let asked = Instant::now();
+                        database
+                            .read(|conn| {
+                                waits.push(asked.elapsed());
+                                execute(conn, "SELECT pg_sleep(0.02)")
+                            })
+                            .unwrap();
+                        if waits.len() >= ROUNDS as usize {
+                            done.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    (u32::try_from(waits.len()).unwrap(), waits)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    let stats = stats(&database);
+    assert_eq!((stats.gate.timeouts, stats.gate.shed), (0, 0));
+    let most = results.iter().map(|(count, _)| *count).max().unwrap();
+    let least = results.iter().map(|(count, _)| *count).min().unwrap();
+    assert!(
+        f64::from(most) <= 1.3 * f64::from(least),
+        "{least} to {most} checkouts"
+    );
+    // In a queue, everybody waits for all the others: the mean is the ideal, whatever the
+    // machine's speed. The first round is short for those at the head of the queue.
+    let mut waits: Vec<Duration> = results.into_iter().flat_map(|(_, w)| w).skip(1).collect();
+    waits.sort();
+    let mean = waits.iter().sum::<Duration>() / u32::try_from(waits.len()).unwrap();
+    let p99 = waits[waits.len() * 99 / 100];
+    assert!(p99 <= mean * 3 / 2, "p99 {p99:?}, mean {mean:?}");
+}
+
+/// Reliability, row 13: four times as many requests as the connections can answer.
+#[test]
+fn overload_is_refused_at_once() {
+    const HOLD: Duration = Duration::from_millis(20);
+    let (_db, database) = open_with(|o| {
+        o.max_connections(CONNECTIONS)
+            .connection_timeout(Duration::from_millis(400))
+    });
+    let peak = offer(&database, CONNECTIONS, None);
+    // 4 connections answer 200 a second; 80 clients that ask every 100 ms want 800.
+    let overload = offer(&database, 80, Some(5 * HOLD));
+    assert!(
+        overload.served * 10 >= peak.served * 8,
+        "{} served, {} at the peak",
+        overload.served,
+        peak.served
+    );
+    let mut shed = overload.refusals;
+    shed.sort();
+    assert!(!shed.is_empty(), "nothing was refused");
+    let p95 = shed[shed.len() * 95 / 100];
+    assert!(p95 <= Duration::from_millis(50), "refused after {p95:?}");
+}
+
+struct Offered {
+    served: u64,
+    refusals: Vec<Duration>,
+}
+
+/// Clients that ask for two seconds: each at its own pace, or again as soon as it is answered.
+fn offer(database: &Database, clients: u32, every: Option<Duration>) -> Offered {
+    let served = AtomicU64::new(0);
+    let refusals = Mutex::new(Vec::new());
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..clients {
+            scope.spawn(|| {
+                while began.elapsed() < Duration::from_secs(2) {
+                    let asked = Instant::now();
+                    let result = database.read(|conn| execute(conn, "SELECT pg_sleep(0.02)"));
+                    match result.map_err(|e| e.kind()) {
+                        Ok(()) => drop(served.fetch_add(1, Ordering::Relaxed)),
+                        Err(ErrorKind::Overloaded) => {
+                            refusals.lock().unwrap().push(asked.elapsed());
+                        }
+                        // Let in by a queue that was slower than it had been.
+                        Err(ErrorKind::Timeout) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                    if let Some(every) = every {
+                        #[expect(clippy::disallowed_methods, reason = "the pace of a client")]
+                        thread::sleep(every.saturating_sub(asked.elapsed()));
+                    }
+                }
+            });
+        }
+    });
+    Offered {
+        served: served.into_inner(),
+        refusals: refusals.into_inner().unwrap(),
+    }
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    let (_db, database) = open_with(|o| o.max_connections(1).max_waiters(0));
+    let answer: Result<i64, Error> = database.read(|_| {
+        let second = database.read(|conn| number(conn, "SELECT 1::bigint AS value"));
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::Overloaded);
+        Ok(1)
+    });
+    answer.unwrap();
+    assert_eq!(stats(&database).gate.in_use, 0);
+}
+
+#[test]
+fn who_waits_too_long_is_told_so() {
+    let (_db, database) = open_with(|o| o.max_connections(1));
+    let options = TransactionOptions::default().connection_timeout(Duration::from_millis(100));
+    let answer: Result<(), Error> = database.read(|_| {
+        let asked = Instant::now();
+        let second = database.read_with(&options, |conn| execute(conn, "SELECT 1"));
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(asked.elapsed() >= Duration::from_millis(100));
+        Ok(())
+    });
+    answer.unwrap();
+    assert_eq!(stats(&database).gate.timeouts, 1);
+}
+
+#[test]
+fn panics_lose_no_connection() {
+    let (_db, database) = open_with(|o| o.max_connections(2));
+    for _ in 0..200 {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            database.write(|conn| -> Result<(), Error> {
+                execute(conn, "CREATE TABLE t (a int)")?;
+                std::panic::resume_unwind(Box::new("on purpose"))
+            })
+        }));
+        assert!(panicked.is_err());
+    }
+    let tables = database
+        .read(|conn| {
+            number(
+                conn,
+                "SELECT count(*) AS value FROM pg_tables WHERE tablename = 't'",
+            )
+        })
+        .unwrap();
+    assert_eq!(tables, 0);
+    let stats = stats(&database);
+    assert_eq!((stats.gate.in_use, stats.connections), (0, 1));
+}
+
+#[test]
+fn a_closed_database_says_so() {
+    let (_db, database) = open_with(|o| o.max_connections(1));
+    let inside = Barrier::new(2);
+    thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            database.write(|conn| {
+                inside.wait();
+                execute(conn, "SELECT pg_sleep(0.2)")
+            })
+        });
+        inside.wait();
+        database.close(Duration::from_secs(30)).unwrap();
+        running.join().unwrap().unwrap();
+    });
+    let after = database.read(|conn| execute(conn, "SELECT 1"));
+    assert_eq!(after.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(stats(&database).connections, 0);
+}
+
+#[test]
+fn closing_cancels_what_does_not_end() {
+    let (db, database) = open_with(|o| o.max_connections(1));
+    let mut observer = db.connect();
+    thread::scope(|scope| {
+        let running = scope.spawn(|| database.write(|conn| execute(conn, "SELECT pg_sleep(600)")));
+        // The statement must have reached the server, or there is nothing to cancel.
+        let sleeping = "SELECT count(*) AS value FROM pg_stat_activity
+             WHERE state = 'active' AND query = 'SELECT pg_sleep(600)'
+               AND datname = current_database()";
+        while number(&mut observer.conn(), sleeping).unwrap() == 0 {
+            thread::yield_now();
+        }
+        let closed = database.close(Duration::from_millis(100));
+        assert_eq!(closed.unwrap_err().kind(), ErrorKind::Timeout);
+        let ended = running.join().unwrap();
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+    });
+}

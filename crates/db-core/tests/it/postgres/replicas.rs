@@ -1,0 +1,224 @@
+//! Reads on a standby show what was written, whatever happens to it (reliability, row 43).
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use db_core::{Database, Error, Freshness, TransactionOptions};
+use db_testkit::{Cluster, Stop, cluster};
+
+use super::{execute, number, options, stats};
+
+const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()::int::bigint AS value";
+
+struct Pair {
+    database: Database,
+    standby: Cluster,
+    primary: Cluster,
+}
+
+fn pair() -> Pair {
+    let primary = cluster(&[]);
+    let standby = primary.standby().unwrap();
+    let set = options(&primary.url()).replicas(vec![standby.url()]);
+    let database = Database::open(&set).unwrap();
+    database
+        .write(|conn| {
+            execute(
+                conn,
+                "CREATE TABLE t (id int PRIMARY KEY, n bigint NOT NULL);
+                 INSERT INTO t SELECT g, 0 FROM generate_series(1, 64) g",
+            )
+        })
+        .unwrap();
+    Pair {
+        database,
+        standby,
+        primary,
+    }
+}
+
+impl Pair {
+    /// A connection to the standby that the database under test does not know of.
+    fn on_standby(&self) -> Database {
+        let set = options(&self.standby.url()).max_connections(1);
+        Database::open(&set).unwrap()
+    }
+
+    fn reads_standby(&self) -> bool {
+        let place = self.database.read(|conn| number(conn, IN_RECOVERY));
+        place.unwrap() == 1
+    }
+
+    /// Waits until reads go to the standby again.
+    fn returns_to_standby(&self) {
+        let began = Instant::now();
+        while !self.reads_standby() {
+            assert!(began.elapsed() < Duration::from_secs(60), "never came back");
+        }
+    }
+
+    fn count(&self) -> i64 {
+        let sql = "SELECT sum(n)::bigint AS value FROM t";
+        self.database.read(|conn| number(conn, sql)).unwrap()
+    }
+
+    fn add(&self) {
+        self.database
+            .write(|conn| execute(conn, "UPDATE t SET n = n + 1 WHERE id = 1"))
+            .unwrap();
+    }
+}
+
+#[test]
+fn reads_go_to_the_standby_and_writes_to_the_primary() {
+    let pair = pair();
+    pair.returns_to_standby();
+    let on_primary = pair.database.write(|conn| number(conn, IN_RECOVERY));
+    assert_eq!(on_primary.unwrap(), 0);
+    let options = TransactionOptions::default().freshness(Freshness::Primary);
+    let decided = pair
+        .database
+        .read_with(&options, |conn| number(conn, IN_RECOVERY));
+    assert_eq!(decided.unwrap(), 0);
+    let one = pair.database.read_one(|conn| number(conn, IN_RECOVERY));
+    assert_eq!(one.unwrap(), 1);
+}
+
+#[test]
+fn a_paused_standby_is_left_alone_and_comes_back() {
+    let pair = pair();
+    pair.returns_to_standby();
+    let standby = pair.on_standby();
+    standby
+        .read(|conn| execute(conn, "SELECT pg_wal_replay_pause()"))
+        .unwrap();
+    for n in 1..=20 {
+        pair.add();
+        assert_eq!(pair.count(), n);
+    }
+    assert!(!pair.reads_standby());
+    standby
+        .read(|conn| execute(conn, "SELECT pg_wal_replay_resume()"))
+        .unwrap();
+    pair.returns_to_standby();
+    assert_eq!(pair.count(), 20);
+}
+
+#[test]
+fn a_standby_that_is_gone_is_replaced_by_the_primary() {
+    let pair = pair();
+    pair.returns_to_standby();
+    for how in [Stop::Fast, Stop::Immediate] {
+        pair.standby.stop(how).unwrap();
+        for _ in 0..20 {
+            let before = pair.count();
+            pair.add();
+            assert_eq!(pair.count(), before + 1);
+        }
+        pair.standby.start_again().unwrap();
+        pair.returns_to_standby();
+    }
+}
+
+#[test]
+fn a_promoted_standby_serves_no_reads() {
+    let pair = pair();
+    pair.returns_to_standby();
+    pair.standby.promote().unwrap();
+    for n in 1..=20 {
+        pair.add();
+        assert_eq!(pair.count(), n);
+    }
+    assert!(!pair.reads_standby());
+    let stats = stats(&pair.database);
+    assert!(!stats.replicas[0].0, "it is in rotation still");
+}
+
+#[test]
+fn another_process_hands_its_place_over() {
+    let pair = pair();
+    let set = options(&pair.primary.url()).replicas(vec![pair.standby.url()]);
+    let other = Database::open(&set).unwrap();
+    for n in 1..=100 {
+        pair.add();
+        let token = pair.database.last_written().unwrap().to_string();
+        let options =
+            TransactionOptions::default().freshness(Freshness::After(token.parse().unwrap()));
+        let sql = "SELECT sum(n)::bigint AS value FROM t";
+        let seen = other.read_with(&options, |conn| number(conn, sql)).unwrap();
+        assert_eq!(seen, n);
+    }
+}
+
+#[test]
+fn a_commit_that_did_not_wait_keeps_reads_on_the_primary() {
+    let pair = pair();
+    pair.returns_to_standby();
+    pair.database
+        .write(|conn| {
+            execute(conn, "SET LOCAL synchronous_commit = off")?;
+            execute(conn, "UPDATE t SET n = n + 1 WHERE id = 1")
+        })
+        .unwrap();
+    assert_eq!(pair.database.last_written(), None);
+    assert!(!pair.reads_standby());
+    assert_eq!(pair.count(), 1);
+    // The next one that waits flushes the log up to itself.
+    pair.add();
+    assert_eq!(pair.count(), 2);
+    pair.returns_to_standby();
+}
+
+/// Row 43: eight clients write and read their own, while the standby is paused and restarted.
+#[test]
+fn everybody_reads_what_they_wrote() {
+    const ROUNDS: i64 = 250;
+    let pair = pair();
+    pair.returns_to_standby();
+    let (pairs, places) = (AtomicI64::new(0), std::sync::Mutex::new(BTreeSet::new()));
+    thread::scope(|scope| {
+        let clients: Vec<_> = (1..=8)
+            .map(|id| {
+                let (pair, pairs, places) = (&pair, &pairs, &places);
+                scope.spawn(move || {
+                    for n in 1..=ROUNDS {
+                        let update = format!("UPDATE t SET n = {n} WHERE id = {id}");
+                        pair.database.write(|conn| execute(conn, &update)).unwrap();
+                        let look = format!("SELECT n AS value FROM t WHERE id = {id}");
+                        let (seen, place) = pair
+                            .database
+                            .read(|conn| {
+                                Ok::<_, Error>((number(conn, &look)?, number(conn, IN_RECOVERY)?))
+                            })
+                            .unwrap();
+                        assert_eq!(seen, n, "client {id} on {place}");
+                        places.lock().unwrap().insert(place);
+                        pairs.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        let standby = pair.on_standby();
+        while pairs.load(Ordering::Relaxed) < ROUNDS {
+            thread::yield_now();
+        }
+        standby
+            .read(|conn| execute(conn, "SELECT pg_wal_replay_pause()"))
+            .unwrap();
+        while pairs.load(Ordering::Relaxed) < 3 * ROUNDS {
+            thread::yield_now();
+        }
+        standby
+            .read(|conn| execute(conn, "SELECT pg_wal_replay_resume()"))
+            .unwrap();
+        pair.standby.stop(Stop::Immediate).unwrap();
+        pair.standby.start_again().unwrap();
+        for client in clients {
+            client.join().unwrap();
+        }
+    });
+    assert_eq!(pairs.load(Ordering::Relaxed), 8 * ROUNDS);
+    assert_eq!(places.into_inner().unwrap(), BTreeSet::from([0, 1]));
+}

@@ -1,0 +1,27 @@
+//! A PostgreSQL server of one test's own, to be stopped, frozen, copied or promoted.
+
+use db_testserver::{Cluster, Host, Options};
+
+/// Starts a server that belongs to this test, with further lines for `postgresql.conf`. It is gone
+/// when it is dropped.
+///
+/// # Panics
+/// If this machine has no server programs. `cargo xtask test` installs them where it can.
+#[must_use]
+#[track_caller]
+pub fn cluster(settings: &[(&str, &str)]) -> Cluster {
+    let options = Options {
+        durable: false,
+        settings: settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    let host = match Host::find(db_testserver::run) {
+        Ok(Some(host)) => host,
+        Ok(None) => panic!("this test starts a PostgreSQL server, and finds no initdb and pg_ctl"),
+        Err(error) => panic!("this test cannot start a PostgreSQL server: {error}"),
+    };
+    Cluster::start(&host, &options)
+        .unwrap_or_else(|error| panic!("this test cannot start a PostgreSQL server: {error}"))
+}
