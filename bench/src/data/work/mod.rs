@@ -18,7 +18,7 @@ use db_core::{AsyncDatabase, Conn, Database, DatabaseConfig, Synchronous, with_c
 use diesel::prelude::*;
 use diesel::sql_query;
 
-use self::tables::{Bet, Debit, PlaceBet, User, balances, bets, users};
+use self::tables::{Bet, Debit, Newest, PlaceBet, User, balances, users};
 
 /// How long the end may take: nothing runs any more.
 const END: Duration = Duration::from_secs(10);
@@ -154,12 +154,8 @@ fn point(database: &Database, door: Door, key: &str) -> Result<()> {
 
 fn list(database: &Database, door: Door, player: &str) -> Result<()> {
     let rows = door.read(database, |conn| {
-        let rows = with_conn!(conn, |c| bets::table
-            .filter(bets::player_id.eq(player))
-            .order(bets::id.desc())
-            .limit(100)
-            .select(Bet::as_select())
-            .load(c))?;
+        let newest = Newest { player };
+        let rows: Vec<Bet> = with_conn!(conn, |c| newest.load(c))?;
         Ok(rows)
     })?;
     ensure!(rows.len() == 100, "{} of 100 rows", rows.len());

@@ -21,17 +21,6 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    bets (id) {
-        id -> BigInt,
-        game_id -> Text,
-        player_id -> Text,
-        bet_type -> Text,
-        amount -> BigInt,
-        created_at -> BigInt,
-    }
-}
-
 /// A row of `users`.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = users)]
@@ -46,8 +35,7 @@ pub(super) struct User {
 }
 
 /// A row of `bets`.
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = bets)]
+#[derive(Queryable)]
 #[expect(dead_code, reason = "what is measured is that they are filled")]
 pub(super) struct Bet {
     id: i64,
@@ -79,4 +67,17 @@ db_core::statement! {
     }
     "INSERT INTO bets (game_id, player_id, bet_type, amount, created_at) VALUES (" game
     ", " player ", " kind ", " amount ", " at ")"
+}
+
+db_core::statement! {
+    /// The newest 100 bets of a player.
+    ///
+    /// Written out because of the limit: Diesel binds it, and SQLite prepares a statement anew each
+    /// time a bound limit is set.
+    pub(super) struct Newest<'a> {
+        player: &'a str as Text,
+    }
+    returns (BigInt, Text, Text, Text, BigInt, BigInt);
+    "SELECT id, game_id, player_id, bet_type, amount, created_at FROM bets WHERE player_id = " player
+    " ORDER BY id DESC LIMIT 100"
 }
