@@ -57,10 +57,6 @@ struct Inner {
 }
 
 /// What the async door needs to know.
-#[cfg_attr(
-    not(feature = "tokio"),
-    expect(dead_code, reason = "there is no such door")
-)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AsyncLimits {
     /// How long a call waits to begin.
@@ -71,6 +67,10 @@ pub(crate) struct AsyncLimits {
     pub(crate) waiting: usize,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, in an `Arc`"
+)]
 enum Half {
     Sqlite(SqliteDatabase),
     Postgres(PostgresDatabase),
@@ -87,7 +87,7 @@ pub enum DatabaseStats {
 }
 
 /// An error of this crate, or one of the caller's own.
-enum Failure<E> {
+pub(crate) enum Failure<E> {
     Ours(Error),
     Callers(E),
 }
@@ -353,8 +353,8 @@ impl Database {
     /// back into the file. Closing what is closed is no error.
     ///
     /// # Errors
-    /// `Timeout` when something was still running: on SQLite it ends by itself, on PostgreSQL it is
-    /// cancelled. `Nested` inside a read or write of this database.
+    /// `Timeout` when something was still running: on SQLite it ends by itself, on PostgreSQL the
+    /// server is asked to end it. `Nested` inside a read or write of this database.
     pub fn close(&self, patience: Duration) -> Result<(), Error> {
         match &self.inner.engine {
             Half::Sqlite(database) => database.close(patience),
@@ -395,6 +395,30 @@ impl Database {
         let since = Stopwatch::start();
         let span = operation.span(self.engine());
         let result = span.in_scope(run);
+        self.count(operation, since, result)
+    }
+
+    /// As `measured`, for a call that waits without a thread.
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn measured_async<T, E: From<Error>>(
+        &self,
+        operation: Operation,
+        run: impl Future<Output = Result<T, Failure<E>>>,
+    ) -> Result<T, E> {
+        let since = Stopwatch::start();
+        let span = operation.span(self.engine());
+        let mut run = std::pin::pin!(run);
+        let result =
+            std::future::poll_fn(|context| span.in_scope(|| run.as_mut().poll(context))).await;
+        self.count(operation, since, result)
+    }
+
+    fn count<T, E: From<Error>>(
+        &self,
+        operation: Operation,
+        since: Stopwatch,
+        result: Result<T, Failure<E>>,
+    ) -> Result<T, E> {
         let metrics = &self.inner.metrics;
         match result {
             Ok(value) => {

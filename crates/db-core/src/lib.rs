@@ -11,6 +11,14 @@
 //! # }
 //! ```
 
+#![cfg_attr(
+    not(feature = "tokio"),
+    expect(
+        dead_code,
+        reason = "what is queued without a thread is queued by the async door"
+    )
+)]
+
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod cache;
@@ -32,6 +40,7 @@ mod sqlite;
 pub mod statement;
 mod transaction;
 mod url;
+mod wait;
 
 #[cfg(feature = "tokio")]
 pub use asynchronous::AsyncDatabase;

@@ -47,6 +47,11 @@ pub(crate) fn enter_read(database: &Arc<TableClock>) -> Entered {
     enter(Arc::as_ptr(database), Inside::Read { as_of })
 }
 
+/// A read is about to begin, whose snapshot may be older than any change that was counted.
+pub(crate) fn enter_past(database: &Arc<TableClock>) -> Entered {
+    enter(Arc::as_ptr(database), Inside::Read { as_of: 0 })
+}
+
 /// A write is about to run here.
 pub(crate) fn enter_write(database: &Arc<TableClock>) -> Entered {
     enter(Arc::as_ptr(database), Inside::Write)
@@ -96,6 +101,11 @@ pub(crate) fn check_any(database: &Arc<TableClock>, what: Use) -> Result<(), Err
 /// Whether this thread runs a write of the database.
 pub(crate) fn is_in_write(database: &Arc<TableClock>) -> bool {
     find(database, |outer| outer == Use::Write).is_some()
+}
+
+/// Whether this thread computes a value for a cache.
+pub(crate) fn is_computing() -> bool {
+    INSIDE.with_borrow(|all| all.iter().any(|(_, inside)| *inside == Inside::Computation))
 }
 
 fn refuse_within(

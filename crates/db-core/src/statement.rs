@@ -63,7 +63,7 @@ use diesel::query_builder::{QueryFragment, QueryId};
 ///
 /// A field may be bound more than once; one that is not bound is reported as dead code. `execute`
 /// counts rows; with `returns`, a SQL type or a tuple of them, `get_result`, `load` and `first` read
-/// them. See the [module](crate::statement).
+/// them. See the [module](mod@crate::statement).
 #[macro_export]
 macro_rules! statement {
     (

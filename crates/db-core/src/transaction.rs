@@ -70,6 +70,13 @@ pub enum Freshness {
     Primary,
 }
 
+impl Freshness {
+    /// Whether it promises everything that this process has written.
+    pub(crate) const fn has_own_writes(self) -> bool {
+        matches!(self, Self::OwnWrites | Self::Primary)
+    }
+}
+
 impl TransactionOptions {
     /// Nothing but a transaction.
     #[must_use]

@@ -35,6 +35,9 @@ mod guides {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../../../docs/database.md")]
+    struct Database;
+
     #[doc = include_str!("../../../docs/migrations.md")]
     struct Migrations;
 }

@@ -162,9 +162,10 @@ fn join(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
     for up in [true, false] {
         let (shared, link) = (Arc::clone(shared), Arc::clone(&link));
         thread::spawn(move || {
-            let (from, to) = match up {
-                true => (&link.client, &link.server),
-                false => (&link.server, &link.client),
+            let (from, to) = if up {
+                (&link.client, &link.server)
+            } else {
+                (&link.server, &link.client)
             };
             pump(&shared, &link, from, to);
         });

@@ -42,16 +42,18 @@ pub type Run = fn(&mut Command) -> Result<String, Error>;
 /// # Errors
 /// If it cannot be started, or fails.
 pub fn run(command: &mut Command) -> Result<String, Error> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| Error::new(format!("cannot run {:?}: {e}", command.get_program())))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|e| {
+        Error::new(format!(
+            "cannot run {}: {e}",
+            command.get_program().display()
+        ))
+    })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::new(format!(
-        "{:?} failed ({}): {}",
-        command.get_program(),
+        "{} failed ({}): {}",
+        command.get_program().display(),
         output.status,
         String::from_utf8_lossy(&output.stderr).trim_end()
     )))

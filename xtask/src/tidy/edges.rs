@@ -109,8 +109,11 @@ pub(crate) fn check(metadata: &Metadata, findings: &mut Findings) {
             let (allowed, how) = match dependency.kind() {
                 Kind::Normal => (room.uses.contains(&name), "use"),
                 Kind::Build => (room.builds_with.contains(&name), "build with"),
+                // With itself: that is how a crate's tests get its optional features.
                 Kind::Dev => (
-                    room.uses.contains(&name) || room.tests_with.contains(&name),
+                    name == room.name
+                        || room.uses.contains(&name)
+                        || room.tests_with.contains(&name),
                     "test with",
                 ),
             };

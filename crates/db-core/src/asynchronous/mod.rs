@@ -6,16 +6,15 @@
 mod call;
 mod threads;
 
-#[cfg(test)]
-mod tests;
-
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::database::Failure;
 use crate::error::{DatabaseFailure, Error, ErrorKind};
+use crate::metrics::Operation;
 use crate::retry::RetryPolicy;
-use crate::sqlite::{Answer, Reply};
+use crate::sqlite::{Answer, Reply, Writer};
 use crate::{Conn, Database};
 
 use call::{Blocking, Call, Pending, call};
@@ -118,19 +117,22 @@ impl AsyncDatabase {
                 })
                 .await;
         };
-        let (call, pending) = self.call();
-        let turn = pending.turn();
-        writer.submit(
-            move |conn| {
-                if !turn.begin() {
-                    return Err(given_up().into());
-                }
-                f(&mut Conn::Sqlite(conn))
-            },
-            pending,
-        );
-        self.count();
-        call.answer().await
+        let queued = async {
+            let (call, pending) = self.call();
+            let turn = pending.turn();
+            writer.submit(
+                move |conn| {
+                    if !turn.begin() {
+                        return Err(given_up().into());
+                    }
+                    f(&mut Conn::Sqlite(conn)).map_err(Failure::Callers)
+                },
+                pending,
+            );
+            self.count();
+            call.answer().await
+        };
+        self.database.measured_async(Operation::Write, queued).await
     }
 
     /// [`Database::write_with_retry`]; between attempts no thread waits.
@@ -174,7 +176,8 @@ impl AsyncDatabase {
         }
     }
 
-    /// [`Database::close`]. Calls that have not begun are refused.
+    /// [`Database::close`]. Calls that have not begun are refused, but for writes to a SQLite file:
+    /// those are done, as far as `patience` allows.
     ///
     /// # Errors
     /// As there.
@@ -225,7 +228,7 @@ impl AsyncDatabase {
     /// Tells how many calls have not begun.
     fn count(&self) {
         self.database.metrics().async_pending(|| {
-            let queued = self.database.queue().map_or(0, |writer| writer.pending());
+            let queued = self.database.queue().map_or(0, Writer::pending);
             queued + self.threads.waiting()
         });
     }
@@ -253,3 +256,6 @@ impl<T: Send, E: Send> Reply<T, E> for Pending<T, E> {
 fn given_up() -> Error {
     Error::new(ErrorKind::Cancelled, "the caller has given up")
 }
+
+#[cfg(test)]
+mod tests;

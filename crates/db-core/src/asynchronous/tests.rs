@@ -11,7 +11,7 @@ use super::call::{Blocking, call};
 use super::threads::{Limits, Threads};
 use crate::error::{Error, ErrorKind};
 
-const LONG: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_mins(10);
 
 fn threads(threads: usize, waiting: usize) -> Threads {
     Threads::new(Limits { threads, waiting })
@@ -131,7 +131,7 @@ async fn a_call_that_has_begun_is_waited_for() {
     let (patient, pending) = call::<u8, Error>(Duration::from_secs(5));
     assert!(pending.turn().begin());
     let mut answer = pin!(patient.answer());
-    let timeout = tokio::time::timeout(Duration::from_secs(60), answer.as_mut()).await;
+    let timeout = tokio::time::timeout(Duration::from_mins(1), answer.as_mut()).await;
     assert!(timeout.is_err(), "it ended by itself");
     pending.send(Ok(Ok(7)));
     assert_eq!(answer.await.unwrap(), 7);

@@ -131,13 +131,13 @@ impl<K: Hash + Eq + Clone, V: Clone, S: Store<K, V>> Lookup<K, V, S> {
         // What this caller may know of: its own last write, above all.
         let needed = sources.last_change();
         match self.flights.take_turn(key, needed, || self.clock.now()) {
-            Turn::Follow(flight) => match flight.wait() {
-                Some(value) => Ok((value, Way::Shared)),
-                None => {
-                    let as_of = self.clock.now();
-                    self.compute_alone(key, sources, as_of, compute)
+            Turn::Follow(flight) => {
+                if let Some(value) = flight.wait() {
+                    return Ok((value, Way::Shared));
                 }
-            },
+                let as_of = self.clock.now();
+                self.compute_alone(key, sources, as_of, compute)
+            }
             Turn::Lead(lead) => {
                 // The one who led before may have landed since this caller looked. A value from
                 // before this flight holds for this caller, but not for everyone who joined it: a

@@ -1,6 +1,6 @@
 //! A cache of query results in this process, kept true by the tables that writes touch.
 //!
-//! Why it is built this way, and on which crate: docs/adr/0017.
+//! Why it is built this way, and on which crate: docs/adr/0026.
 
 mod bounded;
 mod flight;
@@ -136,7 +136,8 @@ where
 
     /// The value of `key`: kept, or computed by `compute` from `tables`.
     ///
-    /// `compute` begins its own read, so that its snapshot is new enough:
+    /// `compute` begins its own read, so that its snapshot is new enough; on a replica, whatever
+    /// freshness that asks for, it holds the writes of this process:
     ///
     /// ```
     /// use std::time::Duration;
@@ -144,9 +145,9 @@ where
     /// use diesel::prelude::*;
     ///
     /// # fn main() -> Result<(), Error> {
-    /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:")?)?;
+    /// let database = Database::open(&DatabaseConfig::new("sqlite::memory:"))?;
     /// database.write(|conn| Ok::<_, Error>(conn.batch_execute("CREATE TABLE dice (face INTEGER)")?))?;
-    /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_secs(60)));
+    /// let counts = database.query_cache(CacheOptions::new(1_000, Duration::from_mins(1)));
     ///
     /// let count = || counts.get_or_compute("dice", &["dice"], || {
     ///     database.read(|conn| {
@@ -165,6 +166,10 @@ where
     ///
     /// # Errors
     /// What `compute` returns; it is not kept.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is made for the call; most are numbers"
+    )]
     pub fn get_or_compute<E>(
         &self,
         key: K,

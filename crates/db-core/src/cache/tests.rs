@@ -15,7 +15,7 @@ fn clock() -> Arc<TableClock> {
 }
 
 fn cache(clock: &Arc<TableClock>) -> Made {
-    let options = CacheOptions::new(100, Duration::from_secs(60));
+    let options = CacheOptions::new(100, Duration::from_mins(1));
     QueryCache::new(Arc::clone(clock), options, Box::new(Instant::now), |_| ())
 }
 
@@ -69,7 +69,7 @@ fn a_value_is_kept_for_its_time() {
 fn the_number_of_values_is_bounded() {
     let cache: QueryCache<u64, u64> = QueryCache::new(
         clock(),
-        CacheOptions::new(100, Duration::from_secs(60)),
+        CacheOptions::new(100, Duration::from_mins(1)),
         Box::new(Instant::now),
         |_| (),
     );
@@ -88,7 +88,7 @@ fn the_weight_of_values_is_bounded() {
     const BYTES: usize = 100_000;
     let cache: QueryCache<usize, Arc<[u8]>> = QueryCache::new(
         clock(),
-        CacheOptions::new(0, Duration::from_secs(60))
+        CacheOptions::new(0, Duration::from_mins(1))
             .weighed(BYTES as u64, |_, value: &Arc<[u8]>| value.len() as u64),
         Box::new(Instant::now),
         |_| (),

@@ -327,9 +327,10 @@ impl From<DieselError> for Error {
     }
 }
 
+/// Without the detail, which holds values: messages end up in logs.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.told())?;
+        f.write_str(&self.message)?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),

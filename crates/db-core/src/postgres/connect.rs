@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use diesel::connection::{CacheSize, SimpleConnection};
-use diesel::sql_types::{Bool, Integer, Nullable, Text};
+use diesel::sql_types::{Array, Bool, Integer, Nullable, Text};
 use diesel::{Connection, OptionalExtension, PgConnection, QueryableByName, RunQueryDsl};
 
 use super::session::{Session, Traits};
@@ -115,6 +115,21 @@ pub(crate) fn cancel(
     Ok(())
 }
 
+/// Asks the server, once, to end what these backends do: a statement is cancelled, and an open
+/// transaction in which none runs is ended with its session.
+pub(super) fn cancel_all(url: &DatabaseUrl, pids: &[i32]) -> Result<(), Error> {
+    let mut conn = connect(url)?;
+    diesel::sql_query(
+        "SELECT CASE WHEN state = 'active' THEN pg_catalog.pg_cancel_backend(pid)
+                     ELSE pg_catalog.pg_terminate_backend(pid) END
+         FROM pg_catalog.pg_stat_activity WHERE pid = ANY ($1)",
+    )
+    .bind::<Array<Integer>, _>(pids)
+    .execute(&mut conn)
+    .map(drop)
+    .map_err(|e| Error::classify(Engine::Postgres, &e))
+}
+
 fn connect(url: &DatabaseUrl) -> Result<PgConnection, Error> {
     let defaults = [
         ("connect_timeout", CONNECT_TIMEOUT_S.to_string()),
@@ -166,8 +181,7 @@ pub(super) fn open_session(
     let traits = Traits {
         pid: greeting.pid,
         epoch,
-        keeps_state: role.keeps_state,
-        is_standby: role.is_standby,
+        role,
         waits_for_disk: greeting.waits_for_disk,
         again,
     };

@@ -1,9 +1,9 @@
 //! A PostgreSQL database: a primary for writes, standbys for reads where there are any.
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connect::{Role, limits};
@@ -19,7 +19,7 @@ use crate::config::PostgresOptions;
 use crate::held::Holder;
 use crate::metrics::PoolMetrics;
 use crate::nesting::{self, Use};
-use crate::{Conn, Error, ErrorKind, Freshness, TransactionOptions};
+use crate::{Conn, Error, ErrorKind, Freshness, TransactionOptions, wait};
 
 /// A PostgreSQL database with its connections.
 pub(crate) struct PostgresDatabase {
@@ -32,8 +32,11 @@ pub(crate) struct PostgresDatabase {
     next_replica: AtomicUsize,
     /// How far the log went after our latest write.
     last_written: AtomicU64,
-    /// Set while we cannot tell how far that is: reads stay on the primary.
-    blind: AtomicBool,
+    /// Writes of which we cannot tell how far that is: until a later one can, reads stay on the
+    /// primary.
+    blind: AtomicU64,
+    /// So many of these have a later one that can.
+    covered: AtomicU64,
     watcher: Option<Watcher>,
 }
 
@@ -98,10 +101,11 @@ impl PostgresDatabase {
             replicas,
             next_replica: AtomicUsize::new(0),
             last_written: AtomicU64::new(0),
-            blind: AtomicBool::new(false),
+            blind: AtomicU64::new(0),
+            covered: AtomicU64::new(0),
             options,
         };
-        let deadline = Instant::now() + it.options.acquire_timeout;
+        let deadline = wait::deadline(it.options.acquire_timeout);
         let permit = it.primary.acquire(deadline)?;
         let mut lease = it.primary.checkout(permit, deadline, place)?;
         if !it.replicas.is_empty() {
@@ -129,11 +133,13 @@ impl PostgresDatabase {
         E: From<Error>,
     {
         nesting::check_any(&self.clock, Use::Read)?;
-        let _inside = nesting::enter_read(&self.clock);
+        let _inside = self.enter_read(options);
         let deadline = self.deadline(options);
         let mut lease = self.begin_read(options, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Read, options);
-        run(lease.session(), Purpose::Read, isolation, f, |_| ()).0
+        let (outcome, _) = run(lease.session(), Purpose::Read, isolation, f, |_| Ok(()));
+        drop(lease);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Runs a closure of one statement, without BEGIN and COMMIT: one round trip instead of three.
@@ -158,7 +164,7 @@ impl PostgresDatabase {
             return self.read(options, place, f);
         }
         nesting::check_any(&self.clock, Use::Read)?;
-        let _inside = nesting::enter_read(&self.clock);
+        let _inside = self.enter_read(options);
         let deadline = self.deadline(options);
         let mut lease = self.reader(options, deadline, place)?.0;
         run_single(lease.session(), f)
@@ -182,17 +188,20 @@ impl PostgresDatabase {
         let deadline = self.deadline(options);
         let permit = self.primary.acquire(deadline)?;
         let lease = self.primary.checkout(permit, deadline, place)?;
+        // What is committed by now, our COMMIT flushes too.
+        let blind = self.blind.load(Ordering::Acquire);
         let sql = self.beginning.sql(Purpose::Write, options);
         let mut lease = self.begin(lease, &sql, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Write, options);
         let session = lease.session();
         let mut tables = Some(Vec::new());
-        let (result, seen) = {
+        let (outcome, seen) = {
             let _inside = nesting::enter_write(&self.clock);
             run(session, Purpose::Write, isolation, f, |conn| {
                 if self.clock.is_watched() {
-                    tables = touched::tables(conn);
+                    tables = touched::tables(conn)?;
                 }
+                Ok(())
             })
         };
         if session.is_broken() {
@@ -204,11 +213,12 @@ impl PostgresDatabase {
             } else {
                 written(session).ok()
             };
-            self.note_written(place);
+            self.note_written(place, blind);
         }
         // After that: whoever counts this change must not read from a replica without it.
         self.note_changes(tables, seen.plain);
-        result
+        drop(lease);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What a committed write changed, for caches. A change that was not committed after all makes
@@ -230,7 +240,7 @@ impl PostgresDatabase {
     /// written; hand it to another process as [`Freshness::After`]. None without replicas, or when
     /// it cannot be told.
     pub(crate) fn last_written(&self) -> Option<Lsn> {
-        let known = !self.replicas.is_empty() && !self.blind.load(Ordering::Acquire);
+        let known = !self.replicas.is_empty() && !self.is_blind();
         known.then(|| Lsn(self.last_written.load(Ordering::Acquire)))
     }
 
@@ -253,13 +263,14 @@ impl PostgresDatabase {
         }
     }
 
-    /// Refuses new work, waits for what runs, and closes all connections. What still runs after
-    /// `patience` is cancelled.
+    /// Refuses new work, waits for what runs, and closes all connections. The server is asked to end
+    /// what still runs after `patience`.
     ///
     /// # Errors
-    /// `Timeout` if it had to be.
+    /// `Timeout` if something did; `Nested` inside a read or write of this database.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
-        let deadline = Instant::now() + patience;
+        nesting::check_any(&self.clock, Use::Write)?;
+        let deadline = wait::deadline(patience);
         if let Some(watcher) = &self.watcher {
             watcher.stop();
         }
@@ -271,10 +282,18 @@ impl PostgresDatabase {
     }
 
     fn deadline(&self, options: &TransactionOptions) -> Instant {
-        Instant::now()
-            + options
-                .connection_timeout
-                .unwrap_or(self.options.acquire_timeout)
+        let own = options.connection_timeout;
+        wait::deadline(own.unwrap_or(self.options.acquire_timeout))
+    }
+
+    /// Marks the thread as reading. A replica may show less than was counted, unless it was asked
+    /// for all that this process has written.
+    fn enter_read(&self, options: &TransactionOptions) -> nesting::Entered {
+        if self.replicas.is_empty() || options.freshness.has_own_writes() {
+            nesting::enter_read(&self.clock)
+        } else {
+            nesting::enter_past(&self.clock)
+        }
     }
 
     /// A connection for reading, and the replica it belongs to.
@@ -302,13 +321,18 @@ impl PostgresDatabase {
         if count == 0 {
             return None;
         }
-        let needed = match freshness {
-            Freshness::Primary => return None,
-            Freshness::OwnWrites if self.blind.load(Ordering::Acquire) => return None,
-            Freshness::OwnWrites => Lsn(self.last_written.load(Ordering::Acquire)),
+        // What a cache keeps is handed to callers who know of our writes.
+        let own = freshness.has_own_writes() || nesting::is_computing();
+        if freshness == Freshness::Primary || (own && self.is_blind()) {
+            return None;
+        }
+        let mut needed = match freshness {
             Freshness::After(lsn) => lsn,
-            Freshness::Any => Lsn::default(),
+            _ => Lsn::default(),
         };
+        if own {
+            needed = needed.max(Lsn(self.last_written.load(Ordering::Acquire)));
+        }
         let deadline = deadline.min(Instant::now() + self.options.replica_wait);
         let first = self.next_replica.fetch_add(1, Ordering::Relaxed);
         (0..count)
@@ -363,14 +387,25 @@ impl PostgresDatabase {
         }
     }
 
-    fn note_written(&self, place: Option<Lsn>) {
+    /// Notes how far the log went after a write, before which `blind` others had been noted
+    /// without.
+    fn note_written(&self, place: Option<Lsn>, blind: u64) {
         match place {
             Some(lsn) => {
                 self.last_written.fetch_max(lsn.0, Ordering::AcqRel);
-                self.blind.store(false, Ordering::Release);
+                // Not those that were noted meanwhile: their commits may lie behind `lsn`.
+                self.covered.fetch_max(blind, Ordering::AcqRel);
             }
-            None => self.blind.store(true, Ordering::Release),
+            None => {
+                self.blind.fetch_add(1, Ordering::AcqRel);
+            }
         }
+    }
+
+    /// Whether there is a write of which it is not known what a replica must have replayed.
+    fn is_blind(&self) -> bool {
+        let covered = self.covered.load(Ordering::Acquire);
+        self.blind.load(Ordering::Acquire) > covered
     }
 }
 

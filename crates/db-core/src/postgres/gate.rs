@@ -8,12 +8,13 @@
 //! those who still listen.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::pace::Pace;
+use super::sync::{
+    AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Thread, current, park, wait,
+};
 use crate::{Error, ErrorKind};
 
 /// A waiter is in the queue.
@@ -128,12 +129,10 @@ impl Gate {
                 REFUSED => return Err(closed()),
                 _ => {}
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // Another user of this thread's token may wake it early; the loop looks again.
+            if park(Some(deadline)) {
                 return self.give_up(&waiter);
             }
-            // Another user of this thread's token may wake it early; the loop looks again.
-            thread::park_timeout(left);
         }
     }
 
@@ -159,12 +158,7 @@ impl Gate {
             if left.is_zero() {
                 return false;
             }
-            state = self
-                .shared
-                .drained
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            (state, _) = wait(&self.shared.drained, state, Some(left));
         }
         true
     }
@@ -193,16 +187,16 @@ impl Gate {
             return Ok(Answer::Pass(self.permit()));
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let wait = state.pace.wait(state.waiting + 1, self.shared.permits);
-        if state.waiting >= self.shared.max_waiting || wait > left {
+        let foreseen = state.pace.wait(state.waiting + 1, self.shared.permits);
+        if state.waiting >= self.shared.max_waiting || foreseen > left {
             let waiting = state.waiting;
             drop(state);
             self.shared.shed.fetch_add(1, Ordering::Relaxed);
-            return Err(overloaded(waiting, wait, left));
+            return Err(overloaded(waiting, foreseen, left));
         }
         let waiter = Arc::new(Waiter {
             state: AtomicU8::new(WAITING),
-            thread: thread::current(),
+            thread: current(),
         });
         state.tidy();
         state.queue.push_back(Arc::clone(&waiter));

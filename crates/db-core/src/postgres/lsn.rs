@@ -7,7 +7,7 @@ use crate::{Error, ErrorKind};
 
 /// A place in the write-ahead log: what was committed up to it.
 ///
-/// After a write, [`Database`](crate::PostgresDatabase::last_written) tells the one that a replica
+/// After a write, [`Database`](crate::Database::last_written) tells the one that a replica
 /// must have replayed to show it. As text, `16/B374D848`, it can be handed to another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Lsn(pub(super) u64);

@@ -20,6 +20,7 @@ mod plain;
 mod pool;
 mod replica;
 mod session;
+mod sync;
 mod touched;
 mod transaction;
 mod watcher;

@@ -92,10 +92,9 @@ pub(super) fn is_plain(sql: &str) -> bool {
             }
             b'(' => {
                 let opens = match before {
-                    Before::Start => false,
                     Before::Word(word) => contains(BEFORE_PARENTHESIS, word),
                     Before::Name => target,
-                    Before::Dot => false,
+                    Before::Start | Before::Dot => false,
                     Before::Other => true,
                 };
                 if !opens {
@@ -160,7 +159,7 @@ mod tests {
             r#"INSERT INTO "s"."a" ("id") VALUES ($1) ON CONFLICT ("id") DO UPDATE SET "v" = $2"#,
             r#"UPDATE "a" SET "v" = ("a"."v" + $1) WHERE ("a"."id" = $2)"#,
             r#"SELECT count(*), coalesce(max("a"."v"), 0) FROM "a" WHERE "a"."id" IN ($1, $2)"#,
-            r#"SELECT 'it''s a set_config(''a'')'"#,
+            r"SELECT 'it''s a set_config(''a'')'",
             "DELETE FROM a WHERE at < now() AND b::numeric(10, 2) > 1.5",
             "WITH x AS (SELECT 1) SELECT * FROM x",
         ] {

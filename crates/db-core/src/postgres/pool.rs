@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
 
 use super::breaker::Breaker;
-use super::connect::{Role, open_session};
+use super::connect::{Role, cancel_all, open_session};
 use super::gate::{Gate, Permit};
 use super::session::Session;
 use crate::config::PostgresOptions;
@@ -193,10 +193,9 @@ impl Server {
             }
             Err(error) => error,
         };
-        match error.kind() {
-            ErrorKind::Timeout => self.metrics.timed_out(),
-            ErrorKind::Overloaded => self.metrics.rejected(),
-            _ => return Err(error),
+        self.note(&error);
+        if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded) {
+            return Err(error);
         }
         Err(match self.borrows().first() {
             Some((since, place)) => error.with_hint(format!(
@@ -257,13 +256,12 @@ impl Server {
         let failures = self.breaker.failures();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let found = match self.pool.try_get() {
-                Some(session) => Some(session),
-                None => {
-                    self.fail_fast(failures, left)?;
-                    self.pool.get_timeout(left.min(LOOK)).ok()
-                }
-            };
+            let mut found = self.pool.try_get();
+            if found.is_none() {
+                self.fail_fast(failures, left)
+                    .inspect_err(|error| self.note(error))?;
+                found = self.pool.get_timeout(left.min(LOOK)).ok();
+            }
             let Some(session) = found else { continue };
             let lease = Lease {
                 _borrow: Borrow::new(&self.borrows, session.pid, place),
@@ -301,12 +299,7 @@ impl Server {
         self.closed.store(true, Ordering::Relaxed);
         let drained = self.gate.wait_drained(deadline);
         if !drained {
-            let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
-            for pid in pids {
-                if let Err(error) = super::cancel(&self.url, pid, || false) {
-                    tracing::warn!(%error, pid, "a statement could not be cancelled");
-                }
-            }
+            self.cancel();
         }
         // Coming back, they find the pool closed and end.
         while let Some(idle) = self.pool.try_get() {
@@ -319,6 +312,23 @@ impl Server {
             ErrorKind::Timeout,
             "connections were still in use at the deadline of closing",
         ))
+    }
+
+    /// Has the server end what still runs, on a thread of its own: to reach it may take longer than
+    /// the caller has.
+    fn cancel(&self) {
+        let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
+        let url = self.url.clone();
+        let started = thread::Builder::new()
+            .name("db-cancel".to_owned())
+            .spawn(move || {
+                if let Err(error) = cancel_all(&url, &pids) {
+                    tracing::warn!(%error, "what still ran at the close could not be cancelled");
+                }
+            });
+        if let Err(error) = started {
+            tracing::warn!(%error, "no thread to cancel what still ran at the close");
+        }
     }
 
     /// Whether waiting for a new connection is pointless, or over.
@@ -339,10 +349,7 @@ impl Server {
 
     /// Asks the server whether it is there, on another thread: the question may hang, but the
     /// caller does not. The connection follows its answer.
-    #[expect(
-        clippy::type_complexity,
-        reason = "an outer error ends the search, an inner one is a permit to go on with"
-    )]
+    /// An outer error ends the search, an inner one is a permit to go on with.
     fn check(&self, mut lease: Lease, deadline: Instant) -> Result<Result<Lease, Permit>, Error> {
         let breaker = Arc::clone(&self.breaker);
         let (answer, question) = mpsc::sync_channel(1);
@@ -364,7 +371,20 @@ impl Server {
             .spawn(work)
             .map_err(|e| Error::new(ErrorKind::Other, format!("no thread for a check: {e}")))?;
         let left = deadline.saturating_duration_since(Instant::now());
-        question.recv_timeout(left).map_err(|_| timed_out())
+        question.recv_timeout(left).map_err(|_| {
+            let error = timed_out();
+            self.note(&error);
+            error
+        })
+    }
+
+    /// Counts a call that gets no connection.
+    fn note(&self, error: &Error) {
+        match error.kind() {
+            ErrorKind::Timeout => self.metrics.timed_out(),
+            ErrorKind::Overloaded => self.metrics.rejected(),
+            _ => {}
+        }
     }
 }
 

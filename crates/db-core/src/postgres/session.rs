@@ -20,6 +20,7 @@ use diesel::connection::{
 use diesel::r2d2::R2D2Connection;
 use diesel::{Connection, PgConnection, QueryResult};
 
+use super::connect::Role;
 use super::plain::is_plain;
 use crate::{Engine, Error};
 
@@ -44,8 +45,7 @@ pub(super) struct Session {
     /// Follows COMMIT or ROLLBACK in the same message.
     tail: String,
     /// Behind a transaction pooler nothing is kept, and nothing reset.
-    keeps_state: bool,
-    is_standby: bool,
+    role: Role,
     waits_for_disk: bool,
     condemned: bool,
 }
@@ -76,8 +76,7 @@ impl Seen {
 pub(super) struct Traits {
     pub(super) pid: i32,
     pub(super) epoch: u64,
-    pub(super) keeps_state: bool,
-    pub(super) is_standby: bool,
+    pub(super) role: Role,
     /// Whether a commit waits until it is on disk, unless it says otherwise.
     pub(super) waits_for_disk: bool,
     /// Statements that RESET ALL would undo, and that must hold.
@@ -88,7 +87,7 @@ impl Session {
     pub(super) fn new(mut conn: PgConnection, traits: &Traits) -> Self {
         Watch::install(&mut conn);
         let mut tail = String::new();
-        if traits.keeps_state {
+        if traits.role.keeps_state {
             tail.push_str("; RESET ALL");
             for statement in &traits.again {
                 tail.push_str("; ");
@@ -103,8 +102,7 @@ impl Session {
             replayed: 0,
             asked: None,
             tail,
-            keeps_state: traits.keeps_state,
-            is_standby: traits.is_standby,
+            role: traits.role,
             waits_for_disk: traits.waits_for_disk,
             condemned: false,
         }
@@ -185,11 +183,11 @@ impl Session {
 
     /// Forgets all that a closure may have left behind; a session that cannot do it is condemned.
     pub(super) fn forget(&mut self) {
-        if !self.keeps_state || self.is_broken() {
+        if !self.role.keeps_state || self.is_broken() {
             return;
         }
         let mut sql = String::from(FORGET);
-        if !self.is_standby {
+        if !self.role.is_standby {
             sql.push_str("; UNLISTEN *");
         }
         sql.push_str(&self.tail);

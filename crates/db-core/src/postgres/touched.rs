@@ -7,6 +7,8 @@
 use diesel::sql_types::{Bool, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
+use crate::{Engine, Error};
+
 /// `track_counts` can be off, by a superuser; then nothing was counted.
 const TABLES: &str = "
     SELECT relname::text AS name, current_setting('track_counts')::bool AS counted
@@ -24,8 +26,14 @@ struct Table {
 }
 
 /// The tables whose rows the present transaction has changed; none if that cannot be told.
-pub(super) fn tables(conn: &mut PgConnection) -> Option<Vec<String>> {
-    let found = sql_query(TABLES).load::<Table>(conn).ok()?;
+///
+/// # Errors
+/// Why the server did not answer. The transaction is over then: the server takes its COMMIT
+/// without an error, and rolls back.
+pub(super) fn tables(conn: &mut PgConnection) -> Result<Option<Vec<String>>, Error> {
+    let found = sql_query(TABLES)
+        .load::<Table>(conn)
+        .map_err(|e| Error::classify(Engine::Postgres, &e))?;
     let counted = found.iter().all(|table| table.counted);
-    counted.then(|| found.into_iter().map(|table| table.name).collect())
+    Ok(counted.then(|| found.into_iter().map(|table| table.name).collect()))
 }

@@ -1,5 +1,6 @@
 //! A closure between BEGIN and COMMIT, or a single statement without them.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -74,8 +75,11 @@ impl Beginning {
     }
 }
 
+/// What a closure came to: its result, or the panic that ended it.
+pub(super) type Outcome<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
+
 /// Runs a closure in the transaction that the session has open, and ends it. `before_commit` has
-/// the connection before that, if the closure succeeded.
+/// the connection before that, if the transaction can be committed; where it fails, it is not.
 ///
 /// # Errors
 /// The closure's own; what ended or broke the transaction; `OutcomeUnknown` if a COMMIT was sent
@@ -85,8 +89,8 @@ pub(super) fn run<T, E>(
     purpose: Purpose,
     isolation: IsolationLevel,
     f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    before_commit: impl FnOnce(&mut PgConnection),
-) -> (Result<T, E>, Seen)
+    before_commit: impl FnOnce(&mut PgConnection) -> Result<(), Error>,
+) -> (Outcome<T, E>, Seen)
 where
     E: From<Error>,
 {
@@ -97,19 +101,19 @@ where
     let seen = session.stop_watching();
     let result = match result {
         Ok(Ok(value)) => {
-            before_commit(&mut session.conn);
-            end(session, purpose, isolation, seen)
-                .map(|()| value)
-                .map_err(E::from)
+            let ended = check(session, purpose, seen)
+                .and_then(|()| before_commit(&mut session.conn).inspect_err(|_| abandon(session)))
+                .and_then(|()| commit(session, purpose, isolation));
+            Ok(ended.map(|()| value).map_err(E::from))
         }
         Ok(Err(error)) => {
             abandon(session);
-            Err(error)
+            Ok(Err(error))
         }
         Err(panic) => {
             abandon(session);
             session.forget();
-            resume_unwind(panic)
+            return (Err(panic), seen);
         }
     };
     if !seen.plain {
@@ -156,13 +160,9 @@ where
     }
 }
 
-/// Commits what a closure did, if the transaction is still the one that was opened for it.
-fn end(
-    session: &mut Session,
-    purpose: Purpose,
-    isolation: IsolationLevel,
-    seen: Seen,
-) -> Result<(), Error> {
+/// Makes sure that the transaction is still the one that was opened, and can be committed; if not,
+/// it is undone.
+fn check(session: &mut Session, purpose: Purpose, seen: Seen) -> Result<(), Error> {
     match session.depth() {
         Ok(1) => {}
         Ok(0) => {
@@ -195,6 +195,11 @@ fn end(
              a statement that may fail belongs into a savepoint, `conn.transaction(…)`",
         ));
     }
+    Ok(())
+}
+
+/// Commits.
+fn commit(session: &mut Session, purpose: Purpose, isolation: IsolationLevel) -> Result<(), Error> {
     let Err(error) = session.commit() else {
         return Ok(());
     };

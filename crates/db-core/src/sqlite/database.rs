@@ -39,6 +39,10 @@ pub(crate) struct SqliteDatabase {
     store: Store,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one of them, in an `Arc`"
+)]
 enum Store {
     File {
         // Readers before the writer: the last connection to close takes the log away, and only
@@ -178,6 +182,8 @@ impl SqliteDatabase {
         match &self.store {
             Store::File { readers, writer } => {
                 let end = Instant::now().checked_add(patience);
+                // It closes last, and must take nothing new while reads run out.
+                writer.refuse();
                 let readers = readers.close(patience);
                 let writer = writer.close(end);
                 readers.and(writer)

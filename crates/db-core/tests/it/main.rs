@@ -1,6 +1,7 @@
 //! Tests of `db-core` with real databases.
 #![cfg(test)]
 
+mod database;
 mod errors;
 mod postgres;
 mod statements;

@@ -1,8 +1,14 @@
-//! Every interleaving of the cache's core, by loom.
+//! Interleavings of threads, by loom: of the writer's executor, of the cache's core, and of the
+//! gates before connections.
 //!
-//! The files under test are compiled here a second time, with loom's locks in the place of std's.
-//! So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
+//! The files under test are compiled here a second time, with loom's primitives in the place of
+//! std's. So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
 #![cfg(test)]
+
+// The files under test name them so.
+use db_core::{Error, ErrorKind};
+
+mod park;
 
 #[expect(dead_code, reason = "what the models leave out, the library uses")]
 mod cache {
@@ -19,4 +25,58 @@ mod cache {
     mod tables;
 
     mod tests;
+}
+
+mod postgres {
+    mod sync {
+        pub(super) use loom::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+        pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
+
+        pub(super) use crate::park::{Thread, current, park, wait};
+    }
+
+    #[expect(unreachable_pub, reason = "it is a part of the library's interface")]
+    #[path = "../../../src/postgres/gate.rs"]
+    mod gate;
+    #[path = "../../../src/postgres/pace.rs"]
+    mod pace;
+
+    mod tests;
+}
+
+mod sqlite {
+    mod reader {
+        mod sync {
+            pub(super) use loom::sync::atomic::{
+                AtomicU8, AtomicU64, AtomicUsize, Ordering, fence,
+            };
+            pub(super) use loom::sync::{Condvar, Mutex, MutexGuard};
+
+            pub(super) use crate::park::wait;
+
+            pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+                mutex.lock().unwrap()
+            }
+        }
+
+        #[expect(dead_code, reason = "gauges")]
+        #[path = "../../../../src/sqlite/reader/gate.rs"]
+        mod gate;
+
+        mod tests;
+    }
+}
+
+mod error {
+    pub(crate) use db_core::{Error, ErrorKind};
+}
+
+mod writer;
+
+/// Three threads with locks have too many interleavings: those with more than two switches away
+/// from a thread that could go on are left out.
+fn bounded(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(run);
 }

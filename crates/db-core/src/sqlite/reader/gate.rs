@@ -9,9 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::sync::{
-    AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, lock,
-};
+use super::sync::{AtomicU8, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, fence, lock, wait};
 
 /// A free slot whose connection is open.
 const FREE_OPEN: u8 = 0;
@@ -140,6 +138,10 @@ impl Gate {
     }
 
     /// Refuses everybody who waits or comes later. Slots in use stay so until their release.
+    ///
+    /// Who came before, and has not taken a free slot yet, may still take it, even after
+    /// [`drained`](Self::drained): to look for the close a second time would cost every caller a
+    /// fence. So what stands behind the slots must be closed as well, and drained once more.
     pub(in crate::sqlite) fn close(&self) {
         let mut line = lock(&self.line);
         if line.closed {
@@ -166,8 +168,10 @@ impl Gate {
             if left.is_some_and(|left| left.is_zero()) {
                 return false;
             }
-            line = wait(&self.freed, line, left);
+            line = wait(&self.freed, line, left).0;
         }
+        // What was done behind the slots is seen from here on.
+        fence(Ordering::Acquire);
         true
     }
 
@@ -237,20 +241,16 @@ impl Gate {
     fn hand_over(&self, slot: usize, open: bool) {
         let next = {
             let mut line = lock(&self.line);
-            match line.waiters.pop_front() {
-                Some(next) => {
-                    self.busy.0.fetch_sub(1, Ordering::Relaxed);
-                    next
+            let Some(next) = line.waiters.pop_front() else {
+                // Whoever lines up from here on holds the lock after us and sees the slot.
+                self.slots[slot].0.store(free(open), Ordering::Release);
+                if line.closed {
+                    self.freed.notify_all();
                 }
-                None => {
-                    // Whoever lines up from here on holds the lock after us and sees the slot.
-                    self.slots[slot].0.store(free(open), Ordering::Release);
-                    if line.closed {
-                        self.freed.notify_all();
-                    }
-                    return;
-                }
-            }
+                return;
+            };
+            self.busy.0.fetch_sub(1, Ordering::Relaxed);
+            next
         };
         next.call(Turn::Granted(slot));
     }
@@ -297,7 +297,7 @@ impl Waiter {
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            turn = wait(&self.called, turn, left);
+            turn = wait(&self.called, turn, left).0;
         }
         *turn
     }
@@ -305,21 +305,4 @@ impl Waiter {
 
 const fn free(open: bool) -> u8 {
     if open { FREE_OPEN } else { FREE_EMPTY }
-}
-
-fn wait<'m, T>(
-    condvar: &Condvar,
-    guard: MutexGuard<'m, T>,
-    left: Option<Duration>,
-) -> MutexGuard<'m, T> {
-    use std::sync::PoisonError;
-    match left {
-        Some(left) => {
-            condvar
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0
-        }
-        None => condvar.wait(guard).unwrap_or_else(PoisonError::into_inner),
-    }
 }

@@ -16,13 +16,14 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Conn;
 use crate::DatabaseUrl;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, Holder};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
+use crate::wait::deadline;
 
 use super::watch::Health;
 
@@ -222,6 +223,7 @@ impl Readers {
     /// closed when it ends.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
         let shared = &*self.shared;
+        let end = deadline(patience);
         shared.gate.close();
         self.keeper.stop(shared);
         let drained = shared.gate.drained(patience);
@@ -233,7 +235,9 @@ impl Readers {
             place.closed = true;
             drop(place.connection.take());
         }
-        if drained {
+        // Somebody may have slipped in, and has found its connection still.
+        let left = end.saturating_duration_since(Instant::now());
+        if drained && shared.gate.drained(left) {
             return Ok(());
         }
         Err(Error::new(

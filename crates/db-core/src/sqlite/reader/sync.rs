@@ -3,6 +3,8 @@
 pub(super) use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
 
+pub(super) use crate::wait::wait;
+
 /// Locks, also after a panic: nothing here is left half done by one.
 pub(in crate::sqlite) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex

@@ -43,6 +43,17 @@ pub(super) enum Chores {
     Now,
 }
 
+impl Chores {
+    /// Whether it is time.
+    pub(super) fn are_due(self) -> bool {
+        match self {
+            Self::None => false,
+            Self::At(time) => time <= Instant::now(),
+            Self::Now => true,
+        }
+    }
+}
+
 /// A connection that writes, and all that belongs to its transactions.
 pub(super) trait Backend {
     /// What closures are given.

@@ -15,8 +15,17 @@ use crate::Engine;
 use crate::error::Error;
 
 /// A log of so many times the usual size has overlapping readers that never let it start anew.
-/// From here on a checkpoint waits for them a moment.
+/// From here on a checkpoint waits for them.
 const OVERGROWN: u32 = 4;
+
+/// How long it waits at that size; all writers wait with it. Eight times as long for each doubling
+/// of the log beyond: a wait shorter than the reads never ends well, and the log would grow for as
+/// long as they overlap.
+const RESTART_PATIENCE: Duration = Duration::from_millis(5);
+
+/// The longest such wait. Reads that last longer are reported to the application, and hold up the
+/// log.
+const MOST_RESTART_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How hard a checkpoint tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +122,15 @@ impl Schedule {
         }
     }
 
+    /// How long a checkpoint of an overgrown log waits for each lock that readers hold.
+    pub(super) fn restart_patience(&self, log: u32) -> Duration {
+        let overgrown = self.pages.saturating_mul(OVERGROWN).max(1);
+        let doublings = (log / overgrown).max(1).ilog2();
+        RESTART_PATIENCE
+            .saturating_mul(8_u32.saturating_pow(doublings))
+            .min(MOST_RESTART_PATIENCE)
+    }
+
     /// After a checkpoint, whatever it came to: the next one waits for further pages or for the
     /// interval, so that one that fails is not tried after every commit.
     pub(super) fn done(&mut self, log: u32, complete: bool) {
@@ -125,7 +143,7 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3_600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     #[test]
     fn it_is_due_by_pages_and_by_time() {
@@ -170,5 +188,23 @@ mod tests {
         assert!(matches!(schedule.due(1_000), Chores::At(_)));
         assert_eq!(schedule.effort(1_000), Effort::Passive);
         assert_eq!(schedule.effort(4_001), Effort::Restart);
+    }
+
+    #[test]
+    fn the_larger_the_log_the_longer_readers_are_waited_for() {
+        let schedule = Schedule::new(None, 1_000);
+        for (log, millis) in [
+            (4_001, 5),
+            (7_999, 5),
+            (8_000, 40),
+            (16_000, 320),
+            (32_000, 1_000),
+            (u32::MAX, 1_000),
+        ] {
+            let patience = Duration::from_millis(millis);
+            assert_eq!(schedule.restart_patience(log), patience, "{log} pages");
+        }
+        let largest = Schedule::new(None, u32::MAX);
+        assert_eq!(largest.restart_patience(u32::MAX), RESTART_PATIENCE);
     }
 }

@@ -19,9 +19,6 @@ use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
 use crate::sqlite::watch::{Health, Watch};
 
-/// How long a checkpoint of an overgrown log waits for readers; all writers wait with it.
-const RESTART_PATIENCE: Duration = Duration::from_millis(5);
-
 /// How long the last checkpoint waits for readers that are still there.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -58,7 +55,7 @@ impl SqliteBackend {
         let turnstile = options
             .url
             .path()
-            .and_then(|path| Turnstile::open(path).inspect_err(|error| alone(error)).ok());
+            .and_then(|path| Turnstile::open(path).inspect_err(alone).ok());
         Ok(Self {
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
@@ -309,10 +306,11 @@ impl Backend for SqliteBackend {
     }
 
     fn do_chores(&mut self) {
-        let effort = self.schedule.effort(self.watch.wal_pages());
+        let log = self.watch.wal_pages();
+        let effort = self.schedule.effort(log);
         self.watch.set_patience(match effort {
             Effort::Passive => Duration::ZERO,
-            Effort::Restart | Effort::Truncate => RESTART_PATIENCE,
+            Effort::Restart | Effort::Truncate => self.schedule.restart_patience(log),
         });
         self.snapshots.release();
         let start = Instant::now();

@@ -32,7 +32,9 @@ use connection::SqliteBackend;
 use executor::{Executor, Limits};
 
 pub(crate) use backend::GroupReport;
-pub(crate) use boxed::{Answer, Reply};
+#[cfg(feature = "tokio")]
+pub(crate) use boxed::Answer;
+pub(crate) use boxed::Reply;
 
 /// How long the writer's thread waits for more work before it lets callers write on their own
 /// threads again: the time of a COMMIT, in which a caller that was answered comes back.
@@ -158,6 +160,12 @@ impl Writer {
         self.executor.submit(Box::new(job));
     }
 
+    /// Takes no more writes. What is queued is done.
+    pub(crate) fn refuse(&self) {
+        let closed = Error::new(ErrorKind::Closed, "the database is closed");
+        self.executor.refuse(closed);
+    }
+
     /// Ends the work: nothing new is taken, what is queued is done, the log goes back into the
     /// file. When the deadline passes first, what is queued is refused and what runs goes on.
     ///
@@ -189,11 +197,14 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // From inside one of its own writes nobody can wait for it; the thread ends by itself.
-        let deadline = nesting::is_in_write(&self.clock).then(Instant::now);
-        let closed = self.executor.close(deadline);
         let thread = self.thread.get_mut();
         let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
+        // From inside one of its own writes, or on the writer's thread, where closures and answers
+        // that nobody waits for are dropped, nobody can wait for it; the thread ends by itself.
+        let on_it =
+            thread.as_ref().map(|handle| handle.thread().id()) == Some(std::thread::current().id());
+        let deadline = (on_it || nesting::is_in_write(&self.clock)).then(Instant::now);
+        let closed = self.executor.close(deadline);
         if closed.is_ok()
             && let Some(thread) = thread
             && thread.join().is_err()

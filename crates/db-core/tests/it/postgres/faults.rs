@@ -91,7 +91,7 @@ fn refused() {
 fn who_needs_a_server_that_is_gone_is_told_at_once() {
     let server = cluster(&[]);
     let mut proxy = Proxy::to(server.port());
-    let set = options(&server.url_on(proxy.port())).connection_timeout(Duration::from_secs(60));
+    let set = options(&server.url_on(proxy.port())).connection_timeout(Duration::from_mins(1));
     let database = Database::open(&set).unwrap();
     proxy.refuse();
     let asked = Instant::now();
@@ -157,7 +157,7 @@ fn who_waits_behind_a_hanging_call_is_told_in_time() {
     let server = cluster(&[]);
     let set = options(&server.url())
         .max_connections(1)
-        .health_check_after(Duration::from_secs(3600));
+        .health_check_after(Duration::from_hours(1));
     let database = Database::open(&set).unwrap();
     assert!(works(&database));
     let frozen = server.freeze().unwrap();

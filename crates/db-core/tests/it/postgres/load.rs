@@ -111,8 +111,8 @@ fn offer(database: &Database, clients: u32, every: Option<Duration>) -> Offered 
                         Err(other) => panic!("{other:?}"),
                     }
                     if let Some(every) = every {
-                        #[expect(clippy::disallowed_methods, reason = "the pace of a client")]
-                        thread::sleep(every.saturating_sub(asked.elapsed()));
+                        // The pace of a client.
+                        thread::park_timeout(every.saturating_sub(asked.elapsed()));
                     }
                 }
             });
@@ -126,25 +126,37 @@ fn offer(database: &Database, clients: u32, every: Option<Duration>) -> Offered 
 
 #[test]
 fn a_full_queue_refuses() {
-    let (_db, database) = open_with(|o| o.max_connections(1).max_waiters(0));
-    let answer: Result<i64, Error> = database.read(|_| {
-        let second = database.read(|conn| number(conn, "SELECT 1::bigint AS value"));
+    let (_db, database) = open_with(|o| o.max_connections(1).max_waiters(1));
+    let look = || database.read(|conn| number(conn, "SELECT 1::bigint AS value"));
+    thread::scope(|scope| {
+        let (first, second) = database
+            .read(|_| {
+                let first = scope.spawn(look);
+                while stats(&database).gate.waiting == 0 {
+                    thread::yield_now();
+                }
+                Ok::<_, Error>((first, scope.spawn(look).join().unwrap()))
+            })
+            .unwrap();
         assert_eq!(second.unwrap_err().kind(), ErrorKind::Overloaded);
-        Ok(1)
+        assert_eq!(first.join().unwrap().unwrap(), 1);
     });
-    answer.unwrap();
-    assert_eq!(stats(&database).gate.in_use, 0);
+    let gate = stats(&database).gate;
+    assert_eq!((gate.in_use, gate.shed), (0, 1));
 }
 
 #[test]
 fn who_waits_too_long_is_told_so() {
     let (_db, database) = open_with(|o| o.max_connections(1));
     let options = TransactionOptions::default().connection_timeout(Duration::from_millis(100));
-    let answer: Result<(), Error> = database.read(|_| {
+    let second = || {
         let asked = Instant::now();
         let second = database.read_with(&options, |conn| execute(conn, "SELECT 1"));
         assert_eq!(second.unwrap_err().kind(), ErrorKind::Timeout);
         assert!(asked.elapsed() >= Duration::from_millis(100));
+    };
+    let answer: Result<(), Error> = database.read(|_| {
+        thread::scope(|scope| scope.spawn(second).join().unwrap());
         Ok(())
     });
     answer.unwrap();

@@ -71,7 +71,7 @@ fn a_write_leaves_nothing_behind() {
         for (make, look, expected) in LEFTOVERS {
             let (_db, database) = open_with(|o| {
                 o.max_connections(1)
-                    .statement_timeout(Duration::from_secs(60))
+                    .statement_timeout(Duration::from_mins(1))
             });
             let pid = database.read(|conn| number(conn, PID)).unwrap();
             let result: Result<(), Error> = database.write(|conn| {
@@ -183,7 +183,7 @@ fn limits_hold_and_the_url_goes_before_them() {
             )
         })
         .unwrap();
-    assert_eq!(settings, "7s 4s 0");
+    assert_eq!(settings, "7s 4s 30s");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! IsolationLevel, read-only transactions, and what a COMMIT says.
+//! Isolation, read-only transactions, and what a COMMIT says.
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ fn a_constraint_that_fails_at_commit_is_an_error() {
 #[test]
 fn conflicts_are_serialization_failures() {
     let (db, database) = with_table();
-    let elsewhere = db_core::Database::open(&super::options(&db.url())).unwrap();
+    let elsewhere = db_core::Database::open(&options(&db.url())).unwrap();
     let options = TransactionOptions::default().isolation(IsolationLevel::Serializable);
     database
         .write(|conn| execute(conn, "INSERT INTO t VALUES (1)"))

@@ -25,7 +25,7 @@ diesel::table! {
 }
 
 /// Longer than anything here takes on a busy machine, and not for ever.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An open database with the table `numbers`, in a folder of its own.
 pub(super) struct Fixture {

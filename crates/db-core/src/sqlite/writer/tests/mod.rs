@@ -1,12 +1,13 @@
 //! The writer on real files: a group is formed by holding the right to write while others queue.
 
+mod concurrent;
 mod ended;
 mod groups;
 mod limits;
 mod members;
 mod touched;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
@@ -81,9 +82,9 @@ impl Bed {
 
     fn with(change: impl FnOnce(&mut SqliteOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut options = options(folder.path().join("bed.db"));
+        let mut options = options(&folder.path().join("bed.db"));
         // Forming a group must not depend on the machine's speed.
-        options.group_age = Duration::from_secs(60);
+        options.group_age = Duration::from_mins(1);
         change(&mut options);
         let groups = Arc::new(Groups::default());
         let writer = open(options, Arc::<Groups>::clone(&groups));
@@ -122,7 +123,7 @@ impl Bed {
                 .run(None, move |_| {
                     held.send(()).unwrap();
                     // An error means that the hold was dropped, which lets go as well.
-                    drop(released.recv());
+                    let _ = released.recv();
                     Ok::<_, Error>(())
                 })
                 .unwrap();
@@ -155,7 +156,7 @@ impl Hold<'_> {
     }
 }
 
-fn options(path: PathBuf) -> SqliteOptions {
+fn options(path: &Path) -> SqliteOptions {
     let mut options = SqliteOptions::defaults(&format!("sqlite://{}", path.display()));
     options.cache_kib = 2_000;
     options

@@ -52,7 +52,7 @@ impl Watched {
         let clock = Arc::new(TableClock::new());
         let groups = Arc::new(Groups::default());
         let observer = Arc::<Groups>::clone(&groups);
-        let options = options(folder.path().join("test.db"));
+        let options = options(&folder.path().join("test.db"));
         let writer = open_with(options, observer, Arc::clone(&clock));
         let bed = Bed {
             folder,
@@ -62,7 +62,7 @@ impl Watched {
         bed.writer.run(None, |conn| execute(conn, SCHEMA)).unwrap();
         let cache = QueryCache::new(
             Arc::clone(&clock),
-            CacheOptions::new(100, Duration::from_secs(600)),
+            CacheOptions::new(100, Duration::from_mins(10)),
             Box::new(Instant::now),
             |_| (),
         );
@@ -263,7 +263,7 @@ fn a_write_that_had_begun_when_someone_began_to_watch_counts() {
     let clock = Arc::new(TableClock::new());
     let observer = Arc::new(Groups::default());
     let writer = open_with(
-        options(folder.path().join("w.db")),
+        options(&folder.path().join("w.db")),
         observer,
         Arc::clone(&clock),
     );

@@ -5,7 +5,11 @@
 //! savepoint each, and answers them after its COMMIT. It keeps the right to write as long as there
 //! is a queue, and a moment longer, then gives it back.
 //!
-//! It knows no SQL and no SQLite: `tests/loom` runs it on a mock through every interleaving.
+//! Here is what callers do, and the right to write; what the writer's thread does is in `serve`.
+//! Neither knows SQL or SQLite: `tests/model/writer` runs them on a mock through the interleavings
+//! of their threads.
+
+mod serve;
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
@@ -15,10 +19,6 @@ use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transac
 use super::job::{Answer, JobId, JobRef, Ran, attempt, lend, resolve};
 use super::sync::{Condvar, Mutex, MutexGuard, wait};
 use crate::error::{Error, ErrorKind};
-
-/// Groups of one, one after another, after which the writer's thread takes it that the load is
-/// over. A lone caller is twice as fast on its own thread.
-const SINGLES: u32 = 4;
 
 /// Bounds of the executor.
 #[derive(Debug, Clone, Copy)]
@@ -115,45 +115,6 @@ impl<C> State<C> {
         }
         Ok(())
     }
-
-    fn chores_are_due(&self) -> bool {
-        match self.chores {
-            Chores::None => false,
-            Chores::Now => true,
-            Chores::At(time) => time <= Instant::now(),
-        }
-    }
-}
-
-/// The members of a transaction that is not answered yet. None is left without an answer, even if
-/// the thread panics.
-struct Group<C> {
-    members: Vec<Job<C>>,
-    lent: usize,
-}
-
-impl<C> Group<C> {
-    fn push(&mut self, job: Job<C>) {
-        self.lent += usize::from(matches!(job, Job::Lent(_)));
-        self.members.push(job);
-    }
-
-    fn answer(&mut self, failure: Option<&Error>) {
-        self.lent = 0;
-        for job in self.members.drain(..) {
-            job.finish(failure.cloned());
-        }
-    }
-}
-
-impl<C> Drop for Group<C> {
-    fn drop(&mut self) {
-        let unknown = Error::new(
-            ErrorKind::OutcomeUnknown,
-            "the writer failed before it could tell",
-        );
-        self.answer(Some(&unknown));
-    }
 }
 
 /// The right to write, held by a caller; its drop passes it on.
@@ -162,7 +123,7 @@ struct Ownership<'a, B: Backend>(&'a Executor<B>);
 impl<B: Backend> Drop for Ownership<'_, B> {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        if state.queue.is_empty() && !state.chores_are_due() && state.phase == Phase::Open {
+        if state.queue.is_empty() && !state.chores.are_due() && state.phase == Phase::Open {
             state.owner = Owner::Nobody;
         } else {
             state.owner = Owner::Writer;
@@ -297,21 +258,6 @@ impl<B: Backend> Executor<B> {
         self.state().queue.len()
     }
 
-    /// The writer's thread, until the close.
-    pub(super) fn serve(&self) {
-        let mut group = Group {
-            members: Vec::new(),
-            lent: 0,
-        };
-        let mut singles = 0;
-        while self.await_work(&mut singles) {
-            let members = self.serve_group(&mut group);
-            singles = if members <= 1 { singles + 1 } else { 0 };
-        }
-        self.backend().close();
-        self.bury();
-    }
-
     /// After the last write, or when the writer's thread failed.
     pub(super) fn bury(&self) {
         let mut state = self.state();
@@ -399,157 +345,6 @@ impl<B: Backend> Executor<B> {
         Ok(resolve(Some(answer), failure))
     }
 
-    /// Sleeps until there is something to do; false when there never will be.
-    fn await_work(&self, singles: &mut u32) -> bool {
-        let mut state = self.state();
-        loop {
-            let due = state.chores_are_due();
-            let limit = match state.owner {
-                Owner::Writer if !state.queue.is_empty() || due => return true,
-                Owner::Writer if state.phase != Phase::Open => return false,
-                Owner::Writer if *singles < SINGLES && !self.limits.linger.is_zero() => {
-                    Some(self.limits.linger)
-                }
-                Owner::Writer => {
-                    *singles = 0;
-                    state.owner = Owner::Nobody;
-                    continue;
-                }
-                Owner::Nobody if state.phase != Phase::Open || due => {
-                    state.owner = Owner::Writer;
-                    continue;
-                }
-                Owner::Nobody | Owner::Caller => match state.chores {
-                    Chores::At(time) => Some(time.saturating_duration_since(Instant::now())),
-                    // The caller wakes this thread when it is done.
-                    Chores::None | Chores::Now => None,
-                },
-            };
-            let lingering = state.owner == Owner::Writer;
-            state.asleep = true;
-            let (woken, out) = wait(&self.work, state, limit);
-            state = woken;
-            state.asleep = false;
-            if out && lingering {
-                *singles = SINGLES;
-            }
-        }
-    }
-
-    /// One transaction for whoever is queued, and the work that comes after it. Returns how many
-    /// shared it.
-    fn serve_group(&self, group: &mut Group<B::Conn>) -> usize {
-        let mut backend = self.backend();
-        let oldest = self.state().queue.front().map(|first| first.since);
-        let Some(oldest) = oldest else {
-            self.do_chores(&mut *backend);
-            return 0;
-        };
-        // The jobs stay in the queue meanwhile, where their callers can take them back.
-        let patience = Turn::Wait(oldest + self.limits.busy_timeout);
-        if let Err(error) = backend.begin(patience) {
-            self.heed(&backend);
-            self.begin_failed(error);
-            return 0;
-        }
-        let opened = Instant::now();
-        let mut fault = None;
-        while fault.is_none()
-            && let Some(mut job) = self.next(group, opened)
-        {
-            fault = member(&mut *backend, &mut job).err();
-            group.push(job);
-        }
-        let members = group.members.len();
-        let start = Instant::now();
-        let failure = if members == 0 || fault.is_some() {
-            backend.rollback();
-            fault
-        } else {
-            backend
-                .commit()
-                .err()
-                .map(|failure| shared(failure, members))
-        };
-        let report = GroupReport {
-            members,
-            inline: false,
-            open: opened.elapsed(),
-            commit: start.elapsed(),
-            committed: failure.is_none(),
-        };
-        self.heed(&backend);
-        group.answer(failure.as_ref());
-        if members > 0 {
-            backend.answered(&report);
-        }
-        self.do_chores(&mut *backend);
-        members
-    }
-
-    /// The next job that anybody still waits for, unless the group is full or old.
-    fn next(&self, group: &Group<B::Conn>, opened: Instant) -> Option<Job<B::Conn>> {
-        if !group.members.is_empty() && opened.elapsed() >= self.limits.group_age {
-            return None;
-        }
-        loop {
-            let mut state = self.state();
-            let full = group.members.len() >= self.limits.group_size_async
-                || matches!(state.queue.front()?.job, Job::Lent(_))
-                    && group.lent >= self.limits.group_size;
-            if full {
-                return None;
-            }
-            let job = state.queue.pop_front()?.job;
-            drop(state);
-            if !job.is_abandoned() {
-                return Some(job);
-            }
-        }
-    }
-
-    /// Tells those whom it concerns that no transaction could be opened.
-    fn begin_failed(&self, error: BeginError) {
-        let mut state = self.state();
-        let (failed, error) = match error {
-            BeginError::Failed(error) if error.kind() != ErrorKind::Busy => {
-                (std::mem::take(&mut state.queue), error)
-            }
-            busy => {
-                let error = match busy {
-                    BeginError::Failed(error) => error,
-                    BeginError::Contended => Error::new(ErrorKind::Busy, "database is locked"),
-                };
-                // Those who came later have patience left. The first one has not, and must go, so
-                // that this ends.
-                let timeout = self.limits.busy_timeout;
-                let mut failed: VecDeque<_> = state.queue.pop_front().into_iter().collect();
-                while let Some(next) = state.queue.front()
-                    && next.since.elapsed() >= timeout
-                {
-                    failed.extend(state.queue.pop_front());
-                }
-                (failed, error)
-            }
-        };
-        drop(state);
-        for queued in failed {
-            queued.job.finish(Some(error.clone()));
-        }
-    }
-
-    fn do_chores(&self, backend: &mut B) {
-        let due = match backend.chores() {
-            Chores::None => false,
-            Chores::Now => true,
-            Chores::At(time) => time <= Instant::now(),
-        };
-        if due {
-            backend.do_chores();
-        }
-        self.plan(backend.chores());
-    }
-
     fn plan(&self, chores: Chores) {
         let mut state = self.state();
         if matches!((state.chores, chores), (Chores::None, Chores::At(_))) {
@@ -563,17 +358,6 @@ impl<B: Backend> Executor<B> {
         if let Some(damage) = backend.damage() {
             self.refuse(damage);
         }
-    }
-}
-
-/// Runs one member of a group under its own savepoint. An error is the whole group's.
-fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Result<(), Error> {
-    backend.savepoint()?;
-    let ran = job.run(backend.conn());
-    match fault(backend) {
-        Some(fault) => Err(fault),
-        None if ran == Ran::Well => backend.release(),
-        None => backend.rollback_to(),
     }
 }
 
@@ -595,18 +379,6 @@ fn fault<B: Backend>(backend: &mut B) -> Option<Error> {
             ),
         ),
     }
-}
-
-/// A failed COMMIT as its members hear it. A deferred constraint is one member's fault, and nobody
-/// knows whose: for the others it is worth another try.
-fn shared(failure: Error, members: usize) -> Error {
-    if members > 1 && failure.kind() == ErrorKind::Constraint {
-        return Error::new(
-            ErrorKind::TransactionEnded,
-            format!("a write that shared the COMMIT broke a deferred constraint: {failure}"),
-        );
-    }
-    failure
 }
 
 fn closed() -> Error {

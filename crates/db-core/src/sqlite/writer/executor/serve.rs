@@ -1,0 +1,245 @@
+//! The writer's thread: when it sleeps, what it takes into a group, and how a group ends.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::super::backend::{Backend, BeginError, Chores, GroupReport, Turn};
+use super::super::job::Ran;
+use super::super::sync::wait;
+use super::{Executor, Job, Owner, Phase, fault};
+use crate::error::{Error, ErrorKind};
+
+/// Groups of one, one after another, after which the writer's thread takes it that the load is
+/// over. A lone caller is twice as fast on its own thread.
+const SINGLES: u32 = 4;
+
+/// The members of a transaction that is not answered yet. None is left without an answer, even if
+/// the thread panics.
+struct Group<C> {
+    members: Vec<Job<C>>,
+    lent: usize,
+}
+
+impl<C> Group<C> {
+    fn push(&mut self, job: Job<C>) {
+        self.lent += usize::from(matches!(job, Job::Lent(_)));
+        self.members.push(job);
+    }
+
+    fn answer(&mut self, failure: Option<&Error>) {
+        self.lent = 0;
+        for job in self.members.drain(..) {
+            job.finish(failure.cloned());
+        }
+    }
+}
+
+impl<C> Drop for Group<C> {
+    fn drop(&mut self) {
+        let unknown = Error::new(
+            ErrorKind::OutcomeUnknown,
+            "the writer failed before it could tell",
+        );
+        self.answer(Some(&unknown));
+    }
+}
+
+impl<B: Backend> Executor<B> {
+    /// The writer's thread, until the close.
+    pub(in super::super) fn serve(&self) {
+        let mut group = Group {
+            members: Vec::new(),
+            lent: 0,
+        };
+        let mut singles = 0;
+        while self.await_work(&mut singles) {
+            self.serve_group(&mut group, &mut singles);
+        }
+        self.backend().close();
+        self.bury();
+    }
+
+    /// Sleeps until there is something to do; false when there never will be.
+    fn await_work(&self, singles: &mut u32) -> bool {
+        let mut state = self.state();
+        loop {
+            let due = state.chores.are_due();
+            let limit = match state.owner {
+                Owner::Writer if !state.queue.is_empty() || due => return true,
+                Owner::Writer if state.phase != Phase::Open => return false,
+                Owner::Writer if *singles < SINGLES && !self.limits.linger.is_zero() => {
+                    Some(self.limits.linger)
+                }
+                Owner::Writer => {
+                    *singles = 0;
+                    state.owner = Owner::Nobody;
+                    continue;
+                }
+                Owner::Nobody if state.phase != Phase::Open || due => {
+                    state.owner = Owner::Writer;
+                    continue;
+                }
+                Owner::Nobody | Owner::Caller => match state.chores {
+                    Chores::At(time) => Some(time.saturating_duration_since(Instant::now())),
+                    // The caller wakes this thread when it is done.
+                    Chores::None | Chores::Now => None,
+                },
+            };
+            let lingering = state.owner == Owner::Writer;
+            state.asleep = true;
+            let (woken, out) = wait(&self.work, state, limit);
+            state = woken;
+            state.asleep = false;
+            if out && lingering {
+                *singles = SINGLES;
+            }
+        }
+    }
+
+    /// One transaction for whoever is queued, and the work that comes after it. Counts the groups of
+    /// one in a row.
+    fn serve_group(&self, group: &mut Group<B::Conn>, singles: &mut u32) {
+        *singles += 1;
+        let mut backend = self.backend();
+        let oldest = self.state().queue.front().map(|first| first.since);
+        let Some(oldest) = oldest else {
+            self.do_chores(&mut *backend);
+            return;
+        };
+        // The jobs stay in the queue meanwhile, where their callers can take them back.
+        let patience = Turn::Wait(oldest + self.limits.busy_timeout);
+        if let Err(error) = backend.begin(patience) {
+            self.heed(&backend);
+            self.begin_failed(error);
+            return;
+        }
+        let opened = Instant::now();
+        let mut fault = None;
+        while fault.is_none()
+            && let Some(mut job) = self.next(group, opened)
+        {
+            fault = member(&mut *backend, &mut job).err();
+            group.push(job);
+        }
+        let members = group.members.len();
+        let start = Instant::now();
+        let failure = if members == 0 || fault.is_some() {
+            backend.rollback();
+            fault
+        } else {
+            backend
+                .commit()
+                .err()
+                .map(|failure| shared(failure, members))
+        };
+        let report = GroupReport {
+            members,
+            inline: false,
+            open: opened.elapsed(),
+            commit: start.elapsed(),
+            committed: failure.is_none(),
+        };
+        self.heed(&backend);
+        if members > 1 {
+            *singles = 0;
+        } else if *singles >= SINGLES {
+            self.give_back(singles);
+        }
+        group.answer(failure.as_ref());
+        if members > 0 {
+            backend.answered(&report);
+        }
+        self.do_chores(&mut *backend);
+    }
+
+    /// Gives the right to write back if nobody is queued. Before the answer: the only caller would
+    /// come again at once, and queue behind a thread that has nothing to do.
+    fn give_back(&self, singles: &mut u32) {
+        let mut state = self.state();
+        if state.queue.is_empty() && state.phase == Phase::Open {
+            state.owner = Owner::Nobody;
+            *singles = 0;
+        }
+    }
+
+    /// The next job that anybody still waits for, unless the group is full or old.
+    fn next(&self, group: &Group<B::Conn>, opened: Instant) -> Option<Job<B::Conn>> {
+        if !group.members.is_empty() && opened.elapsed() >= self.limits.group_age {
+            return None;
+        }
+        loop {
+            let mut state = self.state();
+            let full = group.members.len() >= self.limits.group_size_async
+                || matches!(state.queue.front()?.job, Job::Lent(_))
+                    && group.lent >= self.limits.group_size;
+            if full {
+                return None;
+            }
+            let job = state.queue.pop_front()?.job;
+            drop(state);
+            if !job.is_abandoned() {
+                return Some(job);
+            }
+        }
+    }
+
+    /// Tells those whom it concerns that no transaction could be opened.
+    fn begin_failed(&self, error: BeginError) {
+        let mut state = self.state();
+        let (failed, error) = match error {
+            BeginError::Failed(error) if error.kind() != ErrorKind::Busy => {
+                (std::mem::take(&mut state.queue), error)
+            }
+            busy => {
+                let error = match busy {
+                    BeginError::Failed(error) => error,
+                    BeginError::Contended => Error::new(ErrorKind::Busy, "database is locked"),
+                };
+                // Those who came later have patience left. The first one has not, and must go, so
+                // that this ends.
+                let timeout = self.limits.busy_timeout;
+                let mut failed: VecDeque<_> = state.queue.pop_front().into_iter().collect();
+                while let Some(next) = state.queue.front()
+                    && next.since.elapsed() >= timeout
+                {
+                    failed.extend(state.queue.pop_front());
+                }
+                (failed, error)
+            }
+        };
+        drop(state);
+        for queued in failed {
+            queued.job.finish(Some(error.clone()));
+        }
+    }
+
+    fn do_chores(&self, backend: &mut B) {
+        if backend.chores().are_due() {
+            backend.do_chores();
+        }
+        self.plan(backend.chores());
+    }
+}
+
+/// Runs one member of a group under its own savepoint. An error is the whole group's.
+fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Result<(), Error> {
+    backend.savepoint()?;
+    let ran = job.run(backend.conn());
+    match fault(backend) {
+        Some(fault) => Err(fault),
+        None if ran == Ran::Well => backend.release(),
+        None => backend.rollback_to(),
+    }
+}
+
+/// A failed COMMIT as its members hear it. A deferred constraint is one member's fault, and nobody
+/// knows whose: for the others it is worth another try.
+fn shared(failure: Error, members: usize) -> Error {
+    if members > 1 && failure.kind() == ErrorKind::Constraint {
+        return Error::new(
+            ErrorKind::TransactionEnded,
+            format!("a write that shared the COMMIT broke a deferred constraint: {failure}"),
+        );
+    }
+    failure
+}

@@ -1,0 +1,152 @@
+//! The end: nothing new, what runs may finish, and no longer than it was told.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use db_core::{Database, Engine, Error, ErrorKind};
+use db_testkit::{TestDb, both_engines};
+
+use super::{Hold, LONG, config, count, execute, hold, insert, number, open, until};
+
+const SHORT: Duration = Duration::from_millis(60);
+
+/// Closes while something runs that ends when it is told to.
+fn closes_around(database: &Database, running: impl FnOnce(Hold) -> Result<(), Error> + Send) {
+    thread::scope(|scope| {
+        let (hold, release) = hold();
+        let running = scope.spawn(move || running(hold));
+        release.await_inside();
+        let closing = scope.spawn(|| database.close(LONG));
+        let refused = |result: Result<(), Error>| match result {
+            Ok(()) => false,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                true
+            }
+        };
+        // One that comes just before the close would wait behind what runs.
+        let options = db_core::TransactionOptions::new().connection_timeout(LONG);
+        until("new work is refused", || match database.engine() {
+            Engine::Postgres => super::in_use(database) == 1 && refused(database.read(|_| Ok(()))),
+            Engine::Sqlite => refused(database.read(|_| Ok(()))),
+        });
+        until("new writes are refused", || {
+            refused(database.write_with(&options, |_| Ok(())))
+        });
+        assert!(!closing.is_finished(), "it did not wait for what runs");
+        drop(release);
+        running.join().unwrap().unwrap();
+        closing.join().unwrap().unwrap();
+    });
+}
+
+fn is_closed(database: &Database) {
+    for result in [
+        database.read(|_| Ok(())),
+        database.read_one(|_| Ok(())),
+        database.write(|_| Ok(())),
+    ] {
+        let error: Error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    }
+    database.close(Duration::ZERO).unwrap();
+}
+
+both_engines! {
+    fn a_write_that_runs_may_end(db: TestDb) {
+        let database = open(&db);
+        closes_around(&database, |hold| {
+            database.write(|conn| {
+                insert(conn, 1)?;
+                hold.wait();
+                insert(conn, 2)
+            })
+        });
+        is_closed(&database);
+        let stored = number(&mut db.connect().conn(), "SELECT count(*) AS value FROM parents");
+        assert_eq!(stored.unwrap(), 2);
+    }
+
+    fn a_read_that_runs_may_end(db: TestDb) {
+        let database = open(&db);
+        database.write(|conn| insert(conn, 1)).unwrap();
+        closes_around(&database, |hold| {
+            database.read(|conn| {
+                let before = count(conn)?;
+                hold.wait();
+                assert_eq!(count(conn)?, before);
+                Ok(())
+            })
+        });
+        is_closed(&database);
+    }
+
+    /// Closures that are in no statement of the database cannot be cancelled: they are left.
+    fn closing_takes_no_longer_than_it_was_told(db: TestDb) {
+        let database = &open(&db);
+        let (holds, releases): (Vec<_>, Vec<_>) = (0..4).map(|_| hold()).unzip();
+        thread::scope(|scope| {
+            let readers: Vec<_> = holds
+                .into_iter()
+                .map(|hold| {
+                    scope.spawn(move || {
+                        database.read(|conn| {
+                            count(conn)?;
+                            hold.wait();
+                            count(conn)
+                        })
+                    })
+                })
+                .collect();
+            for release in &releases {
+                release.await_inside();
+            }
+            let asked = Instant::now();
+            let error = database.close(SHORT).unwrap_err();
+            let took = asked.elapsed();
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+            assert!((SHORT..SHORT + Duration::from_secs(2)).contains(&took), "{took:?}");
+            drop(releases);
+            for reader in readers {
+                // PostgreSQL was asked to end them; whether it has by now is a race.
+                match (db.engine(), reader.join().unwrap()) {
+                    (_, Ok(count)) => assert_eq!(count, 0),
+                    (Engine::Postgres, Err(error)) => {
+                        assert_eq!(error.kind(), ErrorKind::ConnectionLost, "{error}");
+                    }
+                    (Engine::Sqlite, Err(error)) => panic!("{error}"),
+                }
+            }
+        });
+        database.close(LONG).unwrap();
+        is_closed(database);
+    }
+
+    fn the_last_clone_closes(db: TestDb) {
+        let database = open(&db);
+        let clone = database.clone();
+        clone.write(|conn| insert(conn, 1)).unwrap();
+        clone.read(count).unwrap();
+        drop(database);
+        clone.write(|conn| insert(conn, 2)).unwrap();
+        assert_eq!(clone.read(count).unwrap(), 2);
+        drop(clone);
+        match db.path() {
+            Some(path) => {
+                let log = path.with_extension("db-wal");
+                assert!(!log.exists(), "the log was left behind");
+            }
+            None => {
+                let mut other = db.connect();
+                let sessions = "SELECT count(*) AS value FROM pg_stat_activity
+                     WHERE datname = current_database() AND application_name = 'bitcraps-db'";
+                until("all sessions have ended", || {
+                    number(&mut other.conn(), sessions).unwrap() == 0
+                });
+            }
+        }
+        let again = Database::open(&config(&db)).unwrap();
+        assert_eq!(again.read(count).unwrap(), 2);
+        again.write(|conn| execute(conn, "DELETE FROM parents")).unwrap();
+    }
+}

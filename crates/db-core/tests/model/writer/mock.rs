@@ -1,0 +1,237 @@
+//! A database of numbers that keeps the promises of a backend, and holds the executor to its own.
+//!
+//! Its state stands behind mutexes of the standard library, which loom does not see: they add no
+//! synchronisation to the model that the executor could lean on by mistake. A commit and a look at
+//! what is durable also touch a relaxed atomic, so that loom tries both orders of them.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use loom::sync::atomic::{AtomicUsize, Ordering};
+
+use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
+use super::job::Ran;
+use crate::error::{Error, ErrorKind};
+
+/// What is durable, and what will go wrong.
+#[derive(Default)]
+pub(crate) struct Disk {
+    platter: Mutex<Platter>,
+    accesses: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Platter {
+    durable: Vec<u32>,
+    closed: bool,
+    commits_to_fail: u32,
+    begins_to_contend: u32,
+    /// Whether each commit leaves something to do.
+    has_chores: bool,
+    chores: bool,
+}
+
+impl Disk {
+    pub(crate) fn that_fails_once() -> Self {
+        Self::with(Platter {
+            commits_to_fail: 1,
+            ..Platter::default()
+        })
+    }
+
+    pub(crate) fn that_is_busy_once() -> Self {
+        Self::with(Platter {
+            begins_to_contend: 1,
+            ..Platter::default()
+        })
+    }
+
+    pub(crate) fn with_chores() -> Self {
+        Self::with(Platter {
+            has_chores: true,
+            ..Platter::default()
+        })
+    }
+
+    fn with(platter: Platter) -> Self {
+        Self {
+            platter: Mutex::new(platter),
+            accesses: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn holds(&self, n: u32) -> bool {
+        self.accesses.fetch_add(1, Ordering::Relaxed);
+        self.platter().durable.contains(&n)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.platter().closed
+    }
+
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.platter.lock().unwrap()
+    }
+}
+
+/// What closures are given.
+#[derive(Default)]
+pub(crate) struct Conn {
+    open: Option<Vec<u32>>,
+    savepoint: Option<usize>,
+}
+
+impl Conn {
+    pub(crate) fn insert(&mut self, n: u32) {
+        self.open.as_mut().expect("a transaction is open").push(n);
+    }
+
+    /// Ends the transaction behind the executor's back.
+    pub(crate) fn end(&mut self) {
+        self.open = None;
+        self.savepoint = None;
+    }
+}
+
+/// The backend.
+pub(crate) struct Mock {
+    disk: Arc<Disk>,
+    conn: Conn,
+}
+
+impl Mock {
+    pub(crate) fn new(disk: Arc<Disk>) -> Self {
+        Self {
+            disk,
+            conn: Conn::default(),
+        }
+    }
+}
+
+impl Backend for Mock {
+    type Conn = Conn;
+
+    fn begin(&mut self, turn: Turn) -> Result<(), BeginError> {
+        assert!(self.conn.open.is_none(), "two transactions at once");
+        let mut disk = self.disk.platter();
+        assert!(!disk.closed, "a write after the close");
+        if turn == Turn::IfFree && disk.begins_to_contend > 0 {
+            disk.begins_to_contend -= 1;
+            return Err(BeginError::Contended);
+        }
+        self.conn.open = Some(Vec::new());
+        Ok(())
+    }
+
+    fn conn(&mut self) -> &mut Conn {
+        &mut self.conn
+    }
+
+    fn transaction(&mut self) -> Transaction {
+        match self.conn.open {
+            Some(_) => Transaction::Intact,
+            None => Transaction::Ended,
+        }
+    }
+
+    fn savepoint(&mut self) -> Result<(), Error> {
+        assert!(self.conn.savepoint.is_none(), "a savepoint was left");
+        self.conn.savepoint = self.conn.open.as_ref().map(Vec::len);
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        self.conn.savepoint.take().expect("a savepoint");
+        Ok(())
+    }
+
+    fn rollback_to(&mut self) -> Result<(), Error> {
+        let length = self.conn.savepoint.take().expect("a savepoint");
+        self.conn.open.as_mut().unwrap().truncate(length);
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        assert!(self.conn.savepoint.is_none(), "a savepoint was left");
+        let written = self.conn.open.take().expect("a transaction is open");
+        self.disk.accesses.fetch_add(1, Ordering::Relaxed);
+        let mut disk = self.disk.platter();
+        if disk.commits_to_fail > 0 {
+            disk.commits_to_fail -= 1;
+            return Err(Error::new(ErrorKind::DiskFull, "full"));
+        }
+        disk.durable.extend(written);
+        disk.chores = disk.has_chores;
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.conn.end();
+    }
+
+    fn damage(&self) -> Option<Error> {
+        None
+    }
+
+    fn answered(&mut self, _group: &GroupReport) {
+        assert!(self.conn.open.is_none(), "answered in a transaction");
+    }
+
+    fn chores(&self) -> Chores {
+        if self.disk.platter().chores {
+            Chores::Now
+        } else {
+            Chores::None
+        }
+    }
+
+    fn do_chores(&mut self) {
+        assert!(self.conn.open.is_none(), "chores in a transaction");
+        self.disk.platter().chores = false;
+    }
+
+    fn close(&mut self) {
+        assert!(self.conn.open.is_none(), "closed in a transaction");
+        let mut disk = self.disk.platter();
+        assert!(!std::mem::replace(&mut disk.closed, true), "closed twice");
+    }
+}
+
+/// A submitted write of one number, and the answers that it got.
+pub(crate) struct Boxed {
+    n: u32,
+    abandoned: bool,
+    answers: Arc<Mutex<Vec<bool>>>,
+    disk: Arc<Disk>,
+}
+
+impl Boxed {
+    pub(crate) fn new(
+        n: u32,
+        abandoned: bool,
+        answers: Arc<Mutex<Vec<bool>>>,
+        disk: Arc<Disk>,
+    ) -> Self {
+        Self {
+            n,
+            abandoned,
+            answers,
+            disk,
+        }
+    }
+}
+
+impl BoxedJob<Conn> for Boxed {
+    fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    fn run(&mut self, conn: &mut Conn) -> Ran {
+        conn.insert(self.n);
+        Ran::Well
+    }
+
+    fn finish(self: Box<Self>, failure: Option<Error>) {
+        assert_eq!(failure.is_none(), self.disk.holds(self.n), "{failure:?}");
+        self.answers.lock().unwrap().push(failure.is_none());
+    }
+}
