@@ -16,7 +16,7 @@ pub(crate) struct Room {
 ///
 /// Everyone may test with db-testkit, the leaves too: from `tests/`, where Cargo links one copy
 /// of the crate under test, not from inline tests, where there would be two.
-pub(crate) const ROOMS: [Room; 11] = [
+pub(crate) const ROOMS: [Room; 12] = [
     Room {
         name: "db-schema",
         uses: &[],
