@@ -21,6 +21,9 @@ const STEPS: [Step; 8] = [
     ("test with sqlcipher", test::run_sqlcipher),
 ];
 
+/// The folders below `bench/peers`; `cargo xtask bench data` compiles them.
+const PEERS: [&str; 2] = ["blocking", "sqlx"];
+
 pub(crate) fn run() -> Result<()> {
     let mut times = Vec::new();
     for (name, step) in STEPS {
@@ -52,7 +55,21 @@ fn lock() -> Result<()> {
 }
 
 fn fmt() -> Result<()> {
-    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))
+    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
+    // The benchmarks' peers are workspaces of their own.
+    for peer in PEERS {
+        let manifest = workspace::root()
+            .join("bench/peers")
+            .join(peer)
+            .join("Cargo.toml");
+        let manifest = manifest.as_os_str();
+        process::run(
+            workspace::cargo()
+                .args(["fmt", "--check", "--manifest-path"])
+                .arg(manifest),
+        )?;
+    }
+    Ok(())
 }
 
 fn clippy() -> Result<()> {

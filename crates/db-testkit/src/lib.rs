@@ -24,6 +24,7 @@ mod both;
 mod cluster;
 mod conn;
 mod db;
+pub mod disk;
 mod file;
 mod proxy;
 pub mod schema_check;

@@ -1,6 +1,8 @@
-//! Processes that are killed, and processes that start together: the whole binary, both engines.
+//! Processes that are killed, that start together, that visit an application's database: the whole
+//! binary.
 #![cfg(test)]
 
 mod kill;
 mod rush;
+mod visit;
 mod world;

@@ -61,6 +61,11 @@ pub(crate) fn rollback(db: &TestDb, folder: &Path) -> Command {
     run(db, folder, &["rollback", "0", "--force"])
 }
 
+/// The binary, ready to tell what is applied.
+pub(crate) fn status(db: &TestDb, folder: &Path) -> Command {
+    run(db, folder, &["status"])
+}
+
 fn run(db: &TestDb, folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bitcraps-db"));
     // libpq would follow them.

@@ -250,6 +250,15 @@ impl Error {
         }
     }
 
+    /// What happened, with its detail and what to do: for those who may see the data.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} ({hint})", self.told()),
+            None => self.told(),
+        }
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {

@@ -63,6 +63,8 @@ pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
     match code {
         ffi::SQLITE_BUSY_SNAPSHOT => return ErrorKind::BusySnapshot,
         ffi::SQLITE_IOERR_NOMEM => return ErrorKind::OutOfMemory,
+        // The index of the log, which is a file as well, could not grow.
+        ffi::SQLITE_IOERR_SHMSIZE => return ErrorKind::DiskFull,
         _ => {}
     }
     match code & PRIMARY_MASK {
@@ -196,6 +198,7 @@ mod tests {
             (ffi::SQLITE_IOERR_WRITE, ErrorKind::Io),
             (ffi::SQLITE_IOERR_FSYNC, ErrorKind::Io),
             (ffi::SQLITE_IOERR_SHMMAP, ErrorKind::Io),
+            (ffi::SQLITE_IOERR_SHMSIZE, ErrorKind::DiskFull),
             (ffi::SQLITE_IOERR_NOMEM, ErrorKind::OutOfMemory),
             (ffi::SQLITE_NOMEM, ErrorKind::OutOfMemory),
             (ffi::SQLITE_TOOBIG, ErrorKind::InvalidValue),

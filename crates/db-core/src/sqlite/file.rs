@@ -29,10 +29,17 @@ pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
     }
 }
 
-/// Whether the system forbids reaching this path.
+/// Whether the system forbids reaching this path, or reading or writing what is there. A file that
+/// cannot be opened for another reason (too many are open) is not forbidden.
 pub(super) fn is_forbidden(path: &Path) -> bool {
-    matches!(fs::metadata(path), Err(e) if e.kind() == io::ErrorKind::PermissionDenied)
-        || fs::metadata(path).is_ok_and(|meta| meta.is_file())
+    #[cfg(unix)]
+    let asked = {
+        use rustix::fs::{Access, access};
+        access(path, Access::READ_OK | Access::WRITE_OK).map_err(io::Error::from)
+    };
+    #[cfg(not(unix))]
+    let asked = fs::metadata(path);
+    matches!(asked, Err(e) if e.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Creates an empty file of mode 0600 and the folders above it with mode 0700.

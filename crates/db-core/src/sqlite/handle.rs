@@ -10,6 +10,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::Once;
@@ -208,6 +209,10 @@ unsafe impl Send for Recorder {}
 impl Recorder {
     /// Records the error that the connection stands at, which has this text.
     fn record(&self, code: c_int, message: String) {
+        let code = match code {
+            ffi::SQLITE_IOERR_WRITE if self.found_no_room() => ffi::SQLITE_FULL,
+            code => code,
+        };
         // SAFETY: the owning connection is open and in the call that led here.
         let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
         if let Some(health) = &self.health {
@@ -221,6 +226,76 @@ impl Recorder {
             offset: usize::try_from(offset).ok(),
         };
         LAST_ERROR.set(Some((last, message)));
+    }
+
+    /// Whether a write failed because of a quota or a limit on the size of files, which SQLite does
+    /// not count as a full disk, although nothing else helps either.
+    ///
+    /// SQLite keeps the last error of the system per file, also after a success. So it is believed
+    /// where every file that has one has one of these.
+    fn found_no_room(&self) -> bool {
+        let errors = [self.database_errno(), self.log_errno()];
+        let mut errors = errors.into_iter().filter(|errno| *errno != 0).peekable();
+        errors.peek().is_some()
+            && errors.all(|errno| {
+                matches!(
+                    io::Error::from_raw_os_error(errno).kind(),
+                    io::ErrorKind::QuotaExceeded
+                        | io::ErrorKind::FileTooLarge
+                        | io::ErrorKind::StorageFull
+                )
+            })
+    }
+
+    /// The last error of the system on the database file, 0 for none.
+    fn database_errno(&self) -> c_int {
+        let mut errno: c_int = 0;
+        // SAFETY: the owning connection is open and in the call that led here; a null name means
+        // the main database; this operation writes an `int`.
+        let status = unsafe {
+            ffi::sqlite3_file_control(
+                self.handle,
+                ptr::null(),
+                ffi::SQLITE_FCNTL_LAST_ERRNO,
+                (&raw mut errno).cast(),
+            )
+        };
+        if status == ffi::SQLITE_OK { errno } else { 0 }
+    }
+
+    /// The last error of the system on the write-ahead log, or on the journal, 0 for none.
+    fn log_errno(&self) -> c_int {
+        let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+        // SAFETY: as in `database_errno`; this operation writes a pointer.
+        let status = unsafe {
+            ffi::sqlite3_file_control(
+                self.handle,
+                ptr::null(),
+                ffi::SQLITE_FCNTL_JOURNAL_POINTER,
+                (&raw mut file).cast(),
+            )
+        };
+        if status != ffi::SQLITE_OK {
+            return 0;
+        }
+        // SAFETY: null, or the file that this connection owns and nobody closes during this call.
+        let Some(opened) = (unsafe { file.as_ref() }) else {
+            return 0;
+        };
+        // SAFETY: null for a file that is not open, or the methods of its VFS, which are static.
+        let Some(methods) = (unsafe { opened.pMethods.as_ref() }) else {
+            return 0;
+        };
+        let mut errno: c_int = 0;
+        let status = methods.xFileControl.map(|control| {
+            // SAFETY: the file is open, and this operation writes an `int`.
+            unsafe { control(file, ffi::SQLITE_FCNTL_LAST_ERRNO, (&raw mut errno).cast()) }
+        });
+        if status == Some(ffi::SQLITE_OK) {
+            errno
+        } else {
+            0
+        }
     }
 
     /// Code and text of a statement that failed while its rows were read. Diesel tells of no

@@ -87,6 +87,9 @@ pub(super) fn memory_pragmas(options: &SqliteOptions) -> String {
 fn pragmas(options: &SqliteOptions) -> String {
     let synchronous = match options.synchronous {
         Synchronous::Normal => "NORMAL",
+        // Without a log a commit is the deletion of the journal, which FULL does not sync: after a
+        // loss of power the journal would be back, and would undo it.
+        Synchronous::Full if !options.wal => "EXTRA",
         Synchronous::Full => "FULL",
     };
     // `recursive_triggers`: without it `INSERT OR REPLACE` fires no delete trigger, and audit

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
 use diesel::connection::{AnsiTransactionManager, TransactionManager};
+use libsqlite3_sys as ffi;
 
 use super::backend::{Backend, BeginError, Chores, GroupReport, Transaction, Turn};
 use super::checkpoint::{self, Effort, Schedule};
@@ -251,13 +252,16 @@ impl Backend for SqliteBackend {
                 Ok(())
             }
             Err(e) => {
-                let error = outcome(Error::classify(Engine::Sqlite, &e));
+                let error = Error::classify(Engine::Sqlite, &e);
+                // Not for want of room: what was opened again might find none either.
+                let broken = matches!(error.kind(), ErrorKind::Io | ErrorKind::ConnectionLost);
+                let error = outcome(error);
                 if error.kind() == ErrorKind::OutcomeUnknown {
                     self.touched.committed();
                 }
                 tracing::warn!(%error, "a COMMIT failed");
                 self.rollback();
-                if error.kind() == ErrorKind::OutcomeUnknown && self.options.url.path().is_some() {
+                if broken && self.options.url.path().is_some() {
                     self.conn = None;
                 }
                 Err(error)
@@ -344,10 +348,13 @@ impl Backend for SqliteBackend {
 
 /// What a failed COMMIT means. SQLite has rolled back in its own eyes; but where writing or
 /// syncing failed, the log may hold the whole transaction, and a recovery after a crash would
-/// find it there. A full disk is certain: the frame that makes it valid is the last one written.
+/// find it there. A full disk is certain: the frame that makes it valid is the last one written. But
+/// it is not where that frame found room, and then the index of the log did not.
 fn outcome(error: Error) -> Error {
+    let indexed = error.sqlite_code() != Some(ffi::SQLITE_IOERR_SHMSIZE);
     match error.kind() {
-        ErrorKind::Io | ErrorKind::ConnectionLost => Error::new(
+        ErrorKind::DiskFull if indexed => error,
+        ErrorKind::Io | ErrorKind::DiskFull | ErrorKind::ConnectionLost => Error::new(
             ErrorKind::OutcomeUnknown,
             format!("COMMIT failed, whether it took effect is not known: {error}"),
         )

@@ -89,7 +89,7 @@ fn sixty_four_threads_never_hear_that_it_is_locked() {
         reads += seen.reads;
         waits.extend(seen.waits);
     }
-    database.read(|conn| integrity(conn)).unwrap();
+    database.read(integrity).unwrap();
     waits.sort();
     let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
     report(format_args!(

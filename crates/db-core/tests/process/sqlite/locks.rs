@@ -73,7 +73,7 @@ fn nothing_that_a_program_does_drops_the_lock() {
     };
     let actions: [(&str, &dyn Fn()); 12] = [
         ("a connection to read, as `status` has", &|| {
-            connect(Access::ReadOnly)
+            connect(Access::ReadOnly);
         }),
         ("a connection to write", &|| connect(Access::ReadWrite)),
         ("a connection to migrate", &|| connect(Access::Create)),
@@ -90,7 +90,7 @@ fn nothing_that_a_program_does_drops_the_lock() {
             assert_eq!(failed.unwrap_err().kind(), ErrorKind::ReadOnly);
         }),
         ("an integrity check", &|| {
-            database.read(|conn| integrity(conn)).unwrap()
+            database.read(integrity).unwrap();
         }),
         ("a checkpoint", &|| {
             let mut connection = Connection::open(&url, Access::ReadWrite).unwrap();
@@ -161,5 +161,5 @@ fn rows_written_around_another_programs_visit_are_there() {
         .read(|conn| number(conn, "SELECT count(*) AS n FROM t"))
         .unwrap();
     assert_eq!(rows, 102);
-    after.read(|conn| integrity(conn)).unwrap();
+    after.read(integrity).unwrap();
 }

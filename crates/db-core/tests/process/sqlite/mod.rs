@@ -1,9 +1,13 @@
 //! SQLite, which has no server: the processes that share a file are all there is.
 
+mod descriptors;
+mod faults;
+mod full;
 mod kills;
 mod load;
 mod locks;
 mod log;
 mod neighbours;
+mod power;
 mod private;
 mod shutdown;

@@ -118,7 +118,7 @@ fn four_processes_lose_no_update_and_meet_no_lock() {
         .unwrap();
     let done: i64 = shares.iter().sum();
     assert_eq!(total, done, "a lost update");
-    database.read(|conn| integrity(conn)).unwrap();
+    database.read(integrity).unwrap();
     report(format_args!(
         "{PROCESSES} processes with {THREADS} threads, {seconds} s: {done} increments, \
          by process {shares:?}, the slowest {worst} us"

@@ -88,7 +88,7 @@ fn a_terminated_process_keeps_what_it_acknowledged_and_empties_its_log() {
         .clone();
 
     let database = open(file.path());
-    database.read(|conn| integrity(conn)).unwrap();
+    database.read(integrity).unwrap();
     for lane in 0..WRITERS {
         let own = format!("{lane} ");
         let answered = lines.iter().filter(|line| line.starts_with(&own)).count();

@@ -4,7 +4,7 @@ mod database;
 mod worker;
 
 pub(crate) use database::{File, config, durable, execute, integrity, number, numbers, open};
-pub(crate) use worker::{Role, Worker, await_input, await_line, role, say};
+pub(crate) use worker::{Role, Worker, alone, await_input, await_line, role, say};
 
 /// A size that a longer run sets from outside, `BITCRAPS_TEST_<name>`.
 pub(crate) fn size(name: &str, usual: u64) -> u64 {

@@ -63,6 +63,18 @@ pub(crate) fn await_input() {
     assert!(std::io::stdin().lines().next().is_none());
 }
 
+/// Runs the test in a process of its own, whose limits and whose SQLite are nobody else's. It ends by
+/// saying `done`.
+#[track_caller]
+pub(crate) fn alone(test: &str, body: impl FnOnce(&Role)) {
+    if let Some(role) = role() {
+        return body(&role);
+    }
+    let worker = Worker::start(test, Path::new(""), &[]);
+    worker.await_said("done");
+    worker.finish();
+}
+
 /// A running worker; killed when dropped.
 pub(crate) struct Worker {
     child: Child,

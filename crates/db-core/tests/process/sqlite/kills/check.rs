@@ -16,7 +16,7 @@ pub(super) fn check(workload: Workload, path: &Path, known: &mut Lanes) -> Resul
         return Ok(());
     }
     let database = open(path);
-    database.read(|conn| integrity(conn))?;
+    database.read(integrity)?;
     let tables = "SELECT count(*) AS n FROM sqlite_schema WHERE type = 'table'";
     let tables = database.read(|conn| number(conn, tables))?;
     assert!(tables == 0 || tables == 3, "{tables} of 3 tables");
