@@ -148,9 +148,11 @@ fn first_bytes(handle: NonNull<ffi::sqlite3>) -> Content {
     if code != ffi::SQLITE_OK || file.is_null() {
         return Content::Other;
     }
-    // SAFETY: the file belongs to the connection, which stays open; its methods are null as long as
-    // it is not opened itself, and constants of the file system's driver then.
-    let Some(methods) = (unsafe { (*file).pMethods.as_ref() }) else {
+    // SAFETY: the file belongs to the connection, which stays open.
+    let methods = unsafe { (*file).pMethods };
+    // SAFETY: the methods are null as long as the file is not opened itself, and constants of the
+    // file system's driver then.
+    let Some(methods) = (unsafe { methods.as_ref() }) else {
         return Content::Other;
     };
     let (Some(read), Ok(length)) = (methods.xRead, i32::try_from(bytes.len())) else {
