@@ -233,5 +233,6 @@ impl KeySource {
     }
 }
 
-#[cfg(all(test, feature = "sqlcipher"))]
+#[cfg(test)]
+#[cfg(feature = "sqlcipher")]
 mod tests;

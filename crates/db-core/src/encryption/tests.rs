@@ -1,5 +1,6 @@
 //! What is taken as a key, what is refused, and what is said about it.
 
+use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -194,15 +195,15 @@ fn no_key_is_shown() {
     ];
     for source in misplaced {
         let error = source.read().unwrap_err();
-        shown.push_str(&format!("{source:?} {error} {error:?}"));
+        write!(shown, "{source:?} {error} {error:?}").unwrap();
     }
     let config = crate::DatabaseConfig::default()
         .encryption_key_file(KEY.into())
         .encryption_key_command(KeyCommand::parse(KEY).unwrap());
-    shown.push_str(&format!("{config:?} {}", config.options().unwrap_err()));
+    write!(shown, "{config:?} {}", config.options().unwrap_err()).unwrap();
     let text = format!("echo {KEY} | head");
     let variables = [("BITCRAPS_DB_ENCRYPTION_KEY_COMMAND", text)];
     let error = config.with_variables(variables).unwrap_err();
-    shown.push_str(&format!("{error} {error:?}"));
+    write!(shown, "{error} {error:?}").unwrap();
     assert!(!shown.contains(&KEY[..32]), "{shown}");
 }

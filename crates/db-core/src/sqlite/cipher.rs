@@ -150,8 +150,8 @@ fn first_bytes(handle: NonNull<ffi::sqlite3>) -> Content {
     }
     // SAFETY: the file belongs to the connection, which stays open.
     let methods = unsafe { (*file).pMethods };
-    // SAFETY: the methods are null as long as the file is not opened itself, and constants of the
-    // file system's driver then.
+    // SAFETY: they are null as long as the file is not opened, and constants of the file system's
+    // driver then.
     let Some(methods) = (unsafe { methods.as_ref() }) else {
         return Content::Other;
     };
