@@ -49,6 +49,7 @@ fn a_key_that_could_not_be_used_is_not_passed_over() {
         let done = place.ends(2, &[&arguments[..], &["migrate"]].concat());
         let said = "is built without the feature `sqlcipher`";
         assert!(done.err.contains(said), "{done:#?}");
+        shows_no_key(&done);
         assert!(!place.db.path().unwrap().exists());
     }
 }
