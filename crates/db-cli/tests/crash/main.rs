@@ -4,5 +4,6 @@
 
 mod kill;
 mod rush;
-mod visit;
+mod sqlite;
+
 mod world;
