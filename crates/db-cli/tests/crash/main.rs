@@ -5,5 +5,4 @@
 mod kill;
 mod rush;
 mod sqlite;
-
 mod world;
