@@ -27,7 +27,10 @@ pub(crate) struct Bar {
     area: String,
     metric: String,
     kind: Kind,
-    max: f64,
+    /// No more than this; one of the two, for a time or a count.
+    max: Option<f64>,
+    /// No less than this; one of the two, for a rate.
+    min: Option<f64>,
     /// Ratio only: the peer that our figure is divided by.
     against: Option<String>,
     /// Ratio only: the peer's metric, where it is not the same as ours.
@@ -70,8 +73,15 @@ impl Bars {
         for bar in &bars.all {
             let name = &bar.name;
             ensure!(
-                bar.max.is_finite() && bar.max >= 0.0,
-                "{name}: max must not be negative"
+                bar.max.is_some() != bar.min.is_some(),
+                "{name}: it needs `max` or `min`, and not both"
+            );
+            ensure!(
+                [bar.max, bar.min]
+                    .into_iter()
+                    .flatten()
+                    .all(|limit| limit.is_finite() && limit >= 0.0),
+                "{name}: its limit must not be negative"
             );
             ensure!(
                 !bar.reason.trim().is_empty(),
@@ -104,17 +114,21 @@ impl Bars {
 
 impl Bar {
     fn value(&self, metrics: &Metrics) -> Option<f64> {
-        let ours = metrics.get(&self.metric, SUBJECT)?;
         let Some(peer) = &self.against else {
-            return Some(ours);
+            return metrics.get(&self.metric, SUBJECT);
         };
-        let theirs = metrics.get(self.against_metric.as_ref().unwrap_or(&self.metric), peer)?;
-        (theirs > 0.0).then(|| ours / theirs)
+        let theirs = self.against_metric.as_ref().unwrap_or(&self.metric);
+        metrics.ratio((&self.metric, SUBJECT), (theirs, peer))
     }
 
     /// The bar's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What is judged.
+    pub(crate) fn metric(&self) -> &str {
+        &self.metric
     }
 
     /// What is compared: `sqlite.apply.wall_ms, ours / diesel`.
@@ -128,7 +142,16 @@ impl Bar {
 
     /// The limit with its unit.
     pub(crate) fn limit(&self) -> String {
-        format!("≤ {} {}", self.max, self.unit)
+        let unit = &self.unit;
+        match (self.max, self.min) {
+            (Some(max), _) => format!("≤ {max} {unit}"),
+            (None, Some(min)) => format!("≥ {min} {unit}"),
+            (None, None) => unit.clone(),
+        }
+    }
+
+    fn admits(&self, value: f64) -> bool {
+        self.max.is_none_or(|max| value <= max) && self.min.is_none_or(|min| value >= min)
     }
 
     /// Why the limit is there.
@@ -140,7 +163,7 @@ impl Bar {
 impl Verdict {
     /// Whether the figure is there and within the bar. What was not measured has not passed.
     pub(crate) fn passed(&self) -> bool {
-        self.value.is_some_and(|value| value <= self.bar.max)
+        self.value.is_some_and(|value| self.bar.admits(value))
     }
 
     /// The figure with its unit, as people read it.
@@ -225,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_must_not_be_below_its_bar() {
+        let text = TWO.replace("max = 0.5", "min = 1.3");
+        for (ours, passes) in [(12.9, false), (13.0, true), (40.0, true)] {
+            let mut metrics = Metrics::default();
+            metrics.set("wall", "ours", ours);
+            metrics.set("wall", "diesel", 10.0);
+            let verdicts = Bars::parse(&text).unwrap().judge("migrate", &metrics);
+            assert_eq!(verdicts[0].passed(), passes, "{}", verdicts[0]);
+            assert!(verdicts[0].to_string().ends_with("bar ≥ 1.3 ×"));
+        }
+    }
+
+    #[test]
     fn what_was_not_measured_fails() {
         let verdicts = judged(&[("wall", "ours", 1.0)]);
         assert!(!verdicts.iter().any(Verdict::passed), "{verdicts:?}");
@@ -262,6 +298,9 @@ mod tests {
             ("against = \"diesel\"", ""),
             ("max = 0.5", "max = -1.0"),
             ("max = 0.5", "max = nan"),
+            ("max = 0.5", ""),
+            ("max = 0.5", "max = 0.5\nmin = 0.1"),
+            ("max = 0.5", "min = -0.1"),
             ("reason = \"half\"", "reason = \" \""),
             ("name = \"short\"", "name = \"faster\""),
             ("kind = \"absolute\"", "kind = \"absolut\""),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Facts about this machine, as (name, value).
 pub(crate) fn facts(work: &Path) -> Vec<(&'static str, String)> {
@@ -70,6 +71,36 @@ fn compiler() -> String {
     )
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what others do is seen over time only"
+)]
+/// How busy the processors are just now, with what others run: `3 %`, over one second.
+pub(crate) fn busy() -> String {
+    let before = jiffies();
+    std::thread::sleep(Duration::from_secs(1));
+    let (Some((idle, all)), Some((idle_now, all_now))) = (before, jiffies()) else {
+        return unknown();
+    };
+    let all = all_now.saturating_sub(all).max(1);
+    let used = all.saturating_sub(idle_now.saturating_sub(idle));
+    format!("{} %", used * 100 / all)
+}
+
+/// Time that the processors were idle or waited for a disk, and all time, since the start.
+fn jiffies() -> Option<(u64, u64)> {
+    let text = read("/proc/stat");
+    let numbers: Vec<u64> = text
+        .lines()
+        .next()?
+        .split_whitespace()
+        .skip(1)
+        .map_while(|word| word.parse().ok())
+        .collect();
+    let idle = numbers.get(3)? + numbers.get(4)?;
+    Some((idle, numbers.iter().take(8).sum()))
+}
+
 /// The value of the first `name : value` line of a file.
 fn field(file: &str, name: &str) -> Option<String> {
     read(file).lines().find_map(|line| {
@@ -96,6 +127,13 @@ mod tests {
         for (name, value) in facts(Path::new("/")) {
             assert!(!value.is_empty(), "{name}");
         }
+    }
+
+    #[test]
+    fn time_passes_on_the_processors() {
+        let (idle, all) = jiffies().unwrap();
+        assert!(idle <= all && all > 0);
+        assert!(busy().ends_with(" %"));
     }
 
     #[test]

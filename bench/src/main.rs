@@ -14,6 +14,7 @@
 )]
 
 mod bars;
+mod data;
 mod folders;
 mod generate;
 mod layout;
@@ -62,10 +63,13 @@ struct Args {
         value_name = "URL"
     )]
     postgres: Option<String>,
+    /// Only this part of the area `data`; prints only
+    #[arg(long, value_enum, value_name = "PART")]
+    part: Option<data::Part>,
     /// Measure this bitcraps-db instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// The command of the hidden `measure` area
+    /// The command of the hidden `measure` area, or the job of `work`
     #[arg(last = true, hide = true)]
     command: Vec<OsString>,
 }
@@ -77,9 +81,14 @@ enum Area {
     Migrate,
     /// Migration folders of public projects, ours and diesel_cli's result compared
     Folders,
+    /// Reads and writes beside rusqlite, Diesel with r2d2, sqlx and PostgreSQL's own clients
+    Data,
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
+    /// Do one job of the area `data` and print its figures (used by that area)
+    #[value(hide = true)]
+    Work,
 }
 
 impl Args {
@@ -97,7 +106,9 @@ impl Area {
         match self {
             Self::Migrate => "migrate",
             Self::Folders => "folders",
+            Self::Data => "data",
             Self::Measure => "measure",
+            Self::Work => "work",
         }
     }
 }
@@ -124,15 +135,22 @@ fn run(args: &Args) -> Result<()> {
     if args.area == Area::Measure {
         return process::measure(&args.command);
     }
+    if args.area == Area::Work {
+        return data::work(&args.command);
+    }
     let paths = Paths::find()?;
     let bars = Bars::read(&paths.bars)?;
     let outcome = match args.area {
         Area::Migrate => migrate::measure(&paths, args)?,
         Area::Folders => folders::measure(&paths, args)?,
-        Area::Measure => Outcome::default(),
+        Area::Data => data::measure(&paths, args)?,
+        Area::Measure | Area::Work => Outcome::default(),
     };
 
-    let verdicts = bars.judge(args.area.name(), &outcome.metrics);
+    let mut verdicts = bars.judge(args.area.name(), &outcome.metrics);
+    if let Some(part) = args.part {
+        verdicts.retain(|verdict| part.measures(verdict.bar.metric()));
+    }
     let page = report::Page {
         area: args.area.name(),
         sections: &outcome.sections,
@@ -140,7 +158,7 @@ fn run(args: &Args) -> Result<()> {
         tools: &outcome.tools,
     };
     println!("{}", page.body());
-    if !args.quick {
+    if !args.quick && args.part.is_none() {
         page.write(&paths.page)?;
         eprintln!("written: {}", paths.page.display());
     }

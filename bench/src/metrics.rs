@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Repeated measurements of one thing.
+/// Repeated measurements of one thing, in the order of the rounds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -27,6 +27,15 @@ impl Samples {
             .map(|lower| f64::midpoint(*lower, upper))
     }
 
+    /// Each divided by the other's of the same round; nothing unless both have as many and the
+    /// other's are positive.
+    pub(crate) fn over(&self, other: &Self) -> Option<Self> {
+        let positive = other.0.iter().all(|value| *value > 0.0);
+        let paired = !self.0.is_empty() && self.0.len() == other.0.len();
+        (positive && paired)
+            .then(|| Self(self.0.iter().zip(&other.0).map(|(a, b)| a / b).collect()))
+    }
+
     /// The smallest.
     pub(crate) fn min(&self) -> Option<f64> {
         self.0.iter().copied().min_by(f64::total_cmp)
@@ -40,18 +49,23 @@ impl Samples {
 
 /// Figures by metric (`sqlite.apply.wall_ms`) and by who was measured (`ours`, `diesel`).
 #[derive(Debug, Default)]
-pub(crate) struct Metrics(BTreeMap<(String, String), f64>);
+pub(crate) struct Metrics {
+    figures: BTreeMap<(String, String), f64>,
+    /// Of figures that are medians of rounds in which everyone had a turn.
+    rounds: BTreeMap<(String, String), Samples>,
+}
 
 impl Metrics {
     /// Keeps one figure; a later one for the same key replaces it.
     pub(crate) fn set(&mut self, metric: &str, who: &str, value: f64) {
-        self.0.insert((metric.to_owned(), who.to_owned()), value);
+        self.figures
+            .insert((metric.to_owned(), who.to_owned()), value);
     }
 
     /// Adds to a count, which starts at 0.
     pub(crate) fn add(&mut self, metric: &str, who: &str, value: f64) {
         let key = (metric.to_owned(), who.to_owned());
-        *self.0.entry(key).or_insert(0.0) += value;
+        *self.figures.entry(key).or_insert(0.0) += value;
     }
 
     /// Keeps a median, if there is one.
@@ -63,7 +77,30 @@ impl Metrics {
 
     /// Looks a figure up.
     pub(crate) fn get(&self, metric: &str, who: &str) -> Option<f64> {
-        self.0.get(&(metric.to_owned(), who.to_owned())).copied()
+        self.figures
+            .get(&(metric.to_owned(), who.to_owned()))
+            .copied()
+    }
+
+    /// Keeps the figures of all rounds, and their median.
+    pub(crate) fn set_rounds(&mut self, metric: &str, who: &str, samples: &Samples) {
+        self.set_median(metric, who, samples);
+        self.rounds
+            .insert((metric.to_owned(), who.to_owned()), samples.clone());
+    }
+
+    /// One figure divided by another: the median of the rounds' ratios, which what slows down a
+    /// whole round does not move; without rounds, the ratio of the figures.
+    pub(crate) fn ratio(&self, ours: (&str, &str), theirs: (&str, &str)) -> Option<f64> {
+        let rounds = |(metric, who): (&str, &str)| self.rounds.get(&(metric.into(), who.into()));
+        if let (Some(a), Some(b)) = (rounds(ours), rounds(theirs))
+            && let Some(ratios) = a.over(b)
+        {
+            return ratios.median();
+        }
+        let theirs = self.get(theirs.0, theirs.1)?;
+        let ours = self.get(ours.0, ours.1)?;
+        (theirs > 0.0).then(|| ours / theirs)
     }
 }
 
@@ -109,6 +146,22 @@ mod tests {
     fn extremes() {
         let all = samples(&[3.0, 1.0, 2.0]);
         assert_eq!((all.min(), all.max()), (Some(1.0), Some(3.0)));
+    }
+
+    #[test]
+    fn a_ratio_is_taken_round_by_round() {
+        let mut metrics = Metrics::default();
+        metrics.set_rounds("a", "ours", &samples(&[20.0, 200.0, 2.0]));
+        metrics.set_rounds("a", "peer", &samples(&[10.0, 50.0, 2.0]));
+        assert_eq!(metrics.ratio(("a", "ours"), ("a", "peer")), Some(2.0));
+        metrics.set_rounds("b", "peer", &samples(&[10.0, 50.0]));
+        assert_eq!(
+            metrics.ratio(("a", "ours"), ("b", "peer")),
+            Some(20.0 / 30.0)
+        );
+        metrics.set_rounds("c", "peer", &samples(&[0.0, 0.0, 0.0]));
+        assert_eq!(metrics.ratio(("a", "ours"), ("c", "peer")), None);
+        assert_eq!(metrics.ratio(("a", "ours"), ("a", "nobody")), None);
     }
 
     #[test]

@@ -183,7 +183,10 @@ fn dbmate_program(root: &Path) -> Option<PathBuf> {
 }
 
 /// Runs a command in silence; an error ends with what it wrote.
-fn succeed(command: &mut Command) -> Result<()> {
+///
+/// # Errors
+/// If it cannot be started or does not exit 0.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())

@@ -10,14 +10,19 @@ use crate::{process, test, tidy, workspace};
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The steps; the cheap ones first, so that a slip shows early.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 8] = [
     ("lock", lock),
     ("fmt", fmt),
     ("tidy", tidy::run),
     ("clippy", clippy),
     ("doc", doc),
     ("test", test::run_all),
+    ("clippy with sqlcipher", clippy_sqlcipher),
+    ("test with sqlcipher", test::run_sqlcipher),
 ];
+
+/// The folders below `bench/peers`; `cargo xtask bench data` compiles them.
+const PEERS: [&str; 2] = ["blocking", "sqlx"];
 
 pub(crate) fn run() -> Result<()> {
     let mut times = Vec::new();
@@ -50,13 +55,34 @@ fn lock() -> Result<()> {
 }
 
 fn fmt() -> Result<()> {
-    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))
+    process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
+    // The benchmarks' peers are workspaces of their own.
+    for peer in PEERS {
+        let manifest = workspace::root()
+            .join("bench/peers")
+            .join(peer)
+            .join("Cargo.toml");
+        let manifest = manifest.as_os_str();
+        process::run(
+            workspace::cargo()
+                .args(["fmt", "--check", "--manifest-path"])
+                .arg(manifest),
+        )?;
+    }
+    Ok(())
 }
 
 fn clippy() -> Result<()> {
-    process::run(workspace::cargo().args([
-        "clippy",
-        "--workspace",
+    clippy_with(&["--workspace"])
+}
+
+/// The crates that have code of their own for encrypted files.
+fn clippy_sqlcipher() -> Result<()> {
+    clippy_with(&["-p", "db-core", "-p", "db-cli", "--features", "sqlcipher"])
+}
+
+fn clippy_with(what: &[&str]) -> Result<()> {
+    process::run(workspace::cargo().arg("clippy").args(what).args([
         "--all-targets",
         "--locked",
         "--quiet",

@@ -27,7 +27,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 unexpected   2 usage or configuration   3 migrations pending
   4 files and history disagree   5 schema drifted   6 lock not acquired   7 refused
-  8 unhealthy   9 unreachable   10 migration failed   12 credentials   13 disk
+  8 unhealthy   9 unreachable   10 migration failed   12 credentials or key   13 disk
   14 permission   130, 143 interrupted";
 
 /// Migrations for the BitCraps database, on SQLite and PostgreSQL.
@@ -59,6 +59,24 @@ pub(crate) struct Global {
     /// name [default: the migrations that are compiled in].
     #[arg(long, value_name = "[NAME=]DIR", global = true)]
     pub(crate) migrations: Vec<String>,
+    /// The key of an encrypted SQLite database: a file that only its owner can read
+    ///
+    /// It holds 64 hexadecimal digits, as `openssl rand -hex 32` makes them. Otherwise
+    /// BITCRAPS_DB_ENCRYPTION_KEY_FILE, or encryption_key_file in the configuration file. Needs a
+    /// program that is built with `sqlcipher`.
+    #[arg(
+        long,
+        value_name = "FILE",
+        global = true,
+        conflicts_with = "key_command"
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+    /// A command that prints the key
+    ///
+    /// A program and its arguments, split at white space; no shell runs it. Otherwise
+    /// BITCRAPS_DB_ENCRYPTION_KEY_COMMAND, or encryption_key_command in the configuration file.
+    #[arg(long, value_name = "COMMAND", global = true)]
+    pub(crate) key_command: Option<String>,
     /// The configuration file [default: bitcraps-db.toml, if there is one]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,

@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use db_core::DatabaseUrl;
+use db_core::{DatabaseUrl, EncryptionKey};
 use db_migrate::{Migrator, Source};
 
 use crate::args::Global;
 use crate::error::Error;
+use crate::key;
 
 /// The configuration file that is read without being named.
 const FILE_NAME: &str = "bitcraps-db.toml";
@@ -17,11 +18,12 @@ const FILE_NAME: &str = "bitcraps-db.toml";
 const OWN_SET: &str = "bitcraps";
 
 /// What the configuration file says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct File {
     path: PathBuf,
     database_url: Option<String>,
     migrations: Vec<String>,
+    key: Vec<(key::Setting, toml::Value)>,
 }
 
 /// A folder of migrations, and the name of its set if one is given.
@@ -71,6 +73,18 @@ impl File {
         DatabaseUrl::parse(&text).map_err(|error| Error::url(&origin, &error))
     }
 
+    /// The key of the database, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], [`Error::Configuration`], or what reading the key says.
+    pub(crate) fn key(
+        &self,
+        global: &Global,
+        url: &DatabaseUrl,
+    ) -> Result<Option<EncryptionKey>, Error> {
+        key::find(global, (&self.path, &self.key), url)
+    }
+
     /// The folders of migrations; none means those that are compiled in.
     pub(crate) fn folders(&self, global: &Global) -> Vec<Folder> {
         if global.migrations.is_empty() {
@@ -117,7 +131,8 @@ impl File {
 fn parse(path: &Path, text: &str) -> Result<File, Error> {
     let wrong = |message: String| Error::Configuration {
         message: format!("{}: {message}", path.display()),
-        hint: "known keys are database_url (a URL) and migrations (a folder, or a list of them)"
+        hint: "known keys are database_url (a URL), migrations (a folder, or a list of them), \
+               encryption_key_file and encryption_key_command"
             .to_owned(),
     };
     let table: toml::Table = text
@@ -143,7 +158,10 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
                 return Err(wrong("migrations is a text or a list of texts".to_owned()));
             }
             ("database_url", _) => return Err(wrong("database_url is a text".to_owned())),
-            (other, _) => return Err(wrong(format!("unknown key {other:?}"))),
+            (other, value) => match key::Setting::named(other) {
+                Some(setting) => file.key.push((setting, value)),
+                None => return Err(wrong(format!("unknown key {other:?}"))),
+            },
         }
     }
     Ok(file)

@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use db_core::{Access, Conn, Connection, DatabaseUrl, Engine, ErrorKind};
+use db_core::{Access, Conn, Connection, DatabaseUrl, Engine, ErrorKind, Interrupt};
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl, sql_query};
 
+use crate::command::Job;
 use crate::error::Error;
 
 /// Runs that start together meet for milliseconds, even those that would rather not wait.
@@ -46,15 +47,20 @@ struct Server {
 ///
 /// # Errors
 /// What stands in the way, other than that the file is missing.
-pub(crate) fn open_existing(
-    url: &DatabaseUrl,
-    access: Access,
-) -> Result<Option<Connection>, Error> {
-    match Connection::open(url, access) {
+pub(crate) fn open_existing(job: &Job, access: Access) -> Result<Option<Connection>, Error> {
+    match open(job, access) {
         Ok(connection) => Ok(Some(connection)),
-        Err(e) if e.kind() == ErrorKind::DatabaseMissing && url.path().is_some() => Ok(None),
+        Err(e) if e.kind() == ErrorKind::DatabaseMissing && job.url.path().is_some() => Ok(None),
         Err(e) => Err(e.into()),
     }
+}
+
+/// Opens the database with its key, if it has one.
+///
+/// # Errors
+/// What stands in the way.
+pub(crate) fn open(job: &Job, access: Access) -> Result<Connection, db_core::Error> {
+    Connection::open_encrypted(&job.url, access, &Interrupt::default(), job.key.as_ref())
 }
 
 /// How long SQLite waits for another writer, who may hold no lock of ours. PostgreSQL has

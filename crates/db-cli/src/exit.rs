@@ -29,7 +29,7 @@ pub(crate) enum Code {
     Unreachable = 9,
     /// A migration failed and was rolled back, or recorded where it stopped.
     MigrationFailed = 10,
-    /// Wrong credentials.
+    /// Wrong key or credentials, or an encrypted file without a key.
     Credentials = 12,
     /// The disk is full, or reading or writing failed.
     Disk = 13,
@@ -100,6 +100,8 @@ pub(crate) const fn of_database(kind: ErrorKind) -> (&'static str, Code) {
         ErrorKind::Io => ("io", Code::Disk),
         ErrorKind::Corrupt => ("corrupt", Code::Unhealthy),
         ErrorKind::NotADatabase => ("not_a_database", Code::Unhealthy),
+        ErrorKind::WrongKey => ("wrong_key", Code::Credentials),
+        ErrorKind::KeyMissing => ("key_missing", Code::Credentials),
         ErrorKind::CannotOpen => ("cannot_open", Code::Unreachable),
         ErrorKind::DatabaseMissing => ("database_missing", Code::Unreachable),
         ErrorKind::Authentication => ("authentication", Code::Credentials),

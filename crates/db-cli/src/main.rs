@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod error;
 mod exit;
+mod key;
 mod output;
 mod prompt;
 mod scratch;

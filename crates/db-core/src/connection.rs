@@ -4,8 +4,8 @@ use std::fmt;
 
 use diesel::{PgConnection, SqliteConnection};
 
-use crate::error::Error;
-use crate::{Conn, DatabaseUrl, Engine, Interrupt};
+use crate::error::{Error, ErrorKind};
+use crate::{Conn, DatabaseUrl, EncryptionKey, Engine, Interrupt};
 
 /// What a connection may do with a database that is there, or not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +50,31 @@ impl Connection {
         access: Access,
         interrupt: &Interrupt,
     ) -> Result<Self, Error> {
+        Self::open_encrypted(url, access, interrupt, None)
+    }
+
+    /// As [`Connection::open_with`], with the key of a SQLite file that is encrypted; without one,
+    /// of a file that is not. A file that is new is encrypted with the key.
+    ///
+    /// # Errors
+    /// As [`Connection::open`]; `WrongKey`, `KeyMissing`; `Configuration` for a key of something
+    /// else than a SQLite file.
+    pub fn open_encrypted(
+        url: &DatabaseUrl,
+        access: Access,
+        interrupt: &Interrupt,
+        key: Option<&EncryptionKey>,
+    ) -> Result<Self, Error> {
         let (inner, interrupt) = match url.engine() {
             Engine::Sqlite => {
-                let conn = crate::sqlite::open(url, access, interrupt)?;
+                let conn = crate::sqlite::open(url, access, interrupt, key)?;
                 (Inner::Sqlite(Box::new(conn)), interrupt.clone())
+            }
+            Engine::Postgres if key.is_some() => {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    "the key of an encrypted SQLite file means nothing to PostgreSQL",
+                ));
             }
             Engine::Postgres => {
                 let (conn, interrupt) = crate::postgres::open(url)?;
@@ -92,6 +113,16 @@ impl Connection {
     #[must_use]
     pub const fn url(&self) -> &DatabaseUrl {
         &self.url
+    }
+}
+
+#[cfg(test)]
+impl Connection {
+    /// Opens a file that was made with [`SqliteOptions::defaults`](crate::SqliteOptions::defaults),
+    /// whose key it knows.
+    pub(crate) fn open_beside(url: &DatabaseUrl, access: Access) -> Self {
+        let key = crate::encryption::test_key();
+        Self::open_encrypted(url, access, &Interrupt::default(), key.as_ref()).unwrap()
     }
 }
 

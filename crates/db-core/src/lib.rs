@@ -28,6 +28,7 @@ mod conn;
 mod connection;
 mod database;
 pub mod duration;
+mod encryption;
 mod engine;
 mod error;
 mod held;
@@ -53,6 +54,7 @@ pub use config::{
 pub use conn::Conn;
 pub use connection::{Access, Connection};
 pub use database::{Database, DatabaseStats};
+pub use encryption::{EncryptionKey, KeyCommand, KeySource};
 pub use engine::Engine;
 pub use error::{
     ConstraintKind, ConstraintMap, ConstraintRow, DatabaseFailure, Error, ErrorKind, Position,

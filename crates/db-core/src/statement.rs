@@ -84,7 +84,7 @@ macro_rules! statement {
 
             // The key under which the statement is kept; lifetimes do not count. Its name must not
             // be that of a field's type.
-            pub struct StatementKey;
+            $vis struct StatementKey;
 
             impl<$($($lifetime,)+)?> diesel::query_builder::QueryId
                 for $name<$($($lifetime,)+)?>

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use db_core::{Clock, Conn, Interrupt, SystemClock};
+use db_core::{Clock, Conn, EncryptionKey, Interrupt, SystemClock};
 
 use crate::catalog::Scope;
 use crate::error::Error;
@@ -55,6 +55,7 @@ pub struct Migrator {
     actor: String,
     clock: Arc<dyn Clock>,
     interrupt: Option<Interrupt>,
+    key: Option<EncryptionKey>,
     on_event: Arc<dyn Fn(&Event) + Send + Sync>,
     scope: Option<Scope>,
 }
@@ -86,6 +87,7 @@ impl Migrator {
             actor: crate::actor::default_name(),
             clock: Arc::new(SystemClock),
             interrupt: None,
+            key: None,
             on_event: Arc::new(|_| {}),
             scope: None,
         }

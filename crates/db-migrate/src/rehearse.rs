@@ -12,18 +12,26 @@ use crate::error::{Error, in_database};
 #[derive(Debug)]
 pub(crate) struct Copy {
     folder: TempDir,
+    is_of_file: bool,
 }
 
 impl Copy {
     pub(crate) fn path(&self) -> std::path::PathBuf {
         self.folder.path().join("rehearsal.db")
     }
+
+    /// Whether it was made of a file, and so is encrypted if that is.
+    pub(crate) const fn is_of_file(&self) -> bool {
+        self.is_of_file
+    }
 }
 
 #[derive(QueryableByName)]
-struct QueryOnly {
+struct Source {
     #[diesel(sql_type = Integer)]
     query_only: i32,
+    #[diesel(sql_type = Text)]
+    file: String,
 }
 
 /// Copies through SQLite under one snapshot; the file itself is never touched.
@@ -36,12 +44,16 @@ pub(crate) fn copy(conn: &mut SqliteConnection) -> Result<Copy, Error> {
             path: std::env::temp_dir().display().to_string(),
             reason: e.to_string(),
         })?;
-    let copy = Copy { folder };
     // A read-only connection of db-core is `query_only`, which SQLite applies to the copy as well.
-    let query_only = sql_query("PRAGMA query_only")
-        .get_result::<QueryOnly>(conn)
-        .map_err(in_database(Engine::Sqlite, "preparing the rehearsal"))?
-        .query_only;
+    let source = sql_query(
+        "SELECT query_only, file FROM pragma_query_only, pragma_database_list WHERE name = 'main'",
+    )
+    .get_result::<Source>(conn)
+    .map_err(in_database(Engine::Sqlite, "preparing the rehearsal"))?;
+    let copy = Copy {
+        folder,
+        is_of_file: !source.file.is_empty(),
+    };
     switch_query_only(conn, 0)?;
     let copied = sql_query("VACUUM INTO $1")
         .bind::<Text, _>(copy.path().display().to_string())
@@ -50,7 +62,7 @@ pub(crate) fn copy(conn: &mut SqliteConnection) -> Result<Copy, Error> {
             Engine::Sqlite,
             "copying the database for the rehearsal",
         ));
-    switch_query_only(conn, query_only)?;
+    switch_query_only(conn, source.query_only)?;
     copied.map(|_| copy)
 }
 

@@ -39,6 +39,9 @@ mod guides {
     #[doc = include_str!("../../../docs/database.md")]
     struct Database;
 
+    #[doc = include_str!("../../../docs/encryption.md")]
+    struct Encryption;
+
     #[doc = include_str!("../../../docs/migrations.md")]
     struct Migrations;
 }

@@ -26,10 +26,26 @@ pub(crate) struct Arguments {
 enum Half {
     /// Without PostgreSQL: leaves out its tests, needs no server
     Sqlite,
+    /// SQLite's alone, with SQLCipher in its place and encrypted files where the tests allow it
+    Sqlcipher,
     /// Without SQLite
     Postgres,
     /// Both; fails if PostgreSQL cannot be had
     All,
+}
+
+/// Parts of the names of tests that have to do with keys, beside those of SQLite.
+const OF_ENCRYPTION: [&str; 2] = ["encryption::", "_key_"];
+
+impl Half {
+    /// The engine whose tests do not run.
+    const fn left_out(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite | Self::Sqlcipher => Some("postgres"),
+            Self::Postgres => Some("sqlite"),
+            Self::All => None,
+        }
+    }
 }
 
 /// Everything, for other verbs.
@@ -40,9 +56,17 @@ pub(crate) fn run_all() -> Result<()> {
     })
 }
 
+/// Everything of SQLite once more, with SQLCipher: another library, and encrypted files.
+pub(crate) fn run_sqlcipher() -> Result<()> {
+    run(&Arguments {
+        half: Half::Sqlcipher,
+        rest: Vec::new(),
+    })
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let server = match arguments.half {
-        Half::Sqlite => None,
+        Half::Sqlite | Half::Sqlcipher => None,
         Half::Postgres | Half::All => Some(provide()?),
     };
     let mut command = workspace::cargo();
@@ -63,11 +87,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     // A selection may well leave a half empty; a full run must not.
     if arguments.rest.is_empty() {
-        for (half, without, count) in [
-            ("SQLite", Half::Postgres, report.sqlite.total()),
-            ("PostgreSQL", Half::Sqlite, report.postgres.total()),
+        for (half, part, count) in [
+            ("SQLite", "sqlite", report.sqlite.total()),
+            ("PostgreSQL", "postgres", report.postgres.total()),
         ] {
-            if arguments.half != without && count == 0 {
+            if arguments.half.left_out() != Some(part) && count == 0 {
                 bail!("not one test of the {half} half ran: is it built and named as its half?");
             }
         }
@@ -101,18 +125,27 @@ fn words(arguments: &Arguments) -> Vec<String> {
     {
         words.push("--workspace".to_owned());
     }
+    if arguments.half == Half::Sqlcipher {
+        words.extend(["--features", "sqlcipher", "--tests"].map(str::to_owned));
+    }
     // One failure must not hide the other half's.
     words.push("--no-fail-fast".to_owned());
     words.extend_from_slice(for_cargo);
     words.push("--".to_owned());
     words.extend(rest.flatten().cloned());
-    let left_out = match arguments.half {
-        Half::Sqlite => Some("postgres"),
-        Half::Postgres => Some("sqlite"),
-        Half::All => None,
-    };
+    // What belongs to neither engine gains nothing by another SQLite.
+    if arguments.half == Half::Sqlcipher && arguments.rest.is_empty() {
+        words.extend(report::parts("sqlite"));
+        words.extend(OF_ENCRYPTION.map(str::to_owned));
+    }
     // The harness knows parts of names only; these are the parts that `report` counts by.
-    for part in left_out.map(report::parts).into_iter().flatten() {
+    for part in arguments
+        .half
+        .left_out()
+        .map(report::parts)
+        .into_iter()
+        .flatten()
+    {
         words.extend(["--skip".to_owned(), part]);
     }
     words
@@ -136,6 +169,11 @@ mod tests {
         assert_eq!(
             line(Half::Sqlite, &[]),
             "test --locked --workspace --no-fail-fast -- --skip ::postgres --skip postgres::"
+        );
+        assert_eq!(
+            line(Half::Sqlcipher, &[]),
+            "test --locked --workspace --features sqlcipher --tests --no-fail-fast -- ::sqlite \
+             sqlite:: encryption:: _key_ --skip ::postgres --skip postgres::"
         );
         assert_eq!(
             line(Half::Postgres, &[]),

@@ -4,8 +4,8 @@ use super::findings::Findings;
 use super::metadata::{Kind, Metadata};
 
 /// One crate and the crates of the workspace that it may use.
-struct Room {
-    name: &'static str,
+pub(crate) struct Room {
+    pub(crate) name: &'static str,
     uses: &'static [&'static str],
     builds_with: &'static [&'static str],
     /// In tests, besides `uses`.
@@ -16,7 +16,7 @@ struct Room {
 ///
 /// Everyone may test with db-testkit, the leaves too: from `tests/`, where Cargo links one copy
 /// of the crate under test, not from inline tests, where there would be two.
-const ROOMS: [Room; 11] = [
+pub(crate) const ROOMS: [Room; 12] = [
     Room {
         name: "db-schema",
         uses: &[],
@@ -73,7 +73,13 @@ const ROOMS: [Room; 11] = [
     },
     Room {
         name: "bench",
-        uses: &["db-core"],
+        uses: &["bench-load", "db-core"],
+        builds_with: &[],
+        tests_with: &[],
+    },
+    Room {
+        name: "bench-load",
+        uses: &[],
         builds_with: &[],
         tests_with: &[],
     },

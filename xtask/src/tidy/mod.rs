@@ -9,6 +9,7 @@ mod findings;
 mod folders;
 mod licences;
 mod metadata;
+mod peers;
 mod sources;
 mod text;
 
@@ -32,6 +33,7 @@ pub(crate) fn run() -> Result<()> {
         text::check(file, &mut findings);
     }
     folders::check(&files, &mut findings);
+    peers::check(&files, &mut findings);
 
     findings.print();
     let failures = findings.failures();

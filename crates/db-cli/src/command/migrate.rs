@@ -43,12 +43,12 @@ pub(super) fn run(context: &Context<'_>, options: &Migrate) -> Result<Code, Erro
 
 /// Opens the database, and creates a missing file once it is clear that the run can begin.
 fn open(job: &Job, options: &MigrateOptions) -> Result<Connection, Error> {
-    if let Some(connection) = database::open_existing(&job.url, Access::ReadWrite)? {
+    if let Some(connection) = database::open_existing(job, Access::ReadWrite)? {
         return Ok(connection);
     }
     let mut memory = Connection::open(&DatabaseUrl::SqliteMemory, Access::Create)?;
     job.migrator.preview(memory.conn(), options)?;
-    Ok(Connection::open(&job.url, Access::Create)?)
+    Ok(database::open(job, Access::Create)?)
 }
 
 /// Opens what a rehearsal reads. SQLite copies from it, so reading is enough; a file that does not
@@ -58,7 +58,7 @@ fn open_for_rehearsal(job: &Job) -> Result<Connection, Error> {
         Engine::Sqlite => Access::ReadOnly,
         Engine::Postgres => Access::ReadWrite,
     };
-    match database::open_existing(&job.url, access)? {
+    match database::open_existing(job, access)? {
         Some(connection) => Ok(connection),
         None => Ok(Connection::open(
             &DatabaseUrl::SqliteMemory,

@@ -13,7 +13,7 @@ mod validate;
 
 use std::time::Duration;
 
-use db_core::{Access, Connection, DatabaseUrl};
+use db_core::{Access, Connection, DatabaseUrl, EncryptionKey};
 use db_migrate::{Migrator, Report};
 use serde::Serialize;
 
@@ -63,8 +63,9 @@ struct Context<'a> {
 }
 
 /// The database and the migrations of a command.
-struct Job {
-    url: DatabaseUrl,
+pub(crate) struct Job {
+    pub(crate) url: DatabaseUrl,
+    pub(crate) key: Option<EncryptionKey>,
     migrator: Migrator,
 }
 
@@ -96,16 +97,20 @@ impl Context<'_> {
         let file = self.file()?;
         let url = file.database_url(self.global)?;
         tracing::debug!(%url, "database");
-        let migrator = file.migrator(self.global);
+        let mut migrator = file.migrator(self.global);
         migrator.read_ahead(url.engine());
-        Ok(Job { url, migrator })
+        let key = file.key(self.global, &url)?;
+        if let Some(key) = &key {
+            migrator = migrator.encryption_key(key.clone());
+        }
+        Ok(Job { url, key, migrator })
     }
 
     /// Opens the database for a run.
     fn start(&self, job: Job, access: Access, wait: Option<Duration>) -> Result<Running, Error> {
         // What is wrong with the files is said before a database is made.
         job.migrator.migrations(job.url.engine())?;
-        let connection = Connection::open(&job.url, access)?;
+        let connection = database::open(&job, access)?;
         signals::listen()?;
         self.start_on(job.migrator, connection, wait)
     }

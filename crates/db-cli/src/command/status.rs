@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use db_core::{Access, DatabaseUrl};
-use db_migrate::{Drift, Entry, Migrator, Problem, State, StatusReport};
+use db_migrate::{Drift, Entry, Problem, State, StatusReport};
 use serde::Serialize;
 
 use super::{Context, Job};
@@ -47,8 +47,7 @@ pub(super) struct Document {
 }
 
 pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error> {
-    let Job { url, migrator } = context.job()?;
-    let document = look(&url, &migrator)?;
+    let document = look(&context.job()?)?;
     if context.output.is_json() {
         context.output.document(&document)?;
     } else {
@@ -63,8 +62,9 @@ pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error
     })
 }
 
-fn look(url: &DatabaseUrl, migrator: &Migrator) -> Result<Document, Error> {
-    let opened = database::open_existing(url, Access::ReadOnly);
+fn look(job: &Job) -> Result<Document, Error> {
+    let Job { url, migrator, .. } = job;
+    let opened = database::open_existing(job, Access::ReadOnly);
     let Ok(Some(mut connection)) = opened else {
         // What is wrong with the files is said whatever the state of the database.
         let status = migrator.status_of_nothing(url.engine())?;

@@ -15,8 +15,10 @@ use serde_json::Value;
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bitcraps-db");
 
 /// What of the environment could change what the binary does.
-const VARIABLES: [&str; 4] = [
+const VARIABLES: [&str; 6] = [
     "BITCRAPS_DATABASE_URL",
+    "BITCRAPS_DB_ENCRYPTION_KEY_COMMAND",
+    "BITCRAPS_DB_ENCRYPTION_KEY_FILE",
     "DATABASE_URL",
     "BITCRAPS_LOG",
     "NO_COLOR",
@@ -225,8 +227,13 @@ impl Running {
         running
     }
 
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("kill")
             .args(["-s", name, &pid])
             .status()

@@ -130,7 +130,9 @@ impl AsyncDatabase {
                 pending,
             );
             self.count();
-            call.answer().await
+            let answer = call.answer().await;
+            self.count();
+            answer
         };
         self.database.measured_async(Operation::Write, queued).await
     }
@@ -218,7 +220,9 @@ impl AsyncDatabase {
         });
         self.threads.submit(Box::new(job));
         self.count();
-        call.answer().await
+        let answer = call.answer().await;
+        self.count();
+        answer
     }
 
     fn call<T, E>(&self) -> (Call<T, E>, Pending<T, E>) {

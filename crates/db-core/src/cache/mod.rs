@@ -39,7 +39,8 @@ pub(crate) use tables::{Changed, TableClock};
 ///   the next write through it; on PostgreSQL they are not. The time bounds how long they go
 ///   unseen, or [`Database::note_changes`](crate::Database::note_changes) tells of them.
 /// - Tables are named as in SQL, without a schema and without regard to case: the tables that hold
-///   the rows, not a view over them, and for a virtual table those in its shadow.
+///   the rows or those whose partitions hold them, not a view over them, and for a virtual table
+///   those in its shadow.
 ///
 /// A value is cloned for each caller, so wrap what is large in an [`Arc`]. The same key must always
 /// come with the same tables.

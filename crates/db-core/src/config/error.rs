@@ -63,7 +63,8 @@ impl fmt::Display for Assignment<'_> {
 }
 
 impl ConfigError {
-    /// `value` is masked by the caller if it is a URL, and here as far as a password shows itself.
+    /// `value` is masked by the caller if it is a URL, and here as far as a password or a key
+    /// shows itself.
     pub(super) fn new(
         field: &str,
         value: impl AsRef<str>,
@@ -72,7 +73,7 @@ impl ConfigError {
     ) -> Self {
         Self {
             field: field.to_owned(),
-            value: crate::redact(value.as_ref()),
+            value: crate::encryption::mask(&crate::redact(value.as_ref())).into_owned(),
             origin,
             reason: reason.into(),
         }

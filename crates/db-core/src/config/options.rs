@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::value::UrlText;
 use super::{ConfigError, DatabaseConfig, Synchronous};
+use crate::encryption::{self, EncryptionKey, KeySource};
+use crate::error::Error;
 use crate::{DatabaseUrl, IsolationLevel};
 
 /// More connections than this is a mistake on any server.
@@ -66,6 +68,8 @@ pub struct SqliteOptions {
     pub async_group_size: u32,
     /// How long writes may join a COMMIT.
     pub group_age: Duration,
+    /// Where the key is, if the file is encrypted.
+    pub encryption_key: Option<KeySource>,
 }
 
 /// How a PostgreSQL database is worked with.
@@ -110,12 +114,24 @@ pub struct PostgresOptions {
     pub replica_wait: Duration,
 }
 
-#[cfg(test)]
 impl SqliteOptions {
-    /// The defaults for the database at this URL.
+    /// The key of the file, if it is encrypted.
+    pub(crate) fn key(&self) -> Result<Option<EncryptionKey>, Error> {
+        self.encryption_key
+            .as_ref()
+            .map(KeySource::read)
+            .transpose()
+    }
+
+    /// The defaults for the database at this URL, whose file is encrypted if it can be.
+    #[cfg(test)]
     pub(crate) fn defaults(url: &str) -> Self {
         match DatabaseConfig::new(url).options() {
-            Ok(Options::Sqlite(options)) => options,
+            Ok(Options::Sqlite(mut options)) => {
+                let key = encryption::test_key().filter(|_| options.url.path().is_some());
+                options.encryption_key = key.map(KeySource::of_test);
+                options
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -153,6 +169,7 @@ pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
             replica_wait: given.replica_wait,
         }));
     }
+    let encryption_key = key_source(config, &url)?;
     Ok(Options::Sqlite(SqliteOptions {
         url,
         max_readers: given.max_connections,
@@ -170,7 +187,35 @@ pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
         group_size: given.group_size,
         async_group_size: given.async_group_size,
         group_age: given.group_age,
+        encryption_key,
     }))
+}
+
+/// Where the key of a SQLite file is. A key that cannot be used is never passed over in silence.
+fn key_source(
+    config: &DatabaseConfig,
+    url: &DatabaseUrl,
+) -> Result<Option<KeySource>, ConfigError> {
+    let given = &config.settings;
+    let (field, source) = match (&given.encryption_key_file, &given.encryption_key_command) {
+        (None, None) => return Ok(None),
+        (Some(path), None) => ("encryption_key_file", KeySource::file(path)),
+        (None, Some(command)) => (
+            "encryption_key_command",
+            KeySource::command(command.clone()),
+        ),
+        (Some(_), Some(_)) => {
+            let reason = "encryption_key_file is set too; say where the key is in one place";
+            return Err(config.wrong("encryption_key_command", reason));
+        }
+    };
+    if let Some(reason) = encryption::unsupported() {
+        return Err(config.wrong(field, reason));
+    }
+    match url.path() {
+        Some(_) => Ok(Some(source)),
+        None => Err(config.wrong(field, encryption::NOT_IN_MEMORY)),
+    }
 }
 
 fn parse(config: &DatabaseConfig, field: &str, text: &UrlText) -> Result<DatabaseUrl, ConfigError> {

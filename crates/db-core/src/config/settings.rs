@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::source::DEFAULT_URL;
 use super::value::{Bytes, Raw, Synchronous, TlsMode, UrlText, UrlTexts, Value};
 use super::{DatabaseConfig, Origin};
-use crate::IsolationLevel;
+use crate::{IsolationLevel, KeyCommand};
 
 /// `name(what the builder takes): what is stored = the default;`
 macro_rules! settings {
@@ -112,6 +112,12 @@ settings! {
     /// SQLite: what an acknowledged write survives. Default [`Synchronous::Normal`]; where money
     /// lives, [`Synchronous::Full`].
     synchronous(Synchronous): Synchronous = Synchronous::Normal;
+    /// SQLite: a file that holds the key of the encrypted database, 64 hexadecimal digits, and that
+    /// nobody but its owner can read. Needs the feature `sqlcipher`. Default unset: not encrypted.
+    encryption_key_file(PathBuf): Option<PathBuf> = None;
+    /// SQLite: a command that prints the key instead. No shell runs it: a text is split at white
+    /// space, a list in a file is taken word by word. Default unset.
+    encryption_key_command(KeyCommand): Option<KeyCommand> = None;
     /// SQLite: how many writes of waiting threads share one COMMIT. At least 1, default 256.
     group_size(u32): u32 = 256;
     /// SQLite: how many writes of waiting tasks share one COMMIT; larger, because a queue of

@@ -89,6 +89,8 @@ fn every_setting_can_be_said_everywhere() {
         synchronous = 'full'
         group_size = 1
         async_group_size = 1
+        encryption_key_file = '/etc/bitcraps/key'
+        encryption_key_command = ['pass', 'show', 'bitcraps']
         group_age = '1ms'
         connect_timeout = '1s'
         statement_timeout = '1s'
@@ -153,6 +155,18 @@ fn what_is_wrong_names_the_field_the_value_and_the_place() {
             "cache_size = \"64 parsecs\" (etc/app.toml:1): it must be a size",
         ),
         ("synchronous = 'off'", "it must be one of normal, full"),
+        (
+            "encryption_key_command = 'cat $KEY'",
+            "encryption_key_command = \"cat $KEY\" (etc/app.toml:1): no shell runs the key command",
+        ),
+        (
+            "encryption_key_command = []",
+            "it must be a text, or a list of a program and its arguments",
+        ),
+        (
+            "encryption_key_command = ['cat', 3]",
+            "it must be a text, or a list of a program and its arguments",
+        ),
         ("enable_wal = 'yes'", "it must be true or false"),
         (
             "max_conections = 3",
@@ -303,4 +317,56 @@ fn passwords_are_never_shown() {
         write!(shown, "{error} {error:?}").unwrap();
     }
     assert!(!shown.contains(SECRET), "{shown}");
+}
+
+#[cfg(feature = "sqlcipher")]
+#[test]
+fn where_the_key_is_said_is_one_place_and_for_a_file() {
+    use crate::{KeyCommand, KeySource};
+
+    let file = DatabaseConfig::new("a.db").encryption_key_file("key".into());
+    let expected = Some(KeySource::file("key"));
+    assert_eq!(sqlite(&file).encryption_key, expected);
+    let list = "encryption_key_command = ['cat', 'a key']";
+    let command = DatabaseConfig::new("a.db").with_toml("a.toml", list);
+    let expected = KeyCommand::new("cat", vec!["a key".to_owned()]);
+    let found = sqlite(&command.unwrap()).encryption_key;
+    assert_eq!(found, Some(KeySource::command(expected)));
+    assert_eq!(sqlite(&DatabaseConfig::new("a.db")).encryption_key, None);
+
+    let command = KeyCommand::parse("pass show key").unwrap();
+    for (config, said) in [
+        (
+            file.clone().encryption_key_command(command),
+            "encryption_key_command = pass show key (set in the program): encryption_key_file is \
+             set too",
+        ),
+        (
+            file.clone().url("sqlite::memory:".to_owned()),
+            "encryption_key_file = key (set in the program): a database in memory is not encrypted",
+        ),
+    ] {
+        let error = config.options().unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+    // As every setting of the other engine.
+    postgres(&file.url("postgres://h/d".to_owned()));
+}
+
+#[cfg(not(feature = "sqlcipher"))]
+#[test]
+fn a_key_that_could_not_be_used_is_not_passed_over() {
+    use crate::{ErrorKind, KeyCommand};
+
+    let command = KeyCommand::parse("cat key").unwrap();
+    for config in [
+        DatabaseConfig::new("a.db").encryption_key_file("key".into()),
+        DatabaseConfig::new("a.db").encryption_key_command(command),
+    ] {
+        let error = crate::Database::open(&config).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        let said = "is built without the feature `sqlcipher`";
+        assert!(error.to_string().contains(said), "{error}");
+        assert!(!Path::new("a.db").exists());
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use crate::{DatabaseUrl, IsolationLevel};
+use crate::{DatabaseUrl, IsolationLevel, KeyCommand};
 
 /// A value that was found, before anyone knows what it should be.
 pub(super) enum Raw<'v> {
@@ -231,7 +231,27 @@ impl Value for PathBuf {
     }
 
     fn show(&self) -> String {
-        self.display().to_string()
+        crate::encryption::mask(&self.display().to_string()).into_owned()
+    }
+}
+
+impl Value for KeyCommand {
+    fn read(raw: &Raw<'_>) -> Result<Self, String> {
+        let words = || "it must be a text, or a list of a program and its arguments".to_owned();
+        if let Raw::Toml(DeValue::Array(list)) = raw {
+            let mut items = list.iter().map(|item| match item.get_ref() {
+                DeValue::String(text) => Ok(text.clone().into_owned()),
+                _ => Err(words()),
+            });
+            let program = items.next().ok_or_else(words)??;
+            return Ok(Self::new(program, items.collect::<Result<_, _>>()?));
+        }
+        let text = raw.text().ok_or_else(words)?;
+        Self::parse(text).map_err(|error| error.message().to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.shown()
     }
 }
 

@@ -50,8 +50,12 @@ pub enum ErrorKind {
     Io,
     /// The file is damaged.
     Corrupt,
-    /// The file is no SQLite database, or it is encrypted.
+    /// The file is no SQLite database.
     NotADatabase,
+    /// The key does not open the file, or the file is not encrypted at all.
+    WrongKey,
+    /// The file looks encrypted and there is no key, or none could be had.
+    KeyMissing,
     /// The file cannot be opened.
     CannotOpen,
     /// No such file, or no such database on the server.
@@ -243,6 +247,15 @@ impl Error {
         match &self.detail {
             Some(detail) => format!("{}: {detail}", self.message),
             None => self.message.clone(),
+        }
+    }
+
+    /// What happened, with its detail and what to do: for those who may see the data.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        match &self.hint {
+            Some(hint) => format!("{} ({hint})", self.told()),
+            None => self.told(),
         }
     }
 

@@ -53,8 +53,7 @@ fn from_record(recorded: Option<LastError>, message: &str) -> Option<Error> {
 fn finish(mut error: Error, constraint: Option<ConstraintKind>) -> Error {
     error.violation = constraint.map(|kind| Box::new(violation::from_sqlite(kind, &error.message)));
     if error.kind == ErrorKind::NotADatabase {
-        error.hint =
-            Some("the file is not a SQLite database, or it is encrypted and needs a key".into());
+        error.hint = Some("the file is not a SQLite database, or its first page is damaged".into());
     }
     error
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::{Location, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::connect::{Role, limits};
@@ -14,6 +14,7 @@ use super::replica::{Replica, written};
 use super::touched;
 use super::transaction::{Beginning, Purpose, run, run_single};
 use super::watcher::Watcher;
+use super::written::Written;
 use crate::cache::{Changed, TableClock};
 use crate::config::PostgresOptions;
 use crate::held::Holder;
@@ -30,13 +31,7 @@ pub(crate) struct PostgresDatabase {
     primary: Server,
     replicas: Vec<Replica>,
     next_replica: AtomicUsize,
-    /// How far the log went after our latest write.
-    last_written: AtomicU64,
-    /// Writes of which we cannot tell how far that is: until a later one can, reads stay on the
-    /// primary.
-    blind: AtomicU64,
-    /// So many of these have a later one that can.
-    covered: AtomicU64,
+    written: Written,
     watcher: Option<Watcher>,
 }
 
@@ -100,9 +95,7 @@ impl PostgresDatabase {
             primary,
             replicas,
             next_replica: AtomicUsize::new(0),
-            last_written: AtomicU64::new(0),
-            blind: AtomicU64::new(0),
-            covered: AtomicU64::new(0),
+            written: Written::default(),
             options,
         };
         let deadline = wait::deadline(it.options.acquire_timeout);
@@ -111,7 +104,7 @@ impl PostgresDatabase {
         if !it.replicas.is_empty() {
             // Another process may have written just now.
             let lsn = written(lease.session())?;
-            it.last_written.store(lsn.0, Ordering::Release);
+            it.written.note(Some(lsn), it.written.before());
         }
         drop(lease);
         Ok(it)
@@ -188,13 +181,12 @@ impl PostgresDatabase {
         let deadline = self.deadline(options);
         let permit = self.primary.acquire(deadline)?;
         let lease = self.primary.checkout(permit, deadline, place)?;
-        // What is committed by now, our COMMIT flushes too.
-        let blind = self.blind.load(Ordering::Acquire);
+        let before = self.written.before();
         let sql = self.beginning.sql(Purpose::Write, options);
         let mut lease = self.begin(lease, &sql, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Write, options);
         let session = lease.session();
-        let mut tables = Some(Vec::new());
+        let mut tables = Vec::new();
         let (outcome, seen) = {
             let _inside = nesting::enter_write(&self.clock);
             run(session, Purpose::Write, isolation, f, |conn| {
@@ -213,26 +205,23 @@ impl PostgresDatabase {
             } else {
                 written(session).ok()
             };
-            self.note_written(place, blind);
+            self.written.note(place, before);
         }
         // After that: whoever counts this change must not read from a replica without it.
-        self.note_changes(tables, seen.plain);
+        self.note_changes(&tables, seen.plain);
         drop(lease);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What a committed write changed, for caches. A change that was not committed after all makes
     /// them compute once more.
-    fn note_changes(&self, tables: Option<Vec<String>>, is_plain: bool) {
-        match tables {
-            // A statement that is not plain may have emptied or changed tables, which nobody counts.
-            _ if !is_plain => self.clock.changed(Changed::Everything),
-            None => self.clock.changed(Changed::Everything),
-            Some(tables) if !tables.is_empty() => {
-                let names: Vec<&str> = tables.iter().map(String::as_str).collect();
-                self.clock.changed(Changed::Tables(&names));
-            }
-            Some(_) => {}
+    fn note_changes(&self, tables: &[String], is_plain: bool) {
+        if !is_plain {
+            // It may have changed the schema, or ended its transaction.
+            self.clock.changed(Changed::Everything);
+        } else if !tables.is_empty() {
+            let names: Vec<&str> = tables.iter().map(String::as_str).collect();
+            self.clock.changed(Changed::Tables(&names));
         }
     }
 
@@ -240,8 +229,10 @@ impl PostgresDatabase {
     /// written; hand it to another process as [`Freshness::After`]. None without replicas, or when
     /// it cannot be told.
     pub(crate) fn last_written(&self) -> Option<Lsn> {
-        let known = !self.replicas.is_empty() && !self.is_blind();
-        known.then(|| Lsn(self.last_written.load(Ordering::Acquire)))
+        if self.replicas.is_empty() {
+            return None;
+        }
+        self.written.needed()
     }
 
     /// What the database is doing.
@@ -251,7 +242,7 @@ impl PostgresDatabase {
             gate: primary.gate.stats(),
             connections: primary.connections(),
             connect_failures: primary.breaker.failures(),
-            oldest: primary.borrows().first().map(|(since, place)| Holder {
+            oldest: primary.borrows.all().first().map(|(since, place)| Holder {
                 caller: place,
                 age: since.elapsed(),
             }),
@@ -321,17 +312,16 @@ impl PostgresDatabase {
         if count == 0 {
             return None;
         }
-        // What a cache keeps is handed to callers who know of our writes.
-        let own = freshness.has_own_writes() || nesting::is_computing();
-        if freshness == Freshness::Primary || (own && self.is_blind()) {
+        if freshness == Freshness::Primary {
             return None;
         }
         let mut needed = match freshness {
             Freshness::After(lsn) => lsn,
             _ => Lsn::default(),
         };
-        if own {
-            needed = needed.max(Lsn(self.last_written.load(Ordering::Acquire)));
+        // What a cache keeps is handed to callers who know of our writes.
+        if freshness.has_own_writes() || nesting::is_computing() {
+            needed = needed.max(self.written.needed()?);
         }
         let deadline = deadline.min(Instant::now() + self.options.replica_wait);
         let first = self.next_replica.fetch_add(1, Ordering::Relaxed);
@@ -385,27 +375,6 @@ impl PostgresDatabase {
             }
             lease = self.primary.checkout(permit, deadline, place)?;
         }
-    }
-
-    /// Notes how far the log went after a write, before which `blind` others had been noted
-    /// without.
-    fn note_written(&self, place: Option<Lsn>, blind: u64) {
-        match place {
-            Some(lsn) => {
-                self.last_written.fetch_max(lsn.0, Ordering::AcqRel);
-                // Not those that were noted meanwhile: their commits may lie behind `lsn`.
-                self.covered.fetch_max(blind, Ordering::AcqRel);
-            }
-            None => {
-                self.blind.fetch_add(1, Ordering::AcqRel);
-            }
-        }
-    }
-
-    /// Whether there is a write of which it is not known what a replica must have replayed.
-    fn is_blind(&self) -> bool {
-        let covered = self.covered.load(Ordering::Acquire);
-        self.blind.load(Ordering::Acquire) > covered
     }
 }
 

@@ -54,7 +54,7 @@ enum Before<'s> {
 pub(super) fn is_plain(sql: &str) -> bool {
     let bytes = sql.as_bytes();
     let mut before = Before::Start;
-    // Inside `INTO "schema"."table"`, where a parenthesis opens a list of columns.
+    // Inside `INTO schema."table"`, where a parenthesis opens a list of columns.
     let mut target = false;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -117,7 +117,7 @@ pub(super) fn is_plain(sql: &str) -> bool {
                     return false;
                 }
                 at += length;
-                if before == Before::Dot {
+                if before == Before::Dot || target && matches!(before, Before::Word(_)) {
                     before = Before::Name;
                     continue;
                 }
@@ -157,6 +157,8 @@ mod tests {
             r#"SELECT "a"."id", "a"."v" FROM "a" WHERE ("a"."id" = $1) -- binds: ["set_config('x')"]"#,
             r#"INSERT INTO "a" ("id", "v") VALUES ($1, $2) RETURNING "a"."id" -- binds: [1]"#,
             r#"INSERT INTO "s"."a" ("id") VALUES ($1) ON CONFLICT ("id") DO UPDATE SET "v" = $2"#,
+            "INSERT INTO a (id, v) VALUES ($1, lower($2))",
+            "insert into s.a (id) values ($1) on conflict (id) do update set v = $2",
             r#"UPDATE "a" SET "v" = ("a"."v" + $1) WHERE ("a"."id" = $2)"#,
             r#"SELECT count(*), coalesce(max("a"."v"), 0) FROM "a" WHERE "a"."id" IN ($1, $2)"#,
             r"SELECT 'it''s a set_config(''a'')'",
@@ -195,6 +197,9 @@ mod tests {
             "SELECT größe(1)",
             "COMMIT",
             r#"INSERT INTO "a" SELECT * FROM f(1)"#,
+            "INSERT INTO a SELECT * FROM f(1)",
+            "INSERT INTO a (id) VALUES (f(1))",
+            "INSERT INTO a f(1)",
             "SELECT 'unterminated",
         ] {
             let sql = sql.replace("\\n", "\n");

@@ -4,17 +4,17 @@
 //! what is idle or old. It never decides who waits: the gate has as many permits as r2d2 has
 //! places, so that whoever holds one only ever waits for a connection that is being made.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
 
+use super::borrows::{Borrow, Borrows};
 use super::breaker::Breaker;
 use super::connect::{Role, cancel_all, open_session};
 use super::gate::{Gate, Permit};
@@ -117,6 +117,7 @@ pub(super) struct Server {
     closed: Arc<AtomicBool>,
     pub(super) borrows: Arc<Borrows>,
     metrics: Arc<PoolMetrics>,
+    gauges: Arc<Gauges>,
 }
 
 /// A connection in use. Dropping it gives the connection back, then the permit.
@@ -124,6 +125,39 @@ pub(super) struct Lease {
     session: PooledConnection<Manager>,
     _borrow: Borrow,
     permit: Permit,
+    _counted: Counted,
+}
+
+/// What the gauges are read from.
+struct Gauges {
+    gate: Gate,
+    pool: Pool<Manager>,
+    metrics: Arc<PoolMetrics>,
+}
+
+impl Gauges {
+    /// Sets them, where somebody records them.
+    fn set(&self) {
+        self.metrics.counts(|| {
+            let gate = self.gate.stats();
+            let open = usize::try_from(self.pool.state().connections).unwrap_or(usize::MAX);
+            PoolCounts {
+                idle: open.saturating_sub(gate.in_use),
+                used: gate.in_use,
+                max: gate.permits,
+                pending: gate.waiting,
+            }
+        });
+    }
+}
+
+/// Sets the gauges when a connection has come back.
+struct Counted(Arc<Gauges>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set();
+    }
 }
 
 impl Lease {
@@ -165,12 +199,18 @@ impl Server {
             .max_lifetime(options.max_lifetime)
             .error_handler(Box::new(Silent))
             .build_unchecked(manager);
+        let gate = Gate::new(
+            usize::try_from(size).unwrap_or(usize::MAX),
+            usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
+        );
         Self {
             url: url.clone(),
-            gate: Gate::new(
-                usize::try_from(size).unwrap_or(usize::MAX),
-                usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
-            ),
+            gauges: Arc::new(Gauges {
+                gate: gate.clone(),
+                pool: pool.clone(),
+                metrics: Arc::clone(&metrics),
+            }),
+            gate,
             breaker,
             pool,
             check_after: options.health_check_after,
@@ -197,7 +237,7 @@ impl Server {
         if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded) {
             return Err(error);
         }
-        Err(match self.borrows().first() {
+        Err(match self.borrows.all().first() {
             Some((since, place)) => error.with_hint(format!(
                 "of {} connections the one held longest was taken {:.1?} ago by {place}",
                 self.gate.stats().permits,
@@ -205,20 +245,6 @@ impl Server {
             )),
             None => error,
         })
-    }
-
-    /// The pool's gauges, where somebody records them.
-    fn count(&self) {
-        self.metrics.counts(|| {
-            let gate = self.gate.stats();
-            let open = usize::try_from(self.connections()).unwrap_or(usize::MAX);
-            PoolCounts {
-                idle: open.saturating_sub(gate.in_use),
-                used: gate.in_use,
-                max: gate.permits,
-                pending: gate.waiting,
-            }
-        });
     }
 
     /// How many connections there are.
@@ -229,18 +255,6 @@ impl Server {
     /// Whether a new connection is needed and cannot be made.
     pub(super) fn is_down(&self) -> bool {
         self.breaker.refusal().is_some() && self.connections() == 0
-    }
-
-    /// The borrows that have lasted longest, first.
-    pub(super) fn borrows(&self) -> Vec<(Instant, &'static Location<'static>)> {
-        let mut all: Vec<_> = self
-            .borrows
-            .lock()
-            .values()
-            .map(|b| (b.since, b.place))
-            .collect();
-        all.sort_by_key(|(since, _)| *since);
-        all
     }
 
     /// A connection that answers, within the deadline, for the holder of a permit.
@@ -267,16 +281,17 @@ impl Server {
                 _borrow: Borrow::new(&self.borrows, session.pid, place),
                 session,
                 permit,
+                _counted: Counted(Arc::clone(&self.gauges)),
             };
             let fresh = lease.session.used.elapsed() < self.check_after
                 && lease.session.epoch == self.breaker.epoch();
             if fresh {
-                self.count();
+                self.gauges.set();
                 return Ok(lease);
             }
             match self.check(lease, deadline)? {
                 Ok(lease) => {
-                    self.count();
+                    self.gauges.set();
                     return Ok(lease);
                 }
                 Err(kept) => permit = kept,
@@ -305,6 +320,7 @@ impl Server {
         while let Some(idle) = self.pool.try_get() {
             drop(idle);
         }
+        self.gauges.set();
         if drained {
             return Ok(());
         }
@@ -317,7 +333,7 @@ impl Server {
     /// Has the server end what still runs, on a thread of its own: to reach it may take longer than
     /// the caller has.
     fn cancel(&self) {
-        let pids: Vec<i32> = self.borrows.lock().values().map(|b| b.pid).collect();
+        let pids = self.borrows.pids();
         let url = self.url.clone();
         let started = thread::Builder::new()
             .name("db-cancel".to_owned())
@@ -397,81 +413,4 @@ fn timed_out() -> Error {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database has been closed")
-}
-
-/// A connection that is out.
-struct Borrowed {
-    since: Instant,
-    place: &'static Location<'static>,
-    /// The server's process.
-    pid: i32,
-    reported: bool,
-}
-
-/// Which connections are out, for those who look for leaks.
-pub(super) struct Borrows {
-    next: AtomicU64,
-    open: Mutex<BTreeMap<u64, Borrowed>>,
-    metrics: Arc<PoolMetrics>,
-}
-
-impl Borrows {
-    fn new(metrics: Arc<PoolMetrics>) -> Self {
-        Self {
-            next: AtomicU64::new(0),
-            open: Mutex::default(),
-            metrics,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Borrowed>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Warns of each connection that is out for longer, once.
-    pub(super) fn report_overdue(&self, threshold: Duration) {
-        for (_, borrowed) in self.lock().iter_mut() {
-            let age = borrowed.since.elapsed();
-            if age >= threshold && !std::mem::replace(&mut borrowed.reported, true) {
-                tracing::warn!(
-                    held_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-                    pid = borrowed.pid,
-                    caller = %borrowed.place,
-                    "a connection is held too long; it was taken at {}",
-                    borrowed.place
-                );
-            }
-        }
-    }
-}
-
-struct Borrow {
-    borrows: Arc<Borrows>,
-    id: u64,
-    since: Stopwatch,
-}
-
-impl Borrow {
-    fn new(borrows: &Arc<Borrows>, pid: i32, place: &'static Location<'static>) -> Self {
-        let id = borrows.next.fetch_add(1, Ordering::Relaxed);
-        let borrowed = Borrowed {
-            since: Instant::now(),
-            place,
-            pid,
-            reported: false,
-        };
-        borrows.lock().insert(id, borrowed);
-        Self {
-            borrows: Arc::clone(borrows),
-            id,
-            since: Stopwatch::start(),
-        }
-    }
-}
-
-impl Drop for Borrow {
-    fn drop(&mut self) {
-        self.borrows.lock().remove(&self.id);
-        self.borrows.metrics.used(self.since);
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::pool::Borrows;
+use super::borrows::Borrows;
 use crate::{Error, ErrorKind};
 
 /// How often it looks: what is overdue is reported within a second.

@@ -90,6 +90,7 @@ impl SqliteDatabase {
                     target: file::prepare(path, Access::ReadWrite)?,
                     url: options.url.clone(),
                     setup: source_pragmas,
+                    key: options.key()?,
                     health: Arc::clone(&health),
                     metrics,
                 };

@@ -1,7 +1,7 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each
+//! `unsafe` is at home here, in `cipher`, in `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each
 //! block says why it is sound.
 #![expect(
     unsafe_code,
@@ -20,10 +20,12 @@ use diesel::connection::{Instrumentation, InstrumentationEvent, get_default_inst
 use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use libsqlite3_sys as ffi;
 
+use super::cipher;
 use super::fault::Fault;
 use super::touched::Touched;
 use super::watch::{self, Health, Watch};
 use crate::Interrupt;
+use crate::encryption::EncryptionKey;
 use crate::error::{Error, ErrorKind};
 
 /// Virtual-machine steps between two looks at the interrupt flag: some microseconds of work.
@@ -84,7 +86,7 @@ fn is_safe_version(version: c_int) -> bool {
             .any(|safe| branch(*safe) == branch(version) && version >= *safe)
 }
 
-/// What a connection reports to besides its caller.
+/// What a connection is given, and whom it reports to besides its caller.
 #[derive(Clone, Default)]
 pub(crate) struct Attached {
     /// Where damage is noted.
@@ -95,20 +97,13 @@ pub(crate) struct Attached {
     pub(crate) touched: Option<Arc<Touched>>,
     /// Where it is noted that the connection cannot be used any more.
     pub(crate) fault: Option<Arc<Fault>>,
+    /// The key of the file, if it is encrypted.
+    pub(crate) key: Option<EncryptionKey>,
 }
 
-/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
-pub(crate) fn establish(
-    target: &str,
-    interrupt: &Interrupt,
-    attached: Attached,
-) -> ConnectionResult<SqliteConnection> {
-    establish_raw(target, interrupt, attached).map(|(conn, _)| conn)
-}
-
-/// As [`establish`], with SQLite's own handle beside the connection. The handle is valid as long as
-/// the connection is open.
-pub(super) fn establish_raw(
+/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`. SQLite's own
+/// handle, beside the connection, is valid as long as that is open.
+pub(super) fn establish(
     target: &str,
     interrupt: &Interrupt,
     attached: Attached,
@@ -122,6 +117,10 @@ pub(super) fn establish_raw(
             "SQLite did not run the connection hook".to_owned(),
         ));
     };
+    if let Some(key) = &attached.key {
+        cipher::unlock(handle, key)
+            .map_err(|e| ConnectionError::BadConnection(e.message().to_owned()))?;
+    }
     watch_interrupt(handle.as_ptr(), interrupt.flag())?;
     if let Some(watch) = attached.watch {
         // SAFETY: `handle` is the connection that was opened just now and is held here.

@@ -1,5 +1,6 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
+mod cipher;
 mod database;
 mod fault;
 mod file;
@@ -15,6 +16,7 @@ mod writer;
 use diesel::connection::SimpleConnection;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection};
 
+use crate::encryption::{self, EncryptionKey};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
@@ -64,14 +66,17 @@ pub(crate) fn open(
     url: &DatabaseUrl,
     access: Access,
     interrupt: &Interrupt,
+    key: Option<&EncryptionKey>,
 ) -> Result<SqliteConnection, Error> {
-    open_with(
-        url,
-        access,
-        interrupt,
-        Attached::default(),
-        &pragmas(access),
-    )
+    if key.is_some() && url.path().is_none() {
+        let reason = encryption::NOT_IN_MEMORY;
+        return Err(Error::new(ErrorKind::Configuration, reason));
+    }
+    let attached = Attached {
+        key: key.cloned(),
+        ..Attached::default()
+    };
+    open_with(url, access, interrupt, attached, &pragmas(access))
 }
 
 /// Opens with these pragmas, and reports to what is `attached`.
@@ -87,14 +92,18 @@ fn open_with(
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    let mut conn = handle::establish(&target, interrupt, attached)
+    let has_key = attached.key.is_some();
+    let (mut conn, handle) = handle::establish(&target, interrupt, attached)
         .map_err(|e| explain(url, &Error::classify_connect(&e, url)))?;
     let probe = conn.batch_execute(pragmas).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
     });
     match probe {
         Ok(_) => Ok(conn),
-        Err(e) => Err(explain(url, &Error::classify(Engine::Sqlite, &e))),
+        Err(e) => {
+            let error = Error::classify(Engine::Sqlite, &e);
+            Err(explain(url, &cipher::explain(handle, has_key, error)))
+        }
     }
 }
 

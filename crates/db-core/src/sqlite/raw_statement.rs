@@ -28,7 +28,7 @@ pub(super) fn open_with_statements<const N: usize>(
     setup: &str,
     texts: [&CStr; N],
 ) -> Result<(SqliteConnection, [RawStatement; N]), Error> {
-    let (mut conn, handle) = handle::establish_raw(target, &Interrupt::default(), attached)
+    let (mut conn, handle) = handle::establish(target, &Interrupt::default(), attached)
         .map_err(|e| Error::classify_connect(&e, url))?;
     conn.batch_execute(setup)
         .map_err(|e| Error::classify(Engine::Sqlite, &e))?;

@@ -45,6 +45,7 @@ pub(super) fn open_writer(
         watch: Some(Arc::clone(&watch)),
         touched: Some(Arc::clone(&touched)),
         fault: None,
+        key: options.key()?,
     };
     let interrupt = Interrupt::default();
     let pragmas = pragmas(options);
@@ -52,7 +53,8 @@ pub(super) fn open_writer(
     if options.wal && options.url.path().is_some() {
         switch_to_wal(&mut conn, options.busy_timeout)?;
     }
-    let page = sql_query("PRAGMA page_size")
+    // As a table, because SQLCipher calls the column of the statement otherwise.
+    let page = sql_query("SELECT page_size FROM pragma_page_size")
         .get_result::<PageSize>(&mut conn)
         .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
     Ok(Writing {

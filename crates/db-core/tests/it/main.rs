@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod database;
+mod encryption;
 mod errors;
 mod postgres;
 mod statements;

@@ -132,9 +132,9 @@ impl History {
 
 /// Whether Diesel's moment is the ledger's, which is finer and written in another way.
 fn same_moment(run_on: &str, applied_at: &str) -> bool {
-    let seconds = |text: &str| {
-        let cut: String = text.chars().take(SECONDS_LENGTH).collect();
-        cut.replace('T', " ")
-    };
-    seconds(run_on) == seconds(applied_at)
+    fn seconds(text: &str) -> impl Iterator<Item = u8> {
+        let bytes = text.bytes().take(SECONDS_LENGTH);
+        bytes.map(|byte| if byte == b'T' { b' ' } else { byte })
+    }
+    seconds(run_on).eq(seconds(applied_at))
 }

@@ -25,14 +25,6 @@ struct Tables {
     diesel: bool,
 }
 
-#[derive(QueryableByName)]
-struct DieselRecord {
-    #[diesel(sql_type = Text)]
-    version: String,
-    #[diesel(sql_type = Text)]
-    run_on: String,
-}
-
 /// One row, read by position: looking each column up by its name took longer than all the rest.
 #[derive(Queryable)]
 struct Record {
@@ -146,13 +138,13 @@ impl Ledger {
             "SELECT CAST(version AS TEXT) AS version, {run_on} AS run_on FROM {}",
             self.diesel()
         );
-        let rows: Vec<DieselRecord> = with_conn!(conn, |c| sql_query(query).load(c))
+        let rows: Vec<(String, String)> = with_conn!(conn, |c| sql::<(Text, Text)>(&query).load(c))
             .map_err(in_database(self.engine, "reading Diesel's migrations"))?;
         Ok(rows
             .into_iter()
-            .map(|row| DieselRow {
-                version: Version::from_stored(row.version),
-                run_on: row.run_on,
+            .map(|(version, run_on)| DieselRow {
+                version: Version::from_stored(version),
+                run_on,
             })
             .collect())
     }

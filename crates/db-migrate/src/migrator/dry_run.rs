@@ -83,12 +83,12 @@ impl Migrator {
         };
         let copy = crate::rehearse::copy(c)?;
         let url = DatabaseUrl::SqliteFile(copy.path());
-        let connection =
-            Connection::open_with(&url, Access::ReadWrite, &self.stop()).map_err(|error| {
-                Error::Database {
-                    doing: "opening the copy",
-                    error,
-                }
+        // What comes out of memory is not encrypted; it holds what migrations put into nothing.
+        let key = self.key.as_ref().filter(|_| copy.is_of_file());
+        let connection = Connection::open_encrypted(&url, Access::ReadWrite, &self.stop(), key)
+            .map_err(|error| Error::Database {
+                doing: "opening the copy",
+                error,
             })?;
         Ok(Some((copy, connection)))
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use std::{mem, thread};
 
-use db_core::{Clock, Engine, Interrupt};
+use db_core::{Clock, EncryptionKey, Engine, Interrupt};
 
 use super::{Loaded, Migrator};
 use crate::catalog::Scope;
@@ -47,6 +47,14 @@ impl Migrator {
     #[must_use]
     pub fn interrupt(mut self, interrupt: Interrupt) -> Self {
         self.interrupt = Some(interrupt);
+        self
+    }
+
+    /// The key of an encrypted SQLite file. The connection has it already; a rehearsal runs on a copy
+    /// with the same key, which has to be opened too.
+    #[must_use]
+    pub fn encryption_key(mut self, key: EncryptionKey) -> Self {
+        self.key = Some(key);
         self
     }
 

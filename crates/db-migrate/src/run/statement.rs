@@ -46,7 +46,7 @@ pub(super) fn failure(
     let statement = &prepared.statement;
     let offset = error.position().map(|p| p.byte_in(statement.text));
     let line = offset.map_or(statement.line, |at| statement.line_of_byte(at));
-    let mut message = error.to_string();
+    let mut message = error.in_full();
     if prepared.facts.refuses_transaction && step.options.run_in_transaction {
         message.push_str(
             " (such a statement needs run_in_transaction = false in its migration's metadata.toml)",

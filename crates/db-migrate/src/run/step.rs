@@ -161,7 +161,9 @@ impl Runner<'_, '_> {
     /// too: the operator must learn which migration it was.
     pub(super) fn in_step(&self, step: &PlannedStep<'_>, error: Error) -> Error {
         let (message, kind) = match &error {
-            Error::Database { doing, error } => (format!("{doing}: {error}"), Some(error.kind())),
+            Error::Database { doing, error } => {
+                (format!("{doing}: {}", error.in_full()), Some(error.kind()))
+            }
             Error::Refused(message) => (message.clone(), None),
             _ => return error,
         };
@@ -231,7 +233,7 @@ pub(super) fn run_rust(
         Err(error) => match error.downcast_ref::<diesel::result::Error>() {
             Some(e) => {
                 let classified = db_core::Error::classify(conn.engine(), e);
-                (classified.to_string(), Some(classified.kind()))
+                (classified.in_full(), Some(classified.kind()))
             }
             None => (error.to_string(), None),
         },

@@ -142,7 +142,7 @@ both_engines! {
 }
 
 #[test]
-fn uniques_over_the_same_columns_are_found() {
+fn postgres_has_the_names_of_uniques_over_the_same_columns() {
     let sqlite = Live::migrated(Engine::Sqlite).model;
     let postgres = Live::migrated(Engine::Postgres).model;
     assert_eq!(constraints::check(&sqlite, &postgres), []);

@@ -9,15 +9,18 @@ fn a_file_that_is_no_database() {
     let place = Place::new(TestDb::sqlite());
     let path = place.db.path().unwrap();
     // As text, and as an encrypted database looks: random from the first byte.
-    for content in ["this is a letter\n".repeat(500).into_bytes(), noise()] {
+    for (content, code, said) in [
+        (
+            "this is a letter\n".repeat(500).into_bytes(),
+            8,
+            "the file is not a SQLite database",
+        ),
+        (noise(), 12, "it looks encrypted, and no key is set"),
+    ] {
         std::fs::write(path, &content).unwrap();
         for command in ["status", "migrate", "validate"] {
-            let done = place.ends(8, &[command]);
-            assert!(
-                done.err
-                    .contains("not a SQLite database, or it is encrypted"),
-                "{done:?}"
-            );
+            let done = place.ends(code, &[command]);
+            assert!(done.err.contains(said), "{done:?}");
         }
         assert_eq!(std::fs::read(path).unwrap(), content);
     }

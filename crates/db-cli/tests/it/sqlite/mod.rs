@@ -1,5 +1,6 @@
 //! What only a file can do.
 
+mod encryption;
 mod files;
 mod limits;
 mod read_only;

@@ -257,6 +257,7 @@ impl AnchorConnection {
     fn open(source: &Source) -> Result<Self, Error> {
         let attached = Attached {
             health: Some(Arc::clone(&source.health)),
+            key: source.key.clone(),
             ..Attached::default()
         };
         let (conn, [begin, commit, version]) = raw_statement::open_with_statements(

@@ -34,6 +34,7 @@ impl ReaderConnection {
         let fault = Arc::new(Fault::default());
         let attached = Attached {
             health: Some(Arc::clone(&source.health)),
+            key: source.key.clone(),
             fault: Some(Arc::clone(&fault)),
             ..Attached::default()
         };

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::Conn;
 use crate::DatabaseUrl;
+use crate::encryption::EncryptionKey;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, Holder};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
@@ -48,6 +49,8 @@ pub(crate) struct Source {
     pub(crate) target: String,
     /// The pragmas of a reader.
     pub(crate) setup: String,
+    /// The key of the file, if it is encrypted.
+    pub(crate) key: Option<EncryptionKey>,
     /// Is told of damage to the file.
     pub(crate) health: Arc<Health>,
     /// Is told of connections, and of who waits for one.

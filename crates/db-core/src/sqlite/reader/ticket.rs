@@ -79,5 +79,6 @@ impl Drop for Ticket<'_> {
         self.shared.held.give_back(self.slot);
         self.shared.source.metrics.used(self.since);
         self.shared.gate.release(self.slot, self.open);
+        self.shared.source.metrics.counts(|| self.shared.counts());
     }
 }

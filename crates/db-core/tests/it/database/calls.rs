@@ -167,9 +167,12 @@ both_engines! {
             ("CREATE TABLE parents (id BIGINT)", ErrorKind::AlreadyExists, None),
         ] {
             for prepared in [false, true] {
-                let result = database.write(|conn| match prepared {
-                    false => execute(conn, sql),
-                    true => statement(conn, sql).map(drop),
+                let result = database.write(|conn| {
+                    if prepared {
+                        statement(conn, sql).map(drop)
+                    } else {
+                        execute(conn, sql)
+                    }
                 });
                 let error = result.expect_err(sql);
                 assert_eq!(error.kind(), kind, "{sql}: {error}");

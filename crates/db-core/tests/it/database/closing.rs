@@ -131,19 +131,16 @@ both_engines! {
         clone.write(|conn| insert(conn, 2)).unwrap();
         assert_eq!(clone.read(count).unwrap(), 2);
         drop(clone);
-        match db.path() {
-            Some(path) => {
-                let log = path.with_extension("db-wal");
-                assert!(!log.exists(), "the log was left behind");
-            }
-            None => {
-                let mut other = db.connect();
-                let sessions = "SELECT count(*) AS value FROM pg_stat_activity
-                     WHERE datname = current_database() AND application_name = 'bitcraps-db'";
-                until("all sessions have ended", || {
-                    number(&mut other.conn(), sessions).unwrap() == 0
-                });
-            }
+        if let Some(path) = db.path() {
+            let log = path.with_extension("db-wal");
+            assert!(!log.exists(), "the log was left behind");
+        } else {
+            let mut other = db.connect();
+            let sessions = "SELECT count(*) AS value FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = 'bitcraps-db'";
+            until("all sessions have ended", || {
+                number(&mut other.conn(), sessions).unwrap() == 0
+            });
         }
         let again = Database::open(&config(&db)).unwrap();
         assert_eq!(again.read(count).unwrap(), 2);

@@ -34,15 +34,17 @@ both_engines! {
         for holder_writes in [true, false] {
             let (hold, release) = hold();
             thread::scope(|scope| {
-                scope.spawn(move || match holder_writes {
-                    true => database.write(|_| {
+                scope.spawn(move || {
+                    if holder_writes {
+                        return database.write(|_| {
+                            hold.wait();
+                            Ok::<_, Error>(())
+                        });
+                    }
+                    database.read(|_| {
                         hold.wait();
                         Ok::<_, Error>(())
-                    }),
-                    false => database.read(|_| {
-                        hold.wait();
-                        Ok::<_, Error>(())
-                    }),
+                    })
                 });
                 release.await_inside();
                 // On SQLite the readers and the writer have connections of their own.

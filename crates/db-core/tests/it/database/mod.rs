@@ -3,6 +3,7 @@
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod cache;
+mod cache_postgres;
 mod calls;
 mod closing;
 mod leaks;
@@ -25,7 +26,7 @@ use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
 /// How long a test waits for what must come.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// The tables of these tests.
 const SCHEMA: &str = "
@@ -81,17 +82,6 @@ fn number(conn: &mut Conn<'_>, sql: &str) -> Result<i64, Error> {
 
 fn count(conn: &mut Conn<'_>) -> Result<i64, Error> {
     number(conn, "SELECT count(*) AS value FROM parents")
-}
-
-/// Whether a call waits for a connection or a turn.
-fn somebody_waits(database: &Database) -> bool {
-    match database.stats() {
-        DatabaseStats::Sqlite(stats) => {
-            stats.pending_writes > 0 || stats.readers.is_some_and(|readers| readers.waiting > 0)
-        }
-        DatabaseStats::Postgres(stats) => stats.gate.waiting > 0,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Connections that are held.

@@ -69,20 +69,20 @@ both_engines! {
         let database = open_with(&db, |config| config);
         let other = Database::open(&DatabaseConfig::new("sqlite::memory:")).unwrap();
         database
-            .write(|_| other.write(|_| other_inside(&database)))
+            .write(|_| {
+                other.write(|_| {
+                    // It finds the outermost call, although another database stands between.
+                    let error = database.write(|conn| insert(conn, 1)).unwrap_err();
+                    assert_eq!(error.kind(), ErrorKind::Nested);
+                    Ok::<_, Error>(())
+                })
+            })
             .unwrap();
         other
             .read(|_| database.write(|conn| insert(conn, 2)))
             .unwrap();
         assert_eq!(database.read(count).unwrap(), 1);
     }
-}
-
-/// It finds the outermost call, although another database stands between.
-fn other_inside(database: &Database) -> Result<(), Error> {
-    let error = database.write(|conn| insert(conn, 1)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Nested);
-    Ok(())
 }
 
 #[test]

@@ -88,6 +88,44 @@ both_engines! {
         assert_eq!(database.read(count).unwrap(), 7);
     }
 
+    /// Row 39: an error before any statement of a script leaves what the script alone would.
+    fn wherever_it_fails_the_end_is_the_same(db: TestDb) {
+        const SCRIPT: [&str; 5] = [
+            "INSERT INTO parents (id, n) VALUES (1, 10)",
+            "UPDATE parents SET n = 2 * n + 1 WHERE id = 1",
+            "INSERT INTO children (id, parent_id) VALUES (1, 1)",
+            "DELETE FROM parents WHERE id = 1",
+            "INSERT INTO parents (id, n) SELECT 2, 5 + count(*) FROM children",
+        ];
+        let database = open(&db);
+        let run = |fail: Option<(usize, ErrorKind)>| {
+            let mut first = true;
+            let result = database.write_with_retry(&quick(5), |conn| {
+                execute(conn, "DELETE FROM parents")?;
+                let fail = fail.filter(|_| std::mem::take(&mut first));
+                for (at, sql) in SCRIPT.iter().enumerate() {
+                    if let Some((_, kind)) = fail.filter(|(place, _)| *place == at) {
+                        return Err(Error::new(kind, "here"));
+                    }
+                    statement(conn, sql)?;
+                }
+                number(conn, "SELECT n AS value FROM parents WHERE id = 2")
+            });
+            // So that the budget holds.
+            for _ in 0..10 {
+                database.write_with_retry(&quick(1), |_| Ok::<_, Error>(())).unwrap();
+            }
+            (result.unwrap(), database.read(count).unwrap())
+        };
+        let alone = run(None);
+        assert_eq!(alone, (5, 1));
+        for (at, sql) in SCRIPT.iter().enumerate() {
+            for kind in [ErrorKind::Serialization, ErrorKind::Deadlock, ErrorKind::Busy] {
+                assert_eq!(run(Some((at, kind))), alone, "{kind:?} before {sql}");
+            }
+        }
+    }
+
     fn what_cannot_help_is_run_once(db: TestDb) {
         let database = open(&db);
         for kind in NEVER {
@@ -187,11 +225,12 @@ both_engines! {
         });
         let sum = database.read(|conn| number(conn, "SELECT CAST(sum(n) AS BIGINT) AS value FROM parents"));
         assert_eq!(sum.unwrap(), 4);
-        let expected = match database.engine() {
-            Engine::Sqlite => 2,
-            Engine::Postgres => 3,
-        };
-        assert_eq!(runs.load(Ordering::Relaxed), expected);
+        let runs = runs.load(Ordering::Relaxed);
+        match database.engine() {
+            Engine::Sqlite => assert_eq!(runs, 2),
+            // The one that was ended comes back, and may come too early again.
+            Engine::Postgres => assert!(runs >= 3, "{runs} runs"),
+        }
     }
 }
 
@@ -200,7 +239,7 @@ both_engines! {
 fn a_connection_that_breaks_before_commit_is_replaced() {
     let server = cluster(&[]);
     let proxy = Proxy::to(server.port());
-    let set = super::super::postgres::options(&server.url_on(proxy.port()));
+    let set = crate::postgres::options(&server.url_on(proxy.port()));
     let database = db_core::Database::open(&set).unwrap();
     database.write(|conn| execute(conn, super::SCHEMA)).unwrap();
     let mut runs = 0;

@@ -131,7 +131,7 @@ fn between_release_and_advance_nothing_is_held() {
         it.count();
         assert!(!anchor.is_held());
     }
-    let mut other = Connection::open(&it.url(), Access::ReadWrite).unwrap();
+    let mut other = Connection::open_beside(&it.url(), Access::ReadWrite);
     assert_eq!(checkpoint(&mut other.conn(), "TRUNCATE").busy, 0);
     anchor.advance();
     until("it holds again", || {

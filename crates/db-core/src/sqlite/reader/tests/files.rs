@@ -42,7 +42,7 @@ fn the_locks_of_the_process_survive_whatever_it_does() {
     assert!(holds_a_lock(&it));
     // Connections beside the pool, as migrations and `status` open them.
     for access in [Access::ReadOnly, Access::ReadWrite, Access::Create] {
-        let mut connection = Connection::open(&it.url(), access).unwrap();
+        let mut connection = Connection::open_beside(&it.url(), access);
         count(&mut connection.conn()).unwrap();
         drop(connection);
         assert!(holds_a_lock(&it), "{access:?}");
@@ -87,7 +87,7 @@ fn another_process_may_open_and_close_the_database_at_any_time() {
     assert_eq!(inode(), before, "the log was taken away");
     assert_eq!(it.count(), rows);
     it.db.close(PATIENCE).unwrap();
-    let mut fresh = Connection::open(&it.url(), Access::ReadOnly).unwrap();
+    let mut fresh = Connection::open_beside(&it.url(), Access::ReadOnly);
     assert_eq!(count(&mut fresh.conn()).unwrap(), rows);
 }
 

@@ -15,7 +15,7 @@ use crate::metrics::PoolMetrics;
 use crate::sqlite::database::SqliteDatabase;
 use crate::sqlite::reader::{Anchor, ReaderStats};
 use crate::sqlite::writer::NoObserver;
-use crate::{Access, Conn, Connection, DatabaseConfig, DatabaseUrl, Engine, Options};
+use crate::{Access, Conn, Connection, DatabaseUrl, Engine};
 
 diesel::table! {
     numbers (id) {
@@ -153,7 +153,7 @@ fn other_process() {
         return;
     };
     let url = DatabaseUrl::SqliteFile(PathBuf::from(std::env::var_os(DATABASE).unwrap()));
-    let open = || Connection::open(&url, Access::ReadWrite).unwrap();
+    let open = || Connection::open_beside(&url, Access::ReadWrite);
     match task.as_str() {
         "open and close 1000 times" => {
             for _ in 0..1_000 {
@@ -260,11 +260,7 @@ pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// The settings of the house for this file.
 pub(super) fn options(path: &Path) -> SqliteOptions {
-    let config = DatabaseConfig::new(format!("sqlite://{}", path.display()));
-    match config.options().unwrap() {
-        Options::Sqlite(options) => options,
-        Options::Postgres(_) => unreachable!(),
-    }
+    SqliteOptions::defaults(&format!("sqlite://{}", path.display()))
 }
 
 pub(super) fn open(options: &SqliteOptions) -> SqliteDatabase {

@@ -103,7 +103,7 @@ impl Bed {
     /// A look by a connection of its own, which sees what is committed.
     fn number(&self, sql: &str) -> i64 {
         let url = DatabaseUrl::SqliteFile(self.path());
-        let mut connection = crate::Connection::open(&url, crate::Access::ReadWrite).unwrap();
+        let mut connection = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
         let crate::Conn::Sqlite(conn) = connection.conn() else {
             unreachable!();
         };

@@ -242,7 +242,7 @@ fn what_another_program_wrote_is_noticed_by_the_next_write() {
     let watched = Watched::new();
     assert_eq!(watched.add(0), ["plain"]);
     let url = DatabaseUrl::SqliteFile(watched.bed.folder.path().join("test.db"));
-    let mut other = crate::Connection::open(&url, crate::Access::ReadWrite).unwrap();
+    let mut other = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
     let Conn::Sqlite(other) = other.conn() else {
         unreachable!()
     };

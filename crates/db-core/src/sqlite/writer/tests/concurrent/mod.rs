@@ -126,7 +126,7 @@ impl Children {
 
     fn number(&self, sql: &str) -> i64 {
         let url = DatabaseUrl::SqliteFile(self.folder.path().join("shared.db"));
-        let mut connection = crate::Connection::open(&url, crate::Access::ReadWrite).unwrap();
+        let mut connection = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
         let crate::Conn::Sqlite(conn) = connection.conn() else {
             unreachable!();
         };

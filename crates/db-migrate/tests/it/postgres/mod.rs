@@ -1,0 +1,3 @@
+//! What only a server can do.
+
+mod home;
