@@ -22,9 +22,9 @@ const BOUND: u64 = 256 << 20;
 fn dwell(database: &Database) -> Result<(), Error> {
     database.read(|conn| {
         let since = Instant::now();
-        let first = number(conn, "SELECT sum(n) AS n FROM t")?;
+        let first = number(conn, "SELECT coalesce(sum(n), 0) AS n FROM t")?;
         while since.elapsed() < READ {
-            assert_eq!(number(conn, "SELECT sum(n) AS n FROM t")?, first);
+            assert_eq!(number(conn, "SELECT coalesce(sum(n), 0) AS n FROM t")?, first);
         }
         Ok(())
     })
