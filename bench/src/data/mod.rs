@@ -2,7 +2,7 @@
 //! application would use instead.
 //!
 //! Every contender is a whole process that gets one job and prints its figures (`bench-load`
-//! holds the load, `bench/peers` the peers, [`work`] our own side). They take turns, A B C A B C,
+//! holds the load, `bench/peers` the peers, [`work`](mod@work) our own side). They take turns, A B C A B C,
 //! because the rate of durable commits on one disk drifts by a quarter within minutes.
 
 mod case;
@@ -73,11 +73,11 @@ struct Plan {
 
 impl Plan {
     const FULL: Self = Self {
-        reads: times(7, 300, 2_000),
-        writes: times(5, 700, 2_000),
-        postgres: times(5, 500, 2_000),
-        hold: times(3, 2_000, 8_000),
-        size: times(3, 500, 1_500),
+        reads: times(5, 300, 1_500),
+        writes: times(5, 500, 1_200),
+        postgres: times(5, 300, 1_200),
+        hold: times(2, 2_000, 8_000),
+        size: times(3, 300, 1_200),
         sizes: &[10_000, 1_000_000, 10_000_000],
     };
     const QUICK: Self = Self {

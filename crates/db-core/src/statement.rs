@@ -6,6 +6,9 @@
 //! struct of it instead: its fields are the parameters, its text is written in literals, and its
 //! type is the key under which Diesel keeps it prepared, on either engine.
 //!
+//! A constant limit belongs into the text, too: SQLite plans with the value of a bound `LIMIT`, and
+//! so prepares the statement anew each time one is set, though Diesel keeps it.
+//!
 //! Since the text is literals, it cannot vary under one key, which would run the wrong SQL. The
 //! alternative, a wrapper around Diesel's typed query that declares its text constant, leans on a
 //! hidden method of Diesel, has to watch for texts that vary after all, and serves only what returns

@@ -4,5 +4,5 @@
 
 mod kill;
 mod rush;
-mod visit;
+mod sqlite;
 mod world;

@@ -150,7 +150,8 @@ impl Gate {
         }
     }
 
-    /// Waits until all permits are back; false if `deadline` came first.
+    /// Waits, after [`close`](Self::close), until all permits are back; false if `deadline` came
+    /// first.
     pub(crate) fn wait_drained(&self, deadline: Instant) -> bool {
         let mut state = self.shared.lock();
         while state.free < self.shared.permits {
@@ -255,7 +256,8 @@ impl Shared {
             }
         }
         state.free += 1;
-        let all = state.free == self.permits;
+        // A notification is a system call, whether anybody waits or not.
+        let all = state.closed && state.free == self.permits;
         drop(state);
         if all {
             self.drained.notify_all();

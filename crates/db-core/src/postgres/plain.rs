@@ -54,7 +54,7 @@ enum Before<'s> {
 pub(super) fn is_plain(sql: &str) -> bool {
     let bytes = sql.as_bytes();
     let mut before = Before::Start;
-    // Inside `INTO schema."table"`, where a parenthesis opens a list of columns.
+    // Inside `INTO schema.table`, where a parenthesis opens a list of columns.
     let mut target = false;
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -117,7 +117,12 @@ pub(super) fn is_plain(sql: &str) -> bool {
                     return false;
                 }
                 at += length;
-                if before == Before::Dot || target && matches!(before, Before::Word(_)) {
+                if before == Before::Dot {
+                    before = Before::Name;
+                    continue;
+                }
+                if target && matches!(before, Before::Word(_)) {
+                    // What comes after INTO is a table.
                     before = Before::Name;
                     continue;
                 }
@@ -157,8 +162,9 @@ mod tests {
             r#"SELECT "a"."id", "a"."v" FROM "a" WHERE ("a"."id" = $1) -- binds: ["set_config('x')"]"#,
             r#"INSERT INTO "a" ("id", "v") VALUES ($1, $2) RETURNING "a"."id" -- binds: [1]"#,
             r#"INSERT INTO "s"."a" ("id") VALUES ($1) ON CONFLICT ("id") DO UPDATE SET "v" = $2"#,
-            "INSERT INTO a (id, v) VALUES ($1, lower($2))",
-            "insert into s.a (id) values ($1) on conflict (id) do update set v = $2",
+            "INSERT INTO a (id, v) VALUES ($1, $2) RETURNING id",
+            "INSERT INTO s.a(id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET v = $2",
+            "WITH b AS (INSERT INTO a (id) VALUES (1) RETURNING id) SELECT * FROM b",
             r#"UPDATE "a" SET "v" = ("a"."v" + $1) WHERE ("a"."id" = $2)"#,
             r#"SELECT count(*), coalesce(max("a"."v"), 0) FROM "a" WHERE "a"."id" IN ($1, $2)"#,
             r"SELECT 'it''s a set_config(''a'')'",
@@ -198,8 +204,15 @@ mod tests {
             "COMMIT",
             r#"INSERT INTO "a" SELECT * FROM f(1)"#,
             "INSERT INTO a SELECT * FROM f(1)",
+            "INSERT INTO a SELECT f(1)",
             "INSERT INTO a (id) VALUES (f(1))",
-            "INSERT INTO a f(1)",
+            "INSERT INTO a.b AS c SELECT d.f(1)",
+            "MERGE INTO a USING f(1) AS b ON true WHEN MATCHED THEN DO NOTHING",
+            "SELECT 1 AS into, f(1)",
+            "SELECT 1 AS into FROM f(1)",
+            "SELECT 1 AS into UNION SELECT f(1)",
+            "SELECT 1 AS into WHERE f(1)",
+            "SELECT 1 INTO TEMP a",
             "SELECT 'unterminated",
         ] {
             let sql = sql.replace("\\n", "\n");

@@ -349,6 +349,10 @@ impl Server {
 
     /// Whether waiting for a new connection is pointless, or over.
     fn fail_fast(&self, failures_before: u64, left: Duration) -> Result<(), Error> {
+        // No connection is made any more.
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
         if let Some(failure) = self.breaker.refusal()
             && self.connections() == 0
         {

@@ -5,6 +5,7 @@
 //! write down what was written and synced, so that a loss of power can be played through later.
 //! Files elsewhere are left alone, so tests may run side by side.
 
+mod file;
 mod record;
 mod state;
 mod vfs;

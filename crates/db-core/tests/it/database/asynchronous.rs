@@ -15,6 +15,9 @@ use super::{Hold, LONG, Release, count, execute, hold, insert, open_with, until}
 
 const SHORT: Duration = Duration::from_millis(60);
 
+/// For a connection to be made, on a machine that has much else to do.
+const ENOUGH: Duration = Duration::from_secs(3);
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -171,7 +174,7 @@ both_engines! {
     }
 
     fn waiting_has_its_deadline(db: TestDb) {
-        let set = open_with(&db, |config| config.max_connections(1).connection_timeout(SHORT));
+        let set = open_with(&db, |config| config.max_connections(1).connection_timeout(ENOUGH));
         let database = AsyncDatabase::new(set);
         let (holder, release) = hold_writer(database.blocking());
         runtime().block_on(async {

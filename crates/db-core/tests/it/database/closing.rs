@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use db_core::{Database, Engine, Error, ErrorKind};
-use db_testkit::{TestDb, both_engines};
+use db_testkit::{Proxy, TestDb, both_engines, cluster};
 
 use super::{Hold, LONG, config, count, execute, hold, insert, number, open, until};
 
@@ -146,4 +146,37 @@ both_engines! {
         assert_eq!(again.read(count).unwrap(), 2);
         again.write(|conn| execute(conn, "DELETE FROM parents")).unwrap();
     }
+}
+
+/// A caller that has its turn and waits for its connection to be made is not left to its deadline.
+#[test]
+fn who_waits_for_a_connection_is_told_of_the_close() {
+    let server = cluster(&[]);
+    let mut proxy = Proxy::to(server.port());
+    let set = crate::postgres::options(&server.url_on(proxy.port()))
+        .max_connections(2)
+        .connection_timeout(2 * LONG);
+    let database = &Database::open(&set).unwrap();
+    let (hold, release) = hold();
+    thread::scope(|scope| {
+        let running = scope.spawn(move || {
+            database.read(|_| {
+                hold.wait();
+                Ok::<_, Error>(())
+            })
+        });
+        release.await_inside();
+        proxy.hold();
+        let waiting = scope.spawn(|| database.read(|_| Ok::<_, Error>(())));
+        until("it waits", || super::in_use(database) == 2);
+        let asked = Instant::now();
+        let closing = scope.spawn(|| database.close(2 * LONG));
+        let refused = waiting.join().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Closed, "{refused}");
+        assert!(asked.elapsed() < LONG);
+        proxy.pass();
+        drop(release);
+        running.join().unwrap().unwrap();
+        closing.join().unwrap().unwrap();
+    });
 }

@@ -39,7 +39,7 @@ fn with_password(url: &str, password: &str) -> String {
 fn config(url: &str) -> DatabaseConfig {
     DatabaseConfig::new(url)
         .max_connections(1)
-        .connection_timeout(Duration::from_millis(300))
+        .connection_timeout(Duration::from_secs(3))
         .connect_timeout(Duration::from_secs(1))
 }
 

@@ -104,6 +104,8 @@ impl<B: Backend> Executor<B> {
         let oldest = self.state().queue.front().map(|first| first.since);
         let Some(oldest) = oldest else {
             self.do_chores(&mut *backend);
+            // Whoever came meanwhile may have come alone: no load has been seen.
+            *singles = SINGLES;
             return;
         };
         // The jobs stay in the queue meanwhile, where their callers can take them back.

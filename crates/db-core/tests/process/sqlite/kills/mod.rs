@@ -44,17 +44,16 @@ fn kill_again_and_again(test: &str, workload: Workload) {
         let worker = Worker::start(test, file.path(), &[]);
         // 0 is a kill while the file is opened, or made.
         let answers = random.u64(0..workload.answers_per_kill());
-        let mut lines = 0;
-        while lines < answers.max(1) {
+        worker.await_said("open");
+        for _ in 0..answers {
             let line = worker.line().expect("the worker ended by itself");
             acknowledge(&mut known, &line);
-            lines += 1;
         }
+        answered += answers;
         for line in worker.kill() {
             acknowledge(&mut known, &line);
             unheard += 1;
         }
-        answered += lines;
         check(workload, file.path(), &mut known)
             .unwrap_or_else(|e| panic!("kill {kill}, seed {seed}: {e}"));
     }
@@ -66,10 +65,9 @@ fn kill_again_and_again(test: &str, workload: Workload) {
 }
 
 fn acknowledge(known: &mut Lanes, line: &str) {
-    if let Some((lane, seq)) = line.split_once(' ') {
-        let answered = known.entry(lane.parse().unwrap()).or_default();
-        *answered = (*answered).max(seq.parse().unwrap());
-    }
+    let (lane, seq) = line.split_once(' ').unwrap();
+    let answered = known.entry(lane.parse().unwrap()).or_default();
+    *answered = (*answered).max(seq.parse().unwrap());
 }
 
 #[test]
