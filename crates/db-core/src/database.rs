@@ -182,7 +182,8 @@ impl Database {
     /// Runs a closure in a read-only transaction: all of its statements see one snapshot, which
     /// holds every write that was acknowledged before.
     ///
-    /// On PostgreSQL it may run on a replica that has caught up with this program's writes.
+    /// On PostgreSQL it may run on a replica that has caught up with this program's writes; what
+    /// other programs wrote it may show later.
     ///
     /// # Errors
     /// The closure's own. Or, before it began, `Timeout`, `Overloaded`, `Closed`, `Nested` inside
