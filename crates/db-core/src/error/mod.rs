@@ -187,9 +187,15 @@ impl Error {
         Self::classify_by(error, Some(engine))
     }
 
+    fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
+        let classified = Self::classified(error, engine);
+        crate::failure::note(classified.kind);
+        classified
+    }
+
     /// An error whose engine is not known is SQLite's if this thread recorded a code for its very
     /// message, or if it has one of SQLite's fixed texts; else it is PostgreSQL's.
-    fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
+    fn classified(error: &DieselError, engine: Option<Engine>) -> Self {
         let message = error.to_string();
         match error {
             DieselError::NotFound => Self::new(ErrorKind::NotFound, message),
@@ -219,7 +225,7 @@ impl Error {
             DieselError::RollbackErrorOnCommit {
                 commit_error,
                 rollback_error: _,
-            } => Self::classify_by(commit_error, engine),
+            } => Self::classified(commit_error, engine),
             DieselError::DeserializationError(_) | DieselError::SerializationError(_) => {
                 let mut error = Self::new(ErrorKind::Other, message);
                 error.mask_by(mask::conversion);
