@@ -70,7 +70,6 @@ fn a_value_is_not_shown() {
         let error = Error::from(error);
         assert!(!error.to_string().contains(card), "{sql}: {error}");
         assert!(!error.is_retryable(), "{error}");
-        println!("{error}: {:?}", error.detail());
     }
     let error = diesel::sql_query("SELECT $1 AS at")
         .bind::<Text, _>(card)
