@@ -5,7 +5,7 @@ use std::fmt;
 use diesel::{PgConnection, SqliteConnection};
 
 use crate::error::{Error, ErrorKind};
-use crate::{Conn, DatabaseUrl, EncryptionKey, Engine, Interrupt};
+use crate::{Conn, DatabaseConfig, DatabaseUrl, EncryptionKey, Engine, Interrupt, Options};
 
 /// What a connection may do with a database that is there, or not yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,22 @@ impl Connection {
     /// Classified: a missing file, a refused password, a file that is no database.
     pub fn open(url: &DatabaseUrl, access: Access) -> Result<Self, Error> {
         Self::open_with(url, access, &Interrupt::default())
+    }
+
+    /// Opens a connection to the database that a [`Database`](crate::Database) with these settings
+    /// would open: with its key, and with what is demanded of TLS. For migrations, at the start of
+    /// a program; of the other settings only those of connecting count.
+    ///
+    /// # Errors
+    /// As [`Connection::open`]; `Configuration` for a setting that cannot be.
+    pub fn open_configured(config: &DatabaseConfig, access: Access) -> Result<Self, Error> {
+        match config.options()? {
+            Options::Sqlite(options) => {
+                let key = options.key()?;
+                Self::open_encrypted(&options.url, access, &Interrupt::default(), key.as_ref())
+            }
+            Options::Postgres(options) => Self::open(&options.target, access),
+        }
     }
 
     /// Opens a connection that on SQLite obeys an interrupt that is there already, so that one

@@ -5,11 +5,16 @@ use std::fmt;
 use std::hash::Hash;
 use std::panic::Location;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "tokio")]
+use crate::asynchronous::Threads;
 use crate::cache::{CacheOptions, Changed, QueryCache, TableClock};
 use crate::config::{DatabaseConfig, Options};
 use crate::error::{DatabaseFailure, Error};
+use crate::failure::{self, Failure};
 use crate::metrics::{DatabaseMetrics, Operation, PoolMetrics, Stopwatch};
 use crate::postgres::{PostgresDatabase, PostgresStats};
 use crate::retry::{RetryBudget, RetryPolicy};
@@ -54,6 +59,9 @@ struct Inner {
     metrics: Arc<DatabaseMetrics>,
     budget: RetryBudget,
     limits: AsyncLimits,
+    /// Of all async doors together, so that they are no more than connections.
+    #[cfg(feature = "tokio")]
+    threads: OnceLock<Threads>,
 }
 
 /// What the async door needs to know.
@@ -84,18 +92,6 @@ pub enum DatabaseStats {
     Sqlite(SqliteStats),
     /// PostgreSQL's connections.
     Postgres(PostgresStats),
-}
-
-/// An error of this crate, or one of the caller's own.
-pub(crate) enum Failure<E> {
-    Ours(Error),
-    Callers(E),
-}
-
-impl<E> From<Error> for Failure<E> {
-    fn from(error: Error) -> Self {
-        Self::Ours(error)
-    }
 }
 
 /// Passes on what the writer of SQLite reports.
@@ -138,6 +134,8 @@ impl Database {
                 Inner {
                     engine: Half::Sqlite(SqliteDatabase::open(&options, observer, pool, &clock)?),
                     clock,
+                    #[cfg(feature = "tokio")]
+                    threads: OnceLock::new(),
                     metrics,
                     budget: RetryBudget::new(),
                     limits: AsyncLimits {
@@ -162,6 +160,8 @@ impl Database {
                     url: options.url.clone(),
                     engine: Half::Postgres(PostgresDatabase::open(options, &name, &clock, place)?),
                     clock,
+                    #[cfg(feature = "tokio")]
+                    threads: OnceLock::new(),
                 }
             }
         };
@@ -182,7 +182,8 @@ impl Database {
     /// Runs a closure in a read-only transaction: all of its statements see one snapshot, which
     /// holds every write that was acknowledged before.
     ///
-    /// On PostgreSQL it may run on a replica that has caught up with this program's writes.
+    /// On PostgreSQL it may run on a replica that has caught up with this program's writes; what
+    /// other programs wrote it may show later.
     ///
     /// # Errors
     /// The closure's own. Or, before it began, `Timeout`, `Overloaded`, `Closed`, `Nested` inside
@@ -211,7 +212,7 @@ impl Database {
     {
         let place = Location::caller();
         self.measured(Operation::Read, || {
-            let f = |conn: &mut Conn<'_>| f(conn).map_err(Failure::Callers);
+            let f = |conn: &mut Conn<'_>| failure::of_caller(|| f(conn));
             match &self.inner.engine {
                 Half::Sqlite(database) => database.read(options.connection_timeout, place, f),
                 Half::Postgres(database) => database.read(options, place, f),
@@ -232,7 +233,7 @@ impl Database {
         let options = TransactionOptions::default();
         let place = Location::caller();
         self.measured(Operation::Read, || {
-            let f = |conn: &mut Conn<'_>| f(conn).map_err(Failure::Callers);
+            let f = |conn: &mut Conn<'_>| failure::of_caller(|| f(conn));
             match &self.inner.engine {
                 Half::Sqlite(database) => database.read(None, place, f),
                 Half::Postgres(database) => database.read_one(&options, place, f),
@@ -275,7 +276,7 @@ impl Database {
     {
         let place = Location::caller();
         self.measured(Operation::Write, || {
-            let f = |conn: &mut Conn<'_>| f(conn).map_err(Failure::Callers);
+            let f = |conn: &mut Conn<'_>| failure::of_caller(|| f(conn));
             match &self.inner.engine {
                 Half::Sqlite(database) => database.write(options.connection_timeout, f),
                 Half::Postgres(database) => database.write(options, place, f),
@@ -367,6 +368,15 @@ impl Database {
         self.inner.limits
     }
 
+    /// The threads that run async callers' closures.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn threads(&self) -> &Threads {
+        let limits = self.inner.limits;
+        self.inner
+            .threads
+            .get_or_init(|| Threads::new(limits.threads, limits.waiting))
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn budget(&self) -> &RetryBudget {
         &self.inner.budget
@@ -429,8 +439,8 @@ impl Database {
                 metrics.failed(operation, Some(error.kind()), since);
                 Err(error.into())
             }
-            Err(Failure::Callers(error)) => {
-                metrics.failed(operation, None, since);
+            Err(Failure::Callers(error, met)) => {
+                metrics.failed(operation, met, since);
                 Err(error)
             }
         }

@@ -31,6 +31,7 @@ pub mod duration;
 mod encryption;
 mod engine;
 mod error;
+mod failure;
 mod held;
 mod interrupt;
 mod metrics;

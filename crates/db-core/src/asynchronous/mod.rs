@@ -10,15 +10,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::database::Failure;
 use crate::error::{DatabaseFailure, Error, ErrorKind};
+use crate::failure;
 use crate::metrics::Operation;
 use crate::retry::RetryPolicy;
 use crate::sqlite::{Answer, Reply, Writer};
 use crate::{Conn, Database};
 
 use call::{Blocking, Call, Pending, call};
-use threads::{Limits, Threads};
+pub(crate) use threads::Threads;
 
 /// A [`Database`] for async code on tokio. Clones share it.
 ///
@@ -42,22 +42,13 @@ use threads::{Limits, Threads};
 #[derive(Clone)]
 pub struct AsyncDatabase {
     database: Database,
-    threads: Arc<Threads>,
 }
 
 impl AsyncDatabase {
-    /// The async door of an open database.
+    /// The async door of an open database. All doors of one database share its threads.
     #[must_use]
-    pub fn new(database: Database) -> Self {
-        let limits = database.limits();
-        let threads = Threads::new(Limits {
-            threads: limits.threads,
-            waiting: limits.waiting,
-        });
-        Self {
-            database,
-            threads: Arc::new(threads),
-        }
+    pub const fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// The database behind it, whose calls block.
@@ -125,7 +116,7 @@ impl AsyncDatabase {
                     if !turn.begin() {
                         return Err(given_up().into());
                     }
-                    f(&mut Conn::Sqlite(conn)).map_err(Failure::Callers)
+                    failure::of_caller(|| f(&mut Conn::Sqlite(conn)))
                 },
                 pending,
             );
@@ -184,7 +175,7 @@ impl AsyncDatabase {
     /// # Errors
     /// As there.
     pub async fn close(&self, patience: Duration) -> Result<(), Error> {
-        self.threads.close();
+        self.database.threads().close();
         let database = self.database.clone();
         // A thread of its own: those of the calls take no more.
         let (sender, ended) = tokio::sync::oneshot::channel();
@@ -218,7 +209,7 @@ impl AsyncDatabase {
                 }
             })
         });
-        self.threads.submit(Box::new(job));
+        self.database.threads().submit(Box::new(job));
         self.count();
         let answer = call.answer().await;
         self.count();
@@ -233,7 +224,7 @@ impl AsyncDatabase {
     fn count(&self) {
         self.database.metrics().async_pending(|| {
             let queued = self.database.queue().map_or(0, Writer::pending);
-            queued + self.threads.waiting()
+            queued + self.database.threads().waiting()
         });
     }
 }

@@ -8,13 +8,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::call::{Blocking, call};
-use super::threads::{Limits, Threads};
+use super::threads::Threads;
+use super::{AsyncDatabase, Database};
 use crate::error::{Error, ErrorKind};
 
 const LONG: Duration = Duration::from_mins(10);
 
 fn threads(threads: usize, waiting: usize) -> Threads {
-    Threads::new(Limits { threads, waiting })
+    Threads::new(threads, waiting)
 }
 
 fn submit<T: Send + 'static, F: FnOnce() -> Result<T, Error> + Send + 'static>(
@@ -73,6 +74,30 @@ async fn calls_are_answered_by_few_threads() {
         assert_eq!(call.await.unwrap(), number);
     }
     assert!(most.load(Ordering::SeqCst) <= 4);
+}
+
+/// A door per request is easily made, and must not bring threads of its own.
+#[tokio::test]
+async fn all_doors_of_a_database_share_its_threads() {
+    let config = crate::DatabaseConfig::new("sqlite::memory:").max_connections(2);
+    let database = Database::open(&config).unwrap();
+    let calls: Vec<_> = (0..20)
+        .map(|_| {
+            let door = AsyncDatabase::new(database.clone());
+            tokio::spawn(async move { door.read(|_| Ok::<_, Error>(())).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert!((1..=2).contains(&database.threads().running()));
+    AsyncDatabase::new(database.clone())
+        .close(LONG)
+        .await
+        .unwrap();
+    let other = AsyncDatabase::new(database);
+    let error = other.read(|_| Ok::<_, Error>(())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(super) trait Job: Send {
 }
 
 /// The threads, and the queue in front of them. Dropped, it refuses what has not begun.
-pub(super) struct Threads {
+pub(crate) struct Threads {
     shared: Arc<Shared>,
 }
 
@@ -35,11 +35,11 @@ struct Shared {
 
 /// How much there may be of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+struct Limits {
     /// Threads.
-    pub(super) threads: usize,
+    threads: usize,
     /// Calls that wait for a thread; further ones are refused.
-    pub(super) waiting: usize,
+    waiting: usize,
 }
 
 struct State {
@@ -50,7 +50,8 @@ struct State {
 }
 
 impl Threads {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// So many threads at most, and so many calls that may wait for one.
+    pub(crate) fn new(threads: usize, waiting: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::new(State {
@@ -61,8 +62,8 @@ impl Threads {
                 }),
                 work: Condvar::new(),
                 limits: Limits {
-                    threads: limits.threads.max(1),
-                    ..limits
+                    threads: threads.max(1),
+                    waiting,
                 },
             }),
         }

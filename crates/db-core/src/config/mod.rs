@@ -4,6 +4,10 @@
 //! Later words count: a file read with [`DatabaseConfig::with_file`] replaces what was set before
 //! it, the environment replaces the file, and a builder call after them replaces both.
 //!
+//! Before all of them counts what a PostgreSQL URL says itself about its connection:
+//! `connect_timeout`, `application_name`, `tcp_user_timeout`, `keepalives` and its kin. For TLS,
+//! where that could demand less, a URL that says otherwise than the settings is an error.
+//!
 //! ```
 //! use std::time::Duration;
 //! use db_core::{DatabaseConfig, Options};
@@ -36,7 +40,7 @@ use settings::Settings;
 
 /// The settings of a database, each with a default, and where each was said.
 ///
-/// Those of the other engine than the URL's are checked and otherwise ignored, so that one file
+/// Those of the other engine than the URL's are checked, each by itself, and otherwise ignored, so that one file
 /// serves a laptop on SQLite and a server on PostgreSQL. `Debug` masks passwords.
 #[derive(Clone, Default, PartialEq)]
 pub struct DatabaseConfig {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::value::UrlText;
-use super::{ConfigError, DatabaseConfig, Synchronous};
+use super::{ConfigError, DatabaseConfig, Synchronous, TlsMode};
 use crate::encryption::{self, EncryptionKey, KeySource};
 use crate::error::Error;
 use crate::{DatabaseUrl, IsolationLevel};
@@ -22,6 +22,12 @@ const LARGEST_CACHE: u64 = (i32::MAX as u64) << 10;
 
 /// What the kernel takes as `TCP_KEEPCNT`.
 const MOST_KEEPALIVES: u32 = 127;
+
+/// What the kernel takes as `TCP_KEEPIDLE` and `TCP_KEEPINTVL`; with more, nothing can connect.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+
+/// Who waits longer for a server does not wait for this one.
+const LONGEST_CONNECT: Duration = Duration::from_hours(1);
 
 /// The settings of the engine that the URL chooses, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,13 +147,13 @@ pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
     check_ranges(config)?;
     let given = &config.settings;
     let url = parse(config, "url", &given.url)?;
+    let mut replicas = Vec::new();
+    for text in &given.replicas.0 {
+        let replica = parse(config, "replicas", text)?;
+        replicas.push(target(config, &replica, "replicas")?);
+    }
     let some = |duration: Duration| (!duration.is_zero()).then_some(duration);
     if let DatabaseUrl::Postgres(_) = &url {
-        let mut replicas = Vec::new();
-        for text in &given.replicas.0 {
-            let replica = parse(config, "replicas", text)?;
-            replicas.push(target(config, &replica, "replicas")?);
-        }
         return Ok(Options::Postgres(PostgresOptions {
             target: target(config, &url, "url")?,
             url,
@@ -253,45 +259,81 @@ fn check_ranges(config: &DatabaseConfig) -> Result<(), ConfigError> {
             return Err(config.wrong(field, format!("it must be from {least} to {most}")));
         }
     }
-    let second = Duration::from_secs(1);
-    let none = Duration::ZERO;
-    for (field, value, least) in [
-        (
-            "connection_timeout",
-            given.connection_timeout,
-            Duration::from_millis(1),
-        ),
-        ("idle_timeout", given.idle_timeout, none),
-        ("max_lifetime", given.max_lifetime, none),
-        ("held_threshold", given.held_threshold, none),
-        ("checkpoint_interval", given.checkpoint_interval, none),
-        ("busy_timeout", given.busy_timeout, none),
-        ("group_age", given.group_age, none),
-        ("connect_timeout", given.connect_timeout, second),
-        ("statement_timeout", given.statement_timeout, none),
-        ("lock_timeout", given.lock_timeout, none),
-        (
-            "idle_in_transaction_timeout",
-            given.idle_in_transaction_timeout,
-            none,
-        ),
-        ("keepalives_idle", given.keepalives_idle, none),
-        ("keepalives_interval", given.keepalives_interval, second),
-        ("tcp_user_timeout", given.tcp_user_timeout, none),
-        ("health_check_after", given.health_check_after, none),
-        ("replica_wait", given.replica_wait, none),
-    ] {
-        if !(least..=LONGEST).contains(&value) {
-            let reason = format!("it must be from {least:?} to 24 days");
-            return Err(config.wrong(field, reason));
-        }
-    }
+    check_durations(config)?;
     for (field, value, most) in [
         ("cache_size", given.cache_size.0, LARGEST_CACHE),
         ("mmap_size", given.mmap_size.0, LARGEST_MAP),
     ] {
         if value > most {
             return Err(config.wrong(field, format!("it must be at most {} MiB", most >> 20)));
+        }
+    }
+    Ok(())
+}
+
+fn check_durations(config: &DatabaseConfig) -> Result<(), ConfigError> {
+    let given = &config.settings;
+    let second = Duration::from_secs(1);
+    let none = Duration::ZERO;
+    for (field, value, least, most) in [
+        (
+            "connection_timeout",
+            given.connection_timeout,
+            Duration::from_millis(1),
+            LONGEST,
+        ),
+        ("idle_timeout", given.idle_timeout, none, LONGEST),
+        ("max_lifetime", given.max_lifetime, none, LONGEST),
+        ("held_threshold", given.held_threshold, none, LONGEST),
+        (
+            "checkpoint_interval",
+            given.checkpoint_interval,
+            none,
+            LONGEST,
+        ),
+        ("busy_timeout", given.busy_timeout, none, LONGEST),
+        ("group_age", given.group_age, none, LONGEST),
+        (
+            "connect_timeout",
+            given.connect_timeout,
+            second,
+            LONGEST_CONNECT,
+        ),
+        ("statement_timeout", given.statement_timeout, none, LONGEST),
+        ("lock_timeout", given.lock_timeout, none, LONGEST),
+        (
+            "idle_in_transaction_timeout",
+            given.idle_in_transaction_timeout,
+            none,
+            LONGEST,
+        ),
+        (
+            "keepalives_idle",
+            given.keepalives_idle,
+            none,
+            LONGEST_KEEPALIVE,
+        ),
+        (
+            "keepalives_interval",
+            given.keepalives_interval,
+            second,
+            LONGEST_KEEPALIVE,
+        ),
+        ("tcp_user_timeout", given.tcp_user_timeout, none, LONGEST),
+        (
+            "health_check_after",
+            given.health_check_after,
+            none,
+            LONGEST,
+        ),
+        ("replica_wait", given.replica_wait, none, LONGEST),
+    ] {
+        if !(least..=most).contains(&value) {
+            let most = match most {
+                LONGEST => "24 days".to_owned(),
+                most => format!("{most:?}"),
+            };
+            return Err(config.wrong(field, format!("it must be from {least:?} to {most}")));
         }
     }
     Ok(())
@@ -317,7 +359,8 @@ fn target(
             given.tcp_user_timeout.as_millis().to_string(),
         ),
     ];
-    if given.keepalives_idle.is_zero() {
+    let asks = crate::url::parameter(text, "keepalives_idle").is_some();
+    if given.keepalives_idle.is_zero() && !asks {
         parameters.push(("keepalives", "0".to_owned()));
     } else {
         parameters.extend([
@@ -333,12 +376,33 @@ fn target(
     if let Some(path) = &given.tls_root_certificate {
         let path = path.display().to_string();
         agree(config, text, ("sslrootcert", "tls_root_certificate"), &path)?;
+        verifies(config, text)?;
         parameters.push(("sslrootcert", path));
     }
     Ok(DatabaseUrl::Postgres(crate::url::with_parameters(
         text,
         &parameters,
     )))
+}
+
+/// A certificate to trust is of use only where it is asked for. Without a mode libpq falls back to
+/// plain text in silence, and with `require` it verifies nothing if the file is not there.
+///
+/// See <https://www.postgresql.org/docs/current/libpq-ssl.html>.
+fn verifies(config: &DatabaseConfig, url: &str) -> Result<(), ConfigError> {
+    let verifying = [TlsMode::VerifyCa, TlsMode::VerifyFull].map(|mode| mode.to_string());
+    let said = config.settings.tls_mode.map(|mode| mode.to_string());
+    match said.or_else(|| crate::url::parameter(url, "sslmode")) {
+        Some(mode) if verifying.contains(&mode) => Ok(()),
+        mode => Err(config.wrong(
+            "tls_root_certificate",
+            format!(
+                "the server's certificate is checked for sure only if tls_mode is verify-ca or \
+                 verify-full; it is {}",
+                mode.as_deref().unwrap_or("unset")
+            ),
+        )),
+    }
 }
 
 /// What was demanded of TLS must not be less because the URL happens to say so.

@@ -139,9 +139,9 @@ settings! {
     /// that one stuck client does not hold up vacuum and locks; 0 for no limit. Default 60 s.
     idle_in_transaction_timeout(Duration): Duration = Duration::from_mins(1);
     /// PostgreSQL: silence after which the system asks whether the server still lives; 0 never
-    /// asks. Default 30 s.
+    /// asks. In whole seconds rounded up, up to 32,767 s (9 h), default 30 s.
     keepalives_idle(Duration): Duration = Duration::from_secs(30);
-    /// PostgreSQL: between two such questions, at least 1 s. Default 5 s.
+    /// PostgreSQL: between two such questions, 1 s to 32,767 s. Default 5 s.
     keepalives_interval(Duration): Duration = Duration::from_secs(5);
     /// PostgreSQL: so many without an answer mean that the connection is lost. 1 to 127, default 3.
     keepalives_count(u32): u32 = 3;
@@ -152,7 +152,8 @@ settings! {
     /// [`TlsMode::Prefer`].
     tls_mode(TlsMode): Option<TlsMode> = None;
     /// PostgreSQL: the certificates of the authorities that are trusted, a PEM file. Unset: what the
-    /// URL says in `sslrootcert`, else `~/.postgresql/root.crt`.
+    /// URL says in `sslrootcert`, else `~/.postgresql/root.crt`. Set, it needs a mode that verifies:
+    /// [`TlsMode::VerifyCa`] or [`TlsMode::VerifyFull`].
     tls_root_certificate(PathBuf): Option<PathBuf> = None;
     /// PostgreSQL: what `pg_stat_activity` calls this program. Default `bitcraps-db`.
     application_name(String): String = "bitcraps-db".to_owned();

@@ -250,16 +250,118 @@ fn what_cannot_be_is_found_when_all_is_known() {
             DatabaseConfig::new("postgres://h/d?sslmode=disable").tls_mode(TlsMode::VerifyFull),
             "tls_mode = verify-full (set in the program): the URL says sslmode=disable",
         ),
+        (
+            config().replicas(vec!["garbage".to_owned()]),
+            "replicas = garbage (set in the program): no such file",
+        ),
+        (
+            config().replicas(vec!["standby.db".to_owned()]),
+            "the primary is PostgreSQL, so its standbys are",
+        ),
+        (
+            config().keepalives_idle(Duration::from_secs(40_000)),
+            "keepalives_idle = 40000s (set in the program): it must be from 0ns to 32767s",
+        ),
+        (
+            config().keepalives_interval(Duration::from_millis(32_767_001)),
+            "keepalives_interval = ",
+        ),
+        (
+            config().connect_timeout(Duration::from_hours(24)),
+            "connect_timeout = 86400s (set in the program): it must be from 1s to 3600s",
+        ),
     ] {
         let error = config.options().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
 }
 
+/// libpq would take the certificate, and speak plain text to a server that has no TLS.
+#[test]
+fn a_certificate_to_trust_needs_a_mode_that_verifies() {
+    let config = |url: &str| DatabaseConfig::new(url).tls_root_certificate("/etc/ca.pem".into());
+    for (config, mode) in [
+        (config("postgres://h/d"), "unset"),
+        (config("postgres://h/d?sslmode=prefer"), "prefer"),
+        (config("postgres://h/d?sslmode=require"), "require"),
+        (
+            config("postgres://h/d").tls_mode(TlsMode::Disable),
+            "disable",
+        ),
+        (
+            config("postgres://h/d").tls_mode(TlsMode::Require),
+            "require",
+        ),
+        (
+            config("postgres://h/d?sslmode=verify-full")
+                .replicas(vec!["postgres://r/d".to_owned()]),
+            "unset",
+        ),
+    ] {
+        let error = config.options().unwrap_err();
+        assert_eq!(error.field(), "tls_root_certificate");
+        let said = format!("verify-ca or verify-full; it is {mode}");
+        assert!(error.to_string().ends_with(&said), "{error}");
+    }
+    for config in [
+        config("postgres://h/d?sslmode=verify-ca"),
+        config("postgres://h/d?sslmode=verify-full"),
+        config("postgres://h/d").tls_mode(TlsMode::VerifyCa),
+        config("postgres://h/d").tls_mode(TlsMode::VerifyFull),
+    ] {
+        assert!(target(&config).contains("sslrootcert=%2Fetc%2Fca.pem"));
+    }
+    // One file for a laptop and a server, whose URL says the mode.
+    sqlite(&config("a.db"));
+}
+
+#[test]
+fn an_empty_url_in_a_variable_is_none() {
+    let config = DatabaseConfig::default()
+        .with_variables([
+            ("BITCRAPS_DATABASE_URL", ""),
+            ("DATABASE_URL", "generic.db"),
+        ])
+        .unwrap();
+    assert_eq!(sqlite(&config).url.path(), Some(Path::new("generic.db")));
+    let none = DatabaseConfig::new("kept.db").with_variables([("DATABASE_URL", "")]);
+    assert_eq!(
+        sqlite(&none.unwrap()).url.path(),
+        Some(Path::new("kept.db"))
+    );
+    // What protects is not lost with the variable that it was to come from.
+    let empty = DatabaseConfig::default().with_variables([("BITCRAPS_DB_TLS_MODE", "")]);
+    assert_eq!(empty.unwrap_err().field(), "tls_mode");
+    let empty = DatabaseConfig::default()
+        .with_variables([("BITCRAPS_DB_ENCRYPTION_KEY_FILE", "")])
+        .unwrap();
+    assert!(crate::Database::open(&empty.url("sqlite::memory:".to_owned())).is_err());
+}
+
+#[test]
+fn what_the_url_says_of_a_connection_counts_before_every_setting() {
+    let said = "connect_timeout=7&application_name=url&tcp_user_timeout=7&keepalives_idle=7\
+                &keepalives_interval=7&keepalives_count=7";
+    let url = format!("postgres://h/d?{said}");
+    let toml = "connect_timeout = '9s'\napplication_name = 'file'\nkeepalives_idle = '0'";
+    let config = DatabaseConfig::default()
+        .with_toml("a.toml", toml)
+        .unwrap()
+        .with_variables([
+            ("DATABASE_URL", url.as_str()),
+            ("BITCRAPS_DB_KEEPALIVES_INTERVAL", "9s"),
+            ("BITCRAPS_DB_APPLICATION_NAME", "variable"),
+        ])
+        .unwrap()
+        .keepalives_count(9)
+        .tcp_user_timeout(Duration::from_secs(9));
+    assert_eq!(target(&config), url);
+}
+
 #[test]
 fn a_connection_gets_its_parameters_and_the_url_counts_before_them() {
     let config = DatabaseConfig::new("postgres://u@h/d?connect_timeout=3")
-        .tls_mode(TlsMode::Require)
+        .tls_mode(TlsMode::VerifyCa)
         .tls_root_certificate("/etc/my ca.pem".into())
         .application_name("dice & co".to_owned())
         .keepalives_interval(Duration::from_millis(1_500));
@@ -267,7 +369,7 @@ fn a_connection_gets_its_parameters_and_the_url_counts_before_them() {
         target(&config),
         "postgres://u@h/d?connect_timeout=3&application_name=dice%20%26%20co\
          &tcp_user_timeout=15000&keepalives_idle=30&keepalives_interval=2&keepalives_count=3\
-         &sslmode=require&sslrootcert=%2Fetc%2Fmy%20ca.pem"
+         &sslmode=verify-ca&sslrootcert=%2Fetc%2Fmy%20ca.pem"
     );
     let config = DatabaseConfig::new("postgres://h/d?").keepalives_idle(Duration::ZERO);
     assert_eq!(

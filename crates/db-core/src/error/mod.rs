@@ -5,6 +5,7 @@
 //! [`crate::sqlite`] records beside each failed statement, and PostgreSQL by Diesel's kind and a
 //! table of texts in `postgres.rs`. Nobody else in this workspace looks at error texts.
 
+mod mask;
 mod postgres;
 mod sqlite;
 mod violation;
@@ -106,6 +107,8 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     detail: Option<Box<str>>,
+    /// Whether the message lacks its values, and the detail begins with the whole of it.
+    masked: bool,
     hint: Option<Box<str>>,
     sqlite_code: Option<i32>,
     position: Option<Position>,
@@ -143,6 +146,7 @@ impl Error {
             kind,
             message: message.into(),
             detail: None,
+            masked: false,
             hint: None,
             sqlite_code: None,
             position: None,
@@ -163,7 +167,16 @@ impl Error {
         let kind = sqlite::by_code(code, &message);
         let mut error = Self::new(kind, message);
         error.sqlite_code = Some(code);
+        error.mask_by(mask::sqlite);
         error
+    }
+
+    /// Moves a message that holds values into the detail, and leaves it without them.
+    fn mask_by(&mut self, mask: impl FnOnce(&str) -> Option<String>) {
+        if let Some(masked) = mask(&self.message) {
+            self.masked = true;
+            self.detail = Some(std::mem::replace(&mut self.message, masked).into());
+        }
     }
 
     /// Classifies an error of a running connection.
@@ -174,9 +187,15 @@ impl Error {
         Self::classify_by(error, Some(engine))
     }
 
+    fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
+        let classified = Self::classified(error, engine);
+        crate::failure::note(classified.kind);
+        classified
+    }
+
     /// An error whose engine is not known is SQLite's if this thread recorded a code for its very
     /// message, or if it has one of SQLite's fixed texts; else it is PostgreSQL's.
-    fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
+    fn classified(error: &DieselError, engine: Option<Engine>) -> Self {
         let message = error.to_string();
         match error {
             DieselError::NotFound => Self::new(ErrorKind::NotFound, message),
@@ -191,7 +210,12 @@ impl Error {
                     let from_zero = usize::try_from(at).unwrap_or(1).saturating_sub(1);
                     classified.position = Some(Position::Char(from_zero));
                 }
-                classified.detail = information.details().map(Into::into);
+                if let Some(detail) = information.details() {
+                    classified.detail = Some(match classified.detail {
+                        Some(whole) => format!("{whole}: {detail}").into(),
+                        None => detail.into(),
+                    });
+                }
                 if let Some(hint) = information.hint() {
                     classified.hint = Some(hint.into());
                 }
@@ -201,7 +225,12 @@ impl Error {
             DieselError::RollbackErrorOnCommit {
                 commit_error,
                 rollback_error: _,
-            } => Self::classify_by(commit_error, engine),
+            } => Self::classified(commit_error, engine),
+            DieselError::DeserializationError(_) | DieselError::SerializationError(_) => {
+                let mut error = Self::new(ErrorKind::Other, message);
+                error.mask_by(mask::conversion);
+                error
+            }
             _ => Self::new(ErrorKind::Other, message),
         }
     }
@@ -229,13 +258,16 @@ impl Error {
         self.kind
     }
 
-    /// The engine's own words, without a password.
+    /// The engine's own words, without a password, and without the values that it is known to
+    /// quote. What an application lets its own database say (`RAISE`), and a name that was bound as
+    /// a value, is in it.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Which row, key or object it is about, where PostgreSQL says so (its DETAIL).
+    /// Which row, key or object it is about, where PostgreSQL says so (its DETAIL); before that the
+    /// whole message, if it holds values.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
@@ -245,6 +277,7 @@ impl Error {
     #[must_use]
     pub fn told(&self) -> String {
         match &self.detail {
+            Some(whole) if self.masked => whole.to_string(),
             Some(detail) => format!("{}: {detail}", self.message),
             None => self.message.clone(),
         }
@@ -340,7 +373,7 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Without the detail, which holds values: messages end up in logs.
+/// Without the detail, which holds values: messages end up in logs. See [`Error::message`].
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;

@@ -7,108 +7,186 @@
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind};
 
 use super::violation::Violation;
-use super::{Error, ErrorKind, common_kind, constraint_kind};
+use super::{Error, ErrorKind, common_kind, constraint_kind, mask};
+use Part::{Begins, Holds};
+
+/// How a text is found in a message.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// At its begin.
+    Begins(&'static str),
+    /// Anywhere outside of quotes.
+    Holds(&'static str),
+}
 
 /// Messages of a running connection: (part of the text, SQLSTATE, kind).
-const MESSAGES: &[(&str, &str, ErrorKind)] = &[
+///
+/// Messages quote values, and a value can be any text: one that holds "deadlock detected" must not
+/// have its write run again. So what can stand at the begin is looked for there, and the rest where
+/// there are no values.
+const MESSAGES: &[(Part, &str, ErrorKind)] = &[
     (
-        "could not serialize access",
+        Begins("could not serialize access"),
         "40001",
         ErrorKind::Serialization,
     ),
     (
-        "canceling statement due to conflict with recovery",
+        Begins("canceling statement due to conflict with recovery"),
         "40001",
         ErrorKind::Serialization,
     ),
-    ("deadlock detected", "40P01", ErrorKind::Deadlock),
+    (Begins("deadlock detected"), "40P01", ErrorKind::Deadlock),
     (
-        "canceling statement due to lock timeout",
+        Begins("canceling statement due to lock timeout"),
         "55P03",
         ErrorKind::LockTimeout,
     ),
-    ("could not obtain lock on", "55P03", ErrorKind::LockTimeout),
     (
-        "canceling statement due to statement timeout",
+        Begins("could not obtain lock on"),
+        "55P03",
+        ErrorKind::LockTimeout,
+    ),
+    (
+        Begins("canceling statement due to statement timeout"),
         "57014",
         ErrorKind::StatementTimeout,
     ),
     (
-        "canceling statement due to user request",
+        Begins("canceling statement due to user request"),
         "57014",
         ErrorKind::Cancelled,
     ),
     (
-        "current transaction is aborted",
+        Begins("current transaction is aborted"),
         "25P02",
         ErrorKind::TransactionAborted,
     ),
     (
-        "violates row-level security policy",
+        Holds("violates row-level security policy"),
         "42501",
         ErrorKind::PermissionDenied,
     ),
-    ("permission denied", "42501", ErrorKind::PermissionDenied),
-    ("must be owner of", "42501", ErrorKind::PermissionDenied),
-    ("must be superuser", "42501", ErrorKind::PermissionDenied),
-    ("No space left on device", "53100", ErrorKind::DiskFull),
-    ("could not extend file", "53100", ErrorKind::DiskFull),
-    ("temporary file size exceeds", "53400", ErrorKind::DiskFull),
-    ("out of memory", "53200", ErrorKind::OutOfMemory),
-    ("out of shared memory", "53200", ErrorKind::OutOfMemory),
-    ("invalid page in block", "XX001", ErrorKind::Corrupt),
-    ("could not read block", "XX001", ErrorKind::Io),
     (
-        "terminating connection due to",
+        Begins("permission denied"),
+        "42501",
+        ErrorKind::PermissionDenied,
+    ),
+    (
+        Begins("must be owner of"),
+        "42501",
+        ErrorKind::PermissionDenied,
+    ),
+    (
+        Begins("must be superuser"),
+        "42501",
+        ErrorKind::PermissionDenied,
+    ),
+    (
+        Holds("No space left on device"),
+        "53100",
+        ErrorKind::DiskFull,
+    ),
+    (
+        Begins("could not extend file"),
+        "53100",
+        ErrorKind::DiskFull,
+    ),
+    (
+        Begins("temporary file size exceeds"),
+        "53400",
+        ErrorKind::DiskFull,
+    ),
+    (Begins("out of memory"), "53200", ErrorKind::OutOfMemory),
+    (
+        Begins("out of shared memory"),
+        "53200",
+        ErrorKind::OutOfMemory,
+    ),
+    (Begins("invalid page in block"), "XX001", ErrorKind::Corrupt),
+    (Begins("could not read block"), "XX001", ErrorKind::Io),
+    (
+        Begins("terminating connection due to"),
         "57P01",
         ErrorKind::ConnectionLost,
     ),
     (
-        "server closed the connection unexpectedly",
+        Begins("server closed the connection unexpectedly"),
         "08006",
         ErrorKind::ConnectionLost,
     ),
     (
-        "no connection to the server",
+        Begins("no connection to the server"),
         "08003",
         ErrorKind::ConnectionLost,
     ),
-    ("value too long for type", "22001", ErrorKind::InvalidValue),
-    ("out of range", "22003", ErrorKind::InvalidValue),
-    ("division by zero", "22012", ErrorKind::InvalidValue),
-    ("invalid input syntax for", "22P02", ErrorKind::InvalidValue),
-    ("invalid input value for", "22P02", ErrorKind::InvalidValue),
-    ("invalid byte sequence", "22021", ErrorKind::InvalidValue),
     (
-        "more than one row returned by a subquery",
+        Begins("value too long for type"),
+        "22001",
+        ErrorKind::InvalidValue,
+    ),
+    (Holds("out of range"), "22003", ErrorKind::InvalidValue),
+    (Begins("division by zero"), "22012", ErrorKind::InvalidValue),
+    (
+        Begins("invalid input syntax for"),
+        "22P02",
+        ErrorKind::InvalidValue,
+    ),
+    (
+        Begins("invalid input value for"),
+        "22P02",
+        ErrorKind::InvalidValue,
+    ),
+    (
+        Begins("invalid byte sequence"),
+        "22021",
+        ErrorKind::InvalidValue,
+    ),
+    (
+        Begins("more than one row returned by a subquery"),
         "21000",
         ErrorKind::InvalidValue,
     ),
     (
-        "cannot affect row a second time",
+        Holds("cannot affect row a second time"),
         "21000",
         ErrorKind::InvalidValue,
     ),
-    ("syntax error", "42601", ErrorKind::Statement),
-    ("unterminated", "42601", ErrorKind::Statement),
-    ("does not exist", "42P01", ErrorKind::Statement),
-    ("already exists", "42P07", ErrorKind::AlreadyExists),
-    (" is ambiguous", "42702", ErrorKind::Statement),
-    ("but expression is of type", "42804", ErrorKind::Statement),
-    ("must appear in the GROUP BY", "42803", ErrorKind::Statement),
+    (Begins("syntax error"), "42601", ErrorKind::Statement),
+    (Begins("unterminated"), "42601", ErrorKind::Statement),
+    (Holds("does not exist"), "42P01", ErrorKind::Statement),
+    (Holds("already exists"), "42P07", ErrorKind::AlreadyExists),
+    (Holds(" is ambiguous"), "42702", ErrorKind::Statement),
     (
-        "no unique or exclusion constraint matching",
+        Holds("but expression is of type"),
+        "42804",
+        ErrorKind::Statement,
+    ),
+    (
+        Holds("must appear in the GROUP BY"),
+        "42803",
+        ErrorKind::Statement,
+    ),
+    (
+        Holds("no unique or exclusion constraint matching"),
         "42P10",
         ErrorKind::Statement,
     ),
     (
-        "cannot run inside a transaction block",
+        Holds("cannot run inside a transaction block"),
         "25001",
         ErrorKind::Statement,
     ),
-    ("stack depth limit exceeded", "54001", ErrorKind::Statement),
-    ("memory exhausted at or near", "42601", ErrorKind::Statement),
-    ("violates ", "23000", ErrorKind::Constraint),
+    (
+        Begins("stack depth limit exceeded"),
+        "54001",
+        ErrorKind::Statement,
+    ),
+    (
+        Begins("memory exhausted at or near"),
+        "42601",
+        ErrorKind::Statement,
+    ),
+    (Holds("violates "), "23000", ErrorKind::Constraint),
 ];
 
 /// Messages of a connection that could not be made: (part of the text, kind, what to do).
@@ -215,13 +293,29 @@ pub(super) fn classify(kind: DatabaseErrorKind, said: &dyn DatabaseErrorInformat
             columns: owned(said.column_name()).into_iter().collect(),
         })
     });
+    error.mask_by(mask::postgres);
     error
 }
 
 fn by_text(message: &str) -> ErrorKind {
+    // libpq puts the severity before what it read while the connection broke.
+    let begin = ["FATAL:  ", "PANIC:  ", "ERROR:  "]
+        .into_iter()
+        .find_map(|severity| message.strip_prefix(severity))
+        .unwrap_or(message);
+    let (before, after) = match (begin.find('"'), begin.rfind('"')) {
+        (Some(first), Some(last)) => begin
+            .get(..first)
+            .zip(begin.get(last..))
+            .unwrap_or_default(),
+        _ => (begin, ""),
+    };
     MESSAGES
         .iter()
-        .find(|(part, ..)| message.contains(part))
+        .find(|(part, ..)| match part {
+            Begins(text) => begin.starts_with(text),
+            Holds(text) => before.contains(text) || after.contains(text),
+        })
         .map_or(ErrorKind::Other, |(_, _, kind)| *kind)
 }
 
@@ -251,10 +345,28 @@ mod tests {
 
     #[test]
     fn texts_have_their_kind() {
-        for (text, _, kind) in MESSAGES {
+        for (part, _, kind) in MESSAGES {
+            let (Begins(text) | Holds(text)) = part;
             assert_eq!(by_text(text), *kind, "{text}");
         }
+        assert_eq!(
+            by_text("FATAL:  terminating connection due to administrator command\nserver closed"),
+            ErrorKind::ConnectionLost
+        );
         assert_eq!(by_text("something new"), ErrorKind::Other);
+    }
+
+    #[test]
+    fn a_value_in_a_message_is_no_message() {
+        for (part, _, kind) in MESSAGES {
+            let (Begins(text) | Holds(text)) = part;
+            for value in [(*text).to_owned(), format!("x\" {text} \"y")] {
+                let said = format!("invalid input syntax for type integer: \"{value}\"");
+                assert_eq!(by_text(&said), ErrorKind::InvalidValue, "{said}");
+                let said = format!("function \"{value}\" has failed");
+                assert_eq!(by_text(&said), ErrorKind::Other, "{kind:?}: {said}");
+            }
+        }
     }
 
     #[test]

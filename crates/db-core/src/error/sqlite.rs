@@ -25,8 +25,10 @@ pub(super) fn classify(kind: DatabaseErrorKind, message: &str) -> Error {
 pub(super) fn recognise(kind: DatabaseErrorKind, message: &str) -> Option<Error> {
     let recorded = crate::sqlite::take_last_error(message);
     from_record(recorded, message).or_else(|| {
-        // A connection that was not opened by this crate records no code.
+        // No code is recorded of a connection that was not opened by this crate, nor of a failure
+        // while rows are read.
         let known = match constraint_kind(kind) {
+            None if super::mask::sqlite(message).is_some() => Some(by_text(message)),
             None => by_fixed_text(message),
             Some(_) => message
                 .contains(" constraint failed")
@@ -55,6 +57,7 @@ fn finish(mut error: Error, constraint: Option<ConstraintKind>) -> Error {
     if error.kind == ErrorKind::NotADatabase {
         error.hint = Some("the file is not a SQLite database, or its first page is damaged".into());
     }
+    error.mask_by(super::mask::sqlite);
     error
 }
 

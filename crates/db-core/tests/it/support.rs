@@ -60,3 +60,9 @@ pub(crate) fn batch_fails(connection: &mut Connection, sql: &str) -> Error {
     };
     Error::from(error.expect_err(sql))
 }
+
+/// Shows a figure that depends on the machine, and is not held.
+#[expect(clippy::print_stderr, reason = "the figures are what one runs it for")]
+pub(crate) fn report(figure: std::fmt::Arguments<'_>) {
+    eprintln!("{figure}");
+}

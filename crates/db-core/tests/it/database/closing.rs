@@ -105,7 +105,9 @@ both_engines! {
             let error = database.close(SHORT).unwrap_err();
             let took = asked.elapsed();
             assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-            assert!((SHORT..SHORT + Duration::from_secs(2)).contains(&took), "{took:?}");
+            // Those that hang would have it wait for ever.
+            assert!((SHORT..LONG).contains(&took), "{took:?}");
+            crate::support::report(format_args!("closed after {took:?} of {SHORT:?}"));
             drop(releases);
             for reader in readers {
                 // PostgreSQL was asked to end them; whether it has by now is a race.

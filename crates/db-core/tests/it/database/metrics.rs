@@ -54,6 +54,16 @@ impl Pacer for AtOnce {
     fn pause(&self, _length: Duration) {}
 }
 
+/// An application's error.
+#[derive(Debug)]
+struct Own(String);
+
+impl From<Error> for Own {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// A database with a name of its own, and that name.
 fn open(db: &TestDb) -> (Database, String) {
     static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
@@ -118,7 +128,9 @@ both_engines! {
             database.read(count).unwrap();
         }
         database.read_one(count).unwrap();
-        database.write(|conn| insert(conn, 1)).unwrap_err();
+        // Of an error type that says nothing of the database.
+        let own = database.write(|conn| insert(conn, 1).map_err(|e| Own(e.to_string())));
+        assert!(!own.unwrap_err().0.is_empty());
         times_out(&database);
         let policy = RetryPolicy::new().with_pacer(AtOnce);
         let mut runs = 0;
@@ -151,9 +163,11 @@ both_engines! {
         };
         assert_eq!(operations(&found, "write"), 1 + 5 + 1 + 3 + 1);
         assert_eq!(operations(&found, "read"), 7 + 1 + 2 + 1);
-        // An error that passes through the closure is the application's.
         let failed = |operation, kind| found.count(DURATION, &[(OPERATION, operation), (ERROR, kind)]);
-        assert_eq!(failed("write", "_OTHER"), 1 + 2);
+        // The database's errors have their kinds, although they pass through the closure.
+        assert_eq!(failed("write", "Constraint"), 1);
+        // What a closure makes itself is the application's.
+        assert_eq!(failed("write", "_OTHER"), 2);
         assert_eq!(failed("read", "Timeout"), 1);
         assert_eq!(found.sum("db.client.connection.timeouts", &[]), 1);
         assert_eq!(found.sum("bitcraps.db.retries", &[]), 2);
@@ -307,7 +321,7 @@ both_engines! {
         let writes = of("write") - before[1];
         assert_eq!(reads, 5);
         let failed = |kind| found.count(DURATION, &[(OPERATION, "write"), (ERROR, kind)]);
-        assert_eq!(failed("_OTHER"), 1);
+        assert_eq!(failed("Constraint"), 1);
         match db.engine() {
             Engine::Sqlite => {
                 assert_eq!(writes, 5 + 1 + 1);

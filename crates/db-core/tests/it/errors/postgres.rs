@@ -174,6 +174,70 @@ fn statements_that_one_connection_can_get_wrong() {
     run(&mut connection, "INSERT INTO u VALUES (6, 'f', 1)");
 }
 
+/// Whatever is bound, the error is of the value, is not run again, and does not show it.
+#[test]
+fn a_bound_value_decides_nothing_and_is_not_shown() {
+    let (_db, mut connection) = prepared();
+    let card = "4111111111111111";
+    for value in [
+        card.to_owned(),
+        format!("deadlock detected {card}"),
+        format!("terminating connection due to {card}"),
+        format!("\" could not serialize access {card} \""),
+        format!("canceling statement due to lock timeout {card}"),
+        format!("FATAL:  server closed the connection unexpectedly {card}"),
+    ] {
+        for cast in [
+            "CAST($1 AS integer)",
+            "CAST($1 AS double precision)",
+            "CAST($1 AS timestamptz)",
+            "CAST($1 AS mood)",
+            "CAST($1 AS jsonb)",
+            "CAST($1 AS uuid)",
+            "CAST($1 AS inet)",
+            "CAST($1 AS int[])",
+            "CAST($1 AS int4range)",
+            "decode($1, 'hex')",
+            "now() AT TIME ZONE $1",
+            "to_date($1, 'Month')",
+            "to_tsquery($1 || ' & (')",
+        ] {
+            let query = format!("SELECT count(*) = 1 AS waits FROM (SELECT {cast}) AS t(x)");
+            let error = sql_query(format!("{query} WHERE x IS NOT NULL"))
+                .bind::<Text, _>(&value)
+                .get_result::<Waits>(postgres(&mut connection))
+                .map(|row| row.waits);
+            let Err(error) = error else { continue };
+            let error = Error::from(error);
+            assert!(!error.is_retryable(), "{cast}: {}", error.in_full());
+            assert_ne!(
+                error.kind(),
+                ErrorKind::ConnectionLost,
+                "{cast}: {}",
+                error.in_full()
+            );
+            assert!(!error.to_string().contains(card), "{cast}: {error}");
+            assert!(!error.message().contains(card), "{cast}: {error}");
+        }
+    }
+    let error = sql_query("SELECT CAST($1 AS integer) AS pid")
+        .bind::<Text, _>("4111 x")
+        .get_result::<Pid>(postgres(&mut connection))
+        .map(|row| row.pid)
+        .unwrap_err();
+    let error = Error::from(error);
+    assert_eq!(error.kind(), ErrorKind::InvalidValue);
+    assert_eq!(
+        error.to_string(),
+        "invalid input syntax for type integer: \"…\""
+    );
+    let whole = "invalid input syntax for type integer: \"4111 x\"";
+    assert_eq!(
+        (error.detail(), error.told().as_str()),
+        (Some(whole), whole)
+    );
+}
+
 #[test]
 fn transactions_know_their_state() {
     let (_db, mut connection) = prepared();

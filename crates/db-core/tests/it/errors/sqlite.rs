@@ -2,10 +2,12 @@
 
 use std::fs;
 
-use db_core::{Connection, ErrorKind, Position};
+use db_core::{Connection, Error, ErrorKind, Position};
 use db_testkit::TestDb;
+use diesel::RunQueryDsl;
+use diesel::sql_types::{Text, Timestamp};
 
-use crate::support::{batch_fails, fails, open, open_url, run};
+use crate::support::{batch_fails, fails, open, open_url, run, sqlite};
 
 const SCHEMA: &str = "
     CREATE TABLE u (
@@ -35,6 +37,46 @@ fn prepared() -> (TestDb, Connection) {
 
 fn path(db: &TestDb) -> &std::path::Path {
     db.path().unwrap()
+}
+
+#[derive(diesel::QueryableByName, Debug)]
+struct Row {
+    #[diesel(sql_type = Timestamp)]
+    at: chrono::NaiveDateTime,
+}
+
+#[test]
+fn a_value_is_not_shown() {
+    let (_db, mut connection) = prepared();
+    run(
+        &mut connection,
+        "CREATE VIRTUAL TABLE words USING fts5 (word)",
+    );
+    let card = "4111111111111111";
+    for (sql, value) in [
+        ("SELECT json_extract('{}', $1) AS at", format!("bad{card}")),
+        ("SELECT json_extract('{}', $1) AS at", format!("$[{card}")),
+        (
+            "SELECT word AS at FROM words WHERE words MATCH $1",
+            format!("\"x\" AND ({card}"),
+        ),
+        ("SELECT $1 AS at", card.to_owned()),
+    ] {
+        let error = diesel::sql_query(sql)
+            .bind::<Text, _>(&value)
+            .get_result::<Row>(sqlite(&mut connection))
+            .map(|row| row.at)
+            .unwrap_err();
+        let error = Error::from(error);
+        assert!(!error.to_string().contains(card), "{sql}: {error}");
+        assert!(!error.is_retryable(), "{error}");
+    }
+    let error = diesel::sql_query("SELECT $1 AS at")
+        .bind::<Text, _>(card)
+        .get_result::<Row>(sqlite(&mut connection))
+        .map(|row| row.at)
+        .unwrap_err();
+    assert!(Error::from(error).told().contains(card));
 }
 
 #[test]
