@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_core::{Error, ErrorKind};
+use db_core::{Access, Connection, Error, ErrorKind, TlsMode};
 use diesel::RunQueryDsl;
 
 use super::{execute, number, open, open_with, raw, word};
@@ -197,4 +197,15 @@ fn the_password_does_not_show() {
         .map_or("no password at all", |(_, password)| password);
     let shown = format!("{database:?} {:?}", super::options(&url));
     assert!(!shown.contains(&format!(":{password}@")), "{shown}");
+}
+
+#[test]
+fn a_configured_connection_demands_what_the_database_would() {
+    let db = db_testkit::TestDb::postgres();
+    let config = super::options(&db.url());
+    Connection::open_configured(&config, Access::ReadWrite).unwrap();
+    // The servers of the tests speak no TLS.
+    let strict = config.tls_mode(TlsMode::VerifyFull);
+    let error = Connection::open_configured(&strict, Access::ReadWrite).unwrap_err();
+    assert!(error.message().contains("SSL"), "{error}");
 }
