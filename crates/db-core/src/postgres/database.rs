@@ -11,6 +11,7 @@ use super::gate::GateStats;
 use super::lsn::Lsn;
 use super::pool::{Lease, Server};
 use super::replica::{Replica, written};
+use super::signs::Signs;
 use super::touched;
 use super::transaction::{Beginning, Purpose, run, run_single};
 use super::watcher::Watcher;
@@ -200,7 +201,10 @@ impl PostgresDatabase {
             self.primary.breaker.lost();
         }
         if !self.replicas.is_empty() {
-            let place = if seen.relaxed || session.is_broken() || !session.waits_for_disk() {
+            let place = if seen.signs.has(Signs::RELAXES)
+                || session.is_broken()
+                || !session.waits_for_disk()
+            {
                 None
             } else {
                 written(session).ok()

@@ -22,6 +22,7 @@ use diesel::{Connection, PgConnection, QueryResult};
 
 use super::connect::Role;
 use super::plain::is_plain;
+use super::signs::Signs;
 use crate::{Engine, Error};
 
 /// What is undone when a closure did more than query. `UNLISTEN` comes apart: a standby refuses it.
@@ -59,8 +60,8 @@ pub(super) struct Seen {
     pub(super) failed: bool,
     /// None of them can have changed more than settings.
     pub(super) plain: bool,
-    /// One of them spoke of `synchronous_commit`: the commit may not have waited for the disk.
-    pub(super) relaxed: bool,
+    /// What the others showed.
+    pub(super) signs: Signs,
 }
 
 impl Seen {
@@ -68,7 +69,7 @@ impl Seen {
         statements: 0,
         failed: false,
         plain: true,
-        relaxed: false,
+        signs: Signs::NONE,
     };
 }
 
@@ -141,7 +142,8 @@ impl Session {
         }
     }
 
-    /// What was seen since. Nothing is known if the closure brought an instrumentation of its own.
+    /// What was seen since. Nothing is known if the closure brought an instrumentation of its own:
+    /// it may have done anything but end its transaction, which would make each such write fail.
     pub(super) fn stop_watching(&mut self) -> Seen {
         if let Some(watch) = Watch::of(&mut self.conn) {
             return watch.stop();
@@ -150,7 +152,10 @@ impl Session {
         Seen {
             failed: true,
             plain: false,
-            relaxed: true,
+            signs: Signs::BEGINS
+                .and(Signs::SPOILS)
+                .and(Signs::WRITES)
+                .and(Signs::RELAXES),
             ..Seen::NOTHING
         }
     }
@@ -265,7 +270,7 @@ impl Instrumentation for Watch {
                     let shown = write!(self.text, "{query}").is_ok();
                     if !shown || !is_plain(&self.text) {
                         self.seen.plain = false;
-                        self.seen.relaxed |= self.text.contains("synchronous_commit");
+                        self.seen.signs = self.seen.signs.and(Signs::of(&self.text));
                     }
                 }
                 InstrumentationEvent::FinishQuery { error: Some(_), .. } => {

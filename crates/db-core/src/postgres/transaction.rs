@@ -9,6 +9,7 @@ use diesel::PgConnection;
 
 use super::connect::millis;
 use super::session::{Seen, Session};
+use super::signs::Signs;
 use crate::{Conn, Error, ErrorKind, IsolationLevel, TransactionOptions};
 
 /// What a transaction is for.
@@ -107,8 +108,13 @@ where
             Ok(ended.map(|()| value).map_err(E::from))
         }
         Ok(Err(error)) => {
+            let has_ended = has_ended(session, seen);
             abandon(session);
-            Ok(Err(error))
+            Ok(Err(match purpose {
+                // Whoever runs it again for this error would do twice what may be committed.
+                Purpose::Write if has_ended => E::from(ended(purpose)),
+                _ => error,
+            }))
         }
         Err(panic) => {
             abandon(session);
@@ -163,12 +169,12 @@ where
 /// Makes sure that the transaction is still the one that was opened, and can be committed; if not,
 /// it is undone.
 fn check(session: &mut Session, purpose: Purpose, seen: Seen) -> Result<(), Error> {
+    if has_ended(session, seen) {
+        abandon(session);
+        return Err(ended(purpose));
+    }
     match session.depth() {
-        Ok(1) => {}
-        Ok(0) => {
-            session.forget();
-            return Err(ended(purpose));
-        }
+        Ok(0 | 1) => {}
         Ok(depth) => {
             session.condemn();
             return Err(Error::new(
@@ -196,6 +202,11 @@ fn check(session: &mut Session, purpose: Purpose, seen: Seen) -> Result<(), Erro
         ));
     }
     Ok(())
+}
+
+/// Whether the closure ended the transaction that was opened for it; it may have begun another one.
+fn has_ended(session: &mut Session, seen: Seen) -> bool {
+    seen.signs.has(Signs::ENDS) || matches!(session.depth(), Ok(0))
 }
 
 /// Commits.
