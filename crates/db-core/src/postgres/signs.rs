@@ -20,8 +20,6 @@ impl Signs {
     pub(super) const SPOILS: Self = Self(1 << 2);
     /// A read may have made itself a write.
     pub(super) const WRITES: Self = Self(1 << 3);
-    /// It speaks of `synchronous_commit`: a commit may not have waited for the disk.
-    pub(super) const RELAXES: Self = Self(1 << 4);
 
     pub(super) const fn has(self, any: Self) -> bool {
         self.0 & any.0 != 0
@@ -45,8 +43,6 @@ fn word_sign(word: &str) -> Signs {
         Signs::SPOILS
     } else if is("write") || is("transaction_read_only") || is("default_transaction_read_only") {
         Signs::WRITES
-    } else if is("synchronous_commit") {
-        Signs::RELAXES
     } else {
         Signs::NONE
     }
@@ -274,7 +270,6 @@ mod tests {
                 "SELECT set_config('Transaction_Read_Only', 'off', true)",
                 Signs::WRITES,
             ),
-            ("SET LOCAL Synchronous_Commit = off", Signs::RELAXES),
         ] {
             assert!(Signs::of(sql).has(sign), "{sql}");
         }
