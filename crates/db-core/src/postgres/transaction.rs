@@ -238,17 +238,16 @@ fn commit(session: &mut Session, purpose: Purpose, isolation: IsolationLevel) ->
     }
     Err(match error.kind() {
         // The message holds the reset as well: a request to cancel may have met that one.
-        ErrorKind::ConnectionLost | ErrorKind::Cancelled | ErrorKind::StatementTimeout => {
+        ErrorKind::ConnectionLost
+        | ErrorKind::Cancelled
+        | ErrorKind::StatementTimeout
+        | ErrorKind::OutOfMemory => {
             session.condemn();
             unknown(purpose, error)
         }
         // Nothing but a COMMIT fails with these.
         ErrorKind::Constraint | ErrorKind::Serialization | ErrorKind::Deadlock => error,
         // It may have been what follows the COMMIT. What fails there does so again.
-        ErrorKind::OutOfMemory => {
-            session.condemn();
-            unknown(purpose, error)
-        }
         _ if session.can_reset() => error,
         _ => unknown(purpose, error),
     })
