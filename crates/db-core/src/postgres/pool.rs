@@ -445,5 +445,5 @@ fn timed_out() -> Error {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the database has been closed")
+    Error::new(ErrorKind::Closed, "the database is closed")
 }
