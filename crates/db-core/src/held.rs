@@ -1,8 +1,8 @@
 //! Who holds a connection, since when, and from which line of code.
 //!
 //! A pool notes each checkout here; whoever watches the pool asks for those that are overdue. To
-//! note one costs a look at the clock and two stores into memory of its own, so both the SQLite
-//! readers and PostgreSQL's pool do it on every call.
+//! note one costs a look at the clock and two stores into memory of its own, so the SQLite readers do
+//! it on every call. PostgreSQL's pool, whose connections come and go, has `postgres::borrows`.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -109,7 +109,7 @@ impl TransactionOptions {
         self
     }
 
-    /// PostgreSQL: at most this long for each statement. SQLite has no such limit.
+    /// PostgreSQL: at most this long for each statement, 0 for no limit. SQLite has no such limit.
     #[must_use]
     pub const fn statement_timeout(mut self, limit: Duration) -> Self {
         self.statement_timeout = Some(limit);

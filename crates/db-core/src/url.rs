@@ -138,6 +138,28 @@ impl DatabaseUrl {
         }
     }
 
+    /// The same without the parameters that the settings add to every connection, which would bury
+    /// what an error says.
+    pub(crate) fn without_pacing(&self) -> Self {
+        let Self::Postgres(text) = self else {
+            return self.clone();
+        };
+        let mut shown = text.clone();
+        for key in [
+            "application_name",
+            "client_encoding",
+            "connect_timeout",
+            "keepalives",
+            "keepalives_count",
+            "keepalives_idle",
+            "keepalives_interval",
+            "tcp_user_timeout",
+        ] {
+            shown = postgres::without_parameter(&shown, key);
+        }
+        Self::Postgres(shown.trim_end_matches('?').to_owned())
+    }
+
     /// Every form of a password in it that an engine could repeat, as it is and decoded.
     pub(crate) fn secrets(&self) -> Vec<String> {
         match self {

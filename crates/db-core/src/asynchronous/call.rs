@@ -95,7 +95,7 @@ impl<T, E: From<Error>> Call<T, E> {
                 Ok(Ok(result)) => result,
                 // On the caller's task, as if it had run there.
                 Ok(Err(panic)) => resume_unwind(panic),
-                Err(_) => Err(Error::new(ErrorKind::Closed, "the database was closed").into()),
+                Err(_) => Err(Error::new(ErrorKind::Closed, "the database is closed").into()),
             });
         }
         if timer.poll(context).is_pending() {

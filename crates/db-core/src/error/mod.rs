@@ -241,7 +241,9 @@ impl Error {
         let text = error.to_string();
         let safe = crate::url::redact(&crate::url::scrub(&text, &url.secrets()));
         match (url.engine(), error) {
-            (Engine::Postgres, _) => postgres::classify_connect(&text, &safe, &url.to_string()),
+            (Engine::Postgres, _) => {
+                postgres::classify_connect(&text, &safe, &url.without_pacing().to_string())
+            }
             (Engine::Sqlite, ConnectionError::CouldntSetupConfiguration(inner)) => {
                 Self::classify(Engine::Sqlite, inner)
             }
@@ -343,9 +345,19 @@ impl Error {
     #[must_use]
     pub fn at_commit(mut self) -> Self {
         if self.kind == ErrorKind::ConnectionLost {
-            self.kind = ErrorKind::OutcomeUnknown;
-            self.hint = Some("it may be committed; look before running it again".into());
+            self = self.into_unknown();
         }
+        self
+    }
+
+    /// What it came to when the transaction may be committed in spite of this error.
+    pub(crate) fn into_unknown(mut self) -> Self {
+        self.kind = ErrorKind::OutcomeUnknown;
+        self.message = format!(
+            "whether the transaction was committed is not known: {}",
+            self.message
+        );
+        self.hint = Some("it may be committed; look before running it again".into());
         self
     }
 }

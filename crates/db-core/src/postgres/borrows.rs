@@ -12,8 +12,8 @@ use crate::metrics::{PoolMetrics, Stopwatch};
 struct Borrowed {
     since: Instant,
     place: &'static Location<'static>,
-    /// The server's process.
-    pid: i32,
+    /// The server's process, where it stays the same.
+    pid: Option<i32>,
     reported: bool,
 }
 
@@ -44,9 +44,9 @@ impl Borrows {
         all
     }
 
-    /// The servers' processes that serve them.
+    /// The servers' processes that serve them, where they stay the same.
     pub(super) fn pids(&self) -> Vec<i32> {
-        self.lock().values().map(|b| b.pid).collect()
+        self.lock().values().filter_map(|b| b.pid).collect()
     }
 
     /// Warns of each connection that is out for longer, once.
@@ -74,7 +74,11 @@ pub(super) struct Borrow {
 }
 
 impl Borrow {
-    pub(super) fn new(borrows: &Arc<Borrows>, pid: i32, place: &'static Location<'static>) -> Self {
+    pub(super) fn new(
+        borrows: &Arc<Borrows>,
+        pid: Option<i32>,
+        place: &'static Location<'static>,
+    ) -> Self {
         let id = borrows.next.fetch_add(1, Ordering::Relaxed);
         let borrowed = Borrowed {
             since: Instant::now(),

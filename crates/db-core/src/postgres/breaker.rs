@@ -40,7 +40,7 @@ impl Breaker {
         let was_open = failing.as_ref().is_some_and(|f| f.open);
         let open = was_open || since.elapsed() >= ACCIDENT || is_definite(&error);
         if open && !was_open {
-            tracing::warn!(%error, "the database server cannot be reached; trying again");
+            tracing::warn!(%error, "no connection to the database server; trying again");
         } else {
             tracing::debug!(%error, "no connection to the database server");
         }

@@ -188,17 +188,14 @@ pub(super) fn open_session(
     Ok(Session::new(conn, &traits))
 }
 
-/// Milliseconds, as PostgreSQL's settings take them.
+/// Milliseconds, as PostgreSQL's settings take them: rounded up, so that only 0 is 0, no limit.
 pub(super) fn millis(time: Duration) -> u64 {
-    // 0 would mean "no limit".
     let most = u64::from(i32::MAX.cast_unsigned());
-    u64::try_from(time.as_millis())
-        .unwrap_or(most)
-        .clamp(1, most)
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).map_or(most, |time| time.min(most))
 }
 
 /// The limits that the server keeps, as (setting, milliseconds); 0 is no limit.
-pub(super) fn limits(options: &PostgresOptions) -> [(&'static str, u128); 3] {
+pub(super) fn limits(options: &PostgresOptions) -> [(&'static str, u64); 3] {
     [
         ("statement_timeout", options.statement_timeout),
         ("lock_timeout", options.lock_timeout),
@@ -207,7 +204,7 @@ pub(super) fn limits(options: &PostgresOptions) -> [(&'static str, u128); 3] {
             options.idle_in_transaction_timeout,
         ),
     ]
-    .map(|(name, limit)| (name, limit.as_millis()))
+    .map(|(name, limit)| (name, millis(limit)))
 }
 
 /// The URL with everything that a pooled session starts with.
@@ -262,6 +259,10 @@ mod tests {
              -c%20idle_in_transaction_session_timeout%3D60000%20-c%20work_mem%3D1MB%20\
              -c%20TimeZone%3DUTC%20-c%20default_transaction_read_only%3Don"
         );
+        assert_eq!(millis(Duration::ZERO), 0);
+        assert_eq!(millis(Duration::from_nanos(1)), 1);
+        assert_eq!(millis(Duration::from_micros(1_001)), 2);
+        assert_eq!(millis(Duration::MAX), 2_147_483_647);
         let pooled = pooled(url, &options, false);
         assert!(pooled.contains("options=-c%20work_mem%3D1MB&"), "{pooled}");
         assert!(!pooled.contains("lock_timeout"), "{pooled}");

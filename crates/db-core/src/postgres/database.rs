@@ -10,7 +10,9 @@ use super::connect::{Role, limits};
 use super::gate::GateStats;
 use super::lsn::Lsn;
 use super::pool::{Lease, Server};
-use super::replica::{Replica, written};
+use super::replica::{Replica, waits_for_disk, written};
+use super::session::Seen;
+use super::signs::Signs;
 use super::touched;
 use super::transaction::{Beginning, Purpose, run, run_single};
 use super::watcher::Watcher;
@@ -33,6 +35,15 @@ pub(crate) struct PostgresDatabase {
     next_replica: AtomicUsize,
     written: Written,
     watcher: Option<Watcher>,
+}
+
+/// What a write can have changed.
+enum Touched {
+    /// It came to no COMMIT.
+    Nothing,
+    Tables(Vec<String>),
+    /// Nobody asked: there was no cache before the COMMIT, but there may be one by now.
+    Anything,
 }
 
 /// What a database is doing, for gauges.
@@ -128,10 +139,10 @@ impl PostgresDatabase {
         nesting::check_any(&self.clock, Use::Read)?;
         let _inside = self.enter_read(options);
         let deadline = self.deadline(options);
-        let mut lease = self.begin_read(options, deadline, place)?;
+        let (mut lease, replica) = self.begin_read(options, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Read, options);
-        let (outcome, _) = run(lease.session(), Purpose::Read, isolation, f, |_| Ok(()));
-        drop(lease);
+        let (outcome, seen) = run(lease.session(), Purpose::Read, isolation, f, |_, _| Ok(()));
+        self.after_read(lease, replica, seen);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -159,8 +170,29 @@ impl PostgresDatabase {
         nesting::check_any(&self.clock, Use::Read)?;
         let _inside = self.enter_read(options);
         let deadline = self.deadline(options);
-        let mut lease = self.reader(options, deadline, place)?.0;
-        run_single(lease.session(), f)
+        let (mut lease, replica) = self.reader(options, deadline, place)?;
+        let (outcome, seen) = run_single(lease.session(), f);
+        self.after_read(lease, replica, seen);
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Gives a connection back; one that was lost makes the others of its server suspect.
+    fn after_read(&self, mut lease: Lease, replica: Option<&Replica>, seen: Seen) {
+        let may_have_written = Signs::WRITES.and(Signs::BEGINS).and(Signs::ENDS);
+        if replica.is_none() && seen.signs.has(may_have_written) {
+            // It lifted its own restriction, and has written as far as anybody can tell.
+            if !self.replicas.is_empty() {
+                self.written.note(None, self.written.before());
+            }
+            self.clock.changed(Changed::Everything);
+        }
+        if !lease.session().is_lost() {
+            return;
+        }
+        match replica {
+            Some(replica) => replica.lost(lease),
+            None => drop(self.primary.replace(lease)),
+        }
     }
 
     /// Runs a closure in a transaction on the primary, and returns when it is committed.
@@ -186,21 +218,27 @@ impl PostgresDatabase {
         let mut lease = self.begin(lease, &sql, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Write, options);
         let session = lease.session();
-        let mut tables = Vec::new();
+        let mut touched = Touched::Nothing;
+        let mut waits = session.waits_for_disk();
         let (outcome, seen) = {
             let _inside = nesting::enter_write(&self.clock);
-            run(session, Purpose::Write, isolation, f, |conn| {
-                if self.clock.is_watched() {
-                    tables = touched::tables(conn)?;
+            run(session, Purpose::Write, isolation, f, |conn, seen| {
+                touched = if seen.plain && self.clock.is_watched() {
+                    Touched::Tables(touched::tables(conn)?)
+                } else {
+                    Touched::Anything
+                };
+                if !seen.plain && !self.replicas.is_empty() {
+                    waits = waits_for_disk(conn)?;
                 }
                 Ok(())
             })
         };
-        if session.is_broken() {
+        if session.is_lost() {
             self.primary.breaker.lost();
         }
         if !self.replicas.is_empty() {
-            let place = if seen.relaxed || session.is_broken() || !session.waits_for_disk() {
+            let place = if !waits || session.is_broken() {
                 None
             } else {
                 written(session).ok()
@@ -208,20 +246,26 @@ impl PostgresDatabase {
             self.written.note(place, before);
         }
         // After that: whoever counts this change must not read from a replica without it.
-        self.note_changes(&tables, seen.plain);
+        if !seen.plain {
+            // It may have changed the schema, or ended its transaction.
+            touched = Touched::Anything;
+        }
+        self.note_changes(&touched);
         drop(lease);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// What a committed write changed, for caches. A change that was not committed after all makes
     /// them compute once more.
-    fn note_changes(&self, tables: &[String], is_plain: bool) {
-        if !is_plain {
-            // It may have changed the schema, or ended its transaction.
-            self.clock.changed(Changed::Everything);
-        } else if !tables.is_empty() {
-            let names: Vec<&str> = tables.iter().map(String::as_str).collect();
-            self.clock.changed(Changed::Tables(&names));
+    fn note_changes(&self, touched: &Touched) {
+        match touched {
+            Touched::Nothing => {}
+            Touched::Anything => self.clock.changed(Changed::Everything),
+            Touched::Tables(tables) if tables.is_empty() => {}
+            Touched::Tables(tables) => {
+                let names: Vec<&str> = tables.iter().map(String::as_str).collect();
+                self.clock.changed(Changed::Tables(&names));
+            }
         }
     }
 
@@ -336,22 +380,21 @@ impl PostgresDatabase {
         options: &TransactionOptions,
         deadline: Instant,
         place: &'static Location<'static>,
-    ) -> Result<Lease, Error> {
+    ) -> Result<(Lease, Option<&Replica>), Error> {
         let sql = self.beginning.sql(Purpose::Read, options);
-        let (lease, replica) = self.reader(options, deadline, place)?;
+        let (mut lease, replica) = self.reader(options, deadline, place)?;
         let Some(replica) = replica else {
-            return self.begin(lease, &sql, deadline, place);
+            return Ok((self.begin(lease, &sql, deadline, place)?, None));
         };
-        let mut lease = lease;
         match lease.session().begin(&sql) {
-            Ok(()) => return Ok(lease),
+            Ok(()) => return Ok((lease, Some(replica))),
             // SERIALIZABLE is not to be had on a standby, for one.
             Err(error) if error.kind() != ErrorKind::ConnectionLost => drop(lease),
             Err(_) => replica.lost(lease),
         }
         let permit = self.primary.acquire(deadline)?;
         let lease = self.primary.checkout(permit, deadline, place)?;
-        self.begin(lease, &sql, deadline, place)
+        Ok((self.begin(lease, &sql, deadline, place)?, None))
     }
 
     /// Opens a transaction on the primary; a connection that turns out to be dead is replaced,
@@ -369,7 +412,7 @@ impl PostgresDatabase {
                 Err(error) => error,
             };
             let permit = self.primary.replace(lease);
-            if error.kind() != ErrorKind::ConnectionLost {
+            if error.kind() != ErrorKind::ConnectionLost || Instant::now() >= deadline {
                 // As on a server that has become a standby: the next one looks at its connection.
                 return Err(error);
             }

@@ -293,7 +293,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the database has been closed")
+    Error::new(ErrorKind::Closed, "the database is closed")
 }
 
 fn overloaded(waiting: usize, wait: Duration, left: Duration) -> Error {

@@ -4,7 +4,7 @@
 //! - `gate`, `pace`: who may use a connection next, and who is refused.
 //! - `pool`, `breaker`, `borrows`: connections to one server, made in the background, and who has
 //!   them.
-//! - `session`, `plain`: what one closure leaves behind is gone before the next.
+//! - `session`, `plain`, `signs`: what one closure leaves behind is gone before the next.
 //! - `transaction`: a closure between BEGIN and COMMIT.
 //! - `replica`, `lsn`, `written`: reads on standbys that show what was written.
 //! - `touched`: which tables a write changed.
@@ -22,6 +22,7 @@ mod plain;
 mod pool;
 mod replica;
 mod session;
+mod signs;
 mod sync;
 mod touched;
 mod transaction;

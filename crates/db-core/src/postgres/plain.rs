@@ -4,8 +4,12 @@
 //! 10 µs of the server's time where a point read costs 25. So statements that plainly do nothing to
 //! the session are told from the others, by their text: an ordinary query that calls nothing but
 //! well-known functions. Whatever is not understood counts as not plain and costs the 10 µs.
-//! A view, trigger, operator or policy that changes a *setting* behind a plain statement is caught
-//! all the same, because settings are reset after every transaction (see `session`).
+//! A view, trigger, operator or policy that changes a *setting* or the role behind a plain statement
+//! is caught all the same, because these are reset after every transaction (see `session`). One that
+//! takes an advisory lock of the session is not: triggers take `pg_advisory_xact_lock`.
+//!
+//! The statements with which Diesel nests transactions are plain too, and `nextval`: an INSERT into a
+//! table with a sequence leaves the same behind.
 
 /// Statements that read and write rows.
 const VERBS: [&str; 7] = [
@@ -28,7 +32,7 @@ const BEFORE_PARENTHESIS: &[&str] = &[
     "greatest", "group", "having", "in", "intersect", "interval", "join",
     "json_agg", "json_build_object", "jsonb_agg", "jsonb_build_object", "key", "lag", "last_value",
     "lateral", "lead", "least", "left", "length", "limit", "lower",
-    "ltrim", "materialized", "max", "md5", "min", "mod", "not",
+    "ltrim", "materialized", "max", "md5", "min", "mod", "nextval", "not",
     "now", "nullif", "numeric", "offset", "on", "or", "over",
     "position", "rank", "replace", "returning", "right", "round", "row",
     "row_number", "row_to_json", "rtrim", "select", "set", "some", "sum",
@@ -52,6 +56,9 @@ enum Before<'s> {
 ///
 /// It is text as Diesel shows it: bind values follow in a `--` comment.
 pub(super) fn is_plain(sql: &str) -> bool {
+    if is_nesting(sql) {
+        return true;
+    }
     let bytes = sql.as_bytes();
     let mut before = Before::Start;
     // Inside `INTO schema.table`, where a parenthesis opens a list of columns.
@@ -60,10 +67,14 @@ pub(super) fn is_plain(sql: &str) -> bool {
     while let Some(&byte) = bytes.get(at) {
         match byte {
             b' ' | b'\n' | b'\r' | b'\t' => at += 1,
-            b'-' if bytes.get(at + 1) == Some(&b'-') => match after(bytes, at, b'\n') {
-                Some(next) => at = next,
-                None => break,
-            },
+            b'-' if bytes.get(at + 1) == Some(&b'-') => {
+                // The server ends a comment at either.
+                let end = bytes[at..].iter().position(|b| matches!(b, b'\n' | b'\r'));
+                match end {
+                    Some(length) => at += length,
+                    None => break,
+                }
+            }
             b'/' if bytes.get(at + 1) == Some(&b'*') => return false,
             b';' => return false,
             // A letter before a quote is E'…', U&'…' and the like: other rules of quoting.
@@ -127,6 +138,12 @@ pub(super) fn is_plain(sql: &str) -> bool {
                     continue;
                 }
                 target = word.eq_ignore_ascii_case("into");
+                let writes =
+                    matches!(before, Before::Word(verb) if contains(&["insert", "merge"], verb));
+                if target && !writes {
+                    // SELECT … INTO makes a table, which may be a temporary one.
+                    return false;
+                }
                 before = Before::Word(word);
             }
             _ if byte.is_ascii() => {
@@ -140,6 +157,14 @@ pub(super) fn is_plain(sql: &str) -> bool {
         }
     }
     before != Before::Start
+}
+
+/// Whether it is one of the statements with which Diesel nests transactions.
+fn is_nesting(sql: &str) -> bool {
+    ["SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT "]
+        .iter()
+        .find_map(|verb| sql.strip_prefix(verb)?.strip_prefix("diesel_savepoint_"))
+        .is_some_and(|depth| !depth.is_empty() && depth.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Where it goes on after the next `end` at or behind `from`.
@@ -170,6 +195,11 @@ mod tests {
             r"SELECT 'it''s a set_config(''a'')'",
             "DELETE FROM a WHERE at < now() AND b::numeric(10, 2) > 1.5",
             "WITH x AS (SELECT 1) SELECT * FROM x",
+            "SELECT 1 -- (\r+ 1",
+            "SELECT nextval('s')",
+            "SAVEPOINT diesel_savepoint_1",
+            "RELEASE SAVEPOINT diesel_savepoint_12",
+            "ROLLBACK TO SAVEPOINT diesel_savepoint_2",
         ] {
             assert!(is_plain(sql), "{sql}");
         }
@@ -213,6 +243,12 @@ mod tests {
             "SELECT 1 AS into UNION SELECT f(1)",
             "SELECT 1 AS into WHERE f(1)",
             "SELECT 1 INTO TEMP a",
+            "SELECT 1 INTO pg_temp.a",
+            "SELECT a INTO b FROM c",
+            "SELECT 1 -- x\r, set_tenant(1)",
+            "SAVEPOINT a",
+            "ROLLBACK TO SAVEPOINT diesel_savepoint_1; COMMIT",
+            "ROLLBACK TO SAVEPOINT diesel_savepoint_",
             "SELECT 'unterminated",
         ] {
             let sql = sql.replace("\\n", "\n");

@@ -114,6 +114,8 @@ pub(super) struct Server {
     pub(super) breaker: Arc<Breaker>,
     pool: Pool<Manager>,
     check_after: Duration,
+    /// False behind a transaction pooler, where the process that serves us is another every time.
+    keeps_state: bool,
     closed: Arc<AtomicBool>,
     pub(super) borrows: Arc<Borrows>,
     metrics: Arc<PoolMetrics>,
@@ -214,6 +216,7 @@ impl Server {
             breaker,
             pool,
             check_after: options.health_check_after,
+            keeps_state: role.keeps_state,
             closed,
             borrows: Arc::new(Borrows::new(Arc::clone(&metrics))),
             metrics,
@@ -278,7 +281,11 @@ impl Server {
             }
             let Some(session) = found else { continue };
             let lease = Lease {
-                _borrow: Borrow::new(&self.borrows, session.pid, place),
+                _borrow: Borrow::new(
+                    &self.borrows,
+                    self.keeps_state.then_some(session.pid),
+                    place,
+                ),
                 session,
                 permit,
                 _counted: Counted(Arc::clone(&self.gauges)),
@@ -308,7 +315,8 @@ impl Server {
 
     /// Refuses new callers, waits for those inside, and closes the connections.
     ///
-    /// At the deadline, what still runs is cancelled.
+    /// At the deadline, what still runs is cancelled, except behind a transaction pooler: nobody
+    /// knows which of the server's processes it is in.
     pub(super) fn close(&self, deadline: Instant) -> Result<(), Error> {
         self.gate.close();
         self.closed.store(true, Ordering::Relaxed);
@@ -334,6 +342,9 @@ impl Server {
     /// the caller has.
     fn cancel(&self) {
         let pids = self.borrows.pids();
+        if pids.is_empty() {
+            return;
+        }
         let url = self.url.clone();
         let started = thread::Builder::new()
             .name("db-cancel".to_owned())
@@ -370,21 +381,39 @@ impl Server {
     /// Asks the server whether it is there, on another thread: the question may hang, but the
     /// caller does not. The connection follows its answer.
     /// An outer error ends the search, an inner one is a permit to go on with.
-    fn check(&self, mut lease: Lease, deadline: Instant) -> Result<Result<Lease, Permit>, Error> {
+    fn check(&self, lease: Lease, deadline: Instant) -> Result<Result<Lease, Permit>, Error> {
         let breaker = Arc::clone(&self.breaker);
+        let (lease, alive) = self.ask(lease, deadline, move |session| {
+            let epoch = breaker.epoch();
+            let alive = session.ping().is_ok();
+            session.epoch = epoch;
+            if !alive {
+                session.condemn();
+            }
+            alive
+        })?;
+        if alive {
+            return Ok(Ok(lease));
+        }
+        Ok(Err(lease.into_permit()))
+    }
+
+    /// Has a question asked on another thread; the connection comes back with its answer.
+    ///
+    /// # Errors
+    /// `Timeout` if there is none by the deadline: the connection goes back to the pool when there
+    /// is.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        mut lease: Lease,
+        deadline: Instant,
+        ask: impl FnOnce(&mut Session) -> T + Send + 'static,
+    ) -> Result<(Lease, T), Error> {
         let (answer, question) = mpsc::sync_channel(1);
         let work = move || {
-            let epoch = breaker.epoch();
-            let alive = lease.session.ping().is_ok();
-            lease.session.epoch = epoch;
-            let found = if alive {
-                Ok(lease)
-            } else {
-                lease.session.condemn();
-                Err(lease.into_permit())
-            };
+            let found = ask(&mut lease.session);
             // Nobody listens any more: the connection goes back to the pool.
-            drop(answer.send(found));
+            drop(answer.send((lease, found)));
         };
         thread::Builder::new()
             .name("db-check".to_owned())
@@ -416,5 +445,5 @@ fn timed_out() -> Error {
 }
 
 fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the database has been closed")
+    Error::new(ErrorKind::Closed, "the database is closed")
 }

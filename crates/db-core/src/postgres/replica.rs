@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diesel::data_types::PgLsn;
-use diesel::{QueryResult, RunQueryDsl, define_sql_function, select};
+use diesel::{PgConnection, QueryResult, RunQueryDsl, define_sql_function, select};
 
 use super::connect::Role;
 use super::lsn::Lsn;
@@ -35,6 +35,7 @@ const PAUSE_FIRST: Duration = Duration::from_micros(200);
 const PAUSE_MOST: Duration = Duration::from_millis(10);
 
 define_sql_function!(fn pg_current_wal_lsn() -> diesel::sql_types::PgLsn);
+define_sql_function!(fn current_setting(name: diesel::sql_types::Text) -> diesel::sql_types::Text);
 define_sql_function!(fn pg_is_in_recovery() -> diesel::sql_types::Bool);
 define_sql_function!(fn pg_is_wal_replay_paused() -> diesel::sql_types::Bool);
 define_sql_function!(
@@ -46,6 +47,14 @@ pub(super) fn written(session: &mut Session) -> Result<Lsn, Error> {
     select(pg_current_wal_lsn())
         .get_result::<PgLsn>(&mut session.conn)
         .map(|lsn| Lsn(lsn.0))
+        .map_err(|e| Error::classify(Engine::Postgres, &e))
+}
+
+/// Whether the COMMIT of the open transaction will wait until it is on disk.
+pub(super) fn waits_for_disk(conn: &mut PgConnection) -> Result<bool, Error> {
+    select(current_setting("synchronous_commit"))
+        .get_result::<String>(conn)
+        .map(|setting| setting != "off")
         .map_err(|e| Error::classify(Engine::Postgres, &e))
 }
 
@@ -69,6 +78,8 @@ enum Unfit {
     Paused,
     Behind,
     Lost,
+    /// It did not answer in time.
+    Silent,
 }
 
 impl Replica {
@@ -102,16 +113,26 @@ impl Replica {
         deadline: Instant,
         place: &'static Location<'static>,
     ) -> Option<Lease> {
-        let permit = self.server.acquire(deadline);
-        let lease = permit.and_then(|permit| self.server.checkout(permit, deadline, place));
-        let mut lease = match lease {
-            Ok(lease) => lease,
+        let permit = match self.server.acquire(deadline) {
+            Ok(permit) => permit,
             Err(error) => {
-                tracing::debug!(%error, "a replica gives no connection");
+                tracing::debug!(%error, "a replica's connections are all in use");
                 return None;
             }
         };
-        match catch_up(lease.session(), needed, deadline) {
+        let asked = self
+            .server
+            .checkout(permit, deadline, place)
+            .and_then(|lease| self.ask(lease, needed, deadline));
+        let (lease, state) = match asked {
+            Ok(asked) => asked,
+            Err(error) => {
+                tracing::debug!(%error, "a replica does not answer");
+                self.leave_alone(Unfit::Silent);
+                return None;
+            }
+        };
+        match state {
             Ok(()) => {
                 self.lock().last = Duration::ZERO;
                 Some(lease)
@@ -126,6 +147,22 @@ impl Replica {
         }
     }
 
+    /// Asks on another thread, unless it is known already: a standby that hangs does not hold the
+    /// caller.
+    fn ask(
+        &self,
+        mut lease: Lease,
+        needed: Lsn,
+        deadline: Instant,
+    ) -> Result<(Lease, Result<(), Unfit>), Error> {
+        if is_known(lease.session(), needed) {
+            return Ok((lease, Ok(())));
+        }
+        self.server.ask(lease, deadline, move |session| {
+            catch_up(session, needed, deadline)
+        })
+    }
+
     /// Takes it out of rotation for a while.
     pub(super) fn lost(&self, lease: Lease) {
         drop(self.server.replace(lease));
@@ -138,7 +175,9 @@ impl Replica {
             Unfit::Promoted => OUT_MOST,
             // Its other connections are looked at before they are used.
             Unfit::Lost => OUT_FIRST,
-            Unfit::Paused | Unfit::Behind => (out.last * 2).clamp(OUT_FIRST, OUT_MOST),
+            Unfit::Paused | Unfit::Behind | Unfit::Silent => {
+                (out.last * 2).clamp(OUT_FIRST, OUT_MOST)
+            }
         };
         out.until = Some(Instant::now() + out.last);
         tracing::info!(?why, replica = %self.server.url, "a replica is left alone for a while");
@@ -149,10 +188,11 @@ impl Replica {
     }
 }
 
+fn is_known(session: &Session, needed: Lsn) -> bool {
+    session.replayed >= needed.0 && session.asked.is_some_and(|at| at.elapsed() < ASK_AFTER)
+}
+
 fn catch_up(session: &mut Session, needed: Lsn, deadline: Instant) -> Result<(), Unfit> {
-    if session.replayed >= needed.0 && session.asked.is_some_and(|at| at.elapsed() < ASK_AFTER) {
-        return Ok(());
-    }
     let mut pause = PAUSE_FIRST;
     loop {
         ask(session)?;

@@ -3,10 +3,14 @@
 //! The next closure must find the session as a new one would be. `DISCARD ALL` would drop Diesel's
 //! prepared statements too and make it use names that are gone, so the parts are sent:
 //!
-//! - settings, with every COMMIT or ROLLBACK, in the same message: 2 µs, no round trip. Whatever
-//!   changed them, be it a trigger, the next user does not inherit a tenant.
-//! - role, advisory locks, LISTEN, cursors, temporary tables and sequences' last values, in a
+//! - settings and the role, with every COMMIT or ROLLBACK, in the same message: 2 µs, no round trip.
+//!   Whatever changed them, be it a trigger, the next user does not inherit a tenant. After a plain
+//!   statement without a transaction they go with the next BEGIN: until then, other such statements
+//!   see what a view has set.
+//! - session authorization, advisory locks, LISTEN, cursors, temporary tables and sequences' last values, in a
 //!   message of their own, when a statement was not [plain](super::plain): 15 µs and a round trip.
+//!
+//! A session in which prepared statements were made or dropped by SQL ends.
 //!
 //! What was set when connecting stands in the start-up packet, where RESET leads back to.
 
@@ -22,6 +26,7 @@ use diesel::{Connection, PgConnection, QueryResult};
 
 use super::connect::Role;
 use super::plain::is_plain;
+use super::signs::Signs;
 use crate::{Engine, Error};
 
 /// What is undone when a closure did more than query. `UNLISTEN` comes apart: a standby refuses it.
@@ -42,8 +47,10 @@ pub(super) struct Session {
     pub(super) replayed: u64,
     /// When a standby was last asked how it is.
     pub(super) asked: Option<Instant>,
-    /// Follows COMMIT or ROLLBACK in the same message.
-    tail: String,
+    /// What follows COMMIT or ROLLBACK in the same message; empty behind a pooler.
+    reset: String,
+    /// It was used without that.
+    owes_reset: bool,
     /// Behind a transaction pooler nothing is kept, and nothing reset.
     role: Role,
     waits_for_disk: bool,
@@ -59,8 +66,8 @@ pub(super) struct Seen {
     pub(super) failed: bool,
     /// None of them can have changed more than settings.
     pub(super) plain: bool,
-    /// One of them spoke of `synchronous_commit`: the commit may not have waited for the disk.
-    pub(super) relaxed: bool,
+    /// What the others showed.
+    pub(super) signs: Signs,
 }
 
 impl Seen {
@@ -68,7 +75,7 @@ impl Seen {
         statements: 0,
         failed: false,
         plain: true,
-        relaxed: false,
+        signs: Signs::NONE,
     };
 }
 
@@ -86,12 +93,13 @@ pub(super) struct Traits {
 impl Session {
     pub(super) fn new(mut conn: PgConnection, traits: &Traits) -> Self {
         Watch::install(&mut conn);
-        let mut tail = String::new();
+        let mut reset = String::new();
         if traits.role.keeps_state {
-            tail.push_str("; RESET ALL");
+            // The role first: it need not be one that may do the others.
+            reset.push_str("RESET ROLE; RESET ALL");
             for statement in &traits.again {
-                tail.push_str("; ");
-                tail.push_str(statement);
+                reset.push_str("; ");
+                reset.push_str(statement);
             }
         }
         Self {
@@ -101,7 +109,8 @@ impl Session {
             epoch: traits.epoch,
             replayed: 0,
             asked: None,
-            tail,
+            reset,
+            owes_reset: false,
             role: traits.role,
             waits_for_disk: traits.waits_for_disk,
             condemned: false,
@@ -128,9 +137,24 @@ impl Session {
         self.condemned = true;
     }
 
+    /// Whether the connection is gone, or in a state that nobody knows.
+    pub(super) fn is_lost(&mut self) -> bool {
+        self.conn.is_broken()
+    }
+
+    /// Has the next transaction reset what this one statement may have left.
+    pub(super) const fn owe_reset(&mut self) {
+        self.owes_reset = true;
+    }
+
     /// Opens a transaction with this text.
     pub(super) fn begin(&mut self, sql: &str) -> Result<(), Error> {
-        let done = AnsiTransactionManager::begin_transaction_sql(&mut self.conn, sql);
+        let done = if self.owes_reset && !self.reset.is_empty() {
+            let sql = [&self.reset, "; ", sql].concat();
+            AnsiTransactionManager::begin_transaction_sql(&mut self.conn, &sql)
+        } else {
+            AnsiTransactionManager::begin_transaction_sql(&mut self.conn, sql)
+        };
         self.note(done)
     }
 
@@ -141,7 +165,8 @@ impl Session {
         }
     }
 
-    /// What was seen since. Nothing is known if the closure brought an instrumentation of its own.
+    /// What was seen since. Nothing is known if the closure brought an instrumentation of its own:
+    /// it may have done anything but end its transaction, which would make each such write fail.
     pub(super) fn stop_watching(&mut self) -> Seen {
         if let Some(watch) = Watch::of(&mut self.conn) {
             return watch.stop();
@@ -150,7 +175,7 @@ impl Session {
         Seen {
             failed: true,
             plain: false,
-            relaxed: true,
+            signs: Signs::BEGINS.and(Signs::SPOILS).and(Signs::WRITES),
             ..Seen::NOTHING
         }
     }
@@ -190,12 +215,28 @@ impl Session {
         if !self.role.is_standby {
             sql.push_str("; UNLISTEN *");
         }
-        sql.push_str(&self.tail);
+        sql.push_str("; ");
+        sql.push_str(&self.reset);
         let done = self.conn.batch_execute(&sql);
         if let Err(error) = self.note(done) {
             tracing::debug!(%error, "a session could not be reset; it ends");
             self.condemn();
+        } else {
+            self.owes_reset = false;
         }
+    }
+
+    /// Whether what follows a COMMIT goes well by itself; if not, it is condemned.
+    pub(super) fn can_reset(&mut self) -> bool {
+        if self.reset.is_empty() {
+            return true;
+        }
+        let done = self.conn.batch_execute(&self.reset);
+        let done = self.note(done).is_ok();
+        if !done {
+            self.condemn();
+        }
+        done
     }
 
     /// Whether the server answers.
@@ -205,9 +246,15 @@ impl Session {
     }
 
     fn end(&mut self, how: &str) -> Result<(), Error> {
-        let sql = [how, self.tail.as_str()].concat();
+        if self.reset.is_empty() {
+            let done = self.conn.batch_execute(how);
+            return self.note(done);
+        }
+        let sql = [how, "; ", &self.reset].concat();
         let done = self.conn.batch_execute(&sql);
-        self.note(done)
+        let done = self.note(done);
+        self.owes_reset &= done.is_err();
+        done
     }
 
     fn note<T>(&mut self, result: QueryResult<T>) -> Result<T, Error> {
@@ -265,7 +312,7 @@ impl Instrumentation for Watch {
                     let shown = write!(self.text, "{query}").is_ok();
                     if !shown || !is_plain(&self.text) {
                         self.seen.plain = false;
-                        self.seen.relaxed |= self.text.contains("synchronous_commit");
+                        self.seen.signs = self.seen.signs.and(Signs::of(&self.text));
                     }
                 }
                 InstrumentationEvent::FinishQuery { error: Some(_), .. } => {

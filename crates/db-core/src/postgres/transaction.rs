@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use diesel::PgConnection;
 
 use super::connect::millis;
 use super::session::{Seen, Session};
+use super::signs::Signs;
 use crate::{Conn, Error, ErrorKind, IsolationLevel, TransactionOptions};
 
 /// What a transaction is for.
@@ -27,7 +28,7 @@ pub(super) struct Beginning {
 }
 
 impl Beginning {
-    pub(super) fn new(isolation: IsolationLevel, local_limits: &[(&'static str, u128)]) -> Self {
+    pub(super) fn new(isolation: IsolationLevel, local_limits: &[(&'static str, u64)]) -> Self {
         let mut suffix = String::new();
         for (name, limit) in local_limits {
             // Writing to a String cannot fail.
@@ -89,7 +90,7 @@ pub(super) fn run<T, E>(
     purpose: Purpose,
     isolation: IsolationLevel,
     f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    before_commit: impl FnOnce(&mut PgConnection) -> Result<(), Error>,
+    before_commit: impl FnOnce(&mut PgConnection, Seen) -> Result<(), Error>,
 ) -> (Outcome<T, E>, Seen)
 where
     E: From<Error>,
@@ -102,21 +103,33 @@ where
     let result = match result {
         Ok(Ok(value)) => {
             let ended = check(session, purpose, seen)
-                .and_then(|()| before_commit(&mut session.conn).inspect_err(|_| abandon(session)))
+                .and_then(|()| {
+                    before_commit(&mut session.conn, seen).inspect_err(|_| abandon(session))
+                })
                 .and_then(|()| commit(session, purpose, isolation));
             Ok(ended.map(|()| value).map_err(E::from))
         }
         Ok(Err(error)) => {
+            let has_ended = has_ended(session, seen);
             abandon(session);
-            Ok(Err(error))
+            Ok(Err(match purpose {
+                // Whoever runs it again for this error would do twice what may be committed.
+                Purpose::Write if has_ended => E::from(ended(purpose)),
+                _ => error,
+            }))
         }
         Err(panic) => {
             abandon(session);
             session.forget();
+            if seen.signs.has(Signs::SPOILS) {
+                session.condemn();
+            }
             return (Err(panic), seen);
         }
     };
-    if !seen.plain {
+    if seen.signs.has(Signs::SPOILS) {
+        session.condemn();
+    } else if !seen.plain {
         session.forget();
     }
     (result, seen)
@@ -125,11 +138,12 @@ where
 /// Runs a closure of one statement, which is its own transaction.
 ///
 /// # Errors
-/// The closure's own; `Statement` if there was more than one, which do not share a snapshot.
+/// The closure's own; `Statement` if there was more than one, which do not share a snapshot, or one
+/// that begins or ends a transaction.
 pub(super) fn run_single<T, E>(
     session: &mut Session,
     f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-) -> Result<T, E>
+) -> (Outcome<T, E>, Seen)
 where
     E: From<Error>,
 {
@@ -138,12 +152,20 @@ where
         f(&mut Conn::Postgres(&mut session.conn))
     }));
     let seen = session.stop_watching();
-    if !matches!(session.depth(), Ok(0)) {
+    // Diesel does not see a transaction that was begun by SQL as text.
+    let has_begun = seen.signs.has(Signs::BEGINS.and(Signs::ENDS));
+    if has_begun || seen.signs.has(Signs::SPOILS) || !matches!(session.depth(), Ok(0)) {
         session.condemn();
-    } else if !seen.plain {
+    } else if seen.plain {
+        session.owe_reset();
+    } else {
         session.forget();
     }
-    match result {
+    let result = match result {
+        Ok(Ok(_)) if has_begun => Err(E::from(Error::new(
+            ErrorKind::Statement,
+            "a read of one statement began or ended a transaction; use `read` or `write`",
+        ))),
         Ok(Ok(_)) if seen.statements > 1 => Err(E::from(Error::new(
             ErrorKind::Statement,
             format!(
@@ -156,19 +178,20 @@ where
             session.touch();
             result
         }
-        Err(panic) => resume_unwind(panic),
-    }
+        Err(panic) => return (Err(panic), seen),
+    };
+    (Ok(result), seen)
 }
 
 /// Makes sure that the transaction is still the one that was opened, and can be committed; if not,
 /// it is undone.
 fn check(session: &mut Session, purpose: Purpose, seen: Seen) -> Result<(), Error> {
+    if has_ended(session, seen) {
+        abandon(session);
+        return Err(ended(purpose));
+    }
     match session.depth() {
-        Ok(1) => {}
-        Ok(0) => {
-            session.forget();
-            return Err(ended(purpose));
-        }
+        Ok(0 | 1) => {}
         Ok(depth) => {
             session.condemn();
             return Err(Error::new(
@@ -198,6 +221,11 @@ fn check(session: &mut Session, purpose: Purpose, seen: Seen) -> Result<(), Erro
     Ok(())
 }
 
+/// Whether the closure ended the transaction that was opened for it; it may have begun another one.
+fn has_ended(session: &mut Session, seen: Seen) -> bool {
+    seen.signs.has(Signs::ENDS) || matches!(session.depth(), Ok(0))
+}
+
 /// Commits.
 fn commit(session: &mut Session, purpose: Purpose, isolation: IsolationLevel) -> Result<(), Error> {
     let Err(error) = session.commit() else {
@@ -209,25 +237,27 @@ fn commit(session: &mut Session, purpose: Purpose, isolation: IsolationLevel) ->
         return Ok(());
     }
     Err(match error.kind() {
-        // The message holds RESET ALL as well: a request to cancel may have met that one.
-        ErrorKind::ConnectionLost | ErrorKind::Cancelled | ErrorKind::StatementTimeout => {
+        // The message holds the reset as well: a request to cancel may have met that one.
+        ErrorKind::ConnectionLost
+        | ErrorKind::Cancelled
+        | ErrorKind::StatementTimeout
+        | ErrorKind::OutOfMemory => {
             session.condemn();
-            if purpose == Purpose::Read {
-                return Err(error);
-            }
-            Error::new(
-                ErrorKind::OutcomeUnknown,
-                format!(
-                    "whether the transaction was committed is not known: {}",
-                    error.message()
-                ),
-            )
+            unknown(purpose, error)
         }
-        _ => {
-            session.forget();
-            error
-        }
+        // Nothing but a COMMIT fails with these.
+        ErrorKind::Constraint | ErrorKind::Serialization | ErrorKind::Deadlock => error,
+        // It may have been what follows the COMMIT. What fails there does so again.
+        _ if session.can_reset() => error,
+        _ => unknown(purpose, error),
     })
+}
+
+fn unknown(purpose: Purpose, error: Error) -> Error {
+    match purpose {
+        Purpose::Read => error,
+        Purpose::Write => error.into_unknown(),
+    }
 }
 
 /// Rolls back after an error or a panic.
@@ -250,7 +280,8 @@ fn ended(purpose: Purpose) -> Error {
         Purpose::Write => Error::new(
             ErrorKind::OutcomeUnknown,
             "the closure ended its own transaction: what it did before may be committed",
-        ),
+        )
+        .with_hint("a closure sends no COMMIT, ROLLBACK or the like; it returns Ok or an error"),
     }
 }
 

@@ -127,6 +127,38 @@ fn reset_connections_are_replaced() {
 }
 
 #[test]
+fn a_read_that_meets_a_dead_connection_makes_the_others_suspect() {
+    let server = cluster(&[]);
+    let proxy = Proxy::to(server.port());
+    for single in [true, false] {
+        let database = open(&server.url_on(proxy.port()));
+        let read = || {
+            if single {
+                database.read_one(|conn| execute(conn, "SELECT 1"))
+            } else {
+                database.read(|conn| execute(conn, "SELECT 1"))
+            }
+        };
+        // Four connections at once.
+        let barrier = std::sync::Barrier::new(4);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    database.read(|conn| {
+                        barrier.wait();
+                        execute(conn, "SELECT 1")
+                    })
+                });
+            }
+        });
+        assert_eq!(stats(&database).connections, 4);
+        proxy.reset();
+        let failed = (0..8).filter(|_| read().is_err()).count();
+        assert!(failed <= 1, "{failed} calls met a dead connection");
+    }
+}
+
+#[test]
 fn a_black_hole_is_left_in_time() {
     let server = cluster(&[]);
     let mut proxy = Proxy::to(server.port());

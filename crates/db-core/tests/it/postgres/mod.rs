@@ -1,5 +1,6 @@
 //! The PostgreSQL database: its pool, its sessions, its transactions and its replicas.
 
+mod caches;
 mod faults;
 mod load;
 mod replicas;

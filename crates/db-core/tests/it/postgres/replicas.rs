@@ -171,6 +171,46 @@ fn a_commit_that_did_not_wait_keeps_reads_on_the_primary() {
     pair.returns_to_standby();
 }
 
+#[test]
+fn a_commit_of_a_function_that_does_not_wait_keeps_reads_on_the_primary() {
+    let pair = pair();
+    pair.returns_to_standby();
+    for relax in [
+        "SET LOCAL Synchronous_Commit = OFF",
+        "DO $$ BEGIN PERFORM set_config('synchronous' || '_commit', 'off', true); END $$",
+    ] {
+        pair.database.write(|conn| execute(conn, relax)).unwrap();
+        assert_eq!(pair.database.last_written(), None, "{relax}");
+        pair.add();
+        assert!(pair.database.last_written().is_some());
+    }
+}
+
+/// With the settings as they come.
+#[test]
+fn a_frozen_standby_does_not_hold_a_read() {
+    let pair = pair();
+    pair.returns_to_standby();
+    let frozen = pair.standby.freeze().unwrap();
+    for n in 1..=5 {
+        // It has to be asked whether it shows that.
+        pair.add();
+        let asked = Instant::now();
+        assert_eq!(pair.count(), n);
+        assert!(
+            asked.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    assert!(
+        !stats(&pair.database).replicas[0].0,
+        "it is in rotation still"
+    );
+    drop(frozen);
+    pair.returns_to_standby();
+}
+
 /// Row 43: eight clients write and read their own, while the standby is paused, restarted and
 /// promoted.
 #[test]

@@ -209,3 +209,109 @@ fn a_configured_connection_demands_what_the_database_would() {
     let error = Connection::open_configured(&strict, Access::ReadWrite).unwrap_err();
     assert!(error.message().contains("SSL"), "{error}");
 }
+
+#[test]
+fn a_transaction_that_a_single_read_began_does_not_stay() {
+    let (_db, database) = open_with(|o| o.max_connections(1));
+    for sql in [
+        "BEGIN",
+        "SELECT 1; START TRANSACTION",
+        "BEGIN READ WRITE; CREATE TABLE x (); COMMIT",
+    ] {
+        let error = database.read_one(|conn| execute(conn, sql)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Statement, "{sql}: {error}");
+        let open = "SELECT count(*) AS value FROM pg_stat_activity
+             WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+        assert_eq!(
+            database.read_one(|conn| number(conn, open)).unwrap(),
+            0,
+            "{sql}"
+        );
+    }
+}
+
+#[test]
+fn a_setting_that_a_view_made_is_gone_at_the_next_transaction() {
+    let (db, database) = open_with(|o| o.max_connections(1));
+    db.connect()
+        .execute("CREATE VIEW v AS SELECT set_config('app.tenant', '7', false) AS value");
+    let made = database.read_one(|conn| word(conn, "SELECT value FROM v"));
+    assert_eq!(made.unwrap(), "7");
+    let look = "SELECT coalesce(nullif(current_setting('app.tenant', true), ''), '-') AS value";
+    assert_eq!(database.read(|conn| word(conn, look)).unwrap(), "-");
+}
+
+#[test]
+fn a_role_that_a_trigger_took_is_laid_down() {
+    let (db, database) = open_with(|o| o.max_connections(1));
+    db.connect().execute(
+        "CREATE TABLE t (a int);
+         CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM set_config('role', 'pg_monitor', false); RETURN NULL; END $$;
+         CREATE TRIGGER g AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();",
+    );
+    database
+        .write(|conn| execute(conn, "INSERT INTO t VALUES (1)"))
+        .unwrap();
+    let look = "SELECT (current_user = session_user)::text AS value";
+    assert_eq!(database.read(|conn| word(conn, look)).unwrap(), "true");
+}
+
+/// Diesel counts on the statements that it has prepared.
+#[test]
+fn a_session_whose_prepared_statements_were_touched_ends() {
+    for sql in [
+        "PREPARE p AS SELECT 1",
+        "DEALLOCATE ALL",
+        "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+    ] {
+        let (_db, database) = open_with(|o| o.max_connections(1));
+        let typed = |conn: &mut db_core::Conn<'_>| -> Result<i32, Error> {
+            diesel::select(abs(-1))
+                .get_result(raw(conn))
+                .map_err(|e| Error::classify(db_core::Engine::Postgres, &e))
+        };
+        assert_eq!(database.read(typed).unwrap(), 1);
+        database.write(|conn| execute(conn, sql)).unwrap();
+        assert_eq!(database.read(typed).unwrap(), 1, "{sql}");
+        let prepared = "SELECT count(*) AS value FROM pg_prepared_statements WHERE name = 'p'";
+        assert_eq!(database.read(|conn| number(conn, prepared)).unwrap(), 0);
+    }
+}
+
+#[test]
+fn a_limit_below_a_millisecond_is_one_and_none_is_none() {
+    let (_db, database) = open_with(|o| o.statement_timeout(Duration::from_micros(1)));
+    let sleep = |seconds: &str| format!("SELECT pg_sleep({seconds})");
+    let slow = database.read(|conn| execute(conn, &sleep("60")));
+    assert_eq!(slow.unwrap_err().kind(), ErrorKind::StatementTimeout);
+    let none = db_core::TransactionOptions::default().statement_timeout(Duration::ZERO);
+    database
+        .read_with(&none, |conn| execute(conn, &sleep("0.05")))
+        .unwrap();
+}
+
+/// Behind a pooler the process that was ours when connecting may serve somebody else.
+#[test]
+fn closing_behind_a_pooler_cancels_nobody() {
+    let (db, database) = open_with(|o| o.transaction_pooler(true));
+    let lock = "SELECT pg_advisory_lock(7)";
+    let mut other = db.connect();
+    other.execute(lock);
+    std::thread::scope(|scope| {
+        let waiting =
+            scope.spawn(|| database.write(|conn| execute(conn, "SELECT pg_advisory_xact_lock(7)")));
+        while super::stats(&database).gate.in_use == 0 {
+            std::thread::yield_now();
+        }
+        let late = database.close(Duration::from_millis(100)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Timeout);
+        // What is asked of the server takes another thread, which has time to do it.
+        let asked = std::time::Instant::now();
+        while asked.elapsed() < Duration::from_millis(500) {
+            std::thread::yield_now();
+        }
+        other.execute("SELECT pg_advisory_unlock(7)");
+        waiting.join().unwrap().unwrap();
+    });
+}

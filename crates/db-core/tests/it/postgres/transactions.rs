@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_core::{Error, ErrorKind, IsolationLevel, TransactionOptions};
+use db_core::{Error, ErrorKind, IsolationLevel, RetryPolicy, TransactionOptions};
 use db_testkit::{Proxy, cluster};
 
 use super::{execute, number, open, options, word};
@@ -135,6 +135,50 @@ fn who_ends_the_transaction_is_told() {
     let result = database.write(|conn| execute(conn, "SAVEPOINT a"));
     // The server forgets a savepoint with the COMMIT; only Diesel's are counted.
     result.unwrap();
+}
+
+/// The transaction that is open at the end is not the one that was opened.
+#[test]
+fn who_ends_the_transaction_and_begins_another_is_told() {
+    let (_db, database) = with_table();
+    for end in [
+        "ROLLBACK; BEGIN",
+        "ROLLBACK; BEGIN READ WRITE",
+        "ROLLBACK AND CHAIN",
+        "COMMIT; BEGIN",
+        "COMMIT AND CHAIN",
+    ] {
+        let result = database.write(|conn| {
+            execute(conn, "INSERT INTO t SELECT coalesce(max(a), 0) + 1 FROM t")?;
+            execute(conn, end)
+        });
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{end}: {error}");
+        let result = database.read(|conn| {
+            number(conn, COUNT)?;
+            execute(conn, end)
+        });
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Statement, "{end}: {error}");
+    }
+    // Only the two commits left something, and nothing is open.
+    assert_eq!(database.read(|conn| number(conn, COUNT)).unwrap(), 2);
+    let open = "SELECT count(*) AS value FROM pg_stat_activity
+         WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    assert_eq!(database.read_one(|conn| number(conn, open)).unwrap(), 0);
+}
+
+#[test]
+fn what_was_committed_within_is_not_run_again() {
+    let (_db, database) = with_table();
+    let policy = RetryPolicy::new().with_attempts(3);
+    let result: Result<(), Error> = database.write_with_retry(&policy, |conn| {
+        execute(conn, "INSERT INTO t SELECT coalesce(max(a), 0) + 1 FROM t")?;
+        execute(conn, "COMMIT")?;
+        Err(Error::new(ErrorKind::Serialization, "a conflict"))
+    });
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    assert_eq!(database.read(|conn| number(conn, COUNT)).unwrap(), 1);
 }
 
 #[test]
