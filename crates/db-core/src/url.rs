@@ -155,7 +155,7 @@ impl DatabaseUrl {
             "keepalives_interval",
             "tcp_user_timeout",
         ] {
-            shown = postgres::without_parameter(&shown, key);
+            shown = without_parameter(&shown, key);
         }
         Self::Postgres(shown.trim_end_matches('?').to_owned())
     }
