@@ -38,12 +38,14 @@ impl ReaderConnection {
             fault: Some(Arc::clone(&fault)),
             ..Attached::default()
         };
-        let (mut conn, [begin, mut commit, rollback]) = raw_statement::open_with_statements(
-            (&source.target, &source.url),
-            attached,
-            &source.setup,
-            [c"BEGIN", c"COMMIT", c"ROLLBACK"],
-        )?;
+        let (mut conn, [begin, mut commit, rollback]) = source.file.open(|target| {
+            raw_statement::open_with_statements(
+                (target, &source.url),
+                attached,
+                &source.setup,
+                [c"BEGIN", c"COMMIT", c"ROLLBACK"],
+            )
+        })?;
         AnsiTransactionManager::begin_transaction(&mut conn)
             .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
         commit.run()?;

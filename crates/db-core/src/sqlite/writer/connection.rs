@@ -16,6 +16,7 @@ use crate::Engine;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
+use crate::sqlite::file::Pinned;
 use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
 use crate::sqlite::watch::{Health, Watch};
@@ -26,6 +27,8 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(200);
 /// The one connection that writes, the turnstile before it and the checkpoints after it.
 pub(super) struct SqliteBackend {
     options: SqliteOptions,
+    /// None in memory.
+    file: Option<Arc<Pinned>>,
     health: Arc<Health>,
     /// None after a failure that only a new connection gets over.
     conn: Option<SqliteConnection>,
@@ -52,14 +55,18 @@ impl SqliteBackend {
         observer: Arc<dyn Observer>,
         clock: Arc<TableClock>,
     ) -> Result<Self, Error> {
-        let writing = session::open_writer(&options, &health, &clock)?;
-        let turnstile = options
-            .url
-            .path()
-            .and_then(|path| Turnstile::open(path).inspect_err(alone).ok());
+        let file = match options.url.path() {
+            Some(path) => Some(Arc::new(Pinned::create(path)?)),
+            None => None,
+        };
+        let writing = session::open_writer(&options, file.as_deref(), &health, &clock)?;
+        let turnstile = file
+            .as_ref()
+            .and_then(|file| Turnstile::open(file.path()).inspect_err(alone).ok());
         Ok(Self {
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
+            file,
             health,
             conn: Some(writing.conn),
             watch: writing.watch,
@@ -79,16 +86,22 @@ impl SqliteBackend {
         Arc::clone(&self.wal_pages)
     }
 
+    /// The file; none in memory.
+    pub(super) fn file(&self) -> Option<Arc<Pinned>> {
+        self.file.clone()
+    }
+
     /// The connection, opened again if a failure took it away.
     fn reopen(&mut self) -> Result<&mut SqliteConnection, Error> {
         if self.conn.is_none() {
-            if self.options.url.path().is_none() {
+            let Some(file) = &self.file else {
                 return Err(Error::new(
                     ErrorKind::ConnectionLost,
                     "the database in memory went with its connection",
                 ));
-            }
-            let writing = session::open_writer(&self.options, &self.health, &self.clock)?;
+            };
+            let writing =
+                session::open_writer(&self.options, Some(file), &self.health, &self.clock)?;
             tracing::info!("the writing connection was opened again");
             self.conn = Some(writing.conn);
             self.watch = writing.watch;
@@ -261,7 +274,7 @@ impl Backend for SqliteBackend {
                 }
                 tracing::warn!(%error, "a COMMIT failed");
                 self.rollback();
-                if broken && self.options.url.path().is_some() {
+                if broken && self.file.is_some() {
                     self.conn = None;
                 }
                 Err(error)
@@ -331,7 +344,7 @@ impl Backend for SqliteBackend {
     fn close(&mut self) {
         self.snapshots.release();
         self.watch.set_patience(CLOSING_PATIENCE);
-        if self.options.url.path().is_some() && self.conn.is_some() {
+        if self.file.is_some() && self.conn.is_some() {
             match self.checkpoint(Effort::Truncate) {
                 Ok(complete) => {
                     if complete {

@@ -24,7 +24,10 @@ fn dwell(database: &Database) -> Result<(), Error> {
         let since = Instant::now();
         let first = number(conn, "SELECT coalesce(sum(n), 0) AS n FROM t")?;
         while since.elapsed() < READ {
-            assert_eq!(number(conn, "SELECT coalesce(sum(n), 0) AS n FROM t")?, first);
+            assert_eq!(
+                number(conn, "SELECT coalesce(sum(n), 0) AS n FROM t")?,
+                first
+            );
         }
         Ok(())
     })
