@@ -4,6 +4,7 @@ mod cipher;
 mod database;
 mod fault;
 mod file;
+mod guard;
 mod handle;
 mod memory;
 mod raw_statement;

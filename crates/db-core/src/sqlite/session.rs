@@ -8,6 +8,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use super::file::Pinned;
+use super::guard::Guard;
 use super::handle::{self, Attached};
 use super::touched::Touched;
 use super::watch::{Health, Watch};
@@ -29,6 +30,7 @@ pub(super) struct Writing {
     pub(super) conn: SqliteConnection,
     pub(super) watch: Arc<Watch>,
     pub(super) touched: Arc<Touched>,
+    pub(super) guard: Arc<Guard>,
 }
 
 /// Opens the connection that writes, to this file or in memory, and switches a file to WAL.
@@ -42,10 +44,12 @@ pub(super) fn open_writer(
     // The watch's busy handler stands where `PRAGMA busy_timeout` would, which replaces it.
     watch.set_patience(options.busy_timeout);
     let touched = Arc::new(Touched::new(Arc::clone(clock)));
+    let guard = Arc::new(Guard::new(Some(Arc::clone(&touched))));
     let attached = Attached {
         health: Some(Arc::clone(health)),
         watch: Some(Arc::clone(&watch)),
         touched: Some(Arc::clone(&touched)),
+        guard: Some(Arc::clone(&guard)),
         fault: None,
         key: options.key()?,
     };
@@ -70,6 +74,7 @@ pub(super) fn open_writer(
         conn,
         watch,
         touched,
+        guard,
     })
 }
 

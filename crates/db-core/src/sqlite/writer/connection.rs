@@ -17,6 +17,7 @@ use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::file::Pinned;
+use crate::sqlite::guard::Guard;
 use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
 use crate::sqlite::watch::{Health, Watch};
@@ -34,6 +35,7 @@ pub(super) struct SqliteBackend {
     conn: Option<SqliteConnection>,
     watch: Arc<Watch>,
     touched: Arc<Touched>,
+    guard: Arc<Guard>,
     clock: Arc<TableClock>,
     /// What a page takes in the log.
     frame_bytes: u64,
@@ -71,6 +73,7 @@ impl SqliteBackend {
             conn: Some(writing.conn),
             watch: writing.watch,
             touched: writing.touched,
+            guard: writing.guard,
             frame_bytes: writing.frame_bytes,
             clock,
             turnstile,
@@ -106,6 +109,7 @@ impl SqliteBackend {
             self.conn = Some(writing.conn);
             self.watch = writing.watch;
             self.touched = writing.touched;
+            self.guard = writing.guard;
         }
         self.conn
             .as_mut()
@@ -137,8 +141,24 @@ impl SqliteBackend {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "`begin` has just opened a transaction on it, and only `rollback` takes it away"
+    )]
+    fn open_conn(&mut self) -> &mut SqliteConnection {
+        self.conn.as_mut().expect("a transaction is open")
+    }
+
     fn execute(&mut self, sql: &str) -> Result<(), Error> {
         session::execute(self.reopen()?, sql)
+    }
+
+    /// The next member's foreign keys are checked at once again, whatever this one asked for.
+    fn undefer(&mut self) -> Result<(), Error> {
+        if self.guard.take_defers() {
+            self.execute("PRAGMA defer_foreign_keys = OFF")?;
+        }
+        Ok(())
     }
 
     /// Nested levels of Diesel's that a closure left open.
@@ -206,15 +226,13 @@ impl Backend for SqliteBackend {
         Ok(())
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "`begin` has just opened a transaction on it, and only `rollback` takes it away"
-    )]
     fn conn(&mut self) -> &mut SqliteConnection {
-        self.conn.as_mut().expect("a transaction is open")
+        self.guard.lent(true);
+        self.open_conn()
     }
 
     fn transaction(&mut self) -> Transaction {
+        self.guard.lent(false);
         if self.watch.rollbacks() == self.rollbacks && self.depth().is_some() {
             Transaction::Intact
         } else {
@@ -228,20 +246,31 @@ impl Backend for SqliteBackend {
         self.execute("SAVEPOINT bitcraps_member")
     }
 
+    fn unsatisfied(&mut self) -> Option<Error> {
+        let conn = self.conn.as_mut()?;
+        // SQLite's own words for it, at COMMIT.
+        self.guard.has_open_references(conn).then(|| {
+            let message = "FOREIGN KEY constraint failed".to_owned();
+            Error::from_sqlite_code(ffi::SQLITE_CONSTRAINT_FOREIGNKEY, message)
+        })
+    }
+
     fn release(&mut self) -> Result<(), Error> {
         while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::commit_transaction(self.conn())
+            AnsiTransactionManager::commit_transaction(self.open_conn())
                 .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
         }
-        self.execute("RELEASE bitcraps_member")
+        self.execute("RELEASE bitcraps_member")?;
+        self.undefer()
     }
 
     fn rollback_to(&mut self) -> Result<(), Error> {
         while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::rollback_transaction(self.conn())
+            AnsiTransactionManager::rollback_transaction(self.open_conn())
                 .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
         }
-        self.execute("ROLLBACK TO bitcraps_member; RELEASE bitcraps_member")
+        self.execute("ROLLBACK TO bitcraps_member; RELEASE bitcraps_member")?;
+        self.undefer()
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -253,7 +282,7 @@ impl Backend for SqliteBackend {
             if last {
                 self.watch.seal(false);
             }
-            let done = AnsiTransactionManager::commit_transaction(self.conn());
+            let done = AnsiTransactionManager::commit_transaction(self.open_conn());
             if last || done.is_err() {
                 break done;
             }
@@ -283,10 +312,11 @@ impl Backend for SqliteBackend {
     }
 
     fn rollback(&mut self) {
+        self.guard.lent(false);
         self.touched.rolled_back();
         while self.depth().is_some() {
             let before = self.depth();
-            let undone = AnsiTransactionManager::rollback_transaction(self.conn());
+            let undone = AnsiTransactionManager::rollback_transaction(self.open_conn());
             if undone.is_err() && self.depth() == before {
                 break;
             }
