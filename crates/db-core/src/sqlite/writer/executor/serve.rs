@@ -113,7 +113,7 @@ impl<B: Backend> Executor<B> {
         let patience = Turn::Wait(oldest + self.limits.busy_timeout);
         if let Err(error) = backend.begin(patience) {
             self.heed(&backend);
-            self.begin_failed(error);
+            self.begin_failed(error, oldest);
             return;
         }
         let opened = Instant::now();
@@ -186,8 +186,8 @@ impl<B: Backend> Executor<B> {
         }
     }
 
-    /// Tells those whom it concerns that no transaction could be opened.
-    fn begin_failed(&self, error: BeginError) {
+    /// Tells those whom it concerns that no transaction could be opened, for whoever came `for_whom`.
+    fn begin_failed(&self, error: BeginError, for_whom: Instant) {
         let mut state = self.state();
         let (failed, error) = match error {
             BeginError::Failed(error) if error.kind() != ErrorKind::Busy => {
@@ -198,15 +198,14 @@ impl<B: Backend> Executor<B> {
                     BeginError::Failed(error) => error,
                     BeginError::Contended => Error::new(ErrorKind::Busy, "database is locked"),
                 };
-                // Those who came later have patience left. The first one has not, and must go, so
-                // that this ends.
+                // Those who came later have patience left, also if the one for whom it was tried
+                // has gone meanwhile.
                 let timeout = self.limits.busy_timeout;
-                let mut failed: VecDeque<_> = state.queue.pop_front().into_iter().collect();
-                while let Some(next) = state.queue.front()
-                    && next.since.elapsed() >= timeout
-                {
-                    failed.extend(state.queue.pop_front());
-                }
+                let queue = std::mem::take(&mut state.queue);
+                let (failed, left) = queue.into_iter().partition(|queued| {
+                    queued.since <= for_whom || queued.since.elapsed() >= timeout
+                });
+                state.queue = left;
                 (failed, error)
             }
         };
