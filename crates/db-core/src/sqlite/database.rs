@@ -4,18 +4,17 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::file;
 use super::memory::MemoryDatabase;
 use super::reader::{Anchor, Limits, ReaderStats, Readers, Source};
 use super::session;
 use super::watch::Health;
 use super::writer::{NoSnapshot, Observer, SnapshotHolder, Writer};
+use crate::Conn;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::metrics::PoolMetrics;
 use crate::nesting::{self, Use};
-use crate::{Access, Conn};
 
 /// What a SQLite database is doing.
 #[derive(Debug, Clone)]
@@ -29,6 +28,10 @@ pub struct SqliteStats {
     pub wal_pages: u32,
     /// The damage that was seen, since when writes are refused.
     pub damage: Option<Error>,
+}
+
+fn no_file() -> Error {
+    Error::new(ErrorKind::Other, "the database has no file")
 }
 
 /// An open SQLite database.
@@ -70,7 +73,7 @@ impl SqliteDatabase {
                 let pragmas = session::memory_pragmas(options);
                 Store::Memory(MemoryDatabase::open(&pragmas, &health, clock)?)
             }
-            Some(path) => {
+            Some(_) => {
                 // Without a log a snapshot would keep the writer from committing.
                 let anchor = options.wal.then(|| Arc::new(Anchor::new()));
                 let holder: Arc<dyn SnapshotHolder> = match anchor.clone() {
@@ -78,7 +81,7 @@ impl SqliteDatabase {
                     None => Arc::new(NoSnapshot),
                 };
                 let source_pragmas = session::reader_pragmas(options);
-                // The writer creates the file and switches it to WAL.
+                // The writer creates the file, switches it to WAL, and says which one it is.
                 let writer = Writer::open(
                     options.clone(),
                     Arc::clone(&health),
@@ -87,7 +90,7 @@ impl SqliteDatabase {
                     Arc::clone(clock),
                 )?;
                 let source = Source {
-                    target: file::prepare(path, Access::ReadWrite)?,
+                    file: writer.file().ok_or_else(no_file)?,
                     url: options.url.clone(),
                     setup: source_pragmas,
                     key: options.key()?,

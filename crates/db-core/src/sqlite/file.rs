@@ -29,6 +29,74 @@ pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
     }
 }
 
+/// The one file of an open database, whatever its name comes to mean later: a working directory
+/// changes, a link is set to another file, a backup is moved into the place.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    /// Absolute, and through no link.
+    path: PathBuf,
+    id: FileId,
+}
+
+/// Which file stands behind a name: device and inode.
+#[cfg(unix)]
+type FileId = (u64, u64);
+/// Which file stands behind a name is not told here.
+#[cfg(not(unix))]
+type FileId = ();
+
+impl Pinned {
+    /// The file behind this name, created if it is not there.
+    pub(super) fn create(path: &Path) -> Result<Self, Error> {
+        prepare(path, Access::Create)?;
+        let path = path.canonicalize().map_err(|e| from_io(path, &e))?;
+        let id = id(&path).map_err(|e| from_io(&path, &e))?;
+        Ok(Self { path, id })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens it once more, by the URI that `open` is given, and makes sure that it was this file.
+    ///
+    /// # Errors
+    /// `CannotOpen` when another file, or none, has its name by now; what `open` says.
+    pub(super) fn open<T>(&self, open: impl FnOnce(&str) -> Result<T, Error>) -> Result<T, Error> {
+        self.check()?;
+        let opened = open(&uri(&self.path, Access::ReadWrite))?;
+        self.check()?;
+        Ok(opened)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let shown = self.path.display();
+        let what = match id(&self.path) {
+            Ok(id) if id == self.id => return Ok(()),
+            Ok(_) => "the file was replaced",
+            Err(e) if e.kind() == io::ErrorKind::NotFound => "the file was taken away",
+            Err(e) => return Err(from_io(&self.path, &e)),
+        };
+        Err(Error::new(
+            ErrorKind::CannotOpen,
+            format!("{shown}: {what} while the database was open"),
+        )
+        .with_hint("close the database before its file is moved or restored, and open it again"))
+    }
+}
+
+fn id(path: &Path) -> io::Result<FileId> {
+    let meta = fs::metadata(path)?;
+    #[cfg(unix)]
+    let id = {
+        use std::os::unix::fs::MetadataExt;
+        (meta.dev(), meta.ino())
+    };
+    #[cfg(not(unix))]
+    let id = drop(meta);
+    Ok(id)
+}
+
 /// Whether the system forbids reaching this path, or reading or writing what is there. A file that
 /// cannot be opened for another reason (too many are open) is not forbidden.
 pub(super) fn is_forbidden(path: &Path) -> bool {

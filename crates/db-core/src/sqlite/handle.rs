@@ -1,7 +1,7 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `cipher`, in `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each
+//! `unsafe` is at home here, in `cipher`, in `guard`, in `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each
 //! block says why it is sound.
 #![expect(
     unsafe_code,
@@ -22,6 +22,7 @@ use libsqlite3_sys as ffi;
 
 use super::cipher;
 use super::fault::Fault;
+use super::guard::{self, Guard};
 use super::touched::Touched;
 use super::watch::{self, Health, Watch};
 use crate::Interrupt;
@@ -95,6 +96,8 @@ pub(crate) struct Attached {
     pub(crate) watch: Option<Arc<Watch>>,
     /// What is told of the tables that a writing connection touches.
     pub(crate) touched: Option<Arc<Touched>>,
+    /// What stands between closures and the connection.
+    pub(crate) guard: Option<Arc<Guard>>,
     /// Where it is noted that the connection cannot be used any more.
     pub(crate) fault: Option<Arc<Fault>>,
     /// The key of the file, if it is encrypted.
@@ -125,6 +128,12 @@ pub(super) fn establish(
     if let Some(watch) = attached.watch {
         // SAFETY: `handle` is the connection that was opened just now and is held here.
         if !unsafe { watch::attach(handle.as_ptr(), watch) } {
+            return Err(ConnectionError::BadConnection("out of memory".to_owned()));
+        }
+    }
+    if let Some(guard) = &attached.guard {
+        // SAFETY: as above; whoever passed it made it for the connection that it gets back.
+        if !unsafe { guard::attach(handle, guard) } {
             return Err(ConnectionError::BadConnection("out of memory".to_owned()));
         }
     }

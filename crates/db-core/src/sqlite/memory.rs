@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 
+use super::guard::Guard;
 use super::handle::Attached;
 use super::raw_statement::{self, RawStatement};
 use super::reader::{Gate, Refusal, lock};
@@ -34,6 +35,7 @@ struct MemoryConnection {
     rollback: RawStatement,
     conn: SqliteConnection,
     touched: Arc<Touched>,
+    guard: Arc<Guard>,
 }
 
 /// The turn, until it is dropped.
@@ -53,9 +55,11 @@ impl MemoryDatabase {
     ) -> Result<Self, Error> {
         super::handle::refuse_corrupting_library()?;
         let touched = Arc::new(Touched::new(Arc::clone(clock)));
+        let guard = Arc::new(Guard::new(Some(Arc::clone(&touched))));
         let attached = Attached {
             health: Some(Arc::clone(health)),
             touched: Some(Arc::clone(&touched)),
+            guard: Some(Arc::clone(&guard)),
             ..Attached::default()
         };
         let (mut conn, [begin, commit, rollback]) = raw_statement::open_with_statements(
@@ -71,6 +75,7 @@ impl MemoryDatabase {
             rollback,
             conn,
             touched,
+            guard,
         };
         connection.commit.run()?;
         Ok(Self {
@@ -152,17 +157,22 @@ impl MemoryConnection {
     fn begin(&mut self, what: Use) -> Result<(), Error> {
         self.begin.run()?;
         match what {
-            Use::Read => self.execute("PRAGMA query_only = ON"),
-            Use::Write => {
-                self.touched.begin(&mut self.conn);
-                Ok(())
+            Use::Read => {
+                if let Err(error) = self.execute("PRAGMA query_only = ON") {
+                    self.settle();
+                    return Err(error);
+                }
             }
+            Use::Write => self.touched.begin(&mut self.conn),
         }
+        self.guard.lent(true);
+        Ok(())
     }
 
     /// Commits if `keep` and if the transaction is still the one that was begun, else rolls back;
     /// leaves the connection as a new one in any case.
     fn end(&mut self, what: Use, keep: bool) -> Result<(), Error> {
+        self.guard.lent(false);
         let intact = self.begin.in_transaction() && self.depth() == Some(1);
         let ended = if intact && keep {
             self.commit(what)

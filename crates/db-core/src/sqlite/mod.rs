@@ -4,6 +4,7 @@ mod cipher;
 mod database;
 mod fault;
 mod file;
+mod guard;
 mod handle;
 mod memory;
 mod raw_statement;
@@ -92,8 +93,18 @@ fn open_with(
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
+    open_target((&target, url), interrupt, attached, pragmas)
+}
+
+/// Opens what is found or created already.
+fn open_target(
+    (target, url): (&str, &DatabaseUrl),
+    interrupt: &Interrupt,
+    attached: Attached,
+    pragmas: &str,
+) -> Result<SqliteConnection, Error> {
     let has_key = attached.key.is_some();
-    let (mut conn, handle) = handle::establish(&target, interrupt, attached)
+    let (mut conn, handle) = handle::establish(target, interrupt, attached)
         .map_err(|e| explain(url, &Error::classify_connect(&e, url)))?;
     let probe = conn.batch_execute(pragmas).and_then(|()| {
         diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)

@@ -7,13 +7,15 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
-use super::handle::Attached;
+use super::file::Pinned;
+use super::guard::Guard;
+use super::handle::{self, Attached};
 use super::touched::Touched;
 use super::watch::{Health, Watch};
 use crate::cache::TableClock;
 use crate::config::{SqliteOptions, Synchronous};
 use crate::error::{Error, ErrorKind};
-use crate::{Access, Engine, Interrupt};
+use crate::{Engine, Interrupt};
 
 /// Between two attempts at switching a new file to WAL, which ignores every timeout of SQLite.
 const WAL_SWITCH_NAP: Duration = Duration::from_millis(2);
@@ -28,11 +30,13 @@ pub(super) struct Writing {
     pub(super) conn: SqliteConnection,
     pub(super) watch: Arc<Watch>,
     pub(super) touched: Arc<Touched>,
+    pub(super) guard: Arc<Guard>,
 }
 
-/// Opens the connection that writes. It creates the file if need be, and switches it to WAL.
+/// Opens the connection that writes, to this file or in memory, and switches a file to WAL.
 pub(super) fn open_writer(
     options: &SqliteOptions,
+    file: Option<&Pinned>,
     health: &Arc<Health>,
     clock: &Arc<TableClock>,
 ) -> Result<Writing, Error> {
@@ -40,17 +44,25 @@ pub(super) fn open_writer(
     // The watch's busy handler stands where `PRAGMA busy_timeout` would, which replaces it.
     watch.set_patience(options.busy_timeout);
     let touched = Arc::new(Touched::new(Arc::clone(clock)));
+    let guard = Arc::new(Guard::new(Some(Arc::clone(&touched))));
     let attached = Attached {
         health: Some(Arc::clone(health)),
         watch: Some(Arc::clone(&watch)),
         touched: Some(Arc::clone(&touched)),
+        guard: Some(Arc::clone(&guard)),
         fault: None,
         key: options.key()?,
     };
-    let interrupt = Interrupt::default();
-    let pragmas = pragmas(options);
-    let mut conn = super::open_with(&options.url, Access::Create, &interrupt, attached, &pragmas)?;
-    if options.wal && options.url.path().is_some() {
+    handle::refuse_corrupting_library()?;
+    let open = |target: &str| {
+        let target = (target, &options.url);
+        super::open_target(target, &Interrupt::default(), attached, &pragmas(options))
+    };
+    let mut conn = match file {
+        Some(file) => file.open(open)?,
+        None => open(":memory:")?,
+    };
+    if options.wal && file.is_some() {
         switch_to_wal(&mut conn, options.busy_timeout)?;
     }
     // As a table, because SQLCipher calls the column of the statement otherwise.
@@ -62,6 +74,7 @@ pub(super) fn open_writer(
         conn,
         watch,
         touched,
+        guard,
     })
 }
 

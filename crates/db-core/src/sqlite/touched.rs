@@ -2,7 +2,7 @@
 //!
 //! The update hook would be the obvious way, but it is silent for tables WITHOUT ROWID and for
 //! `DELETE` without a condition, and the pre-update hook is not in the library that is compiled in.
-//! The authorizer is silent about nothing: while a statement is prepared it names every table that
+//! The authorizer (see `guard`) is silent about nothing: while a statement is prepared it names every table that
 //! this can write to, those of triggers and of foreign keys' actions too. But a statement is
 //! prepared once and runs often. So the trace callback tells which statements ran, and a text that
 //! is new is prepared once more, as EXPLAIN, to hear what the authorizer has to say of it.
@@ -18,7 +18,7 @@
 )]
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -188,8 +188,8 @@ impl Touched {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the callbacks, when it is first wanted: they cost every statement a little.
-    /// SQLite prepares all statements anew after that. False when it cannot be done.
+    /// Registers the callback, when it is first wanted: it costs every statement a little. False
+    /// when it cannot be done.
     fn attach(self: &Arc<Self>, _conn: &mut SqliteConnection) -> bool {
         const NAME: &CStr = c"bitcraps-db touched tables";
         if self.heard().attached {
@@ -203,19 +203,14 @@ impl Touched {
         // SAFETY: by the promise of `is_of`, `handle` belongs to the connection that is borrowed
         // here, so it is open and nobody else uses it. SQLite takes the one strong count of `owned`
         // and gives it back through `release` when the connection closes, also if this call fails;
-        // so the pointer that the callbacks below get outlives their last call.
+        // so the pointer that the callback below gets outlives its last call.
         let status =
             unsafe { ffi::sqlite3_set_clientdata(handle, NAME.as_ptr(), owned, Some(release)) };
         if status != ffi::SQLITE_OK {
             return false;
         }
-        // SAFETY: as above; the callback only reads through the pointer.
-        let status = unsafe { ffi::sqlite3_set_authorizer(handle, Some(on_authorize), owned) };
-        if status != ffi::SQLITE_OK {
-            return false;
-        }
         let mask = c_uint::try_from(ffi::SQLITE_TRACE_STMT).unwrap_or_default();
-        // SAFETY: as above.
+        // SAFETY: as above; the callback only reads through the pointer.
         let status = unsafe { ffi::sqlite3_trace_v2(handle, mask, Some(on_statement), owned) };
         self.heard().attached = status == ffi::SQLITE_OK;
         status == ffi::SQLITE_OK
@@ -242,14 +237,30 @@ impl Touched {
         }
     }
 
+    /// What the authorizer was asked for: to write to this table, to change the schema, or
+    /// something that does not matter here.
+    pub(super) fn authorized(&self, action: c_int, first: Option<&CStr>) {
+        let writes_rows = matches!(
+            action,
+            ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE
+        );
+        if writes_rows || changes_schema(action) {
+            self.prepared(first.filter(|_| writes_rows));
+        }
+    }
+
     /// A statement that is being prepared can write to this table, or to the schema.
     fn prepared(&self, table: Option<&CStr>) {
         let mut heard = self.heard();
         let Heard {
+            attached: true,
             explaining,
             touched,
             ..
-        } = &mut *heard;
+        } = &mut *heard
+        else {
+            return;
+        };
         // Statements name their tables when they run; but a change of schema must not be missed.
         let tables = explaining.as_mut().unwrap_or(touched);
         match table.map(CStr::to_str) {
@@ -279,32 +290,6 @@ impl Tables {
             }
         }
     }
-}
-
-unsafe extern "C" fn on_authorize(
-    touched: *mut c_void,
-    action: c_int,
-    first: *const c_char,
-    _second: *const c_char,
-    _database: *const c_char,
-    _trigger: *const c_char,
-) -> c_int {
-    let writes_rows = matches!(
-        action,
-        ffi::SQLITE_INSERT | ffi::SQLITE_UPDATE | ffi::SQLITE_DELETE
-    );
-    if !writes_rows && !changes_schema(action) {
-        return ffi::SQLITE_OK;
-    }
-    // SAFETY: `touched` is the pointer that `attach` registered, alive until the close.
-    let touched = unsafe { &*touched.cast::<Touched>() };
-    let table = (writes_rows && !first.is_null()).then(|| {
-        // SAFETY: for these actions it is the table's name, which ends in NUL and lives for this
-        // call.
-        unsafe { CStr::from_ptr(first) }
-    });
-    touched.prepared(table);
-    ffi::SQLITE_OK
 }
 
 const fn changes_schema(action: c_int) -> bool {

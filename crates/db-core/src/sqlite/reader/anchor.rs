@@ -260,12 +260,14 @@ impl AnchorConnection {
             key: source.key.clone(),
             ..Attached::default()
         };
-        let (conn, [begin, commit, version]) = raw_statement::open_with_statements(
-            (&source.target, &source.url),
-            attached,
-            &source.setup,
-            [c"BEGIN", c"COMMIT", c"PRAGMA data_version"],
-        )?;
+        let (conn, [begin, commit, version]) = source.file.open(|target| {
+            raw_statement::open_with_statements(
+                (target, &source.url),
+                attached,
+                &source.setup,
+                [c"BEGIN", c"COMMIT", c"PRAGMA data_version"],
+            )
+        })?;
         Ok(Self {
             begin,
             commit,

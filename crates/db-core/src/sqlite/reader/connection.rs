@@ -9,6 +9,7 @@ use super::Source;
 use crate::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::fault::Fault;
+use crate::sqlite::guard::Guard;
 use crate::sqlite::handle::Attached;
 use crate::sqlite::raw_statement::{self, RawStatement};
 use crate::sqlite::watch::Health;
@@ -23,6 +24,7 @@ pub(super) struct ReaderConnection {
     commit: RawStatement,
     rollback: RawStatement,
     conn: SqliteConnection,
+    guard: Arc<Guard>,
     fault: Arc<Fault>,
     health: Arc<Health>,
     /// Reads that the anchor did not spare from locking, since it was moved by this connection.
@@ -32,18 +34,22 @@ pub(super) struct ReaderConnection {
 impl ReaderConnection {
     pub(super) fn open(source: &Source) -> Result<Self, Error> {
         let fault = Arc::new(Fault::default());
+        let guard = Arc::new(Guard::new(None));
         let attached = Attached {
             health: Some(Arc::clone(&source.health)),
             key: source.key.clone(),
+            guard: Some(Arc::clone(&guard)),
             fault: Some(Arc::clone(&fault)),
             ..Attached::default()
         };
-        let (mut conn, [begin, mut commit, rollback]) = raw_statement::open_with_statements(
-            (&source.target, &source.url),
-            attached,
-            &source.setup,
-            [c"BEGIN", c"COMMIT", c"ROLLBACK"],
-        )?;
+        let (mut conn, [begin, mut commit, rollback]) = source.file.open(|target| {
+            raw_statement::open_with_statements(
+                (target, &source.url),
+                attached,
+                &source.setup,
+                [c"BEGIN", c"COMMIT", c"ROLLBACK"],
+            )
+        })?;
         AnsiTransactionManager::begin_transaction(&mut conn)
             .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
         commit.run()?;
@@ -52,6 +58,7 @@ impl ReaderConnection {
             commit,
             rollback,
             conn,
+            guard,
             fault,
             health: Arc::clone(&source.health),
             unspared: 0,
@@ -63,7 +70,9 @@ impl ReaderConnection {
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.begin.run().map(|_| ())
+        self.begin.run()?;
+        self.guard.lent(true);
+        Ok(())
     }
 
     /// Ends the transaction after its closure.
@@ -72,6 +81,7 @@ impl ReaderConnection {
     /// [`ErrorKind::TransactionEnded`] if it is no longer the one that [`begin`](Self::begin)
     /// opened: what the closure has read may then be of several snapshots.
     pub(super) fn end(&mut self) -> Result<(), Error> {
+        self.guard.lent(false);
         // Of a failure while rows were read Diesel tells nobody (see `handle`).
         let code = self.begin.last_code();
         if code != 0 {
@@ -90,6 +100,7 @@ impl ReaderConnection {
 
     /// After a panic: ends whatever is open.
     pub(super) fn abandon(&mut self) {
+        self.guard.lent(false);
         if self.begin.in_transaction()
             && let Err(error) = self.rollback.run()
         {

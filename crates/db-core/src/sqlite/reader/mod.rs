@@ -26,6 +26,7 @@ use crate::held::{Held, Holder};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
 use crate::wait::deadline;
 
+use super::file::Pinned;
 use super::watch::Health;
 
 pub(crate) use anchor::Anchor;
@@ -45,8 +46,8 @@ thread_local! {
 pub(crate) struct Source {
     /// The database, as messages name it.
     pub(crate) url: DatabaseUrl,
-    /// What SQLite opens.
-    pub(crate) target: String,
+    /// The very file that is written.
+    pub(crate) file: Arc<Pinned>,
     /// The pragmas of a reader.
     pub(crate) setup: String,
     /// The key of the file, if it is encrypted.

@@ -67,6 +67,8 @@ pub(super) trait Backend {
     fn transaction(&mut self) -> Transaction;
     /// Begins one member's part.
     fn savepoint(&mut self) -> Result<(), Error>;
+    /// Why the part would make the COMMIT fail, if it would.
+    fn unsatisfied(&mut self) -> Option<Error>;
     /// Makes the part one with the transaction.
     fn release(&mut self) -> Result<(), Error>;
     /// Undoes the part, and whatever the member nested in it.

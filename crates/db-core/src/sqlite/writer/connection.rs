@@ -16,6 +16,8 @@ use crate::Engine;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
+use crate::sqlite::file::Pinned;
+use crate::sqlite::guard::Guard;
 use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
 use crate::sqlite::watch::{Health, Watch};
@@ -26,11 +28,14 @@ const CLOSING_PATIENCE: Duration = Duration::from_millis(200);
 /// The one connection that writes, the turnstile before it and the checkpoints after it.
 pub(super) struct SqliteBackend {
     options: SqliteOptions,
+    /// None in memory.
+    file: Option<Arc<Pinned>>,
     health: Arc<Health>,
     /// None after a failure that only a new connection gets over.
     conn: Option<SqliteConnection>,
     watch: Arc<Watch>,
     touched: Arc<Touched>,
+    guard: Arc<Guard>,
     clock: Arc<TableClock>,
     /// What a page takes in the log.
     frame_bytes: u64,
@@ -52,18 +57,23 @@ impl SqliteBackend {
         observer: Arc<dyn Observer>,
         clock: Arc<TableClock>,
     ) -> Result<Self, Error> {
-        let writing = session::open_writer(&options, &health, &clock)?;
-        let turnstile = options
-            .url
-            .path()
-            .and_then(|path| Turnstile::open(path).inspect_err(alone).ok());
+        let file = match options.url.path() {
+            Some(path) => Some(Arc::new(Pinned::create(path)?)),
+            None => None,
+        };
+        let writing = session::open_writer(&options, file.as_deref(), &health, &clock)?;
+        let turnstile = file
+            .as_ref()
+            .and_then(|file| Turnstile::open(file.path()).inspect_err(alone).ok());
         Ok(Self {
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
+            file,
             health,
             conn: Some(writing.conn),
             watch: writing.watch,
             touched: writing.touched,
+            guard: writing.guard,
             frame_bytes: writing.frame_bytes,
             clock,
             turnstile,
@@ -79,20 +89,27 @@ impl SqliteBackend {
         Arc::clone(&self.wal_pages)
     }
 
+    /// The file; none in memory.
+    pub(super) fn file(&self) -> Option<Arc<Pinned>> {
+        self.file.clone()
+    }
+
     /// The connection, opened again if a failure took it away.
     fn reopen(&mut self) -> Result<&mut SqliteConnection, Error> {
         if self.conn.is_none() {
-            if self.options.url.path().is_none() {
+            let Some(file) = &self.file else {
                 return Err(Error::new(
                     ErrorKind::ConnectionLost,
                     "the database in memory went with its connection",
                 ));
-            }
-            let writing = session::open_writer(&self.options, &self.health, &self.clock)?;
+            };
+            let writing =
+                session::open_writer(&self.options, Some(file), &self.health, &self.clock)?;
             tracing::info!("the writing connection was opened again");
             self.conn = Some(writing.conn);
             self.watch = writing.watch;
             self.touched = writing.touched;
+            self.guard = writing.guard;
         }
         self.conn
             .as_mut()
@@ -124,8 +141,24 @@ impl SqliteBackend {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "`begin` has just opened a transaction on it, and only `rollback` takes it away"
+    )]
+    fn open_conn(&mut self) -> &mut SqliteConnection {
+        self.conn.as_mut().expect("a transaction is open")
+    }
+
     fn execute(&mut self, sql: &str) -> Result<(), Error> {
         session::execute(self.reopen()?, sql)
+    }
+
+    /// The next member's foreign keys are checked at once again, whatever this one asked for.
+    fn undefer(&mut self) -> Result<(), Error> {
+        if self.guard.take_defers() {
+            self.execute("PRAGMA defer_foreign_keys = OFF")?;
+        }
+        Ok(())
     }
 
     /// Nested levels of Diesel's that a closure left open.
@@ -193,15 +226,13 @@ impl Backend for SqliteBackend {
         Ok(())
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "`begin` has just opened a transaction on it, and only `rollback` takes it away"
-    )]
     fn conn(&mut self) -> &mut SqliteConnection {
-        self.conn.as_mut().expect("a transaction is open")
+        self.guard.lent(true);
+        self.open_conn()
     }
 
     fn transaction(&mut self) -> Transaction {
+        self.guard.lent(false);
         if self.watch.rollbacks() == self.rollbacks && self.depth().is_some() {
             Transaction::Intact
         } else {
@@ -215,20 +246,31 @@ impl Backend for SqliteBackend {
         self.execute("SAVEPOINT bitcraps_member")
     }
 
+    fn unsatisfied(&mut self) -> Option<Error> {
+        let conn = self.conn.as_mut()?;
+        // SQLite's own words for it, at COMMIT.
+        self.guard.has_open_references(conn).then(|| {
+            let message = "FOREIGN KEY constraint failed".to_owned();
+            Error::from_sqlite_code(ffi::SQLITE_CONSTRAINT_FOREIGNKEY, message)
+        })
+    }
+
     fn release(&mut self) -> Result<(), Error> {
         while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::commit_transaction(self.conn())
+            AnsiTransactionManager::commit_transaction(self.open_conn())
                 .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
         }
-        self.execute("RELEASE bitcraps_member")
+        self.execute("RELEASE bitcraps_member")?;
+        self.undefer()
     }
 
     fn rollback_to(&mut self) -> Result<(), Error> {
         while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::rollback_transaction(self.conn())
+            AnsiTransactionManager::rollback_transaction(self.open_conn())
                 .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
         }
-        self.execute("ROLLBACK TO bitcraps_member; RELEASE bitcraps_member")
+        self.execute("ROLLBACK TO bitcraps_member; RELEASE bitcraps_member")?;
+        self.undefer()
     }
 
     fn commit(&mut self) -> Result<(), Error> {
@@ -240,7 +282,7 @@ impl Backend for SqliteBackend {
             if last {
                 self.watch.seal(false);
             }
-            let done = AnsiTransactionManager::commit_transaction(self.conn());
+            let done = AnsiTransactionManager::commit_transaction(self.open_conn());
             if last || done.is_err() {
                 break done;
             }
@@ -261,7 +303,7 @@ impl Backend for SqliteBackend {
                 }
                 tracing::warn!(%error, "a COMMIT failed");
                 self.rollback();
-                if broken && self.options.url.path().is_some() {
+                if broken && self.file.is_some() {
                     self.conn = None;
                 }
                 Err(error)
@@ -270,10 +312,11 @@ impl Backend for SqliteBackend {
     }
 
     fn rollback(&mut self) {
+        self.guard.lent(false);
         self.touched.rolled_back();
         while self.depth().is_some() {
             let before = self.depth();
-            let undone = AnsiTransactionManager::rollback_transaction(self.conn());
+            let undone = AnsiTransactionManager::rollback_transaction(self.open_conn());
             if undone.is_err() && self.depth() == before {
                 break;
             }
@@ -331,7 +374,7 @@ impl Backend for SqliteBackend {
     fn close(&mut self) {
         self.snapshots.release();
         self.watch.set_patience(CLOSING_PATIENCE);
-        if self.options.url.path().is_some() && self.conn.is_some() {
+        if self.file.is_some() && self.conn.is_some() {
             match self.checkpoint(Effort::Truncate) {
                 Ok(complete) => {
                     if complete {

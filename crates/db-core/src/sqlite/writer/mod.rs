@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use tracing::Span;
 
+use super::file::Pinned;
 use super::watch::Health;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
@@ -77,6 +78,7 @@ pub(crate) struct Writer {
     clock: Arc<TableClock>,
     executor: Arc<Executor<SqliteBackend>>,
     wal_pages: Arc<AtomicU32>,
+    file: Option<Arc<Pinned>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -103,6 +105,7 @@ impl Writer {
         let backend =
             SqliteBackend::open(options, health, snapshots, observer, Arc::clone(&clock))?;
         let wal_pages = backend.wal_pages();
+        let file = backend.file();
         let executor = Arc::new(Executor::new(backend, limits));
         let served = Arc::clone(&executor);
         let thread = std::thread::Builder::new()
@@ -118,6 +121,7 @@ impl Writer {
             clock,
             executor,
             wal_pages,
+            file,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -182,6 +186,11 @@ impl Writer {
             return Err(Error::new(ErrorKind::Other, "the writer's thread failed"));
         }
         Ok(())
+    }
+
+    /// The file that is written; none in memory.
+    pub(crate) fn file(&self) -> Option<Arc<Pinned>> {
+        self.file.clone()
     }
 
     /// Writes that wait for their turn.

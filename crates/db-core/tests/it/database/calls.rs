@@ -226,8 +226,8 @@ both_engines! {
             execute(conn, "ROLLBACK")
         });
         let kind = match database.engine() {
-            // On SQLite nothing of it can be stored, and it is certain.
-            Engine::Sqlite => ErrorKind::TransactionEnded,
+            // On SQLite the statement is refused, so the closure fails.
+            Engine::Sqlite => ErrorKind::PermissionDenied,
             Engine::Postgres => ErrorKind::OutcomeUnknown,
         };
         assert_eq!(ended.unwrap_err().kind(), kind);

@@ -139,6 +139,10 @@ impl Backend for Mock {
         Ok(())
     }
 
+    fn unsatisfied(&mut self) -> Option<Error> {
+        None
+    }
+
     fn release(&mut self) -> Result<(), Error> {
         self.conn.savepoint.take().expect("a savepoint");
         Ok(())

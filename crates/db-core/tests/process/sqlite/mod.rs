@@ -7,6 +7,7 @@ mod kills;
 mod load;
 mod locks;
 mod log;
+mod moved;
 mod neighbours;
 mod power;
 mod private;

@@ -190,13 +190,13 @@ impl<B: Backend> Executor<B> {
         let ownership = Ownership(self);
         match self.alone(closure) {
             Ok(answer) => answer,
-            Err(closure) => lend(
+            Err((closure, since)) => lend(
                 closure,
                 deadline,
                 move |job| {
                     // It came before those that have queued since.
-                    let job = queued(Job::Lent(job));
-                    self.state().queue.push_front(job);
+                    let job = Job::Lent(job);
+                    self.state().queue.push_front(Queued { job, since });
                     drop(ownership);
                 },
                 |id| self.withdraw(id),
@@ -303,16 +303,17 @@ impl<B: Backend> Executor<B> {
         }
     }
 
-    /// Runs `closure` here and now, or gives it back if somebody else has to be waited for.
-    fn alone<F, T, E>(&self, closure: F) -> Result<Answer<T, E>, F>
+    /// Runs `closure` here and now, or gives it back if somebody else has to be waited for, with the
+    /// time when it came.
+    fn alone<F, T, E>(&self, closure: F) -> Result<Answer<T, E>, (F, Instant)>
     where
         F: FnOnce(&mut B::Conn) -> Result<T, E>,
         E: From<Error>,
     {
-        let mut backend = self.backend();
         let opened = Instant::now();
+        let mut backend = self.backend();
         match backend.begin(Turn::IfFree) {
-            Err(BeginError::Contended) => return Err(closure),
+            Err(BeginError::Contended) => return Err((closure, opened)),
             Err(BeginError::Failed(failure)) => {
                 self.heed(&backend);
                 return Ok(Ok(Err(failure.into())));

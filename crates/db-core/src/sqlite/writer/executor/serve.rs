@@ -16,20 +16,21 @@ const SINGLES: u32 = 4;
 /// The members of a transaction that is not answered yet. None is left without an answer, even if
 /// the thread panics.
 struct Group<C> {
-    members: Vec<Job<C>>,
+    /// Each with the error that is its own.
+    members: Vec<(Job<C>, Option<Error>)>,
     lent: usize,
 }
 
 impl<C> Group<C> {
-    fn push(&mut self, job: Job<C>) {
+    fn push(&mut self, job: Job<C>, own: Option<Error>) {
         self.lent += usize::from(matches!(job, Job::Lent(_)));
-        self.members.push(job);
+        self.members.push((job, own));
     }
 
     fn answer(&mut self, failure: Option<&Error>) {
         self.lent = 0;
-        for job in self.members.drain(..) {
-            job.finish(failure.cloned());
+        for (job, own) in self.members.drain(..) {
+            job.finish(own.or_else(|| failure.cloned()));
         }
     }
 }
@@ -112,7 +113,7 @@ impl<B: Backend> Executor<B> {
         let patience = Turn::Wait(oldest + self.limits.busy_timeout);
         if let Err(error) = backend.begin(patience) {
             self.heed(&backend);
-            self.begin_failed(error);
+            self.begin_failed(error, oldest);
             return;
         }
         let opened = Instant::now();
@@ -120,8 +121,11 @@ impl<B: Backend> Executor<B> {
         while fault.is_none()
             && let Some(mut job) = self.next(group, opened)
         {
-            fault = member(&mut *backend, &mut job).err();
-            group.push(job);
+            let own = member(&mut *backend, &mut job).unwrap_or_else(|error| {
+                fault = Some(error);
+                None
+            });
+            group.push(job, own);
         }
         let members = group.members.len();
         let start = Instant::now();
@@ -129,10 +133,7 @@ impl<B: Backend> Executor<B> {
             backend.rollback();
             fault
         } else {
-            backend
-                .commit()
-                .err()
-                .map(|failure| shared(failure, members))
+            backend.commit().err()
         };
         let report = GroupReport {
             members,
@@ -185,8 +186,8 @@ impl<B: Backend> Executor<B> {
         }
     }
 
-    /// Tells those whom it concerns that no transaction could be opened.
-    fn begin_failed(&self, error: BeginError) {
+    /// Tells those whom it concerns that no transaction could be opened, for whoever came `for_whom`.
+    fn begin_failed(&self, error: BeginError, for_whom: Instant) {
         let mut state = self.state();
         let (failed, error) = match error {
             BeginError::Failed(error) if error.kind() != ErrorKind::Busy => {
@@ -197,15 +198,14 @@ impl<B: Backend> Executor<B> {
                     BeginError::Failed(error) => error,
                     BeginError::Contended => Error::new(ErrorKind::Busy, "database is locked"),
                 };
-                // Those who came later have patience left. The first one has not, and must go, so
-                // that this ends.
+                // Those who came later have patience left, also if the one for whom it was tried
+                // has gone meanwhile.
                 let timeout = self.limits.busy_timeout;
-                let mut failed: VecDeque<_> = state.queue.pop_front().into_iter().collect();
-                while let Some(next) = state.queue.front()
-                    && next.since.elapsed() >= timeout
-                {
-                    failed.extend(state.queue.pop_front());
-                }
+                let queue = std::mem::take(&mut state.queue);
+                let (failed, left) = queue.into_iter().partition(|queued| {
+                    queued.since <= for_whom || queued.since.elapsed() >= timeout
+                });
+                state.queue = left;
                 (failed, error)
             }
         };
@@ -223,25 +223,23 @@ impl<B: Backend> Executor<B> {
     }
 }
 
-/// Runs one member of a group under its own savepoint. An error is the whole group's.
-fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Result<(), Error> {
+/// Runs one member of a group under its own savepoint. An error is the whole group's; the member's
+/// own is returned, if it is not the closure's.
+fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Result<Option<Error>, Error> {
     backend.savepoint()?;
     let ran = job.run(backend.conn());
-    match fault(backend) {
-        Some(fault) => Err(fault),
-        None if ran == Ran::Well => backend.release(),
-        None => backend.rollback_to(),
+    if let Some(fault) = fault(backend) {
+        return Err(fault);
     }
-}
-
-/// A failed COMMIT as its members hear it. A deferred constraint is one member's fault, and nobody
-/// knows whose: for the others it is worth another try.
-fn shared(failure: Error, members: usize) -> Error {
-    if members > 1 && failure.kind() == ErrorKind::Constraint {
-        return Error::new(
-            ErrorKind::TransactionEnded,
-            format!("a write that shared the COMMIT broke a deferred constraint: {failure}"),
-        );
+    if ran != Ran::Well {
+        return backend.rollback_to().map(|()| None);
     }
-    failure
+    // Asked of each, because at COMMIT nobody knows whose fault it is.
+    let unsatisfied = backend.unsatisfied();
+    if unsatisfied.is_some() {
+        backend.rollback_to()?;
+    } else {
+        backend.release()?;
+    }
+    Ok(unsatisfied)
 }

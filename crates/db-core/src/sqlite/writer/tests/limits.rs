@@ -121,3 +121,42 @@ fn a_close_whose_time_is_over_refuses_what_is_queued() {
     });
     assert_eq!(bed.entries(), 0);
 }
+
+/// The first caller's patience ends while others have just come: it alone is told so, and is not
+/// taken for one of them if it has gone by itself.
+#[test]
+fn each_waits_for_another_program_as_long_as_it_may() {
+    let timeout = Duration::from_secs(2);
+    let bed = Bed::with(|options| options.busy_timeout = timeout);
+    let url = DatabaseUrl::SqliteFile(bed.path());
+    let mut other = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
+    other.conn().batch_execute("BEGIN IMMEDIATE").unwrap();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let began = Instant::now();
+            // Its own deadline comes a little before the writer's thread gives up.
+            let deadline = began + timeout - Duration::from_millis(100);
+            bed.writer.run(Some(deadline), |conn| insert(conn, 1))
+        });
+        bed.await_pending(1);
+        wait_for(timeout - Duration::from_millis(500));
+        let began = Instant::now();
+        let late = scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 2)));
+        let error = first.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let error = late.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        assert!(began.elapsed() >= timeout, "{:?}", began.elapsed());
+    });
+    other.conn().batch_execute("ROLLBACK").unwrap();
+    bed.writer.run(None, |conn| insert(conn, 3)).unwrap();
+    assert_eq!(bed.entries(), 1);
+}
+
+/// Lets time pass, which nothing else would tell of.
+fn wait_for(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        std::thread::park_timeout(end.saturating_duration_since(Instant::now()));
+    }
+}

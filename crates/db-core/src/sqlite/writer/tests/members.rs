@@ -156,31 +156,63 @@ fn what_a_closure_left_open_is_kept_or_undone_with_it() {
 }
 
 #[test]
-fn a_deferred_constraint_fails_the_commit_for_all_and_is_told_apart_alone() {
+fn a_deferred_foreign_key_fails_who_broke_it_and_nobody_else() {
+    beside_others(|bed| {
+        let orphan = bed.writer.run(None, |conn| {
+            statement(conn, "INSERT INTO child VALUES (1, 77)")
+        });
+        let error = orphan.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Constraint, "{error}");
+        assert!(!error.is_retryable());
+        assert_eq!(bed.number("SELECT count(*) AS n FROM child"), 0);
+    });
     let bed = Bed::new();
-    let orphan = || {
-        bed.writer
-            .run(None, |conn| {
-                statement(conn, "INSERT INTO child VALUES (1, 77)")
-            })
-            .unwrap_err()
+    // Broken for a while only, also in a group.
+    let family = |id: i64| {
+        bed.writer.run(None, |conn| {
+            statement(conn, &format!("INSERT INTO child VALUES ({id}, {id})"))?;
+            statement(conn, &format!("INSERT INTO parent VALUES ({id})"))
+        })
     };
-    assert_eq!(orphan().kind(), ErrorKind::Constraint);
+    family(1).unwrap();
     std::thread::scope(|scope| {
         let hold = bed.hold(scope);
-        let good = scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 1)));
+        let queued = scope.spawn(|| family(2));
         bed.await_pending(1);
-        let bad = scope.spawn(orphan);
+        hold.let_go();
+        queued.join().unwrap().unwrap();
+    });
+    assert_eq!(bed.number("SELECT count(*) AS n FROM child"), 2);
+}
+
+#[test]
+fn foreign_keys_that_one_member_puts_off_are_not_put_off_for_the_next() {
+    let bed = Bed::new();
+    let create = "CREATE TABLE at_once (parent_id INTEGER NOT NULL REFERENCES parent (id)) STRICT";
+    bed.writer.run(None, |conn| execute(conn, create)).unwrap();
+    let orphan = "INSERT INTO at_once VALUES (5)";
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        let first = scope.spawn(|| {
+            bed.writer.run(None, |conn| {
+                execute(conn, "PRAGMA defer_foreign_keys = ON")?;
+                statement(conn, orphan)?;
+                statement(conn, "INSERT INTO parent VALUES (5)")
+            })
+        });
+        bed.await_pending(1);
+        let second = scope.spawn(|| {
+            bed.writer.run(None, |conn| {
+                let broken = statement(conn, "INSERT INTO at_once VALUES (6)");
+                assert_eq!(broken.unwrap_err().kind(), ErrorKind::Constraint);
+                Ok::<_, Error>(())
+            })
+        });
         bed.await_pending(2);
         hold.let_go();
-        for error in [good.join().unwrap().unwrap_err(), bad.join().unwrap()] {
-            assert_eq!(error.kind(), ErrorKind::TransactionEnded, "{error}");
-            assert!(error.is_retryable());
-        }
+        first.join().unwrap().unwrap();
+        second.join().unwrap().unwrap();
     });
-    assert_eq!(
-        bed.number("SELECT count(*) AS n FROM child") + bed.entries(),
-        0
-    );
-    bed.writer.run(None, |conn| insert(conn, 1)).unwrap();
+    assert_eq!(bed.groups.sizes(2), [2]);
+    assert_eq!(bed.number("SELECT count(*) AS n FROM at_once"), 1);
 }
