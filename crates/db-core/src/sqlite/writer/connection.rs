@@ -290,6 +290,7 @@ impl Backend for SqliteBackend {
         match committed {
             Ok(()) => {
                 self.touched.committed();
+                self.schedule.committed(self.watch.wal_pages());
                 self.leave();
                 Ok(())
             }
@@ -341,7 +342,6 @@ impl Backend for SqliteBackend {
         if group.committed {
             let pages = self.watch.wal_pages();
             self.wal_pages.store(pages, Ordering::Relaxed);
-            self.schedule.committed(pages);
             self.snapshots.advance();
         }
         let log = u64::from(self.watch.wal_pages()) * self.frame_bytes;

@@ -139,7 +139,8 @@ pub(super) struct Executor<B: Backend> {
     work: Condvar,
     /// `close` waits here for the end.
     end: Condvar,
-    /// Locked by the owner only, so never contended.
+    /// Locked by the owner; for a moment also by the writer's thread, which counts and plans after
+    /// it has given the right back.
     backend: Mutex<B>,
     limits: Limits,
 }
@@ -348,7 +349,8 @@ impl<B: Backend> Executor<B> {
 
     fn plan(&self, chores: Chores) {
         let mut state = self.state();
-        if matches!((state.chores, chores), (Chores::None, Chores::At(_))) {
+        // The writer's thread may sleep until another time, or for good.
+        if matches!(chores, Chores::At(_)) && state.chores != chores {
             self.wake(&mut state);
         }
         state.chores = chores;
