@@ -33,6 +33,7 @@ pub(super) struct SqliteBackend {
     health: Arc<Health>,
     /// None after a failure that only a new connection gets over.
     conn: Option<SqliteConnection>,
+    /// After the connection, whose close still calls the hook (see `watch::attach`).
     watch: Arc<Watch>,
     touched: Arc<Touched>,
     guard: Arc<Guard>,

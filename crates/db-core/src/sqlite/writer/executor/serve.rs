@@ -1,6 +1,5 @@
 //! The writer's thread: when it sleeps, what it takes into a group, and how a group ends.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::super::backend::{Backend, BeginError, Chores, GroupReport, Turn};
