@@ -241,7 +241,7 @@ impl<B: Backend> Executor<B> {
                 }
                 return Err(Error::new(
                     ErrorKind::Timeout,
-                    "a write was still running when the time to close was over",
+                    "a write was still running, or waited for another process, when the time to close was over",
                 ));
             }
             (state, _) = wait(&self.end, state, left);
