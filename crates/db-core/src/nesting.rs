@@ -76,10 +76,10 @@ impl Drop for Entered {
 }
 
 /// Makes sure that this thread may start to do `what`, where readers and the writer have
-/// connections of their own.
+/// connections of their own and a log between them.
 ///
-/// A read in a write is let through: it sees the last commit, and no read waits for a write, so
-/// it ends. A read in a read would need a second connection while others may hold the first ones
+/// A read in a write is let through: it sees the last commit, and with a log no read waits for a
+/// write, so it ends. (Without one it may wait for that very write: [`check_any`].) A read in a read would need a second connection while others may hold the first ones
 /// for the same reason; a write in a read would keep a snapshot open while it waits in line.
 ///
 /// # Errors

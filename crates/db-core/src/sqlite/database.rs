@@ -38,6 +38,8 @@ fn no_file() -> Error {
 pub(crate) struct SqliteDatabase {
     clock: Arc<TableClock>,
     patience: Duration,
+    /// Whether readers and the writer do not wait for each other.
+    has_log: bool,
     health: Arc<Health>,
     store: Store,
 }
@@ -68,47 +70,45 @@ impl SqliteDatabase {
         clock: &Arc<TableClock>,
     ) -> Result<Self, Error> {
         let health = Arc::new(Health::default());
-        let store = match options.url.path() {
-            None => {
-                let pragmas = session::memory_pragmas(options);
-                Store::Memory(MemoryDatabase::open(&pragmas, &health, clock)?)
-            }
-            Some(_) => {
-                // Without a log a snapshot would keep the writer from committing.
-                let anchor = options.wal.then(|| Arc::new(Anchor::new()));
-                let holder: Arc<dyn SnapshotHolder> = match anchor.clone() {
-                    Some(anchor) => anchor,
-                    None => Arc::new(NoSnapshot),
-                };
-                let source_pragmas = session::reader_pragmas(options);
-                // The writer creates the file, switches it to WAL, and says which one it is.
-                let writer = Writer::open(
-                    options.clone(),
-                    Arc::clone(&health),
-                    holder,
-                    observer,
-                    Arc::clone(clock),
-                )?;
-                let source = Source {
-                    file: writer.file().ok_or_else(no_file)?,
-                    url: options.url.clone(),
-                    setup: source_pragmas,
-                    key: options.key()?,
-                    health: Arc::clone(&health),
-                    metrics,
-                };
-                let limits = Limits {
-                    connections: usize::try_from(options.max_readers).unwrap_or(usize::MAX),
-                    idle: options.idle_timeout,
-                    held: options.held_threshold,
-                };
-                let readers = Readers::new(source, limits, anchor)?;
-                Store::File { readers, writer }
-            }
+        let store = if options.url.path().is_none() {
+            let pragmas = session::memory_pragmas(options);
+            Store::Memory(MemoryDatabase::open(&pragmas, &health, clock)?)
+        } else {
+            // Without a log a snapshot would keep the writer from committing.
+            let anchor = options.wal.then(|| Arc::new(Anchor::new()));
+            let holder: Arc<dyn SnapshotHolder> = match anchor.clone() {
+                Some(anchor) => anchor,
+                None => Arc::new(NoSnapshot),
+            };
+            let source_pragmas = session::reader_pragmas(options);
+            // The writer creates the file, switches it to WAL, and says which one it is.
+            let writer = Writer::open(
+                options.clone(),
+                Arc::clone(&health),
+                holder,
+                observer,
+                Arc::clone(clock),
+            )?;
+            let source = Source {
+                file: writer.file().ok_or_else(no_file)?,
+                url: options.url.clone(),
+                setup: source_pragmas,
+                key: options.key()?,
+                health: Arc::clone(&health),
+                metrics,
+            };
+            let limits = Limits {
+                connections: usize::try_from(options.max_readers).unwrap_or(usize::MAX),
+                idle: options.idle_timeout,
+                held: options.held_threshold,
+            };
+            let readers = Readers::new(source, limits, anchor)?;
+            Store::File { readers, writer }
         };
         Ok(Self {
             clock: Arc::clone(clock),
             patience: options.acquire_timeout,
+            has_log: options.wal,
             health,
             store,
         })
@@ -131,7 +131,11 @@ impl SqliteDatabase {
         let patience = patience.unwrap_or(self.patience);
         match &self.store {
             Store::File { readers, .. } => {
-                nesting::check(&self.clock, Use::Read)?;
+                if self.has_log {
+                    nesting::check(&self.clock, Use::Read)?;
+                } else {
+                    nesting::check_any(&self.clock, Use::Read)?;
+                }
                 let _in_use = nesting::enter_read(&self.clock);
                 readers.read(patience, caller, f)
             }

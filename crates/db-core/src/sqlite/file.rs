@@ -209,7 +209,14 @@ fn uri(path: &Path, access: Access) -> String {
         Access::ReadOnly | Access::ReadWrite | Access::Create => "rw",
     };
     let mut encoded = String::from("file:");
-    for byte in path.as_os_str().as_encoded_bytes() {
+    let mut bytes = path.as_os_str().as_encoded_bytes();
+    // After two slashes SQLite takes what follows for a host.
+    while let [b'/', rest @ ..] = bytes
+        && rest.first() == Some(&b'/')
+    {
+        bytes = rest;
+    }
+    for byte in bytes {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
                 encoded.push(char::from(*byte));
@@ -235,6 +242,14 @@ fn has_log(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn slashes_in_front_are_one() {
+        for path in ["/tmp/x.db", "//tmp/x.db", "///tmp/x.db"] {
+            let uri = uri(Path::new(path), Access::ReadWrite);
+            assert_eq!(uri, "file:/tmp/x.db?mode=rw");
+        }
+    }
 
     #[test]
     fn without_hard_links_the_file_is_made_in_its_place() {

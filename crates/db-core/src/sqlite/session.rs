@@ -28,6 +28,7 @@ pub(super) struct Writing {
     /// What a page takes in the log.
     pub(super) frame_bytes: u64,
     pub(super) conn: SqliteConnection,
+    /// After the connection, whose close still calls the hook (see `watch::attach`).
     pub(super) watch: Arc<Watch>,
     pub(super) touched: Arc<Touched>,
     pub(super) guard: Arc<Guard>,

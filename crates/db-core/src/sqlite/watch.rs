@@ -145,8 +145,9 @@ pub(super) unsafe fn attach(handle: *mut ffi::sqlite3, watch: Arc<Watch>) -> boo
     const NAME: &CStr = c"bitcraps-db watch";
     let watch = Arc::into_raw(watch).cast_mut().cast::<c_void>();
     // SAFETY: the caller's promise. SQLite takes the one strong count of `watch` and gives it back
-    // through `release` when the connection closes, also if this call fails; so the pointer that
-    // the hooks below get outlives their last call.
+    // through `release` when the connection closes, also if this call fails. The close rolls back
+    // after that, which calls the rollback hook: so whoever owns the connection holds a count of
+    // its own for longer. `Writing` and `SqliteBackend` do, by the order of their fields.
     let status =
         unsafe { ffi::sqlite3_set_clientdata(handle, NAME.as_ptr(), watch, Some(release)) };
     if status != ffi::SQLITE_OK {

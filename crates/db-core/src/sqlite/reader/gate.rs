@@ -53,7 +53,7 @@ enum Turn {
 /// Why no slot was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sqlite) enum Refusal {
-    /// None became free in time; this many others were waiting before.
+    /// None became free in time.
     Timeout,
     /// The gate is closed.
     Closed,

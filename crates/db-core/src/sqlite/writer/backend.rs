@@ -82,7 +82,7 @@ pub(super) trait Backend {
     fn damage(&self) -> Option<Error>;
     /// Told once the callers of a commit have been answered.
     fn answered(&mut self, group: &GroupReport);
-    /// When it has to be called for work of its own.
+    /// When it has to be called for work of its own; also between a COMMIT and its answers.
     fn chores(&self) -> Chores;
     /// Does that work.
     fn do_chores(&mut self);

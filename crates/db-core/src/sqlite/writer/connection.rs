@@ -33,6 +33,7 @@ pub(super) struct SqliteBackend {
     health: Arc<Health>,
     /// None after a failure that only a new connection gets over.
     conn: Option<SqliteConnection>,
+    /// After the connection, whose close still calls the hook (see `watch::attach`).
     watch: Arc<Watch>,
     touched: Arc<Touched>,
     guard: Arc<Guard>,
@@ -290,6 +291,7 @@ impl Backend for SqliteBackend {
         match committed {
             Ok(()) => {
                 self.touched.committed();
+                self.schedule.committed(self.watch.wal_pages());
                 self.leave();
                 Ok(())
             }
@@ -341,7 +343,6 @@ impl Backend for SqliteBackend {
         if group.committed {
             let pages = self.watch.wal_pages();
             self.wal_pages.store(pages, Ordering::Relaxed);
-            self.schedule.committed(pages);
             self.snapshots.advance();
         }
         let log = u64::from(self.watch.wal_pages()) * self.frame_bytes;

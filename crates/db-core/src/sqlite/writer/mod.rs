@@ -174,7 +174,8 @@ impl Writer {
     /// file. When the deadline passes first, what is queued is refused and what runs goes on.
     ///
     /// # Errors
-    /// `Timeout`, when a write was still running; `Nested` from inside a write.
+    /// `Timeout`, when a write was still running, or waited for another process's turn, which has no
+    /// end while that process is stopped: dropping the writer then waits as long; `Nested` from inside a write.
     pub(crate) fn close(&self, deadline: Option<Instant>) -> Result<(), Error> {
         nesting::check_any(&self.clock, Use::Write)?;
         self.executor.close(deadline)?;

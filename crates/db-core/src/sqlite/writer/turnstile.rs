@@ -32,7 +32,7 @@ impl Turnstile {
         })
     }
 
-    /// Waits for the turn, as long as it takes.
+    /// Waits for the turn, as long as it takes: for ever behind a process that was stopped in it.
     pub(super) fn enter(&mut self) -> io::Result<()> {
         if self.inside {
             return Ok(());

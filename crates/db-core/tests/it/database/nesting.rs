@@ -91,6 +91,14 @@ fn in_memory_everything_is_refused() {
     check(&database, |_, _| false);
 }
 
+/// Without a log such a read could wait for the very write that it is in.
+#[test]
+fn without_a_log_a_read_in_a_write_is_refused() {
+    let db = TestDb::sqlite();
+    let database = open_with(&db, |config| config.enable_wal(false));
+    check(&database, |_, _| false);
+}
+
 /// On a SQLite file a read inside a write sees the last commit, not what the write has done.
 #[test]
 fn a_read_in_a_write_sees_the_last_commit() {

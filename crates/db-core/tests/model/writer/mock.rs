@@ -25,9 +25,9 @@ struct Platter {
     closed: bool,
     commits_to_fail: u32,
     begins_to_contend: u32,
-    /// Whether each commit leaves something to do.
-    has_chores: bool,
-    chores: bool,
+    /// What each commit leaves to do.
+    leaves: Option<Chores>,
+    chores: Option<Chores>,
 }
 
 impl Disk {
@@ -45,9 +45,10 @@ impl Disk {
         })
     }
 
-    pub(crate) fn with_chores() -> Self {
+    /// A disk after whose commits this is to be done.
+    pub(crate) fn with_chores(chores: Chores) -> Self {
         Self::with(Platter {
-            has_chores: true,
+            leaves: Some(chores),
             ..Platter::default()
         })
     }
@@ -164,7 +165,7 @@ impl Backend for Mock {
             return Err(Error::new(ErrorKind::DiskFull, "full"));
         }
         disk.durable.extend(written);
-        disk.chores = disk.has_chores;
+        disk.chores = disk.leaves;
         Ok(())
     }
 
@@ -181,16 +182,12 @@ impl Backend for Mock {
     }
 
     fn chores(&self) -> Chores {
-        if self.disk.platter().chores {
-            Chores::Now
-        } else {
-            Chores::None
-        }
+        self.disk.platter().chores.unwrap_or(Chores::None)
     }
 
     fn do_chores(&mut self) {
         assert!(self.conn.open.is_none(), "chores in a transaction");
-        self.disk.platter().chores = false;
+        self.disk.platter().chores = None;
     }
 
     fn close(&mut self) {

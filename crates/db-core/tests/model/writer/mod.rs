@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use backend::Chores;
 use executor::{Executor, Limits};
 use loom::thread;
 use mock::{Boxed, Disk, Mock};
@@ -222,14 +223,19 @@ fn a_close_meets_a_write() {
 
 #[test]
 fn chores_are_done_between_writes_and_stop_nobody() {
-    explore(limits(), Disk::with_chores, |writer, disk| {
-        let other = {
-            let (writer, disk) = (Arc::clone(writer), Arc::clone(disk));
-            thread::spawn(move || write(&writer, &disk, None, 1).unwrap())
-        };
-        write(writer, disk, None, 2).unwrap();
-        other.join().unwrap();
-    });
+    // Overdue, it is due like the other, but by the clock.
+    let overdue = Chores::At(Instant::now());
+    for chores in [Chores::Now, overdue] {
+        let disk = move || Disk::with_chores(chores);
+        explore(limits(), disk, |writer, disk| {
+            let other = {
+                let (writer, disk) = (Arc::clone(writer), Arc::clone(disk));
+                thread::spawn(move || write(&writer, &disk, None, 1).unwrap())
+            };
+            write(writer, disk, None, 2).unwrap();
+            other.join().unwrap();
+        });
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod descriptors;
 mod faults;
 mod full;
+mod idle;
 mod kills;
 mod load;
 mod locks;

@@ -139,7 +139,8 @@ pub(super) struct Executor<B: Backend> {
     work: Condvar,
     /// `close` waits here for the end.
     end: Condvar,
-    /// Locked by the owner only, so never contended.
+    /// Locked by the owner; for a moment also by the writer's thread, which counts and plans after
+    /// it has given the right back.
     backend: Mutex<B>,
     limits: Limits,
 }
@@ -240,7 +241,7 @@ impl<B: Backend> Executor<B> {
                 }
                 return Err(Error::new(
                     ErrorKind::Timeout,
-                    "a write was still running when the time to close was over",
+                    "a write was still running, or waited for another process, when the time to close was over",
                 ));
             }
             (state, _) = wait(&self.end, state, left);
@@ -348,7 +349,8 @@ impl<B: Backend> Executor<B> {
 
     fn plan(&self, chores: Chores) {
         let mut state = self.state();
-        if matches!((state.chores, chores), (Chores::None, Chores::At(_))) {
+        // The writer's thread may sleep until another time, or for good.
+        if matches!(chores, Chores::At(_)) && state.chores != chores {
             self.wake(&mut state);
         }
         state.chores = chores;

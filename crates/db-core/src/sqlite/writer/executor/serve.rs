@@ -1,6 +1,5 @@
 //! The writer's thread: when it sleeps, what it takes into a group, and how a group ends.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::super::backend::{Backend, BeginError, Chores, GroupReport, Turn};
@@ -80,6 +79,8 @@ impl<B: Backend> Executor<B> {
                     state.owner = Owner::Writer;
                     continue;
                 }
+                // What is due is passed on with the right to write, when the caller is done.
+                Owner::Caller if due => None,
                 Owner::Nobody | Owner::Caller => match state.chores {
                     Chores::At(time) => Some(time.saturating_duration_since(Instant::now())),
                     // The caller wakes this thread when it is done.
@@ -145,24 +146,32 @@ impl<B: Backend> Executor<B> {
         self.heed(&backend);
         if members > 1 {
             *singles = 0;
-        } else if *singles >= SINGLES {
-            self.give_back(singles);
         }
+        // With work left to do the right is kept: who took it would wait for the connection, and
+        // forget its deadline.
+        let has_chores = backend.chores().are_due();
+        let kept = has_chores || *singles < SINGLES || !self.give_back(singles);
         group.answer(failure.as_ref());
         if members > 0 {
             backend.answered(&report);
         }
-        self.do_chores(&mut *backend);
+        if kept {
+            self.do_chores(&mut *backend);
+        } else {
+            self.plan(backend.chores());
+        }
     }
 
     /// Gives the right to write back if nobody is queued. Before the answer: the only caller would
-    /// come again at once, and queue behind a thread that has nothing to do.
-    fn give_back(&self, singles: &mut u32) {
+    /// come again at once, and queue behind a thread that has nothing to do. False if it is kept.
+    fn give_back(&self, singles: &mut u32) -> bool {
         let mut state = self.state();
-        if state.queue.is_empty() && state.phase == Phase::Open {
+        let given = state.queue.is_empty() && state.phase == Phase::Open;
+        if given {
             state.owner = Owner::Nobody;
             *singles = 0;
         }
+        given
     }
 
     /// The next job that anybody still waits for, unless the group is full or old.

@@ -135,11 +135,11 @@ fn each_waits_for_another_program_as_long_as_it_may() {
         let first = scope.spawn(|| {
             let began = Instant::now();
             // Its own deadline comes a little before the writer's thread gives up.
-            let deadline = began + timeout - Duration::from_millis(100);
+            let deadline = began + Duration::from_millis(1_900);
             bed.writer.run(Some(deadline), |conn| insert(conn, 1))
         });
         bed.await_pending(1);
-        wait_for(timeout - Duration::from_millis(500));
+        wait_for(Duration::from_millis(1_500));
         let began = Instant::now();
         let late = scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 2)));
         let error = first.join().unwrap().unwrap_err();
