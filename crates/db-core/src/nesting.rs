@@ -98,6 +98,20 @@ pub(crate) fn check_any(database: &Arc<TableClock>, what: Use) -> Result<(), Err
     refuse_within(database, what, |_| true)
 }
 
+/// Makes sure that this thread may close the database, which waits for what runs.
+///
+/// # Errors
+/// [`ErrorKind::Nested`].
+pub(crate) fn check_close(database: &Arc<TableClock>) -> Result<(), Error> {
+    find(database, |_| true).map_or(Ok(()), |_| {
+        Err(Error::new(
+            ErrorKind::Nested,
+            "the database was to be closed inside one of its closures",
+        )
+        .with_hint("close it when they have returned"))
+    })
+}
+
 /// Whether this thread runs a write of the database.
 pub(crate) fn is_in_write(database: &Arc<TableClock>) -> bool {
     find(database, |outer| outer == Use::Write).is_some()

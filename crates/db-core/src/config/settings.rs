@@ -90,7 +90,8 @@ settings! {
     max_waiters(u32): u32 = 20_000;
 
     /// SQLite: whether to keep a write-ahead log, so that reading and writing do not wait for each
-    /// other. Without it a database stays in the journal mode it has. Default true.
+    /// other. Without it a database stays in the journal mode it has, and in any other than WAL a
+    /// read beside a long write may be [`ErrorKind::Busy`](crate::ErrorKind::Busy). Default true.
     enable_wal(bool): bool = true;
     /// SQLite: the longest time after which the log is copied into the database file.
     /// 0 leaves it to `checkpoint_pages`. Default 60 s.

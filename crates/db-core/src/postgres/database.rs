@@ -304,7 +304,7 @@ impl PostgresDatabase {
     /// # Errors
     /// `Timeout` if something did; `Nested` inside a read or write of this database.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
-        nesting::check_any(&self.clock, Use::Write)?;
+        nesting::check_close(&self.clock)?;
         let deadline = wait::deadline(patience);
         if let Some(watcher) = &self.watcher {
             watcher.stop();

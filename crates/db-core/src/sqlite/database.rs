@@ -186,7 +186,7 @@ impl SqliteDatabase {
     /// `Timeout` when a read or a write was still running; it ends by itself. `Nested` inside a
     /// read or write of this database.
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
-        nesting::check_any(&self.clock, Use::Write)?;
+        nesting::check_close(&self.clock)?;
         match &self.store {
             Store::File { readers, writer } => {
                 let end = Instant::now().checked_add(patience);

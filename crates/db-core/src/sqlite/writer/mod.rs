@@ -177,7 +177,7 @@ impl Writer {
     /// `Timeout`, when a write was still running, or waited for another process's turn, which has no
     /// end while that process is stopped: dropping the writer then waits as long; `Nested` from inside a write.
     pub(crate) fn close(&self, deadline: Option<Instant>) -> Result<(), Error> {
-        nesting::check_any(&self.clock, Use::Write)?;
+        nesting::check_close(&self.clock)?;
         self.executor.close(deadline)?;
         let thread = self.thread.lock();
         let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
