@@ -29,11 +29,6 @@ fn the_nearest_word_counts() {
     let own = ("BITCRAPS_DATABASE_URL", "own.db");
     assert_eq!(status(&place, &[], &[generic])["location"], "generic.db");
     assert_eq!(status(&place, &[], &[generic, own])["location"], "own.db");
-    let empty = ("BITCRAPS_DATABASE_URL", "");
-    assert_eq!(
-        status(&place, &[], &[generic, empty])["location"],
-        "generic.db"
-    );
     let arguments = ["--database-url", "sqlite:argument.db"];
     assert_eq!(
         status(&place, &arguments, &[generic, own])["location"],

@@ -19,18 +19,17 @@ pub const VARIABLE_PREFIX: &str = "BITCRAPS_DB_";
 /// Where the URL may stand in the environment, the first one found counts.
 const URL_VARIABLES: [&str; 2] = ["BITCRAPS_DATABASE_URL", "DATABASE_URL"];
 
-/// The URL that the environment names, and the variable that does. An empty variable is as one
-/// that is not set.
+/// The URL that the environment names, and the variable that does. An empty variable counts: it is
+/// a mistake, which must be told and not end in a new database at the default place.
 #[must_use]
 pub fn url_variable() -> Option<(&'static str, String)> {
     named_url(|name| env::var_os(name))
 }
 
 fn named_url(value_of: impl Fn(&str) -> Option<OsString>) -> Option<(&'static str, String)> {
-    URL_VARIABLES.into_iter().find_map(|name| {
-        let value = value_of(name).filter(|value| !value.is_empty())?;
-        Some((name, value.to_string_lossy().into_owned()))
-    })
+    URL_VARIABLES
+        .into_iter()
+        .find_map(|name| value_of(name).map(|value| (name, value.to_string_lossy().into_owned())))
 }
 
 impl DatabaseConfig {
@@ -66,9 +65,9 @@ impl DatabaseConfig {
     }
 
     /// These settings, and over them those of the environment: `BITCRAPS_DB_` and a setting's name
-    /// in capitals; the URL is in `BITCRAPS_DATABASE_URL`, else `DATABASE_URL`, of which an
-    /// empty one is as one that is not set. Any other empty variable is an empty value: a key or a
-    /// mode of TLS must not be lost with the variable that it was to come from.
+    /// in capitals; the URL is in `BITCRAPS_DATABASE_URL`, else `DATABASE_URL`. An
+    /// empty variable is an empty value, and an error for most: a database, a key or a mode of TLS
+    /// must not be lost with the variable that it was to come from.
     ///
     /// # Errors
     /// An unknown name after `BITCRAPS_DB_`, or a value of the wrong kind.

@@ -316,19 +316,13 @@ fn a_certificate_to_trust_needs_a_mode_that_verifies() {
 }
 
 #[test]
-fn an_empty_url_in_a_variable_is_none() {
-    let config = DatabaseConfig::default()
-        .with_variables([
-            ("BITCRAPS_DATABASE_URL", ""),
-            ("DATABASE_URL", "generic.db"),
-        ])
-        .unwrap();
-    assert_eq!(sqlite(&config).url.path(), Some(Path::new("generic.db")));
-    let none = DatabaseConfig::new("kept.db").with_variables([("DATABASE_URL", "")]);
-    assert_eq!(
-        sqlite(&none.unwrap()).url.path(),
-        Some(Path::new("kept.db"))
-    );
+fn an_empty_variable_is_a_mistake() {
+    for name in ["BITCRAPS_DATABASE_URL", "DATABASE_URL"] {
+        let config = DatabaseConfig::new("kept.db")
+            .with_variables([(name, "")])
+            .unwrap();
+        assert_eq!(config.options().unwrap_err().field(), "url");
+    }
     // What protects is not lost with the variable that it was to come from.
     let empty = DatabaseConfig::default().with_variables([("BITCRAPS_DB_TLS_MODE", "")]);
     assert_eq!(empty.unwrap_err().field(), "tls_mode");
