@@ -5,10 +5,7 @@ use libsqlite3_sys as ffi;
 
 use super::violation::{self, ConstraintKind};
 use super::{Error, ErrorKind, Position, common_kind, constraint_kind};
-use crate::sqlite::LastError;
-
-/// The bits of an extended code that hold the primary one.
-const PRIMARY_MASK: i32 = 0xff;
+use crate::sqlite::{LastError, primary};
 
 /// Classifies by the code recorded for this very message, else by Diesel's kind and the text that
 /// `sqlite3_errstr` gives (a connection that was not opened by this crate records no code).
@@ -70,7 +67,7 @@ pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
         ffi::SQLITE_IOERR_SHMSIZE => return ErrorKind::DiskFull,
         _ => {}
     }
-    match code & PRIMARY_MASK {
+    match primary(code) {
         // PROTOCOL: the race to start reading a log was lost too often.
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL => ErrorKind::Busy,
         ffi::SQLITE_INTERRUPT => ErrorKind::Cancelled,
@@ -115,7 +112,7 @@ const fn constraint_of(code: i32) -> Option<ConstraintKind> {
         ffi::SQLITE_CONSTRAINT_NOTNULL => ConstraintKind::NotNull,
         ffi::SQLITE_CONSTRAINT_DATATYPE | ffi::SQLITE_MISMATCH => ConstraintKind::DataType,
         ffi::SQLITE_CONSTRAINT_TRIGGER => ConstraintKind::Trigger,
-        _ if code & PRIMARY_MASK == ffi::SQLITE_CONSTRAINT => ConstraintKind::Other,
+        _ if primary(code) == ffi::SQLITE_CONSTRAINT => ConstraintKind::Other,
         _ => return None,
     })
 }

@@ -5,7 +5,6 @@
 //! places, so that whoever holds one only ever waits for a connection that is being made.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
@@ -95,8 +94,7 @@ impl ManageConnection for Manager {
     reason = "the jitter of a retry, on r2d2's own thread"
 )]
 fn pause() {
-    let random = RandomState::new().build_hasher().finish();
-    thread::sleep(Duration::from_millis(random % JITTER_MS));
+    thread::sleep(Duration::from_millis(fastrand::u64(..JITTER_MS)));
 }
 
 /// The breaker has told already.

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use libsqlite3_sys as ffi;
 
-/// The bits of an extended code that hold the primary one.
-const PRIMARY_MASK: i32 = 0xff;
+/// The primary code in an extended one.
+pub(crate) const fn primary(code: i32) -> i32 {
+    code & 0xff
+}
 
 /// Whether an error has made one connection unusable. What is wrong may be in its caches, or in a
 /// file descriptor, so a new connection is the cure that always works.
@@ -16,7 +18,7 @@ impl Fault {
     /// Takes note of an extended code, if the connection does not survive it.
     pub(super) fn note(&self, code: i32) {
         if matches!(
-            code & PRIMARY_MASK,
+            primary(code),
             ffi::SQLITE_CORRUPT
                 | ffi::SQLITE_NOTADB
                 | ffi::SQLITE_IOERR

@@ -23,6 +23,7 @@ use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
 pub(crate) use database::SqliteDatabase;
 pub use database::SqliteStats;
+pub(crate) use fault::primary;
 pub(crate) use handle::{LastError, take_last_error};
 pub use reader::ReaderStats;
 #[cfg(feature = "tokio")]

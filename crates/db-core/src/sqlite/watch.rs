@@ -14,10 +14,8 @@ use std::time::{Duration, Instant};
 
 use libsqlite3_sys as ffi;
 
+use super::fault::primary;
 use crate::error::{Error, ErrorKind};
-
-/// The bits of an extended code that hold the primary one.
-const PRIMARY_MASK: i32 = 0xff;
 
 /// The longest sleep between two looks at a lock that somebody else holds.
 const LONGEST_NAP: Duration = Duration::from_millis(5);
@@ -31,10 +29,8 @@ pub(crate) struct Health {
 impl Health {
     /// Takes note of an extended code, if it tells of damage.
     pub(super) fn note(&self, code: i32) {
-        if matches!(
-            code & PRIMARY_MASK,
-            ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB
-        ) && self.damage.swap(code, Ordering::Relaxed) == 0
+        if matches!(primary(code), ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+            && self.damage.swap(code, Ordering::Relaxed) == 0
         {
             tracing::error!(
                 code,
