@@ -1,8 +1,8 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `cipher`, in `guard`, in `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each
-//! block says why it is sound.
+//! `unsafe` is at home here, in `cipher`, in `fault`, in `guard`, in `raw_statement`, in `touched`,
+//! in `watch` and in `writer::job`. Each block says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -10,7 +10,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::io;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::Once;
@@ -21,7 +20,7 @@ use diesel::{Connection, ConnectionError, ConnectionResult, SqliteConnection};
 use libsqlite3_sys as ffi;
 
 use super::cipher;
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::guard::{self, Guard};
 use super::touched::Touched;
 use super::watch::{self, Health, Watch};
@@ -104,13 +103,32 @@ pub(crate) struct Attached {
     pub(crate) key: Option<EncryptionKey>,
 }
 
-/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`. SQLite's own
-/// handle, beside the connection, is valid as long as that is open.
+/// A connection, and SQLite's own handle of it, which is valid as long as it is open.
+pub(super) struct Opened {
+    conn: SqliteConnection,
+    handle: NonNull<ffi::sqlite3>,
+}
+
+impl Opened {
+    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.conn
+    }
+
+    pub(super) fn into_conn(self) -> SqliteConnection {
+        self.conn
+    }
+
+    pub(super) fn handle(&self) -> NonNull<ffi::sqlite3> {
+        self.handle
+    }
+}
+
+/// Opens `target` through Diesel, records its errors' codes, and obeys `interrupt`.
 pub(super) fn establish(
     target: &str,
     interrupt: &Interrupt,
     attached: Attached,
-) -> ConnectionResult<(SqliteConnection, NonNull<ffi::sqlite3>)> {
+) -> ConnectionResult<Opened> {
     register_extension();
     OPENED.set(ptr::null_mut());
     #[expect(clippy::disallowed_methods, reason = "the one door to SQLite")]
@@ -147,7 +165,7 @@ pub(super) fn establish(
         fault: attached.fault,
         next: get_default_instrumentation(),
     });
-    Ok((conn, handle))
+    Ok(Opened { conn, handle })
 }
 
 /// Asks SQLite to tell this module of each connection that the process opens.
@@ -218,10 +236,6 @@ unsafe impl Send for Recorder {}
 impl Recorder {
     /// Records the error that the connection stands at, which has this text.
     fn record(&self, code: c_int, message: String) {
-        let code = match code {
-            ffi::SQLITE_IOERR_WRITE if self.found_no_room() => ffi::SQLITE_FULL,
-            code => code,
-        };
         // SAFETY: the owning connection is open and in the call that led here.
         let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
         if let Some(health) = &self.health {
@@ -237,81 +251,11 @@ impl Recorder {
         LAST_ERROR.set(Some((last, message)));
     }
 
-    /// Whether a write failed because of a quota or a limit on the size of files, which SQLite does
-    /// not count as a full disk, although nothing else helps either.
-    ///
-    /// SQLite keeps the last error of the system per file, also after a success. So it is believed
-    /// where every file that has one has one of these.
-    fn found_no_room(&self) -> bool {
-        let errors = [self.database_errno(), self.log_errno()];
-        let mut errors = errors.into_iter().filter(|errno| *errno != 0).peekable();
-        errors.peek().is_some()
-            && errors.all(|errno| {
-                matches!(
-                    io::Error::from_raw_os_error(errno).kind(),
-                    io::ErrorKind::QuotaExceeded
-                        | io::ErrorKind::FileTooLarge
-                        | io::ErrorKind::StorageFull
-                )
-            })
-    }
-
-    /// The last error of the system on the database file, 0 for none.
-    fn database_errno(&self) -> c_int {
-        let mut errno: c_int = 0;
-        // SAFETY: the owning connection is open and in the call that led here; a null name means
-        // the main database; this operation writes an `int`.
-        let status = unsafe {
-            ffi::sqlite3_file_control(
-                self.handle,
-                ptr::null(),
-                ffi::SQLITE_FCNTL_LAST_ERRNO,
-                (&raw mut errno).cast(),
-            )
-        };
-        if status == ffi::SQLITE_OK { errno } else { 0 }
-    }
-
-    /// The last error of the system on the write-ahead log, or on the journal, 0 for none.
-    fn log_errno(&self) -> c_int {
-        let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-        // SAFETY: as in `database_errno`; this operation writes a pointer.
-        let status = unsafe {
-            ffi::sqlite3_file_control(
-                self.handle,
-                ptr::null(),
-                ffi::SQLITE_FCNTL_JOURNAL_POINTER,
-                (&raw mut file).cast(),
-            )
-        };
-        if status != ffi::SQLITE_OK {
-            return 0;
-        }
-        // SAFETY: null, or the file that this connection owns and nobody closes during this call.
-        let Some(opened) = (unsafe { file.as_ref() }) else {
-            return 0;
-        };
-        // SAFETY: null for a file that is not open, or the methods of its VFS, which are static.
-        let Some(methods) = (unsafe { opened.pMethods.as_ref() }) else {
-            return 0;
-        };
-        let mut errno: c_int = 0;
-        let status = methods.xFileControl.map(|control| {
-            // SAFETY: the file is open, and this operation writes an `int`.
-            unsafe { control(file, ffi::SQLITE_FCNTL_LAST_ERRNO, (&raw mut errno).cast()) }
-        });
-        if status == Some(ffi::SQLITE_OK) {
-            errno
-        } else {
-            0
-        }
-    }
-
     /// Code and text of a statement that failed while its rows were read. Diesel tells of no
     /// such failure; SQLite still stands at it when the next statement begins.
     fn untold(&self) -> Option<(c_int, String)> {
         // SAFETY: the owning connection is open and in this very call, which reads its state.
-        let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+        let code = unsafe { fault::code_of(self.handle) };
         if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) {
             return None;
         }
@@ -328,7 +272,7 @@ impl Instrumentation for Recorder {
         match &event {
             InstrumentationEvent::FinishQuery { error: Some(e), .. } => {
                 // SAFETY: the owning connection is open and in this call, which reads its state.
-                let code = unsafe { ffi::sqlite3_extended_errcode(self.handle) };
+                let code = unsafe { fault::code_of(self.handle) };
                 self.record(code, e.to_string());
             }
             InstrumentationEvent::StartQuery { .. } => {

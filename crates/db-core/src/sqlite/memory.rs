@@ -7,19 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use diesel::SqliteConnection;
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-
 use super::guard::Guard;
 use super::handle::Attached;
-use super::raw_statement::{self, RawStatement};
 use super::reader::{Gate, Refusal, lock};
 use super::touched::Touched;
+use super::transactional::Transactional;
 use super::watch::Health;
 use crate::cache::TableClock;
 use crate::error::{Error, ErrorKind};
 use crate::nesting::Use;
-use crate::{Conn, DatabaseUrl, Engine};
+use crate::{Conn, DatabaseUrl};
 
 /// The one connection, and the line before it.
 pub(super) struct MemoryDatabase {
@@ -27,13 +24,8 @@ pub(super) struct MemoryDatabase {
     connection: Mutex<Option<MemoryConnection>>,
 }
 
-/// Diesel is told once that a transaction is open, as in a reader, and never of its end.
 struct MemoryConnection {
-    // Statements before the connection: it cannot be closed while they exist.
-    begin: RawStatement,
-    commit: RawStatement,
-    rollback: RawStatement,
-    conn: SqliteConnection,
+    connection: Transactional,
     touched: Arc<Touched>,
     guard: Arc<Guard>,
 }
@@ -62,22 +54,16 @@ impl MemoryDatabase {
             guard: Some(Arc::clone(&guard)),
             ..Attached::default()
         };
-        let (mut conn, [begin, commit, rollback]) = raw_statement::open_with_statements(
-            (":memory:", &DatabaseUrl::SqliteMemory),
-            attached,
-            pragmas,
-            [c"BEGIN IMMEDIATE", c"COMMIT", c"ROLLBACK"],
-        )?;
-        AnsiTransactionManager::begin_transaction(&mut conn).map_err(|e| classify(&e))?;
-        let mut connection = MemoryConnection {
-            begin,
-            commit,
-            rollback,
-            conn,
+        let connection = MemoryConnection {
+            connection: Transactional::open(
+                (":memory:", &DatabaseUrl::SqliteMemory),
+                attached,
+                pragmas,
+                c"BEGIN IMMEDIATE",
+            )?,
             touched,
             guard,
         };
-        connection.commit.run()?;
         Ok(Self {
             gate: Gate::new(1),
             connection: Mutex::new(Some(connection)),
@@ -103,7 +89,7 @@ impl MemoryDatabase {
         connection.begin(what)?;
         // As in a reader: the panic goes on at the caller, and the connection is put in order.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            f(&mut Conn::Sqlite(&mut connection.conn))
+            f(&mut Conn::Sqlite(connection.connection.conn()))
         }));
         match outcome {
             Ok(Ok(value)) => {
@@ -155,15 +141,15 @@ impl MemoryDatabase {
 
 impl MemoryConnection {
     fn begin(&mut self, what: Use) -> Result<(), Error> {
-        self.begin.run()?;
+        self.connection.begin()?;
         match what {
             Use::Read => {
-                if let Err(error) = self.execute("PRAGMA query_only = ON") {
+                if let Err(error) = self.connection.execute("PRAGMA query_only = ON") {
                     self.settle();
                     return Err(error);
                 }
             }
-            Use::Write => self.touched.begin(&mut self.conn),
+            Use::Write => self.touched.begin(self.connection.conn()),
         }
         self.guard.lent(true);
         Ok(())
@@ -173,7 +159,7 @@ impl MemoryConnection {
     /// leaves the connection as a new one in any case.
     fn end(&mut self, what: Use, keep: bool) -> Result<(), Error> {
         self.guard.lent(false);
-        let intact = self.begin.in_transaction() && self.depth() == Some(1);
+        let intact = self.connection.in_transaction() && self.connection.depth() == Some(1);
         let ended = if intact && keep {
             self.commit(what)
         } else if intact {
@@ -188,56 +174,27 @@ impl MemoryConnection {
         };
         self.settle();
         if what == Use::Read {
-            self.execute("PRAGMA query_only = OFF")?;
+            self.connection.execute("PRAGMA query_only = OFF")?;
         }
         ended
     }
 
     fn commit(&mut self, what: Use) -> Result<(), Error> {
         if what == Use::Read {
-            return self.commit.run().map(|_| ());
+            return self.connection.commit();
         }
-        self.touched.before_commit(&mut self.conn);
-        self.commit.run()?;
+        self.touched.before_commit(self.connection.conn());
+        self.connection.commit()?;
         self.touched.committed();
         Ok(())
     }
 
-    /// No transaction in SQLite, one in Diesel's eyes.
     fn settle(&mut self) {
-        while self.depth().is_some_and(|depth| depth > 1) {
-            // It counts down also where the savepoint is gone already.
-            let _ = AnsiTransactionManager::rollback_transaction(&mut self.conn);
-        }
-        if self.begin.in_transaction()
-            && let Err(error) = self.rollback.run()
-        {
-            tracing::error!(%error, "a transaction in memory could not be rolled back");
+        if let Err(error) = self.connection.settle() {
+            tracing::error!(%error, "a connection in memory cannot be used any more");
         }
         self.touched.rolled_back();
-        if self.depth().is_none() {
-            // No SQL: only Diesel's count is to change.
-            let counted = AnsiTransactionManager::begin_transaction_sql(&mut self.conn, "");
-            if let Err(error) = counted {
-                tracing::error!(%error, "a connection in memory cannot be used any more");
-            }
-        }
     }
-
-    fn depth(&mut self) -> Option<u32> {
-        AnsiTransactionManager::transaction_manager_status_mut(&mut self.conn)
-            .transaction_depth()
-            .ok()?
-            .map(u32::from)
-    }
-
-    fn execute(&mut self, sql: &str) -> Result<(), Error> {
-        self.conn.batch_execute(sql).map_err(|e| classify(&e))
-    }
-}
-
-fn classify(error: &diesel::result::Error) -> Error {
-    Error::classify(Engine::Sqlite, error)
 }
 
 fn closed() -> Error {

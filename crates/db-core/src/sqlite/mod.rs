@@ -11,6 +11,7 @@ mod raw_statement;
 mod reader;
 mod session;
 mod touched;
+mod transactional;
 mod watch;
 mod writer;
 
@@ -30,7 +31,7 @@ pub use reader::ReaderStats;
 pub(crate) use writer::{Answer, Reply, Writer};
 pub(crate) use writer::{GroupReport, Observer};
 
-use handle::Attached;
+use handle::{Attached, Opened};
 
 /// `busy_timeout` of a connection: how long SQLite itself waits for another writer.
 const BUSY_TIMEOUT_MS: u32 = 30_000;
@@ -94,7 +95,7 @@ fn open_with(
         Some(path) => file::prepare(path, access)?,
         None => ":memory:".to_owned(),
     };
-    open_target((&target, url), interrupt, attached, pragmas)
+    open_target((&target, url), interrupt, attached, pragmas).map(Opened::into_conn)
 }
 
 /// Opens what is found or created already.
@@ -103,18 +104,19 @@ fn open_target(
     interrupt: &Interrupt,
     attached: Attached,
     pragmas: &str,
-) -> Result<SqliteConnection, Error> {
+) -> Result<Opened, Error> {
     let has_key = attached.key.is_some();
-    let (mut conn, handle) = handle::establish(target, interrupt, attached)
+    let mut opened = handle::establish(target, interrupt, attached)
         .map_err(|e| explain(url, &Error::classify_connect(&e, url)))?;
+    let conn = opened.conn();
     let probe = conn.batch_execute(pragmas).and_then(|()| {
-        diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(&mut conn)
+        diesel::sql_query("PRAGMA schema_version").get_result::<SchemaVersion>(conn)
     });
     match probe {
-        Ok(_) => Ok(conn),
+        Ok(_) => Ok(opened),
         Err(e) => {
             let error = Error::classify(Engine::Sqlite, &e);
-            Err(explain(url, &cipher::explain(handle, has_key, error)))
+            Err(explain(url, &cipher::explain(opened.handle(), has_key, error)))
         }
     }
 }

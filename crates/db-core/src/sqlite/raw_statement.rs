@@ -1,4 +1,4 @@
-//! Statements that bypass Diesel: BEGIN and COMMIT around every read, prepared once.
+//! Statements that bypass Diesel: what opens and ends transactions, prepared once.
 //!
 //! Diesel sends transaction control as text that is parsed each time, 0.5 µs for BEGIN and COMMIT
 //! where a point read takes 2.5. It also has no way to ask SQLite whether a transaction is open.
@@ -10,39 +10,11 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
 
-use diesel::SqliteConnection;
-use diesel::connection::SimpleConnection;
 use libsqlite3_sys as ffi;
 
-use super::handle::{self, Attached};
+use super::fault;
+use super::handle::Opened;
 use crate::error::{Error, ErrorKind};
-use crate::{DatabaseUrl, Engine, Interrupt};
-
-/// Opens `target`, the file behind `url`, runs `setup`, and prepares `texts`, one statement each.
-///
-/// # Errors
-/// What SQLite says, classified.
-pub(super) fn open_with_statements<const N: usize>(
-    (target, url): (&str, &DatabaseUrl),
-    attached: Attached,
-    setup: &str,
-    texts: [&CStr; N],
-) -> Result<(SqliteConnection, [RawStatement; N]), Error> {
-    let (mut conn, handle) = handle::establish(target, &Interrupt::default(), attached)
-        .map_err(|e| Error::classify_connect(&e, url))?;
-    conn.batch_execute(setup)
-        .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
-    // Declared after the connection, so that an error drops them before it.
-    let mut statements = Vec::with_capacity(N);
-    for text in texts {
-        // SAFETY: `conn` is open, and nobody else has it before this function ends.
-        statements.push(unsafe { RawStatement::prepare(handle, text) }?);
-    }
-    match <[RawStatement; N]>::try_from(statements) {
-        Ok(statements) => Ok((conn, statements)),
-        Err(_) => Err(Error::new(ErrorKind::Other, "a statement is missing")),
-    }
-}
 
 /// A prepared statement without parameters.
 ///
@@ -84,6 +56,27 @@ impl RawStatement {
             Some(statement) => Ok(Self(statement)),
             // SAFETY: the caller keeps the connection open.
             None => Err(unsafe { error_of(connection.as_ptr(), code) }),
+        }
+    }
+
+    /// Prepares `sql`, one statement, on a connection that was just opened.
+    ///
+    /// # Errors
+    /// What SQLite says of the text.
+    pub(super) fn on(opened: &mut Opened, sql: &CStr) -> Result<Self, Error> {
+        // SAFETY: the connection is borrowed here, so it is open.
+        unsafe { Self::prepare(opened.handle(), sql) }
+    }
+
+    /// Prepares `sql` on the connection that this statement belongs to.
+    ///
+    /// # Errors
+    /// What SQLite says of the text.
+    pub(super) fn sibling(&self, sql: &CStr) -> Result<Self, Error> {
+        match NonNull::new(self.connection()) {
+            // SAFETY: this statement keeps its connection open.
+            Some(connection) => unsafe { Self::prepare(connection, sql) },
+            None => Err(Error::new(ErrorKind::Other, "a statement has no connection")),
         }
     }
 
@@ -149,7 +142,7 @@ impl Drop for RawStatement {
 /// `connection` must be open.
 unsafe fn error_of(connection: *mut ffi::sqlite3, code: c_int) -> Error {
     // SAFETY: the caller keeps the connection open.
-    let extended = unsafe { ffi::sqlite3_extended_errcode(connection) };
+    let extended = unsafe { fault::code_of(connection) };
     // SAFETY: as above; SQLite never returns null here.
     let text = unsafe { ffi::sqlite3_errmsg(connection) };
     // SAFETY: the text ends in NUL and stays until the next call on this connection; it is copied.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
@@ -11,6 +10,7 @@ use super::file::Pinned;
 use super::guard::Guard;
 use super::handle::{self, Attached};
 use super::touched::Touched;
+use super::transactional::Transactional;
 use super::watch::{Health, Watch};
 use crate::cache::TableClock;
 use crate::config::{SqliteOptions, Synchronous};
@@ -27,7 +27,7 @@ const FRAME_HEADER: u64 = 24;
 pub(super) struct Writing {
     /// What a page takes in the log.
     pub(super) frame_bytes: u64,
-    pub(super) conn: SqliteConnection,
+    pub(super) connection: Transactional,
     /// After the connection, whose close still calls the hook (see `watch::attach`).
     pub(super) watch: Arc<Watch>,
     pub(super) touched: Arc<Touched>,
@@ -59,20 +59,22 @@ pub(super) fn open_writer(
         let target = (target, &options.url);
         super::open_target(target, &Interrupt::default(), attached, &pragmas(options))
     };
-    let mut conn = match file {
+    let opened = match file {
         Some(file) => file.open(open)?,
         None => open(":memory:")?,
     };
+    let mut connection = Transactional::new(opened, c"BEGIN IMMEDIATE")?;
+    let conn = connection.conn();
     if options.wal && file.is_some() {
-        switch_to_wal(&mut conn, options.busy_timeout)?;
+        switch_to_wal(conn, options.busy_timeout)?;
     }
     // As a table, because SQLCipher calls the column of the statement otherwise.
     let page = sql_query("SELECT page_size FROM pragma_page_size")
-        .get_result::<PageSize>(&mut conn)
+        .get_result::<PageSize>(conn)
         .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
     Ok(Writing {
         frame_bytes: u64::try_from(page.page_size).unwrap_or_default() + FRAME_HEADER,
-        conn,
+        connection,
         watch,
         touched,
         guard,
@@ -168,10 +170,4 @@ fn switch_to_wal(conn: &mut SqliteConnection, timeout: Duration) -> Result<(), E
         )]
         std::thread::sleep(WAL_SWITCH_NAP);
     }
-}
-
-/// Runs SQL without parameters, classified.
-pub(super) fn execute(conn: &mut SqliteConnection, sql: &str) -> Result<(), Error> {
-    conn.batch_execute(sql)
-        .map_err(|e| Error::classify(Engine::Sqlite, &e))
 }

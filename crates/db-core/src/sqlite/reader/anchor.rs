@@ -17,12 +17,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use diesel::SqliteConnection;
-
 use super::Source;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::handle::Attached;
-use crate::sqlite::raw_statement::{self, RawStatement};
+use crate::sqlite::raw_statement::RawStatement;
+use crate::sqlite::transactional::Transactional;
 use crate::sqlite::writer::SnapshotHolder;
 
 /// Reads of one connection that the anchor did not spare, after which it is moved: about what the
@@ -68,11 +67,9 @@ struct State {
 }
 
 struct AnchorConnection {
-    // Statements before the connection: it cannot be closed while they exist.
-    begin: RawStatement,
-    commit: RawStatement,
+    // Before the connection, which cannot be closed while it exists.
     version: RawStatement,
-    _conn: SqliteConnection,
+    connection: Transactional,
 }
 
 impl Anchor {
@@ -203,7 +200,7 @@ impl Anchor {
         if self.shared.held.swap(NOTHING, Ordering::Relaxed) == NOTHING {
             return;
         }
-        let ended = state.connection.as_mut().map(|c| c.commit.run());
+        let ended = state.connection.as_mut().map(|c| c.connection.commit());
         if let Some(Err(error)) = ended {
             tracing::debug!(%error, "the anchor's transaction could not be ended");
             state.connection = None;
@@ -237,16 +234,16 @@ impl State {
     fn pin(&mut self, source: &Source) -> Result<i64, Error> {
         let connection = match &mut self.connection {
             Some(connection) => {
-                if connection.begin.in_transaction() {
-                    connection.commit.run()?;
+                if connection.connection.in_transaction() {
+                    connection.connection.commit()?;
                 }
                 connection
             }
             empty => empty.insert(AnchorConnection::open(source)?),
         };
-        connection.begin.run()?;
+        connection.connection.begin()?;
         let version = connection.version.run()?;
-        if !connection.begin.holds_snapshot() {
+        if !connection.connection.holds_snapshot() {
             return Err(Error::new(ErrorKind::Other, "the anchor holds no snapshot"));
         }
         Ok(version.unwrap_or_default())
@@ -260,19 +257,12 @@ impl AnchorConnection {
             key: source.key.clone(),
             ..Attached::default()
         };
-        let (conn, [begin, commit, version]) = source.file.open(|target| {
-            raw_statement::open_with_statements(
-                (target, &source.url),
-                attached,
-                &source.setup,
-                [c"BEGIN", c"COMMIT", c"PRAGMA data_version"],
-            )
+        let connection = source.file.open(|target| {
+            Transactional::open((target, &source.url), attached, &source.setup, c"BEGIN")
         })?;
         Ok(Self {
-            begin,
-            commit,
-            version,
-            _conn: conn,
+            version: connection.prepare(c"PRAGMA data_version")?,
+            connection,
         })
     }
 }

@@ -3,27 +3,18 @@
 use std::sync::Arc;
 
 use diesel::SqliteConnection;
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
 
 use super::Source;
-use crate::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::fault::Fault;
 use crate::sqlite::guard::Guard;
 use crate::sqlite::handle::Attached;
-use crate::sqlite::raw_statement::{self, RawStatement};
+use crate::sqlite::transactional::Transactional;
 use crate::sqlite::watch::Health;
 
 /// A `query_only` connection.
-///
-/// Diesel is told once, when it is opened, that a transaction is open, and never of its end: so
-/// `transaction()` inside a read makes a savepoint, and BEGIN and COMMIT go past Diesel.
 pub(super) struct ReaderConnection {
-    // Statements before the connection: it cannot be closed while they exist.
-    begin: RawStatement,
-    commit: RawStatement,
-    rollback: RawStatement,
-    conn: SqliteConnection,
+    connection: Transactional,
     guard: Arc<Guard>,
     fault: Arc<Fault>,
     health: Arc<Health>,
@@ -42,22 +33,11 @@ impl ReaderConnection {
             fault: Some(Arc::clone(&fault)),
             ..Attached::default()
         };
-        let (mut conn, [begin, mut commit, rollback]) = source.file.open(|target| {
-            raw_statement::open_with_statements(
-                (target, &source.url),
-                attached,
-                &source.setup,
-                [c"BEGIN", c"COMMIT", c"ROLLBACK"],
-            )
+        let connection = source.file.open(|target| {
+            Transactional::open((target, &source.url), attached, &source.setup, c"BEGIN")
         })?;
-        AnsiTransactionManager::begin_transaction(&mut conn)
-            .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
-        commit.run()?;
         Ok(Self {
-            begin,
-            commit,
-            rollback,
-            conn,
+            connection,
             guard,
             fault,
             health: Arc::clone(&source.health),
@@ -66,11 +46,11 @@ impl ReaderConnection {
     }
 
     pub(super) fn conn(&mut self) -> &mut SqliteConnection {
-        &mut self.conn
+        self.connection.conn()
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.begin.run()?;
+        self.connection.begin()?;
         self.guard.lent(true);
         Ok(())
     }
@@ -83,13 +63,13 @@ impl ReaderConnection {
     pub(super) fn end(&mut self) -> Result<(), Error> {
         self.guard.lent(false);
         // Of a failure while rows were read Diesel tells nobody (see `handle`).
-        let code = self.begin.last_code();
+        let code = self.connection.last_code();
         if code != 0 {
             self.fault.note(code);
             self.health.note(code);
         }
-        if self.begin.in_transaction() && self.depth() == Some(1) {
-            return self.commit.run().map(|_| ());
+        if self.connection.in_transaction() && self.connection.depth() == Some(1) {
+            return self.connection.commit();
         }
         Err(Error::new(
             ErrorKind::TransactionEnded,
@@ -101,9 +81,7 @@ impl ReaderConnection {
     /// After a panic: ends whatever is open.
     pub(super) fn abandon(&mut self) {
         self.guard.lent(false);
-        if self.begin.in_transaction()
-            && let Err(error) = self.rollback.run()
-        {
+        if let Err(error) = self.connection.rollback() {
             tracing::debug!(%error, "a read that panicked could not be rolled back");
         }
     }
@@ -112,18 +90,8 @@ impl ReaderConnection {
     /// last read is left.
     pub(super) fn is_clean(&mut self) -> bool {
         !self.fault.is_set()
-            && !self.begin.in_transaction()
-            && !self.begin.holds_snapshot()
-            && self.depth() == Some(1)
-    }
-
-    /// How many transactions Diesel believes to be open, one within the other.
-    fn depth(&mut self) -> Option<u32> {
-        match AnsiTransactionManager::transaction_manager_status_mut(&mut self.conn)
-            .transaction_depth()
-        {
-            Ok(depth) => depth.map(std::num::NonZeroU32::get),
-            Err(_) => None,
-        }
+            && !self.connection.in_transaction()
+            && !self.connection.holds_snapshot()
+            && self.connection.depth() == Some(1)
     }
 }

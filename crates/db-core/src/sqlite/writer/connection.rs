@@ -5,21 +5,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use libsqlite3_sys as ffi;
 
 use super::backend::{Backend, BeginError, Chores, GroupReport, Transaction, Turn};
 use super::checkpoint::{self, Effort, Schedule};
 use super::turnstile::Turnstile;
 use super::{Observer, SnapshotHolder};
-use crate::Engine;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::file::Pinned;
 use crate::sqlite::guard::Guard;
+use crate::sqlite::raw_statement::RawStatement;
 use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
+use crate::sqlite::transactional::Transactional;
 use crate::sqlite::watch::{Health, Watch};
 
 /// How long the last checkpoint waits for readers that are still there.
@@ -32,7 +32,7 @@ pub(super) struct SqliteBackend {
     file: Option<Arc<Pinned>>,
     health: Arc<Health>,
     /// None after a failure that only a new connection gets over.
-    conn: Option<SqliteConnection>,
+    lane: Option<Lane>,
     /// After the connection, whose close still calls the hook (see `watch::attach`).
     watch: Arc<Watch>,
     touched: Arc<Touched>,
@@ -48,6 +48,29 @@ pub(super) struct SqliteBackend {
     wal_pages: Arc<AtomicU32>,
     /// Rollbacks that the connection had seen when the present transaction began.
     rollbacks: u64,
+}
+
+/// The connection, and the statements around each member of a group.
+///
+/// Not Diesel's savepoints: closures see the same depth in a group and alone, and cannot release
+/// this one by Diesel's own means.
+struct Lane {
+    // Statements before the connection: it cannot be closed while they exist.
+    savepoint: RawStatement,
+    release: RawStatement,
+    rollback_to: RawStatement,
+    connection: Transactional,
+}
+
+impl Lane {
+    fn new(connection: Transactional) -> Result<Self, Error> {
+        Ok(Self {
+            savepoint: connection.prepare(c"SAVEPOINT bitcraps_member")?,
+            release: connection.prepare(c"RELEASE bitcraps_member")?,
+            rollback_to: connection.prepare(c"ROLLBACK TO bitcraps_member")?,
+            connection,
+        })
+    }
 }
 
 impl SqliteBackend {
@@ -71,7 +94,7 @@ impl SqliteBackend {
             options,
             file,
             health,
-            conn: Some(writing.conn),
+            lane: Some(Lane::new(writing.connection)?),
             watch: writing.watch,
             touched: writing.touched,
             guard: writing.guard,
@@ -96,8 +119,8 @@ impl SqliteBackend {
     }
 
     /// The connection, opened again if a failure took it away.
-    fn reopen(&mut self) -> Result<&mut SqliteConnection, Error> {
-        if self.conn.is_none() {
+    fn reopen(&mut self) -> Result<&mut Lane, Error> {
+        if self.lane.is_none() {
             let Some(file) = &self.file else {
                 return Err(Error::new(
                     ErrorKind::ConnectionLost,
@@ -106,13 +129,13 @@ impl SqliteBackend {
             };
             let writing =
                 session::open_writer(&self.options, Some(file), &self.health, &self.clock)?;
+            self.lane = Some(Lane::new(writing.connection)?);
             tracing::info!("the writing connection was opened again");
-            self.conn = Some(writing.conn);
             self.watch = writing.watch;
             self.touched = writing.touched;
             self.guard = writing.guard;
         }
-        self.conn
+        self.lane
             .as_mut()
             .ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "no connection"))
     }
@@ -146,31 +169,21 @@ impl SqliteBackend {
         clippy::expect_used,
         reason = "`begin` has just opened a transaction on it, and only `rollback` takes it away"
     )]
-    fn open_conn(&mut self) -> &mut SqliteConnection {
-        self.conn.as_mut().expect("a transaction is open")
-    }
-
-    fn execute(&mut self, sql: &str) -> Result<(), Error> {
-        session::execute(self.reopen()?, sql)
+    fn open_lane(&mut self) -> &mut Lane {
+        self.lane.as_mut().expect("a transaction is open")
     }
 
     /// The next member's foreign keys are checked at once again, whatever this one asked for.
     fn undefer(&mut self) -> Result<(), Error> {
         if self.guard.take_defers() {
-            self.execute("PRAGMA defer_foreign_keys = OFF")?;
+            let connection = &mut self.open_lane().connection;
+            connection.execute("PRAGMA defer_foreign_keys = OFF")?;
         }
         Ok(())
     }
 
-    /// Nested levels of Diesel's that a closure left open.
-    fn depth(&mut self) -> Option<u32> {
-        let conn = self.conn.as_mut()?;
-        let status = AnsiTransactionManager::transaction_manager_status_mut(conn);
-        status.transaction_depth().ok()?.map(u32::from)
-    }
-
     fn checkpoint(&mut self, effort: Effort) -> Result<bool, Error> {
-        let done = checkpoint::run(self.reopen()?, effort)?;
+        let done = checkpoint::run(self.reopen()?.connection.conn(), effort)?;
         let log = u32::try_from(done.log).unwrap_or(0);
         let complete = done.busy == 0 && done.checkpointed >= done.log;
         tracing::debug!(?effort, ?done, "checkpoint");
@@ -203,10 +216,7 @@ impl Backend for SqliteBackend {
             Turn::IfFree => Duration::ZERO,
             Turn::Wait(until) => until.saturating_duration_since(Instant::now()),
         });
-        let begun = self.reopen().and_then(|conn| {
-            AnsiTransactionManager::begin_transaction_sql(conn, "BEGIN IMMEDIATE")
-                .map_err(|e| Error::classify(Engine::Sqlite, &e))
-        });
+        let begun = self.reopen().and_then(|lane| lane.connection.begin());
         if let Err(error) = begun {
             self.leave();
             return Err(match (error.kind(), turn) {
@@ -220,8 +230,8 @@ impl Backend for SqliteBackend {
         }
         self.rollbacks = self.watch.rollbacks();
         self.watch.set_patience(self.options.busy_timeout);
-        if let Some(conn) = &mut self.conn {
-            self.touched.begin(conn);
+        if let Some(lane) = &mut self.lane {
+            self.touched.begin(lane.connection.conn());
         }
         self.watch.seal(true);
         Ok(())
@@ -229,26 +239,26 @@ impl Backend for SqliteBackend {
 
     fn conn(&mut self) -> &mut SqliteConnection {
         self.guard.lent(true);
-        self.open_conn()
+        self.open_lane().connection.conn()
     }
 
     fn transaction(&mut self) -> Transaction {
         self.guard.lent(false);
-        if self.watch.rollbacks() == self.rollbacks && self.depth().is_some() {
+        let connection = &mut self.open_lane().connection;
+        let is_open = connection.in_transaction() && connection.depth().is_some();
+        if is_open && self.watch.rollbacks() == self.rollbacks {
             Transaction::Intact
         } else {
             Transaction::Ended
         }
     }
 
-    // Not Diesel's savepoints: closures see the same depth in a group and alone, and cannot
-    // release this one by Diesel's own means.
     fn savepoint(&mut self) -> Result<(), Error> {
-        self.execute("SAVEPOINT bitcraps_member")
+        self.open_lane().savepoint.run().map(drop)
     }
 
     fn unsatisfied(&mut self) -> Option<Error> {
-        let conn = self.conn.as_mut()?;
+        let conn = self.lane.as_mut()?.connection.conn();
         // SQLite's own words for it, at COMMIT.
         self.guard.has_open_references(conn).then(|| {
             let message = "FOREIGN KEY constraint failed".to_owned();
@@ -257,80 +267,59 @@ impl Backend for SqliteBackend {
     }
 
     fn release(&mut self) -> Result<(), Error> {
-        while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::commit_transaction(self.open_conn())
-                .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
-        }
-        self.execute("RELEASE bitcraps_member")?;
+        let lane = self.open_lane();
+        lane.connection.release_nested()?;
+        lane.release.run()?;
         self.undefer()
     }
 
     fn rollback_to(&mut self) -> Result<(), Error> {
-        while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::rollback_transaction(self.open_conn())
-                .map_err(|e| Error::classify(Engine::Sqlite, &e))?;
-        }
-        self.execute("ROLLBACK TO bitcraps_member; RELEASE bitcraps_member")?;
+        let lane = self.open_lane();
+        lane.connection.undo_nested()?;
+        lane.rollback_to.run()?;
+        lane.release.run()?;
         self.undefer()
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        if let Some(conn) = &mut self.conn {
-            self.touched.before_commit(conn);
+        if let Some(lane) = &mut self.lane {
+            self.touched.before_commit(lane.connection.conn());
         }
-        let committed = loop {
-            let last = self.depth().is_none_or(|depth| depth <= 1);
-            if last {
-                self.watch.seal(false);
-            }
-            let done = AnsiTransactionManager::commit_transaction(self.open_conn());
-            if last || done.is_err() {
-                break done;
-            }
+        let released = self.open_lane().connection.release_nested();
+        self.watch.seal(false);
+        let committed = released.and_then(|()| self.open_lane().connection.commit());
+        let Err(error) = committed else {
+            self.touched.committed();
+            self.schedule.committed(self.watch.wal_pages());
+            self.leave();
+            return Ok(());
         };
-        match committed {
-            Ok(()) => {
-                self.touched.committed();
-                self.schedule.committed(self.watch.wal_pages());
-                self.leave();
-                Ok(())
-            }
-            Err(e) => {
-                let error = Error::classify(Engine::Sqlite, &e);
-                // Not for want of room: what was opened again might find none either.
-                let broken = matches!(error.kind(), ErrorKind::Io | ErrorKind::ConnectionLost);
-                let error = outcome(error);
-                if error.kind() == ErrorKind::OutcomeUnknown {
-                    self.touched.committed();
-                }
-                tracing::warn!(%error, "a COMMIT failed");
-                self.rollback();
-                if broken && self.file.is_some() {
-                    self.conn = None;
-                }
-                Err(error)
-            }
+        if let Some(code) = error.sqlite_code() {
+            self.health.note(code);
         }
+        // Not for want of room: what was opened again might find none either.
+        let broken = matches!(error.kind(), ErrorKind::Io | ErrorKind::ConnectionLost);
+        let error = outcome(error);
+        if error.kind() == ErrorKind::OutcomeUnknown {
+            self.touched.committed();
+        }
+        tracing::warn!(%error, "a COMMIT failed");
+        self.rollback();
+        if broken && self.file.is_some() {
+            self.lane = None;
+        }
+        Err(error)
     }
 
     fn rollback(&mut self) {
         self.guard.lent(false);
         self.touched.rolled_back();
-        while self.depth().is_some() {
-            let before = self.depth();
-            let undone = AnsiTransactionManager::rollback_transaction(self.open_conn());
-            if undone.is_err() && self.depth() == before {
-                break;
-            }
-        }
         self.watch.seal(false);
-        if let Some(conn) = &mut self.conn {
-            let status = AnsiTransactionManager::transaction_manager_status_mut(conn);
-            let fit = matches!(status.transaction_depth(), Ok(None));
-            if !fit {
-                tracing::warn!("a transaction could not be rolled back; its connection is closed");
-                self.conn = None;
-            }
+        if let Some(lane) = &mut self.lane
+            && let Err(error) = lane.connection.settle()
+        {
+            tracing::warn!(%error, "a transaction could not be rolled back; its connection is closed");
+            self.lane = None;
         }
         self.leave();
     }
@@ -375,7 +364,7 @@ impl Backend for SqliteBackend {
     fn close(&mut self) {
         self.snapshots.release();
         self.watch.set_patience(CLOSING_PATIENCE);
-        if self.file.is_some() && self.conn.is_some() {
+        if self.file.is_some() && self.lane.is_some() {
             match self.checkpoint(Effort::Truncate) {
                 Ok(complete) => {
                     if complete {
@@ -384,7 +373,7 @@ impl Backend for SqliteBackend {
                 }
                 Err(error) => tracing::warn!(%error, "the last checkpoint failed"),
             }
-            self.conn = None;
+            self.lane = None;
         }
         self.turnstile = None;
     }

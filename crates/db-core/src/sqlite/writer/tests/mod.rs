@@ -18,7 +18,7 @@ use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use super::*;
 use crate::config::SqliteOptions;
-use crate::sqlite::session::execute;
+use crate::sqlite::transactional::execute;
 use crate::{DatabaseUrl, Engine};
 
 const SCHEMA: &str = "
