@@ -68,7 +68,10 @@ pub(super) unsafe fn code_of(handle: *mut ffi::sqlite3) -> c_int {
 /// As [`code_of`].
 unsafe fn found_no_room(handle: *mut ffi::sqlite3) -> bool {
     // SAFETY: the caller's promise.
-    let errors = unsafe { [database_errno(handle), log_errno(handle)] };
+    let database = unsafe { database_errno(handle) };
+    // SAFETY: the caller's promise.
+    let log = unsafe { log_errno(handle) };
+    let errors = [database, log];
     let mut errors = errors.into_iter().filter(|errno| *errno != 0).peekable();
     errors.peek().is_some()
         && errors.all(|errno| {

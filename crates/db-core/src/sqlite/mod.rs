@@ -116,7 +116,10 @@ fn open_target(
         Ok(_) => Ok(opened),
         Err(e) => {
             let error = Error::classify(Engine::Sqlite, &e);
-            Err(explain(url, &cipher::explain(opened.handle(), has_key, error)))
+            Err(explain(
+                url,
+                &cipher::explain(opened.handle(), has_key, error),
+            ))
         }
     }
 }

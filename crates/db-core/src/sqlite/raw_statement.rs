@@ -76,7 +76,10 @@ impl RawStatement {
         match NonNull::new(self.connection()) {
             // SAFETY: this statement keeps its connection open.
             Some(connection) => unsafe { Self::prepare(connection, sql) },
-            None => Err(Error::new(ErrorKind::Other, "a statement has no connection")),
+            None => Err(Error::new(
+                ErrorKind::Other,
+                "a statement has no connection",
+            )),
         }
     }
 

@@ -81,6 +81,25 @@ pub(super) fn open_writer(
     })
 }
 
+/// Opens a connection for checkpoints beside the one that writes.
+pub(super) fn open_beside(
+    options: &SqliteOptions,
+    file: &Pinned,
+    health: &Arc<Health>,
+) -> Result<SqliteConnection, Error> {
+    let attached = Attached {
+        health: Some(Arc::clone(health)),
+        key: options.key()?,
+        ..Attached::default()
+    };
+    let setup = reader_pragmas(options);
+    let opened = file.open(|target| {
+        let target = (target, &options.url);
+        super::open_target(target, &Interrupt::default(), attached, &setup)
+    })?;
+    Ok(opened.into_conn())
+}
+
 /// The pragmas of a connection that reads.
 ///
 /// It is opened for writing and then forbidden to: a reader that was opened read-only cannot take

@@ -1,7 +1,8 @@
 //! When the write-ahead log goes back into the database file, and how hard to try.
 //!
-//! SQLite would do it inside COMMIT, where somebody waits. Here it is done after the callers have
-//! been answered, PASSIVE, so that neither readers nor writers of other processes wait. A log that
+//! SQLite would do it inside COMMIT, where somebody waits. Here it is begun after the callers have
+//! been answered, PASSIVE, so that neither readers nor writers of other processes wait, and most of
+//! it is done beside the writes (see `checkpointer`). A log that
 //! was read back in full is overwritten from its start; it is never truncated in running, because
 //! a growing log costs three times as much per fsync as one that is overwritten.
 
@@ -107,10 +108,14 @@ impl Schedule {
         match self.dirty_since {
             None => Chores::None,
             Some(_) if log.saturating_sub(self.settled) >= self.pages => Chores::Now,
-            Some(since) => self
-                .interval
-                .map_or(Chores::None, |interval| Chores::At(since + interval)),
+            Some(since) => self.after(since),
         }
+    }
+
+    /// When to look after what began then.
+    pub(super) fn after(&self, since: Instant) -> Chores {
+        self.interval
+            .map_or(Chores::None, |interval| Chores::At(since + interval))
     }
 
     /// How hard to try with a log of this size.

@@ -9,6 +9,7 @@ use libsqlite3_sys as ffi;
 
 use super::backend::{Backend, BeginError, Chores, GroupReport, Transaction, Turn};
 use super::checkpoint::{self, Effort, Schedule};
+use super::checkpointer::{Checkpointer, Source};
 use super::turnstile::Turnstile;
 use super::{Observer, SnapshotHolder};
 use crate::cache::TableClock;
@@ -44,6 +45,8 @@ pub(super) struct SqliteBackend {
     snapshots: Arc<dyn SnapshotHolder>,
     observer: Arc<dyn Observer>,
     schedule: Schedule,
+    /// None where there is no log.
+    checkpointer: Option<Checkpointer>,
     /// Pages in the log, for whoever asks.
     wal_pages: Arc<AtomicU32>,
     /// Rollbacks that the connection had seen when the present transaction began.
@@ -89,7 +92,18 @@ impl SqliteBackend {
         let turnstile = file
             .as_ref()
             .and_then(|file| Turnstile::open(file.path()).inspect_err(alone).ok());
+        let wal_pages = Arc::default();
+        let checkpointer = file.clone().filter(|_| options.wal).map(|file| {
+            Checkpointer::new(Source {
+                options: options.clone(),
+                file,
+                health: Arc::clone(&health),
+                snapshots: Arc::clone(&snapshots),
+                log: Arc::clone(&wal_pages),
+            })
+        });
         Ok(Self {
+            checkpointer,
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
             file,
@@ -103,7 +117,7 @@ impl SqliteBackend {
             turnstile,
             snapshots,
             observer,
-            wal_pages: Arc::default(),
+            wal_pages,
             rollbacks: 0,
         })
     }
@@ -339,12 +353,32 @@ impl Backend for SqliteBackend {
     }
 
     fn chores(&self) -> Chores {
-        self.schedule.due(self.watch.wal_pages())
+        match &self.checkpointer {
+            Some(copier) if copier.is_done() => Chores::Now,
+            Some(copier) if let Some(since) = copier.busy_since() => self.schedule.after(since),
+            _ => self.schedule.due(self.watch.wal_pages()),
+        }
     }
 
     fn do_chores(&mut self) {
         let log = self.watch.wal_pages();
         let effort = self.schedule.effort(log);
+        let mut took = Duration::ZERO;
+        if let Some(copier) = &mut self.checkpointer {
+            match copier.fetch() {
+                Some(copied) => {
+                    took = copied.took;
+                    if copied.is_complete(log) {
+                        self.schedule.done(log, true);
+                        self.observer.checkpoint(took);
+                        return;
+                    }
+                }
+                None if copier.busy_since().is_some() => return,
+                None if effort == Effort::Passive && copier.start() => return,
+                None => {}
+            }
+        }
         self.watch.set_patience(match effort {
             Effort::Passive => Duration::ZERO,
             Effort::Restart | Effort::Truncate => self.schedule.restart_patience(log),
@@ -352,7 +386,7 @@ impl Backend for SqliteBackend {
         self.snapshots.release();
         let start = Instant::now();
         match self.checkpoint(effort) {
-            Ok(_) => self.observer.checkpoint(start.elapsed()),
+            Ok(_) => self.observer.checkpoint(took + start.elapsed()),
             Err(error) => {
                 tracing::warn!(%error, "a checkpoint failed; it is tried again later");
                 self.schedule.done(self.watch.wal_pages(), false);
@@ -362,6 +396,9 @@ impl Backend for SqliteBackend {
     }
 
     fn close(&mut self) {
+        if let Some(mut copier) = self.checkpointer.take() {
+            copier.stop();
+        }
         self.snapshots.release();
         self.watch.set_patience(CLOSING_PATIENCE);
         if self.file.is_some() && self.lane.is_some() {

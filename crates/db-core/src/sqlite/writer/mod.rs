@@ -2,12 +2,13 @@
 //!
 //! [`Writer`] is the door. Behind it: `executor` decides who runs where and what shares a COMMIT,
 //! `job` lends closures between threads, `connection` speaks to SQLite, `turnstile` makes processes
-//! take turns, `checkpoint` keeps the log small. Figures and the shapes that were turned down are
+//! take turns, `checkpoint` and `checkpointer` keep the log small. Figures and the shapes that were turned down are
 //! in docs/adr.
 
 mod backend;
 mod boxed;
 mod checkpoint;
+mod checkpointer;
 mod connection;
 mod executor;
 mod job;

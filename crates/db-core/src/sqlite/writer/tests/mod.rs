@@ -1,5 +1,6 @@
 //! The writer on real files: a group is formed by holding the right to write while others queue.
 
+mod checkpoints;
 mod concurrent;
 mod ended;
 mod groups;

@@ -1,0 +1,83 @@
+//! Checkpoints beside the writes, and what is left of them for the writer.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Rows that are in the database file itself, without its log.
+fn in_the_file(bed: &Bed) -> i64 {
+    let copy = bed.folder.path().join("copy.db");
+    // The database's own file must not be opened, which would take SQLite's locks away.
+    let copied = std::process::Command::new("cp")
+        .args([&bed.path(), &copy])
+        .status();
+    assert!(copied.unwrap().success());
+    let url = DatabaseUrl::SqliteFile(copy);
+    let mut connection = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
+    let crate::Conn::Sqlite(conn) = connection.conn() else {
+        unreachable!();
+    };
+    number(conn, "SELECT count(*) AS n FROM entry")
+}
+
+fn log_bytes(database: &Path) -> u64 {
+    std::fs::metadata(database.with_extension("db-wal")).map_or(0, |meta| meta.len())
+}
+
+#[test]
+fn the_log_starts_anew_while_writes_go_on() {
+    const PAGES: u32 = 50;
+    let bed = Bed::with(|options| options.checkpoint_pages = PAGES);
+    let (sender, checkpoints) = channel();
+    *bed.groups.checkpoints.lock().unwrap() = Some(sender);
+    let start = Instant::now();
+    let mut rows = 0;
+    let mut made = 0;
+    let mut restarts = 0;
+    let mut pages = 0;
+    while made < 20 || restarts < 5 {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{made} made, {restarts} restarts"
+        );
+        bed.writer
+            .run(None, |conn| insert(conn, 1_000 + rows))
+            .unwrap();
+        rows += 1;
+        made += checkpoints.try_iter().count();
+        let now = bed.writer.wal_pages();
+        restarts += u32::from(now < pages);
+        pages = now;
+    }
+    // Two pages a row, had it never started anew; the rows of each turn are some hundred.
+    let unbounded = 2 * 4_120 * u64::try_from(rows).unwrap();
+    assert!(log_bytes(&bed.path()) < unbounded / 2, "{rows} rows");
+    assert!(in_the_file(&bed) > rows / 2);
+    assert_eq!(bed.entries(), rows);
+}
+
+#[test]
+fn what_is_written_meanwhile_survives_a_close() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let mut options = options(&path);
+    options.checkpoint_pages = 10;
+    let writer = open(options, Arc::new(Groups::default()));
+    writer.run(None, |conn| execute(conn, SCHEMA)).unwrap();
+    for id in 1_000..1_500 {
+        writer.run(None, |conn| insert(conn, id)).unwrap();
+    }
+    // A copy may be going on.
+    writer.close(None).unwrap();
+    assert_eq!(log_bytes(&path), 0);
+    let url = DatabaseUrl::SqliteFile(path);
+    let mut connection = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
+    let crate::Conn::Sqlite(conn) = connection.conn() else {
+        unreachable!();
+    };
+    let kept = number(conn, "SELECT count(*) AS n FROM entry WHERE id >= 1000");
+    assert_eq!(kept, 500);
+}
