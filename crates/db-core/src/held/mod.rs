@@ -13,3 +13,6 @@ mod watcher;
 pub use slots::Holder;
 pub(crate) use slots::{Held, Holding, longest};
 pub(crate) use watcher::Watcher;
+
+#[cfg(test)]
+mod tests;

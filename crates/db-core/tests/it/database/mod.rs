@@ -150,6 +150,13 @@ impl Log {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    fn clear(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// Runs `f` with this as the listener of its thread.
     fn of<T>(&self, f: impl FnOnce() -> T) -> T {
         let log = self.clone();
