@@ -2,8 +2,7 @@
 //! those who wait for it in vain (reliability, row 14).
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,29 +14,34 @@ use db_testkit::{TestDb, both_engines};
 
 use super::{Hold, LONG, Log, config, count, hold, in_use, open, open_with, until};
 
-/// Above what a closure of one statement takes, on most machines.
-const THRESHOLD: Duration = Duration::from_millis(50);
+/// What the watcher is told in these tests.
+pub(super) const THRESHOLD: Duration = Duration::from_millis(50);
 
 const SHORT: Duration = Duration::from_millis(60);
 
-/// How often a call on this line of this file was reported.
-fn reports(log: &Log, line: u32) -> usize {
-    let place = format!("held too long; it was taken at {}:{line}:", file!());
+/// How often a call on this line was reported.
+fn reports(log: &Log, (file, line): (&str, u32)) -> usize {
+    let place = format!("held too long; it was taken at {file}:{line}:");
     log.text().matches(&place).count()
 }
 
 /// A closure that waits until its call, which is on the same line, is reported, and a while longer,
 /// in which it is not reported again.
 #[track_caller]
-fn waits(log: &Log) -> impl FnMut(&mut Conn<'_>) -> Result<(), Error> + Send + use<> {
-    waits_at(log, Location::caller().line())
+pub(super) fn waits(log: &Log) -> impl FnMut(&mut Conn<'_>) -> Result<(), Error> + Send + use<> {
+    let here = Location::caller();
+    waits_at(log, here.file(), here.line())
 }
 
-/// The same for a call at another line of this file.
-fn waits_at(log: &Log, line: u32) -> impl FnMut(&mut Conn<'_>) -> Result<(), Error> + Send + use<> {
+/// The same for a call at another line.
+fn waits_at(
+    log: &Log,
+    file: &'static str,
+    line: u32,
+) -> impl FnMut(&mut Conn<'_>) -> Result<(), Error> + Send + use<> {
     let log = log.clone();
     move |_| {
-        let reports = || reports(&log, line);
+        let reports = || reports(&log, (file, line));
         until("it is reported", || reports() > 0);
         let (_never, wait) = mpsc::channel::<()>();
         wait.recv_timeout(3 * THRESHOLD).unwrap_err();
@@ -46,27 +50,33 @@ fn waits_at(log: &Log, line: u32) -> impl FnMut(&mut Conn<'_>) -> Result<(), Err
     }
 }
 
-/// A closure that stays where it is, and notes the line that it is called at, which is its own.
+/// A line of a test.
+#[derive(Default)]
+pub(super) struct Place(OnceLock<&'static Location<'static>>);
+
+impl Place {
+    /// Asserts that somebody has waited in vain and is told who is at this place.
+    #[track_caller]
+    pub(super) fn is_named_to<T: std::fmt::Debug>(&self, result: Result<T, Error>) {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        let here = self.0.get().unwrap();
+        let place = format!(" by {}:{}:", here.file(), here.line());
+        assert!(said(&error).contains(&place), "no {place} in: {error}");
+    }
+}
+
+/// A closure that stays where it is, and notes the line of its call, which is its own.
 #[track_caller]
-fn stays(
+pub(super) fn stays(
     hold: Hold,
-    line: &AtomicU32,
+    place: &Place,
 ) -> impl FnOnce(&mut Conn<'_>) -> Result<(), Error> + Send + use<> {
-    line.store(Location::caller().line(), Ordering::Relaxed);
+    place.0.set(Location::caller()).unwrap();
     move |_| {
         hold.wait();
         Ok(())
     }
-}
-
-/// That somebody waited in vain, and is told who is at this line.
-#[track_caller]
-fn names(result: Result<(), Error>, line: &AtomicU32) {
-    let error = result.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
-    let place = format!("{}:{}:", file!(), line.load(Ordering::Relaxed));
-    let said = said(&error);
-    assert!(said.contains(&place), "{place} is not in: {said}");
 }
 
 /// Who holds a connection longest; on SQLite, one of the readers or the one that writes.
@@ -126,7 +136,8 @@ both_engines! {
                 until("it is reported", || log.text().contains("held too long"));
                 let holder = holder(&database, writes).unwrap();
                 assert!(holder.age >= THRESHOLD, "{holder:?}");
-                assert_eq!(reports(&log, holder.caller.line()), 1, "{holder:?}");
+                let place = (holder.caller.file(), holder.caller.line());
+                assert_eq!(reports(&log, place), 1, "{holder:?}");
                 Ok::<_, Error>(began.elapsed())
             };
             let took = if writes { database.write(run) } else { database.read(run) };
@@ -153,12 +164,12 @@ both_engines! {
         let set = |config: DatabaseConfig| config.max_connections(1).connection_timeout(LONG);
         let database = &open_with(&db, set);
         let (hold, release) = hold();
-        let line = &AtomicU32::new(0);
+        let place = &Place::default();
         thread::scope(|scope| {
-            scope.spawn(|| database.write(stays(hold, line)).unwrap());
+            scope.spawn(|| database.write(stays(hold, place)).unwrap());
             release.await_inside();
-            names(database.write_with(&short(), |_| Ok(())), line);
-            names(database.close(SHORT), line);
+            place.is_named_to(database.write_with(&short(), |_| Ok(())));
+            place.is_named_to(database.close(SHORT));
             drop(release);
         });
         database.close(LONG).unwrap();
@@ -168,12 +179,12 @@ both_engines! {
         let set = |config: DatabaseConfig| config.max_connections(1).connection_timeout(LONG);
         let database = &open_with(&db, set);
         let (hold, release) = hold();
-        let line = &AtomicU32::new(0);
+        let place = &Place::default();
         thread::scope(|scope| {
-            scope.spawn(|| database.read(stays(hold, line)).unwrap());
+            scope.spawn(|| database.read(stays(hold, place)).unwrap());
             release.await_inside();
-            names(database.read_with(&short(), |_| Ok(())), line);
-            names(database.close(SHORT), line);
+            place.is_named_to(database.read_with(&short(), |_| Ok(())));
+            place.is_named_to(database.close(SHORT));
             drop(release);
         });
         database.close(LONG).unwrap();
@@ -230,14 +241,14 @@ fn the_members_of_a_group_are_told_apart() {
     let ran = database.write(|_| Ok::<_, Error>(thread_name()));
     assert_eq!(ran.unwrap(), thread_name());
     let (hold, release) = hold();
-    let line = &AtomicU32::new(0);
+    let place = &Place::default();
     // The end of the first member is told to the second, which follows in one transaction.
     let (ends, ended) = mpsc::channel();
     thread::scope(|scope| {
-        scope.spawn(|| database.write(stays(hold, line)).unwrap());
+        scope.spawn(|| database.write(stays(hold, place)).unwrap());
         release.await_inside();
         let first = scope.spawn(move || {
-            let mut waits = waits_at(log, line!() + 1);
+            let mut waits = waits_at(log, file!(), line!() + 1);
             database.write(move |conn| {
                 waits(conn)?;
                 ends.send(Instant::now()).unwrap();
@@ -246,7 +257,7 @@ fn the_members_of_a_group_are_told_apart() {
         });
         until("the first is queued", || queued(database) == 1);
         let second = scope.spawn(move || {
-            let mut waits = waits_at(log, line!() + 1);
+            let mut waits = waits_at(log, file!(), line!() + 1);
             database.write(move |conn| {
                 let ended: Instant = ended.recv().unwrap();
                 let age = holder(database, true).unwrap().age;
@@ -275,15 +286,15 @@ fn a_write_on_the_writers_thread_is_named() {
     let database = &open_with(&db, |config| config.connection_timeout(LONG));
     let (first, first_release) = hold();
     let (second, second_release) = hold();
-    let line = &AtomicU32::new(0);
+    let place = &Place::default();
     thread::scope(|scope| {
-        scope.spawn(|| database.write(stays(first, line)).unwrap());
+        scope.spawn(|| database.write(stays(first, &Place::default())).unwrap());
         first_release.await_inside();
-        scope.spawn(|| database.write(stays(second, line)).unwrap());
+        scope.spawn(|| database.write(stays(second, place)).unwrap());
         until("it is queued", || queued(database) == 1);
         drop(first_release);
         second_release.await_inside();
-        names(database.write_with(&short(), |_| Ok(())), line);
+        place.is_named_to(database.write_with(&short(), |_| Ok(())));
         drop(second_release);
     });
     let mut other = db.connect();
@@ -303,12 +314,12 @@ fn in_memory_it_is_the_same() {
     let text = log.text();
     assert!(text.contains("connection=\"SQLite in memory\""), "{text}");
     let (hold, release) = hold();
-    let line = &AtomicU32::new(0);
+    let place = &Place::default();
     thread::scope(|scope| {
-        scope.spawn(|| database.write(stays(hold, line)).unwrap());
+        scope.spawn(|| database.write(stays(hold, place)).unwrap());
         release.await_inside();
-        names(database.read_with(&short(), |_| Ok(())), line);
-        names(database.close(SHORT), line);
+        place.is_named_to(database.read_with(&short(), |_| Ok(())));
+        place.is_named_to(database.close(SHORT));
         drop(release);
     });
     database.close(LONG).unwrap();

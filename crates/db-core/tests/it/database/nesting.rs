@@ -1,6 +1,10 @@
 //! A call inside another one is refused at once, before it can wait for itself.
 
-use db_core::{Conn, Database, DatabaseConfig, Engine, Error, ErrorKind};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use db_core::{Conn, Database, DatabaseConfig, Engine, Error, ErrorKind, TransactionOptions};
 use db_testkit::{TestDb, both_engines};
 
 use super::{LONG, count, insert, open_with};
@@ -82,6 +86,40 @@ both_engines! {
             .read(|_| database.write(|conn| insert(conn, 2)))
             .unwrap();
         assert_eq!(database.read(count).unwrap(), 1);
+    }
+}
+
+both_engines! {
+    /// Each of two threads writes to one database and, within that, to the other one, in another
+    /// order than its neighbour. Neither can go on; the first deadline ends it, by name.
+    fn writes_into_each_other_end_at_the_deadline(db: TestDb) {
+        let patience = TransactionOptions::new().connection_timeout(Duration::from_millis(300));
+        let other_db = TestDb::sqlite();
+        let other = open_with(&other_db, |config| config.connection_timeout(LONG));
+        let database = open_with(&db, |config| config.max_connections(1).connection_timeout(LONG));
+        let meet = Barrier::new(2);
+        let cross = |outer: &Database, inner: &Database, id| {
+            outer.write(|conn| {
+                meet.wait();
+                insert(conn, id)?;
+                inner.write_with(&patience, |conn| insert(conn, id))
+            })
+        };
+        let (one, two) = thread::scope(|scope| {
+            let one = scope.spawn(|| cross(&database, &other, 1));
+            let two = scope.spawn(|| cross(&other, &database, 2));
+            (one.join().unwrap(), two.join().unwrap())
+        });
+        let done = [&one, &two].iter().filter(|result| result.is_ok()).count();
+        assert!(done < 2, "neither had to wait");
+        for error in [one, two].into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+            let said = format!("{} {}", error.message(), error.hint().unwrap_or_default());
+            assert!(said.contains(file!()), "it does not say who: {said}");
+        }
+        // Who gave up has written nothing to either; who went on, to both.
+        let rows = |database: &Database| database.read(count).unwrap();
+        assert_eq!((rows(&database), rows(&other)), (i64::try_from(done).unwrap(), i64::try_from(done).unwrap()));
     }
 }
 
