@@ -75,18 +75,19 @@ fn look(shared: &Shared, last_take: &mut Option<u64>) -> Option<Duration> {
 fn close_idle(shared: &Shared, idle: Duration) -> Duration {
     let mut next = idle;
     for (slot, place) in shared.slots.iter().enumerate() {
-        let Some(age) = shared.held.unused_for(slot) else {
+        let left = || Some(idle.saturating_sub(shared.held.unused_for(slot)?));
+        let Some(until_due) = left() else {
             continue;
         };
-        if age < idle {
-            next = next.min(idle - age);
+        if !until_due.is_zero() {
+            next = next.min(until_due);
             continue;
         }
         if !shared.gate.take_open(slot) {
             continue;
         }
         // Somebody may have used it between the two.
-        let is_due = shared.held.unused_for(slot).is_some_and(|age| age >= idle);
+        let is_due = left() == Some(Duration::ZERO);
         if is_due {
             drop(lock(&place.0).connection.take());
         }
