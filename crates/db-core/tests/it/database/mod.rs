@@ -96,7 +96,7 @@ fn in_use(database: &Database) -> usize {
 
 /// Looks again and again until it is so.
 #[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < LONG, "never: {what}");
