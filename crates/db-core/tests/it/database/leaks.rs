@@ -305,6 +305,27 @@ fn a_write_on_the_writers_thread_is_named() {
     other.conn().batch_execute("ROLLBACK").unwrap();
 }
 
+/// On SQLite the close waits for readers and for the writer, and says who keeps it from either.
+#[test]
+fn the_close_names_who_reads_and_who_writes() {
+    let db = TestDb::sqlite();
+    let database = &open(&db);
+    let (reads, end_reads) = hold();
+    let (writes, end_writes) = hold();
+    let (reader, writer) = (&Place::default(), &Place::default());
+    thread::scope(|scope| {
+        scope.spawn(|| database.read(stays(reads, reader)).unwrap());
+        scope.spawn(|| database.write(stays(writes, writer)).unwrap());
+        end_reads.await_inside();
+        end_writes.await_inside();
+        let closed = database.close(SHORT);
+        reader.is_named_to(closed.clone());
+        writer.is_named_to(closed);
+        drop((end_reads, end_writes));
+    });
+    database.close(LONG).unwrap();
+}
+
 #[test]
 fn in_memory_it_is_the_same() {
     let log = Log::default();
