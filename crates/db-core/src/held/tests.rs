@@ -8,6 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
+use super::watcher::look;
 use super::{Held, Holding, Watcher};
 
 const LONG: Duration = Duration::from_hours(1);
@@ -95,6 +96,18 @@ fn who_is_overdue_is_reported_once_and_by_its_line() {
     let said = warnings(|| assert_eq!(held.report(Duration::ZERO), Duration::ZERO));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(!said[0].contains(&here().to_string()), "{said:?}");
+}
+
+/// However many kinds of connections there are, and whichever is held.
+#[test]
+fn the_next_look_is_when_the_first_can_be_overdue() {
+    let all = [1, 2].map(|connections| Arc::new(Held::new("connection", connections)));
+    assert_eq!(look(&all, LONG), LONG);
+    for held in &all {
+        let _holding = Holding::take(&**held, 0, here());
+        assert!(look(&all, LONG) < LONG);
+    }
+    assert_eq!(look(&all, LONG), LONG);
 }
 
 #[test]

@@ -27,8 +27,7 @@ impl Watcher {
             // Of whatever is taken after a look, nothing is overdue before the threshold has passed.
             let mut next = threshold;
             while ended.recv_timeout(next.max(LEAST)) == Err(RecvTimeoutError::Timeout) {
-                let looks = all.iter().map(|held| held.report(threshold));
-                next = looks.min().unwrap_or(threshold);
+                next = look(&all, threshold);
             }
         };
         let thread = thread::Builder::new()
@@ -48,6 +47,12 @@ impl Watcher {
             tracing::error!("the thread that watches over connections has panicked");
         }
     }
+}
+
+/// Reports what is overdue, and tells how soon something else can be.
+pub(super) fn look(all: &[Arc<Held>], threshold: Duration) -> Duration {
+    let looks = all.iter().map(|held| held.report(threshold));
+    looks.min().unwrap_or(threshold)
 }
 
 impl Drop for Watcher {

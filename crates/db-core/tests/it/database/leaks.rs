@@ -332,6 +332,7 @@ fn in_memory_it_is_the_same() {
     let set = DatabaseConfig::new("sqlite::memory:").held_threshold(THRESHOLD);
     let database = &log.of(|| Database::open(&set).unwrap());
     each_is_reported(&log, database);
+    assert!(holder(database, true).is_none());
     let text = log.text();
     assert!(text.contains("connection=\"SQLite in memory\""), "{text}");
     let (hold, release) = hold();
