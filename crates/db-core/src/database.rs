@@ -15,7 +15,12 @@ use crate::cache::{CacheOptions, Changed, QueryCache, TableClock};
 use crate::config::{DatabaseConfig, Options};
 use crate::error::{DatabaseFailure, Error};
 use crate::failure::{self, Failure};
+#[cfg(feature = "tokio")]
+use crate::held::Holder;
+use crate::held::{Held, Watcher};
 use crate::metrics::{DatabaseMetrics, Operation, PoolMetrics, Stopwatch};
+#[cfg(feature = "tokio")]
+use crate::nesting::Use;
 use crate::postgres::{PostgresDatabase, PostgresStats};
 use crate::retry::{RetryBudget, RetryPolicy};
 #[cfg(feature = "tokio")]
@@ -59,6 +64,8 @@ struct Inner {
     metrics: Arc<DatabaseMetrics>,
     budget: RetryBudget,
     limits: AsyncLimits,
+    /// Reports who holds a connection too long, if anybody is to.
+    watcher: Option<Watcher>,
     /// Of all async doors together, so that they are no more than connections.
     #[cfg(feature = "tokio")]
     threads: OnceLock<Threads>,
@@ -131,8 +138,10 @@ impl Database {
                 let metrics = Arc::new(DatabaseMetrics::new(Engine::Sqlite, name.clone()));
                 let observer = Arc::new(Groups(Arc::clone(&metrics)));
                 let pool = PoolMetrics::new(Engine::Sqlite, name);
+                let database = SqliteDatabase::open(&options, observer, pool, &clock)?;
                 Inner {
-                    engine: Half::Sqlite(SqliteDatabase::open(&options, observer, pool, &clock)?),
+                    watcher: watcher(database.held(), options.held_threshold)?,
+                    engine: Half::Sqlite(database),
                     clock,
                     #[cfg(feature = "tokio")]
                     threads: OnceLock::new(),
@@ -149,16 +158,21 @@ impl Database {
             Options::Postgres(options) => {
                 let name = options.url.database_name().unwrap_or_default();
                 let metrics = Arc::new(DatabaseMetrics::new(Engine::Postgres, name.clone()));
+                let limits = AsyncLimits {
+                    patience: options.acquire_timeout,
+                    threads: count(options.max_connections),
+                    waiting: count(options.max_waiters),
+                };
+                let threshold = options.held_threshold;
+                let url = options.url.clone();
+                let database = PostgresDatabase::open(options, &name, &clock, place)?;
                 Inner {
                     metrics,
                     budget: RetryBudget::new(),
-                    limits: AsyncLimits {
-                        patience: options.acquire_timeout,
-                        threads: count(options.max_connections),
-                        waiting: count(options.max_waiters),
-                    },
-                    url: options.url.clone(),
-                    engine: Half::Postgres(PostgresDatabase::open(options, &name, &clock, place)?),
+                    limits,
+                    url,
+                    watcher: watcher(database.held(), threshold)?,
+                    engine: Half::Postgres(database),
                     clock,
                     #[cfg(feature = "tokio")]
                     threads: OnceLock::new(),
@@ -194,7 +208,7 @@ impl Database {
     where
         E: From<Error>,
     {
-        self.read_with(&TransactionOptions::default(), f)
+        self.read_at(Location::caller(), &TransactionOptions::default(), f)
     }
 
     /// [`read`](Self::read), with options.
@@ -210,7 +224,19 @@ impl Database {
     where
         E: From<Error>,
     {
-        let place = Location::caller();
+        self.read_at(Location::caller(), options, f)
+    }
+
+    /// [`read_with`](Self::read_with), called at this place.
+    pub(crate) fn read_at<T, E>(
+        &self,
+        place: &'static Location<'static>,
+        options: &TransactionOptions,
+        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
         self.measured(Operation::Read, || {
             let f = |conn: &mut Conn<'_>| failure::of_caller(|| f(conn));
             match &self.inner.engine {
@@ -257,7 +283,7 @@ impl Database {
         T: Send,
         E: From<Error> + Send,
     {
-        self.write_with(&TransactionOptions::default(), f)
+        self.write_at(Location::caller(), &TransactionOptions::default(), f)
     }
 
     /// [`write`](Self::write), with options.
@@ -274,11 +300,24 @@ impl Database {
         T: Send,
         E: From<Error> + Send,
     {
-        let place = Location::caller();
+        self.write_at(Location::caller(), options, f)
+    }
+
+    /// [`write_with`](Self::write_with), called at this place.
+    pub(crate) fn write_at<T, E>(
+        &self,
+        place: &'static Location<'static>,
+        options: &TransactionOptions,
+        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send,
+    ) -> Result<T, E>
+    where
+        T: Send,
+        E: From<Error> + Send,
+    {
         self.measured(Operation::Write, || {
             let f = |conn: &mut Conn<'_>| failure::of_caller(|| f(conn));
             match &self.inner.engine {
-                Half::Sqlite(database) => database.write(options.connection_timeout, f),
+                Half::Sqlite(database) => database.write(options.connection_timeout, place, f),
                 Half::Postgres(database) => database.write(options, place, f),
             }
         })
@@ -299,12 +338,14 @@ impl Database {
         T: Send,
         E: From<Error> + DatabaseFailure + Send,
     {
+        let place = Location::caller();
+        let options = TransactionOptions::default();
         let mut first = true;
         policy.run(&self.inner.budget, || {
             if !std::mem::take(&mut first) {
                 self.inner.metrics.retried();
             }
-            self.write(&mut f)
+            self.write_at(place, &options, &mut f)
         })
     }
 
@@ -360,6 +401,19 @@ impl Database {
         match &self.inner.engine {
             Half::Sqlite(database) => database.close(patience),
             Half::Postgres(database) => database.close(patience),
+        }?;
+        if let Some(watcher) = &self.inner.watcher {
+            watcher.stop();
+        }
+        Ok(())
+    }
+
+    /// Who has held longest what is needed for this.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn oldest(&self, what: Use) -> Option<Holder> {
+        match &self.inner.engine {
+            Half::Sqlite(database) => database.oldest(what),
+            Half::Postgres(database) => database.oldest(),
         }
     }
 
@@ -462,6 +516,15 @@ fn sqlite_name(url: &DatabaseUrl) -> Cow<'static, str> {
         Some(name) => name.to_string_lossy().into_owned().into(),
         None => ":memory:".into(),
     }
+}
+
+/// Watches over these connections, if what is held too long is to be reported.
+fn watcher<'h>(
+    held: impl Iterator<Item = &'h Arc<Held>>,
+    threshold: Option<Duration>,
+) -> Result<Option<Watcher>, Error> {
+    let start = |threshold| Watcher::start(held.cloned().collect(), threshold);
+    threshold.map(start).transpose()
 }
 
 fn micros(time: Duration) -> u64 {

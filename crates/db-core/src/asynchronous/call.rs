@@ -19,6 +19,7 @@ use tracing::Span;
 
 use super::threads::Job;
 use crate::error::{Error, ErrorKind};
+use crate::held::{Holder, longest};
 
 /// A result, or the panic that came instead.
 pub(super) type Answer<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
@@ -83,13 +84,19 @@ pub(super) fn call<T, E>(patience: Duration) -> (Call<T, E>, Pending<T, E>) {
 }
 
 impl<T, E: From<Error>> Call<T, E> {
-    /// The answer. Needs a tokio runtime with a timer.
-    pub(super) async fn answer(mut self) -> Result<T, E> {
+    /// The answer. Whoever waits in vain is told who held up the call. Needs a tokio runtime with a
+    /// timer.
+    pub(super) async fn answer(mut self, holder: impl Fn() -> Option<Holder>) -> Result<T, E> {
         let mut timer = pin!(sleep(self.patience));
-        poll_fn(|context| self.poll(context, timer.as_mut())).await
+        poll_fn(|context| self.poll(context, timer.as_mut(), &holder)).await
     }
 
-    fn poll(&mut self, context: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Result<T, E>> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        timer: Pin<&mut Sleep>,
+        holder: &impl Fn() -> Option<Holder>,
+    ) -> Poll<Result<T, E>> {
         if let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(context) {
             return Poll::Ready(match answer {
                 Ok(Ok(result)) => result,
@@ -106,7 +113,11 @@ impl<T, E: From<Error>> Call<T, E> {
         }
         let error = Error::new(
             ErrorKind::Timeout,
-            format!("it had not begun within {:?}", self.patience),
+            format!(
+                "it had not begun within {:?}{}",
+                self.patience,
+                longest(holder())
+            ),
         );
         Poll::Ready(Err(error.into()))
     }

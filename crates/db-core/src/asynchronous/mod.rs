@@ -7,15 +7,18 @@ mod call;
 mod threads;
 
 use std::fmt;
+use std::future::Future;
+use std::panic::Location;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{DatabaseFailure, Error, ErrorKind};
 use crate::failure;
 use crate::metrics::Operation;
+use crate::nesting::Use;
 use crate::retry::RetryPolicy;
 use crate::sqlite::{Answer, Reply, Writer};
-use crate::{Conn, Database};
+use crate::{Conn, Database, TransactionOptions};
 
 use call::{Blocking, Call, Pending, call};
 pub(crate) use threads::Threads;
@@ -64,22 +67,23 @@ impl AsyncDatabase {
     ///
     /// # Panics
     /// With the closure's panic, or without a tokio runtime that has a timer.
-    pub async fn read<T, E>(
+    #[track_caller]
+    pub fn read<T, E>(
         &self,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
+        let place = Location::caller();
         let database = self.database.clone();
-        self.on_a_thread(move |begin| {
-            database.read(|conn| {
+        self.on_a_thread(Use::Read, move |begin| {
+            database.read_at(place, &TransactionOptions::default(), |conn| {
                 begin()?;
                 f(conn)
             })
         })
-        .await
     }
 
     /// [`Database::write`].
@@ -89,8 +93,21 @@ impl AsyncDatabase {
     ///
     /// # Panics
     /// With the closure's panic, or without a tokio runtime that has a timer.
-    pub async fn write<T, E>(
+    #[track_caller]
+    pub fn write<T, E>(
         &self,
+        f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.write_at(Location::caller(), f)
+    }
+
+    async fn write_at<T, E>(
+        &self,
+        place: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -100,8 +117,8 @@ impl AsyncDatabase {
         let Some(writer) = self.database.queue() else {
             let database = self.database.clone();
             return self
-                .on_a_thread(move |begin| {
-                    database.write(|conn| {
+                .on_a_thread(Use::Write, move |begin| {
+                    database.write_at(place, &TransactionOptions::default(), |conn| {
                         begin()?;
                         f(conn)
                     })
@@ -112,6 +129,7 @@ impl AsyncDatabase {
             let (call, pending) = self.call();
             let turn = pending.turn();
             writer.submit(
+                place,
                 move |conn| {
                     if !turn.begin() {
                         return Err(given_up().into());
@@ -121,7 +139,7 @@ impl AsyncDatabase {
                 pending,
             );
             self.count();
-            let answer = call.answer().await;
+            let answer = call.answer(|| self.database.oldest(Use::Write)).await;
             self.count();
             answer
         };
@@ -135,8 +153,22 @@ impl AsyncDatabase {
     ///
     /// # Panics
     /// As [`write`](Self::write).
-    pub async fn write_with_retry<T, E>(
+    #[track_caller]
+    pub fn write_with_retry<T, E>(
         &self,
+        policy: &RetryPolicy,
+        f: impl FnMut(&mut Conn<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'static,
+        E: From<Error> + DatabaseFailure + Send + 'static,
+    {
+        self.write_again(Location::caller(), policy, f)
+    }
+
+    async fn write_again<T, E>(
+        &self,
+        place: &'static Location<'static>,
         policy: &RetryPolicy,
         f: impl FnMut(&mut Conn<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
@@ -149,7 +181,7 @@ impl AsyncDatabase {
         loop {
             let attempt = Arc::clone(&f);
             let result = self
-                .write(move |conn| {
+                .write_at(place, move |conn| {
                     let mut f = attempt.lock().unwrap_or_else(PoisonError::into_inner);
                     (*f)(conn)
                 })
@@ -192,6 +224,7 @@ impl AsyncDatabase {
     /// caller has gone.
     async fn on_a_thread<T, E>(
         &self,
+        what: Use,
         run: impl FnOnce(&(dyn Fn() -> Result<(), Error> + Sync)) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -211,7 +244,7 @@ impl AsyncDatabase {
         });
         self.database.threads().submit(Box::new(job));
         self.count();
-        let answer = call.answer().await;
+        let answer = call.answer(|| self.database.oldest(what)).await;
         self.count();
         answer
     }

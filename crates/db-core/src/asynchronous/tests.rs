@@ -29,7 +29,7 @@ fn submit<T: Send + 'static, F: FnOnce() -> Result<T, Error> + Send + 'static>(
         assert!(turn.begin(), "run although it was given up");
         closure()
     })));
-    call.answer()
+    call.answer(|| None)
 }
 
 /// One thread, held up until the sender is dropped.
@@ -155,7 +155,7 @@ async fn a_deadline_ends_the_wait_to_begin() {
 async fn a_call_that_has_begun_is_waited_for() {
     let (patient, pending) = call::<u8, Error>(Duration::from_secs(5));
     assert!(pending.turn().begin());
-    let mut answer = pin!(patient.answer());
+    let mut answer = pin!(patient.answer(|| None));
     let timeout = tokio::time::timeout(Duration::from_mins(1), answer.as_mut()).await;
     assert!(timeout.is_err(), "it ended by itself");
     pending.send(Ok(Ok(7)));
@@ -190,7 +190,7 @@ async fn closing_refuses_what_waits_and_what_comes() {
 #[tokio::test]
 async fn a_given_up_turn_never_begins() {
     let (call, pending) = call::<(), Error>(LONG);
-    let mut answer = Box::pin(call.answer());
+    let mut answer = Box::pin(call.answer(|| None));
     let waiting = answer
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()));

@@ -81,8 +81,8 @@ settings! {
     min_connections(u32): u32 = 0;
     /// A connection that was not used for this long is closed; 0 keeps it. Default 5 min.
     idle_timeout(Duration): Duration = Duration::from_mins(5);
-    /// A closure that holds its connection for longer is reported, with its place in the code;
-    /// 0 reports none. The connection of SQLite that writes is not watched. Default 30 s.
+    /// A call that holds a connection for longer is reported while it runs, with its place in the
+    /// code; 0 reports none. Of writes on SQLite each closure is timed by itself. Default 30 s.
     held_threshold(Duration): Duration = Duration::from_secs(30);
     /// How many callers may wait for a connection to PostgreSQL, or for a turn to write on SQLite;
     /// those beyond are refused at once with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded).

@@ -15,11 +15,10 @@ use super::session::Seen;
 use super::signs::Signs;
 use super::touched;
 use super::transaction::{Beginning, Purpose, run, run_single};
-use super::watcher::Watcher;
 use super::written::Written;
 use crate::cache::{Changed, TableClock};
 use crate::config::PostgresOptions;
-use crate::held::Holder;
+use crate::held::{Held, Holder};
 use crate::metrics::PoolMetrics;
 use crate::nesting::{self, Use};
 use crate::{Conn, Error, ErrorKind, Freshness, TransactionOptions, wait};
@@ -34,7 +33,6 @@ pub(crate) struct PostgresDatabase {
     replicas: Vec<Replica>,
     next_replica: AtomicUsize,
     written: Written,
-    watcher: Option<Watcher>,
 }
 
 /// What a write can have changed.
@@ -55,7 +53,7 @@ pub struct PostgresStats {
     pub connections: u32,
     /// Failures to connect to the primary since the start.
     pub connect_failures: u64,
-    /// The connection that is held longest.
+    /// The connection that is held longest, to whichever server.
     pub oldest: Option<Holder>,
     /// Per replica: whether it is in rotation, and its queue.
     pub replicas: Vec<(bool, GateStats)>,
@@ -92,14 +90,7 @@ impl PostgresDatabase {
                 Replica::new(url, &options, role, pool(name))
             })
             .collect();
-        let pools = replicas.iter().map(|replica| &replica.server);
-        let pools = std::iter::once(&primary).chain(pools);
-        let pools = pools.map(|server| Arc::clone(&server.borrows)).collect();
         let it = Self {
-            watcher: match options.held_threshold {
-                Some(threshold) => Some(Watcher::start(pools, threshold)?),
-                None => None,
-            },
             clock: Arc::clone(clock),
             keeps_state: role.keeps_state,
             beginning: Beginning::new(options.isolation, local_limits),
@@ -279,6 +270,21 @@ impl PostgresDatabase {
         self.written.needed()
     }
 
+    /// Who holds its connections.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Held>> {
+        let replicas = self.replicas.iter().map(|replica| &replica.server);
+        std::iter::once(&self.primary)
+            .chain(replicas)
+            .map(|server| &server.held)
+    }
+
+    /// The connection that is held longest, to whichever server.
+    pub(crate) fn oldest(&self) -> Option<Holder> {
+        self.held()
+            .filter_map(|held| held.oldest())
+            .max_by_key(|holder| holder.age)
+    }
+
     /// What the database is doing.
     pub(crate) fn stats(&self) -> PostgresStats {
         let primary = &self.primary;
@@ -286,10 +292,7 @@ impl PostgresDatabase {
             gate: primary.gate.stats(),
             connections: primary.connections(),
             connect_failures: primary.breaker.failures(),
-            oldest: primary.borrows.all().first().map(|(since, place)| Holder {
-                caller: place,
-                age: since.elapsed(),
-            }),
+            oldest: self.oldest(),
             replicas: self
                 .replicas
                 .iter()
@@ -306,9 +309,6 @@ impl PostgresDatabase {
     pub(crate) fn close(&self, patience: Duration) -> Result<(), Error> {
         nesting::check_close(&self.clock)?;
         let deadline = wait::deadline(patience);
-        if let Some(watcher) = &self.watcher {
-            watcher.stop();
-        }
         let mut result = self.primary.close(deadline);
         for replica in &self.replicas {
             result = result.and(replica.server.close(deadline));

@@ -2,16 +2,13 @@
 //!
 //! - `connect`: connecting with deadlines and a name, in English.
 //! - `gate`, `pace`: who may use a connection next, and who is refused.
-//! - `pool`, `breaker`, `borrows`: connections to one server, made in the background, and who has
-//!   them.
+//! - `pool`, `breaker`: connections to one server, made in the background, and who has them.
 //! - `session`, `plain`, `signs`: what one closure leaves behind is gone before the next.
 //! - `transaction`: a closure between BEGIN and COMMIT.
 //! - `replica`, `lsn`, `written`: reads on standbys that show what was written.
 //! - `touched`: which tables a write changed.
-//! - `watcher`: tells of connections held too long.
 //! - `database`: all of it together.
 
-mod borrows;
 mod breaker;
 mod connect;
 mod database;
@@ -26,7 +23,6 @@ mod signs;
 mod sync;
 mod touched;
 mod transaction;
-mod watcher;
 mod written;
 
 pub(crate) use connect::{cancel, open};

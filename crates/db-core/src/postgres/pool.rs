@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use diesel::r2d2::{HandleError, ManageConnection, Pool, PooledConnection};
 
-use super::borrows::{Borrow, Borrows};
 use super::breaker::Breaker;
 use super::connect::{Role, cancel_all, open_session};
 use super::gate::{Gate, Permit};
 use super::session::Session;
 use crate::config::PostgresOptions;
+use crate::held::{Held, Holding, longest};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
 use crate::{DatabaseUrl, Error, ErrorKind};
 
@@ -115,7 +115,7 @@ pub(super) struct Server {
     /// False behind a transaction pooler, where the process that serves us is another every time.
     keeps_state: bool,
     closed: Arc<AtomicBool>,
-    pub(super) borrows: Arc<Borrows>,
+    pub(super) held: Arc<Held>,
     metrics: Arc<PoolMetrics>,
     gauges: Arc<Gauges>,
 }
@@ -123,7 +123,7 @@ pub(super) struct Server {
 /// A connection in use. Dropping it gives the connection back, then the permit.
 pub(super) struct Lease {
     session: PooledConnection<Manager>,
-    _borrow: Borrow,
+    _holding: Holding<Arc<Held>>,
     permit: Permit,
     _counted: Counted,
 }
@@ -151,12 +151,16 @@ impl Gauges {
     }
 }
 
-/// Sets the gauges when a connection has come back.
-struct Counted(Arc<Gauges>);
+/// Sets the gauges when a connection has come back, and tells how long it was gone.
+struct Counted {
+    gauges: Arc<Gauges>,
+    since: Stopwatch,
+}
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set();
+        self.gauges.metrics.used(self.since);
+        self.gauges.set();
     }
 }
 
@@ -199,8 +203,14 @@ impl Server {
             .max_lifetime(options.max_lifetime)
             .error_handler(Box::new(Silent))
             .build_unchecked(manager);
+        let kind = if role.is_standby {
+            "PostgreSQL standby"
+        } else {
+            "PostgreSQL primary"
+        };
+        let permits = usize::try_from(size).unwrap_or(usize::MAX);
         let gate = Gate::new(
-            usize::try_from(size).unwrap_or(usize::MAX),
+            permits,
             usize::try_from(options.max_waiters).unwrap_or(usize::MAX),
         );
         Self {
@@ -216,7 +226,7 @@ impl Server {
             check_after: options.health_check_after,
             keeps_state: role.keeps_state,
             closed,
-            borrows: Arc::new(Borrows::new(Arc::clone(&metrics))),
+            held: Arc::new(Held::new(kind, permits)),
             metrics,
         }
     }
@@ -238,11 +248,12 @@ impl Server {
         if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded) {
             return Err(error);
         }
-        Err(match self.borrows.all().first() {
-            Some((since, place)) => error.with_hint(format!(
-                "of {} connections the one held longest was taken {:.1?} ago by {place}",
+        Err(match self.held.oldest() {
+            Some(holder) => error.with_hint(format!(
+                "of {} connections the one held longest was taken {:.1?} ago by {}",
                 self.gate.stats().permits,
-                since.elapsed()
+                holder.age,
+                holder.caller
             )),
             None => error,
         })
@@ -279,14 +290,17 @@ impl Server {
             }
             let Some(session) = found else { continue };
             let lease = Lease {
-                _borrow: Borrow::new(
-                    &self.borrows,
-                    self.keeps_state.then_some(session.pid),
+                _holding: Holding::claim(
+                    Arc::clone(&self.held),
                     place,
+                    self.keeps_state.then_some(session.pid),
                 ),
                 session,
                 permit,
-                _counted: Counted(Arc::clone(&self.gauges)),
+                _counted: Counted {
+                    gauges: Arc::clone(&self.gauges),
+                    since: Stopwatch::start(),
+                },
             };
             let fresh = lease.session.used.elapsed() < self.check_after
                 && lease.session.epoch == self.breaker.epoch();
@@ -319,6 +333,7 @@ impl Server {
         self.gate.close();
         self.closed.store(true, Ordering::Relaxed);
         let drained = self.gate.wait_drained(deadline);
+        let longest_held = self.held.oldest();
         if !drained {
             self.cancel();
         }
@@ -332,14 +347,17 @@ impl Server {
         }
         Err(Error::new(
             ErrorKind::Timeout,
-            "connections were still in use at the deadline of closing",
+            format!(
+                "connections were still in use at the deadline of closing{}",
+                longest(longest_held)
+            ),
         ))
     }
 
     /// Has the server end what still runs, on a thread of its own: to reach it may take longer than
     /// the caller has.
     fn cancel(&self) {
-        let pids = self.borrows.pids();
+        let pids = self.held.pids();
         if pids.is_empty() {
             return;
         }

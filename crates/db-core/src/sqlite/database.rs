@@ -13,6 +13,7 @@ use crate::Conn;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
+use crate::held::{Held, Holder};
 use crate::metrics::PoolMetrics;
 use crate::nesting::{self, Use};
 
@@ -22,12 +23,25 @@ use crate::nesting::{self, Use};
 pub struct SqliteStats {
     /// The readers; none in memory, where one connection does everything.
     pub readers: Option<ReaderStats>,
+    /// Whose closure has the connection that writes; in memory, the only one.
+    pub writing: Option<Holder>,
     /// Writes that wait for their turn.
     pub pending_writes: usize,
     /// Pages in the write-ahead log, after the last commit made here.
     pub wal_pages: u32,
     /// The damage that was seen, since when writes are refused.
     pub damage: Option<Error>,
+}
+
+/// The failures of both.
+fn both(one: Result<(), Error>, other: Result<(), Error>) -> Result<(), Error> {
+    match (one, other) {
+        (Err(one), Err(other)) => Err(Error::new(
+            one.kind(),
+            format!("{}; {}", one.message(), other.message()),
+        )),
+        (one, other) => one.and(other),
+    }
 }
 
 fn no_file() -> Error {
@@ -100,7 +114,6 @@ impl SqliteDatabase {
             let limits = Limits {
                 connections: usize::try_from(options.max_readers).unwrap_or(usize::MAX),
                 idle: options.idle_timeout,
-                held: options.held_threshold,
             };
             let readers = Readers::new(source, limits, anchor)?;
             Store::File { readers, writer }
@@ -142,20 +155,21 @@ impl SqliteDatabase {
             Store::Memory(memory) => {
                 nesting::check_any(&self.clock, Use::Read)?;
                 let _in_use = nesting::enter_read(&self.clock);
-                memory.run(Use::Read, patience, f)
+                memory.run(Use::Read, patience, caller, f)
             }
         }
     }
 
     /// Runs `f` in a write transaction and returns when that is committed. Others' closures may
     /// share the COMMIT. `patience` is for the wait until `f` begins, instead of the configured
-    /// timeout.
+    /// timeout. `caller` is who is named when it takes too long.
     ///
     /// # Errors
-    /// As [`Writer::run`].
+    /// As [`Writer::write`].
     pub(crate) fn write<T, E>(
         &self,
         patience: Option<Duration>,
+        caller: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send,
     ) -> Result<T, E>
     where
@@ -166,7 +180,7 @@ impl SqliteDatabase {
         match &self.store {
             Store::File { writer, .. } => {
                 let deadline = Instant::now().checked_add(patience);
-                writer.run(deadline, |conn| f(&mut Conn::Sqlite(conn)))
+                writer.write(deadline, caller, |conn| f(&mut Conn::Sqlite(conn)))
             }
             Store::Memory(memory) => {
                 nesting::check_any(&self.clock, Use::Write)?;
@@ -174,7 +188,7 @@ impl SqliteDatabase {
                     return Err(damage.into());
                 }
                 let _in_use = nesting::enter_write(&self.clock);
-                memory.run(Use::Write, patience, f)
+                memory.run(Use::Write, patience, caller, f)
             }
         }
     }
@@ -194,10 +208,29 @@ impl SqliteDatabase {
                 writer.refuse();
                 let readers = readers.close(patience);
                 let writer = writer.close(end);
-                readers.and(writer)
+                both(readers, writer)
             }
             Store::Memory(memory) => memory.close(patience),
         }
+    }
+
+    /// Who holds its connections.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &Arc<Held>> {
+        let (first, second) = match &self.store {
+            Store::File { readers, writer } => (readers.held(), Some(writer.held())),
+            Store::Memory(memory) => (memory.held(), None),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    /// Who has held longest what is needed for this; in memory it is one connection for all.
+    pub(crate) fn oldest(&self, what: Use) -> Option<Holder> {
+        let held = match (&self.store, what) {
+            (Store::File { readers, .. }, Use::Read) => readers.held(),
+            (Store::File { writer, .. }, Use::Write) => writer.held(),
+            (Store::Memory(memory), _) => memory.held(),
+        };
+        held.oldest()
     }
 
     /// What it is doing.
@@ -210,6 +243,7 @@ impl SqliteDatabase {
         };
         SqliteStats {
             readers,
+            writing: self.oldest(Use::Write),
             pending_writes,
             wal_pages,
             damage: self.health.damage(),

@@ -3,7 +3,7 @@
 //! A second connection would see a database of its own. So everything waits for everything else,
 //! and nothing may be nested.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,12 +15,14 @@ use super::transactional::Transactional;
 use super::watch::Health;
 use crate::cache::TableClock;
 use crate::error::{Error, ErrorKind};
+use crate::held::{Held, longest};
 use crate::nesting::Use;
 use crate::{Conn, DatabaseUrl};
 
 /// The one connection, and the line before it.
 pub(super) struct MemoryDatabase {
     gate: Gate,
+    held: Arc<Held>,
     connection: Mutex<Option<MemoryConnection>>,
 }
 
@@ -31,11 +33,12 @@ struct MemoryConnection {
 }
 
 /// The turn, until it is dropped.
-struct Turn<'g>(&'g Gate);
+struct Turn<'m>(&'m MemoryDatabase);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.release(0, true);
+        self.0.held.give_back(0);
+        self.0.gate.release(0, true);
     }
 }
 
@@ -66,6 +69,7 @@ impl MemoryDatabase {
         };
         Ok(Self {
             gate: Gate::new(1),
+            held: Arc::new(Held::new("SQLite in memory", 1)),
             connection: Mutex::new(Some(connection)),
         })
     }
@@ -78,12 +82,13 @@ impl MemoryDatabase {
         &self,
         what: Use,
         patience: Duration,
+        caller: &'static Location<'static>,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
     ) -> Result<T, E>
     where
         E: From<Error>,
     {
-        let _turn = self.turn(patience)?;
+        let _turn = self.turn(patience, caller)?;
         let mut place = lock(&self.connection);
         let connection = place.as_mut().ok_or_else(closed)?;
         connection.begin(what)?;
@@ -116,23 +121,39 @@ impl MemoryDatabase {
         if !self.gate.drained(patience) {
             return Err(Error::new(
                 ErrorKind::Timeout,
-                format!("a read or write did not end within {patience:?}"),
+                format!(
+                    "a read or write did not end within {patience:?}{}",
+                    longest(self.held.oldest())
+                ),
             ));
         }
         drop(lock(&self.connection).take());
         Ok(())
     }
 
-    fn turn(&self, patience: Duration) -> Result<Turn<'_>, Error> {
+    /// Who holds its connection.
+    pub(super) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    fn turn(
+        &self,
+        patience: Duration,
+        caller: &'static Location<'static>,
+    ) -> Result<Turn<'_>, Error> {
         let since = Instant::now();
         match self.gate.acquire(0, patience) {
-            Ok(_) => Ok(Turn(&self.gate)),
+            Ok(_) => {
+                self.held.take(0, caller);
+                Ok(Turn(self))
+            }
             Err(Refusal::Closed) => Err(closed()),
             Err(Refusal::Timeout) => Err(Error::new(
                 ErrorKind::Timeout,
                 format!(
-                    "the one connection of a database in memory was not free within {:.1?}",
-                    since.elapsed()
+                    "the one connection of a database in memory was not free within {:.1?}{}",
+                    since.elapsed(),
+                    longest(self.held.oldest())
                 ),
             )),
         }

@@ -1,5 +1,5 @@
-//! Interleavings of threads, by loom: of the writer's executor, of the cache's core, and of the
-//! gates before connections.
+//! Interleavings of threads, by loom: of the writer's executor, of the cache's core, of the gates
+//! before connections, and of the notes of who holds one.
 //!
 //! The files under test are compiled here a second time, with loom's primitives in the place of
 //! std's. So no flag has to reach the whole tree of dependencies, and plain `cargo test` runs this.
@@ -25,6 +25,23 @@ mod cache {
     mod tables;
 
     mod tests;
+}
+
+#[expect(dead_code, reason = "what the models leave out, the library uses")]
+mod held {
+    mod sync {
+        pub(super) use loom::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+    }
+
+    #[path = "../../../src/held/place.rs"]
+    mod place;
+    #[expect(unreachable_pub, reason = "it is a part of the library's interface")]
+    #[path = "../../../src/held/slots.rs"]
+    mod slots;
+
+    mod tests;
+
+    pub(crate) use slots::{Held, longest};
 }
 
 mod postgres {

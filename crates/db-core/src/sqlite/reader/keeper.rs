@@ -1,4 +1,4 @@
-//! A thread beside the pool: drops an idle anchor, closes idle connections, reports leaks.
+//! A thread beside the pool: drops an idle anchor, closes idle connections.
 //!
 //! It sleeps until something is due, and for good while no connection is open.
 
@@ -11,11 +11,8 @@ use crate::error::{Error, ErrorKind};
 
 use super::{Shared, lock};
 
-/// How often connections in use are looked at: an overdue one is reported within a second.
-const WATCH_EVERY: Duration = Duration::from_millis(500);
-
-/// A threshold of nothing is no reason to look all the time.
-const WATCH_LEAST: Duration = Duration::from_millis(10);
+/// It sleeps at least so long until connections have been idle for long enough.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// The running thread.
 pub(super) struct Keeper(Mutex<Option<JoinHandle<()>>>);
@@ -64,13 +61,9 @@ fn look(shared: &Shared, last_take: &mut Option<u64>) -> Option<Duration> {
         .anchor
         .as_ref()
         .and_then(|anchor| anchor.look(reads, &shared.source));
-    shared.held.report_overdue("sqlite readers");
-    if let Some(idle) = shared.limits.idle {
-        close_idle(shared, idle);
-    }
+    let idle = shared.limits.idle.map(|idle| close_idle(shared, idle));
     if shared.gate.open() > 0 {
-        let watch = (shared.held.threshold() / 2).clamp(WATCH_LEAST, WATCH_EVERY);
-        return Some(anchor.map_or(watch, |due| due.min(watch)));
+        return anchor.into_iter().chain(idle).min();
     }
     if let Some(anchor) = &shared.anchor {
         anchor.close();
@@ -78,18 +71,27 @@ fn look(shared: &Shared, last_take: &mut Option<u64>) -> Option<Duration> {
     None
 }
 
-/// Closes connections that nobody has taken for `idle`.
-fn close_idle(shared: &Shared, idle: Duration) {
+/// Closes connections that nobody has taken for `idle`; returns when the next one can be.
+fn close_idle(shared: &Shared, idle: Duration) -> Duration {
+    let mut next = idle;
     for (slot, place) in shared.slots.iter().enumerate() {
-        let is_due = || shared.held.unused_for(slot).is_some_and(|age| age >= idle);
-        if !is_due() || !shared.gate.take_open(slot) {
+        let left = || Some(idle.saturating_sub(shared.held.unused_for(slot)?));
+        let Some(until_due) = left() else {
+            continue;
+        };
+        if !until_due.is_zero() {
+            next = next.min(until_due);
+            continue;
+        }
+        if !shared.gate.take_open(slot) {
             continue;
         }
         // Somebody may have used it between the two.
-        let is_due = is_due();
+        let is_due = left() == Some(Duration::ZERO);
         if is_due {
             drop(lock(&place.0).connection.take());
         }
         shared.gate.release(slot, !is_due);
     }
+    next.max(LEAST)
 }

@@ -22,7 +22,7 @@ use crate::Conn;
 use crate::DatabaseUrl;
 use crate::encryption::EncryptionKey;
 use crate::error::{Error, ErrorKind};
-use crate::held::{Held, Holder};
+use crate::held::{Held, Holder, longest};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
 use crate::wait::deadline;
 
@@ -65,8 +65,6 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// One that is not used for this long is closed, if at all.
     pub(crate) idle: Option<Duration>,
-    /// One that is held for longer is reported, if at all.
-    pub(crate) held: Option<Duration>,
 }
 
 /// The pool.
@@ -80,7 +78,7 @@ struct Shared {
     limits: Limits,
     gate: Gate,
     slots: Box<[Slot]>,
-    held: Held,
+    held: Arc<Held>,
     anchor: Option<Arc<Anchor>>,
     counters: Counters,
     keeper: OnceLock<Thread>,
@@ -139,7 +137,7 @@ impl Readers {
         let shared = Arc::new(Shared {
             gate: Gate::new(connections),
             slots: (0..connections).map(|_| Slot::default()).collect(),
-            held: Held::new(connections, limits.held.unwrap_or(Duration::MAX)),
+            held: Arc::new(Held::new("SQLite reader", connections)),
             source,
             limits,
             anchor,
@@ -213,6 +211,11 @@ impl Readers {
             timeouts: counters.timeouts.load(Ordering::Relaxed),
             oldest: held.oldest(),
         }
+    }
+
+    /// Who holds its connections.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.shared.held
     }
 
     #[cfg(test)]
@@ -321,13 +324,6 @@ impl Shared {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database is closed")
-}
-
-/// Who holds a connection longest, as the end of a sentence.
-fn longest(holder: Option<Holder>) -> String {
-    holder.map_or_else(String::new, |Holder { caller, age }| {
-        format!(", the longest for {age:.1?} by {caller}")
-    })
 }
 
 #[cfg(test)]

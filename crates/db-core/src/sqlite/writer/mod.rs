@@ -15,7 +15,7 @@ mod job;
 mod sync;
 mod turnstile;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,6 +29,7 @@ use super::watch::Health;
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
+use crate::held::{Held, Holding};
 use crate::nesting::{self, Use};
 use connection::SqliteBackend;
 use executor::{Executor, Limits};
@@ -78,6 +79,7 @@ impl Observer for NoObserver {}
 pub(crate) struct Writer {
     clock: Arc<TableClock>,
     executor: Arc<Executor<SqliteBackend>>,
+    held: Arc<Held>,
     wal_pages: Arc<AtomicU32>,
     file: Option<Arc<Pinned>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -107,7 +109,8 @@ impl Writer {
             SqliteBackend::open(options, health, snapshots, observer, Arc::clone(&clock))?;
         let wal_pages = backend.wal_pages();
         let file = backend.file();
-        let executor = Arc::new(Executor::new(backend, limits));
+        let held = Arc::new(Held::new("SQLite writer", 1));
+        let executor = Arc::new(Executor::new(backend, limits, Arc::clone(&held)));
         let served = Arc::clone(&executor);
         let thread = std::thread::Builder::new()
             .name("db-writer".to_owned())
@@ -121,6 +124,7 @@ impl Writer {
         Ok(Self {
             clock,
             executor,
+            held,
             wal_pages,
             file,
             thread: Mutex::new(Some(thread)),
@@ -130,15 +134,17 @@ impl Writer {
     /// Runs `closure` in a write transaction, and returns when that is committed.
     ///
     /// The closure runs once, here or on the writer's thread. Its error or panic rolls back what it
-    /// did, and nothing else. The deadline is for the wait until it begins.
+    /// did, and nothing else. The deadline is for the wait until it begins. `caller` is who is named
+    /// when it takes too long.
     ///
     /// # Errors
     /// The closure's own; or `Timeout`, `Overloaded`, `Closed`, `Nested`, `Busy`, `Corrupt`, with
     /// nothing done; `TransactionEnded` and those of COMMIT, with nothing done either;
     /// `OutcomeUnknown`.
-    pub(crate) fn run<T, E>(
+    pub(crate) fn write<T, E>(
         &self,
         deadline: Option<Instant>,
+        caller: &'static Location<'static>,
         closure: impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
     ) -> Result<T, E>
     where
@@ -146,7 +152,7 @@ impl Writer {
         E: From<Error> + Send,
     {
         nesting::check(&self.clock, Use::Write)?;
-        let answer = self.executor.run(deadline, dressed(&self.clock, closure));
+        let answer = self.executor.run(deadline, self.dressed(caller, closure));
         answer.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -154,6 +160,7 @@ impl Writer {
     /// the COMMIT that holds it. Dropped unrun if nobody waits for the reply any more.
     pub(crate) fn submit<T, E, R>(
         &self,
+        caller: &'static Location<'static>,
         closure: impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
         reply: R,
     ) where
@@ -161,7 +168,7 @@ impl Writer {
         E: From<Error> + Send + 'static,
         R: Reply<T, E> + 'static,
     {
-        let job = boxed::Submitted::new(dressed(&self.clock, closure), reply);
+        let job = boxed::Submitted::new(self.dressed(caller, closure), reply);
         self.executor.submit(Box::new(job));
     }
 
@@ -200,9 +207,34 @@ impl Writer {
         self.executor.pending()
     }
 
+    /// Whose closure runs.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
     /// Pages in the write-ahead log, after the last COMMIT made here.
     pub(crate) fn wal_pages(&self) -> u32 {
         self.wal_pages.load(Ordering::Relaxed)
+    }
+
+    /// The closure with its caller's span around it, on whatever thread, the mark against writes
+    /// inside it, and the note of who runs. One runs at a time, so one slot is enough for all.
+    fn dressed<F, T, E>(
+        &self,
+        caller: &'static Location<'static>,
+        closure: F,
+    ) -> impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + use<F, T, E>
+    where
+        F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
+    {
+        let span = Span::current();
+        let clock = Arc::clone(&self.clock);
+        let held = Arc::clone(&self.held);
+        move |conn| {
+            let _inside = nesting::enter_write(&clock);
+            let _running = Holding::take(&*held, 0, caller);
+            span.in_scope(|| closure(conn))
+        }
     }
 }
 
@@ -222,23 +254,6 @@ impl Drop for Writer {
         {
             tracing::error!("the writer's thread failed");
         }
-    }
-}
-
-/// The closure with its caller's span around it, on whatever thread, and the mark against writes
-/// inside it.
-fn dressed<F, T, E>(
-    clock: &Arc<TableClock>,
-    closure: F,
-) -> impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + use<F, T, E>
-where
-    F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
-{
-    let span = Span::current();
-    let clock = Arc::clone(clock);
-    move |conn| {
-        let _inside = nesting::enter_write(&clock);
-        span.in_scope(|| closure(conn))
     }
 }
 

@@ -11,7 +11,8 @@ use db_core::{AsyncDatabase, Database, DatabaseStats, Engine, Error, ErrorKind, 
 use db_testkit::{TestDb, both_engines};
 use tokio::runtime::Runtime;
 
-use super::{Hold, LONG, Release, count, execute, hold, insert, open_with, until};
+use super::leaks::{Place, THRESHOLD, stays, waits};
+use super::{Hold, LONG, Log, Release, config, count, execute, hold, insert, open_with, until};
 
 const SHORT: Duration = Duration::from_millis(60);
 
@@ -223,6 +224,36 @@ both_engines! {
         });
     }
 
+    fn a_call_that_takes_too_long_is_reported_with_the_applications_line(db: TestDb) {
+        let log = Log::default();
+        let set = config(&db).held_threshold(THRESHOLD);
+        let database = AsyncDatabase::new(log.of(|| Database::open(&set).unwrap()));
+        each_is_reported(&log, &database);
+    }
+
+    fn who_waits_in_vain_is_told_for_whom(db: TestDb) {
+        let set = open_with(&db, |config| config.max_connections(1).connection_timeout(ENOUGH));
+        let database = AsyncDatabase::new(set);
+        runtime().block_on(async {
+            let ((hold, release), place) = (hold(), Place::default());
+            let mut reads = Box::pin(database.read(stays(hold, &place)));
+            start(reads.as_mut()).await;
+            release.await_inside();
+            place.is_named_to(database.read(|_| Ok(())).await);
+            drop(release);
+            reads.await.unwrap();
+            let ((hold, release), place) = (super::hold(), Place::default());
+            let mut writes = Box::pin(database.write(stays(hold, &place)));
+            start(writes.as_mut()).await;
+            release.await_inside();
+            place.is_named_to(database.write(|_| Ok(())).await);
+            place.is_named_to(database.close(SHORT).await);
+            drop(release);
+            // PostgreSQL was asked to end it.
+            assert!(writes.await.is_ok() || db.engine() == Engine::Postgres);
+        });
+    }
+
     /// In a process of its own, where nobody else starts threads.
     fn ten_thousand_pending_writes_need_no_threads(db: TestDb) {
         const ALONE: &str = "BITCRAPS_TEST_ALONE";
@@ -245,6 +276,17 @@ both_engines! {
             String::from_utf8_lossy(&run.stderr)
         );
     }
+}
+
+/// Every kind of call, each at a line of its own.
+fn each_is_reported(log: &Log, database: &AsyncDatabase) {
+    let policy = RetryPolicy::new();
+    runtime().block_on(async {
+        database.read(waits(log)).await.unwrap();
+        database.write(waits(log)).await.unwrap();
+        let retried = database.write_with_retry(&policy, waits(log));
+        retried.await.unwrap();
+    });
 }
 
 /// Threads of this process.
@@ -334,7 +376,7 @@ fn the_last_handle_may_end_on_the_writers_thread() {
     drop(others_are_gone);
     // Only a writer that ends takes its log away.
     until("the log is gone", || !path.exists());
-    let again = Database::open(&super::config(&db)).unwrap();
+    let again = Database::open(&config(&db)).unwrap();
     assert_eq!(again.read(count).unwrap(), 0);
     again
         .write(|conn| execute(conn, "DELETE FROM parents"))
@@ -343,8 +385,10 @@ fn the_last_handle_may_end_on_the_writers_thread() {
 
 #[test]
 fn in_memory_it_is_the_same() {
-    let set = db_core::DatabaseConfig::new("sqlite::memory:");
-    let database = AsyncDatabase::new(Database::open(&set).unwrap());
+    let log = Log::default();
+    let set = db_core::DatabaseConfig::new("sqlite::memory:").held_threshold(THRESHOLD);
+    let database = AsyncDatabase::new(log.of(|| Database::open(&set).unwrap()));
+    each_is_reported(&log, &database);
     runtime().block_on(async {
         database
             .write(|conn| execute(conn, super::SCHEMA))

@@ -1,9 +1,16 @@
 //! A call inside another one is refused at once, before it can wait for itself.
 
-use db_core::{Conn, Database, DatabaseConfig, Engine, Error, ErrorKind};
+use std::sync::Barrier;
+use std::thread;
+use std::time::Duration;
+
+use db_core::{Conn, Database, DatabaseConfig, Engine, Error, ErrorKind, TransactionOptions};
 use db_testkit::{TestDb, both_engines};
 
 use super::{LONG, count, insert, open_with};
+
+/// Above what PostgreSQL's gate foresees after calls that held nothing up.
+const SHORT: Duration = Duration::from_millis(500);
 
 /// The calls that can be nested, by name.
 const CALLS: [&str; 4] = ["read", "read_one", "write", "close"];
@@ -82,6 +89,42 @@ both_engines! {
             .read(|_| database.write(|conn| insert(conn, 2)))
             .unwrap();
         assert_eq!(database.read(count).unwrap(), 1);
+    }
+}
+
+both_engines! {
+    /// Each of two threads writes to one database and, within that, to the other one, in another
+    /// order than its neighbour. Neither can go on; the first deadline ends it, by name, and the
+    /// other thread goes on.
+    fn writes_into_each_other_end_at_the_deadline(db: TestDb) {
+        let other_db = TestDb::sqlite();
+        let other = open_with(&other_db, |config| config.connection_timeout(LONG));
+        let database = open_with(&db, |config| config.max_connections(1).connection_timeout(LONG));
+        let meet = Barrier::new(2);
+        let cross = |outer: &Database, inner: &Database, patience, id| {
+            let options = TransactionOptions::new().connection_timeout(patience);
+            outer.write(|conn| {
+                meet.wait();
+                insert(conn, id)?;
+                inner.write_with(&options, |conn| insert(conn, id))
+            })
+        };
+        for (round, (outer, inner)) in (1..).zip([(&other, &database), (&database, &other)]) {
+            let (gives_up, goes_on) = thread::scope(|scope| {
+                let short = scope.spawn(|| cross(outer, inner, SHORT, round));
+                let long = scope.spawn(|| cross(inner, outer, LONG, round));
+                (short.join().unwrap(), long.join().unwrap())
+            });
+            let error = gives_up.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+            let said = format!("{} {}", error.message(), error.hint().unwrap_or_default());
+            assert!(said.contains(file!()), "it does not say who: {said}");
+            goes_on.unwrap();
+            // Who gave up has written nothing to either, who went on, to both.
+            for database in [outer, inner] {
+                assert_eq!(database.read(count).unwrap(), round);
+            }
+        }
     }
 }
 

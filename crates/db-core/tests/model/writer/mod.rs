@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::held::Held;
 use backend::Chores;
 use executor::{Executor, Limits};
 use loom::thread;
@@ -58,7 +59,8 @@ fn explore(
     model.preemption_bound = model.preemption_bound.or(Some(PREEMPTIONS));
     model.check(move || {
         let disk = Arc::new(disk());
-        let writer: Writer = Arc::new(Executor::new(Mock::new(Arc::clone(&disk)), limits));
+        let held = Arc::new(Held::new("writer", 1));
+        let writer: Writer = Arc::new(Executor::new(Mock::new(Arc::clone(&disk)), limits, held));
         let served = Arc::clone(&writer);
         let thread = thread::spawn(move || served.serve());
         body(&writer, &disk);

@@ -123,10 +123,10 @@ fn a_damaged_page_stops_writes_and_not_reads() {
     let db = open(&options(&path));
     let here = Location::caller();
     let add = |c: &mut Conn<'_>| execute(c, "INSERT INTO other (y) VALUES ('more')");
-    db.write(None, add).unwrap();
+    db.write(None, here, add).unwrap();
     let error = db.read(None, here, count).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    let error = db.write(None, add).unwrap_err();
+    let error = db.write(None, here, add).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(db.stats().damage.is_some());
     db.read(None, here, |c| {

@@ -64,11 +64,12 @@ impl Fixture {
         self.db.read(None, Location::caller(), f)
     }
 
+    #[track_caller]
     pub(super) fn write<T: Send, E: From<Error> + Send>(
         &self,
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, E> + Send,
     ) -> Result<T, E> {
-        self.db.write(None, f)
+        self.db.write(None, Location::caller(), f)
     }
 
     pub(super) fn stats(&self) -> ReaderStats {

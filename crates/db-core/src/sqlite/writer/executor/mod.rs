@@ -12,13 +12,14 @@
 mod serve;
 
 use std::collections::VecDeque;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
 use super::job::{Answer, JobId, JobRef, Ran, attempt, lend, resolve};
 use super::sync::{Condvar, Mutex, MutexGuard, wait};
 use crate::error::{Error, ErrorKind};
+use crate::held::{Held, longest};
 
 /// Bounds of the executor.
 #[derive(Debug, Clone, Copy)]
@@ -143,10 +144,12 @@ pub(super) struct Executor<B: Backend> {
     /// it has given the right back.
     backend: Mutex<B>,
     limits: Limits,
+    /// Whose closure runs.
+    held: Arc<Held>,
 }
 
 impl<B: Backend> Executor<B> {
-    pub(super) fn new(backend: B, limits: Limits) -> Self {
+    pub(super) fn new(backend: B, limits: Limits, held: Arc<Held>) -> Self {
         Self {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
@@ -160,6 +163,7 @@ impl<B: Backend> Executor<B> {
             end: Condvar::new(),
             backend: Mutex::new(backend),
             limits,
+            held,
         }
     }
 
@@ -241,7 +245,11 @@ impl<B: Backend> Executor<B> {
                 }
                 return Err(Error::new(
                     ErrorKind::Timeout,
-                    "a write was still running, or waited for another process, when the time to close was over",
+                    format!(
+                        "a write was still running, or waited for another process, when the time \
+                         to close was over{}",
+                        longest(self.held.oldest())
+                    ),
                 ));
             }
             (state, _) = wait(&self.end, state, left);
@@ -299,7 +307,11 @@ impl<B: Backend> Executor<B> {
         if let Some(queued) = found {
             queued.job.finish(Some(Error::new(
                 ErrorKind::Timeout,
-                format!("no turn to write within {:?}", queued.since.elapsed()),
+                format!(
+                    "no turn to write within {:?}{}",
+                    queued.since.elapsed(),
+                    longest(self.held.oldest())
+                ),
             )));
         }
     }

@@ -76,6 +76,22 @@ impl Groups {
     }
 }
 
+impl Writer {
+    /// `write`, called at the caller's line.
+    #[track_caller]
+    fn run<T, E>(
+        &self,
+        deadline: Option<Instant>,
+        closure: impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
+    ) -> Result<T, E>
+    where
+        T: Send,
+        E: From<Error> + Send,
+    {
+        self.write(deadline, Location::caller(), closure)
+    }
+}
+
 impl Bed {
     fn new() -> Self {
         Self::with(|_| {})
