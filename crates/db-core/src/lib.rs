@@ -65,7 +65,7 @@ pub use held::Holder;
 pub use interrupt::Interrupt;
 pub use postgres::{GateStats, Lsn, PostgresStats};
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
-pub use sqlite::{ReaderStats, SqliteStats};
+pub use sqlite::{ReaderStats, SqliteStats, open_side_file};
 pub use transaction::{Freshness, IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};
 

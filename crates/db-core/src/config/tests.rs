@@ -35,7 +35,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(options.max_readers, 10);
     assert_eq!(options.acquire_timeout, Duration::from_secs(30));
     assert_eq!(options.idle_timeout, Some(Duration::from_mins(5)));
-    assert!(options.wal);
+    assert!(options.create_if_missing && options.wal);
     assert_eq!(options.checkpoint_interval, Some(Duration::from_mins(1)));
     assert_eq!(options.busy_timeout, Duration::from_secs(30));
     assert_eq!(options.cache_kib, 64 * 1_024);
@@ -80,6 +80,7 @@ fn every_setting_can_be_said_everywhere() {
         idle_timeout = '0'
         held_threshold = '1s'
         max_waiters = 1
+        create_if_missing = false
         enable_wal = false
         checkpoint_interval = '1s'
         checkpoint_pages = 1
