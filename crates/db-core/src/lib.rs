@@ -50,7 +50,7 @@ pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{
     ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions, SqliteOptions,
-    Synchronous, TlsMode, VARIABLE_PREFIX, url_variable,
+    Synchronous, TlsMode,
 };
 pub use conn::Conn;
 pub use connection::{Access, Connection};

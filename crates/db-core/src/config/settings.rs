@@ -61,7 +61,7 @@ macro_rules! settings {
             #[must_use]
             pub fn $key(mut self, $key: $given) -> Self {
                 self.settings.$key = From::from($key);
-                self.origins.insert(stringify!($key), Origin::Builder);
+                self.said(stringify!($key), Origin::Builder);
                 self
             })+
         }
