@@ -57,6 +57,16 @@ pub(super) struct Session {
     condemned: bool,
 }
 
+/// Whether a COMMIT waits until it is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// As the transaction says by now.
+    AsSaid,
+    /// As the session does, whatever a trigger said in between. 2 µs at most, in the same message. A
+    /// deferred trigger runs later still, and has the last word.
+    AsConnected,
+}
+
 /// What a closure did, as far as it can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -194,8 +204,11 @@ impl Session {
     }
 
     /// Commits, and forgets settings.
-    pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.end("COMMIT")
+    pub(super) fn commit(&mut self, how: Commit) -> Result<(), Error> {
+        self.end(match how {
+            Commit::AsSaid => "COMMIT",
+            Commit::AsConnected => "SET LOCAL synchronous_commit TO DEFAULT; COMMIT",
+        })
     }
 
     /// Rolls back, and forgets settings; a session that cannot do it is condemned.

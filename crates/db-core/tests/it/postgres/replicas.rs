@@ -186,6 +186,40 @@ fn a_commit_of_a_function_that_does_not_wait_keeps_reads_on_the_primary() {
     }
 }
 
+/// On a server that writes its log out only for those who wait, so that a commit that did not wait
+/// is on no standby for long.
+#[test]
+fn a_trigger_does_not_make_a_commit_wait_for_nothing() {
+    let primary = cluster(&[("wal_writer_delay", "10s"), ("wal_writer_flush_after", "0")]);
+    let standby = primary.standby().unwrap();
+    let set = options(&primary.url())
+        .replicas(vec![standby.url()])
+        .replica_wait(Duration::from_secs(5));
+    let database = Database::open(&set).unwrap();
+    for (local, trigger) in [("true", "transaction"), ("false", "session")] {
+        let relax = format!(
+            "CREATE TABLE {trigger} (id int PRIMARY KEY, n bigint NOT NULL);
+             INSERT INTO {trigger} VALUES (1, 0);
+             CREATE FUNCTION relax_{trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM set_config('synchronous_commit', 'off', {local}); RETURN NEW;
+             END $$;
+             CREATE TRIGGER relax BEFORE UPDATE ON {trigger}
+             FOR EACH ROW EXECUTE FUNCTION relax_{trigger}()"
+        );
+        database.write(|conn| execute(conn, &relax)).unwrap();
+        for n in 1..=20 {
+            let update = format!("UPDATE {trigger} SET n = n + 1 WHERE id = 1");
+            database.write(|conn| execute(conn, &update)).unwrap();
+            assert!(database.last_written().is_some());
+            let look = format!("SELECT n AS value FROM {trigger} WHERE id = 1");
+            let (seen, place) = database
+                .read(|conn| Ok::<_, Error>((number(conn, &look)?, number(conn, IN_RECOVERY)?)))
+                .unwrap();
+            assert_eq!((seen, place), (n, 1), "{trigger}");
+        }
+    }
+}
+
 /// With the settings as they come.
 #[test]
 fn a_frozen_standby_does_not_hold_a_read() {
