@@ -1,5 +1,21 @@
 //! Where a database is not, or not quite.
 
+use db_core::DatabaseConfig;
+
+use super::Log;
+
+/// An application may have a variable of that name, so it is no error.
+#[test]
+fn a_variable_that_is_called_like_a_setting_is_told_of() {
+    let log = Log::default();
+    let variables = [("BITCRAPS_MAX_CONNECTIONS", "3"), ("BITCRAPS_LOG", "x")];
+    log.of(|| DatabaseConfig::default().with_variables(variables))
+        .unwrap();
+    let text = log.text();
+    assert!(text.contains("BITCRAPS_DB_MAX_CONNECTIONS"), "{text}");
+    assert!(!text.contains("BITCRAPS_LOG"), "{text}");
+}
+
 mod sqlite {
     use std::os::unix::fs::symlink;
     use std::path::Path;
