@@ -235,7 +235,12 @@ impl PostgresDatabase {
                 }
                 if seen.plain {
                     // It has said nothing of that itself; a trigger may have.
-                    return Ok(Commit::AsConnected);
+                    let how = if waits {
+                        Commit::OnDisk
+                    } else {
+                        Commit::AsSaid
+                    };
+                    return Ok(how);
                 }
                 waits = waits_for_disk(conn)?;
                 Ok(Commit::AsSaid)

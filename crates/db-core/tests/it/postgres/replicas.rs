@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use db_core::{Database, Error, ErrorKind, Freshness, TransactionOptions};
 use db_testkit::{Cluster, Stop, cluster};
 
-use super::{execute, number, options, stats};
+use super::{execute, number, options, stats, word};
 
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()::int::bigint AS value";
 
@@ -196,6 +196,25 @@ fn a_trigger_does_not_make_a_commit_wait_for_nothing() {
         .replicas(vec![standby.url()])
         .replica_wait(Duration::from_secs(5));
     let database = Database::open(&set).unwrap();
+    // A commit that waits for more than the disk goes on doing so: this one for the standby.
+    let strict = "CREATE TABLE strict (id int PRIMARY KEY, n bigint NOT NULL);
+        INSERT INTO strict VALUES (1, 0);
+        CREATE FUNCTION insist() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM set_config('synchronous_commit', 'remote_apply', true); RETURN NEW;
+        END $$;
+        CREATE TRIGGER insist BEFORE UPDATE ON strict FOR EACH ROW EXECUTE FUNCTION insist();
+        CREATE TABLE seen (setting text NOT NULL);
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW;
+        END $$;
+        CREATE CONSTRAINT TRIGGER look AFTER UPDATE ON strict DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION look()";
+    database.write(|conn| execute(conn, strict)).unwrap();
+    database
+        .write(|conn| execute(conn, "UPDATE strict SET n = n + 1 WHERE id = 1"))
+        .unwrap();
+    let seen = database.read(|conn| word(conn, "SELECT setting AS value FROM seen"));
+    assert_eq!(seen.unwrap(), "remote_apply");
     for (local, trigger) in [("true", "transaction"), ("false", "session")] {
         let relax = format!(
             "CREATE TABLE {trigger} (id int PRIMARY KEY, n bigint NOT NULL);
