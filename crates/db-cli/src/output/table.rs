@@ -1,5 +1,7 @@
 //! A plain table: columns as wide as their widest cell, two spaces between, nothing cut off.
 
+use std::iter;
+
 use super::style::{Paint, Style};
 
 const GAP: &str = "  ";
@@ -39,27 +41,45 @@ impl Table {
             .map(|(name, _)| (*name).to_owned())
             .collect();
         let widths: Vec<usize> = (0..self.columns.len()).map(|at| self.width(at)).collect();
-        let mut text = paint.text(&self.line(&headings, &widths), Style::Bold);
+        let mut line = String::new();
+        self.line(&headings, &widths, &mut line);
+        let mut text = paint.text(&line, Style::Bold);
         text.push('\n');
         for (cells, style) in &self.rows {
-            let line = self.line(cells, &widths);
-            text.push_str(&style.map_or(line.clone(), |style| paint.text(&line, style)));
+            self.line(cells, &widths, &mut line);
+            match style {
+                Some(style) => text.push_str(&paint.text(&line, *style)),
+                None => text.push_str(&line),
+            }
             text.push('\n');
         }
         text
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let mut parts = Vec::new();
+    /// Puts the line of these cells in the place of `line`.
+    fn line(&self, cells: &[String], widths: &[usize], line: &mut String) {
+        line.clear();
         for (at, ((_, align), &width)) in self.columns.iter().zip(widths).enumerate() {
+            if width == 0 {
+                continue;
+            }
+            if !line.is_empty() {
+                line.push_str(GAP);
+            }
             let cell = cells.get(at).map_or("", String::as_str);
+            let padding = iter::repeat_n(' ', width - cell.chars().count());
             match align {
-                _ if width == 0 => {}
-                Align::Left => parts.push(format!("{cell:<width$}")),
-                Align::Right => parts.push(format!("{cell:>width$}")),
+                Align::Left => {
+                    line.push_str(cell);
+                    line.extend(padding);
+                }
+                Align::Right => {
+                    line.extend(padding);
+                    line.push_str(cell);
+                }
             }
         }
-        parts.join(GAP).trim_end().to_owned()
+        line.truncate(line.trim_end().len());
     }
 
     fn width(&self, column: usize) -> usize {

@@ -241,7 +241,7 @@ pub(super) fn pending_entry(migration: &Migration, position: usize, half: bool) 
         position,
         version: migration.version.to_string(),
         name: migration.name().to_owned(),
-        set: migration.set.clone(),
+        set: migration.set().to_owned(),
         state: if half {
             State::Incomplete
         } else {

@@ -137,7 +137,7 @@ fn step_of(migration: &Migration) -> Step {
     Step {
         version: migration.version.clone(),
         name: migration.name().to_owned(),
-        set: migration.set.clone(),
+        set: migration.set().to_owned(),
         duration: std::time::Duration::ZERO,
         statements: 0,
         rows_changed: None,
