@@ -106,6 +106,14 @@ impl Migrator {
         })
     }
 
+    /// Whether the last run left everything applied and nothing has changed since: one value tells
+    /// it. If not, a look has to say what there is to do, perhaps nothing.
+    fn is_settled(&self, conn: &mut Conn<'_>) -> Result<bool, Error> {
+        let found = Ledger::locate(conn).and_then(|(ledger, tables)| ledger.settled(conn, tables));
+        let set = self.load(conn.engine())?;
+        Ok(found?.is_some_and(|settled| settled.is_of(&set)))
+    }
+
     /// By default everything but the schemas that have a ledger of their own.
     fn scope_of(&self, ledger: &Ledger, conn: &mut Conn<'_>) -> Result<Scope, Error> {
         match &self.scope {

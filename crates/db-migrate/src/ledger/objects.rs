@@ -28,6 +28,9 @@ pub(crate) struct Stamp {
     /// When.
     #[diesel(sql_type = Text)]
     pub(crate) taken_at: String,
+    /// The seal that was put on it; a new one has none.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) seal: Option<String>,
 }
 
 #[derive(QueryableByName)]
@@ -114,7 +117,7 @@ impl Ledger {
             self.write(conn, vec![self.put_objects(&json)])?;
         }
         self.stamp(conn, stamp)?;
-        self.put_seal(conn)
+        self.put_seal(conn, None)
     }
 
     /// Writes the stamp as it is, so that a commit has something to wait for.
@@ -176,7 +179,8 @@ impl Ledger {
              ON CONFLICT (id) DO UPDATE SET last_sequence = excluded.last_sequence,
                fingerprint = excluded.fingerprint,
                loose_fingerprint = excluded.loose_fingerprint,
-               server = excluded.server, taken_at = excluded.taken_at, seal = NULL",
+               server = excluded.server, taken_at = excluded.taken_at, seal = NULL,
+               settled = NULL",
             self.state()
         );
         Cached::new(query)
@@ -190,7 +194,7 @@ impl Ledger {
     /// The stored stamp, if there is one.
     pub(crate) fn stored_stamp(&self, conn: &mut Conn<'_>) -> Result<Option<Stamp>, Error> {
         let query = format!(
-            "SELECT last_sequence, fingerprint, loose_fingerprint, server, taken_at FROM {}",
+            "SELECT last_sequence, fingerprint, loose_fingerprint, server, taken_at, seal FROM {}",
             self.state()
         );
         let rows: Vec<Stamp> = with_conn!(conn, |c| sql_query(query).load(c))

@@ -85,7 +85,7 @@ fn number(n: u64) -> i64 {
 impl Ledger {
     /// Writes or replaces a row.
     pub(crate) fn put(&self, conn: &mut Conn<'_>, row: &NewRow<'_>) -> Result<(), Error> {
-        self.write(conn, vec![self.put_row(row)])
+        self.write_row(conn, self.put_row(row))
     }
 
     /// Records an applied migration everywhere: the ledger, Diesel's table, the log, the schema
@@ -137,6 +137,11 @@ impl Ledger {
         statements.extend(rows);
         statements.extend([self.append(event), self.put_stamp(stamp)]);
         self.write(conn, statements)
+    }
+
+    /// Changes a row of the ledger, after which an idle run has to look at the rows again.
+    fn write_row(&self, conn: &mut Conn<'_>, row: Cached<'_>) -> Result<(), Error> {
+        self.write(conn, vec![row, self.unsettle()])
     }
 
     /// Runs statements of the ledger: on PostgreSQL in one round trip.
@@ -241,7 +246,7 @@ impl Ledger {
             Some(text) => counts.text(text),
             None => counts,
         };
-        self.write(conn, vec![progress.text(version.as_str())])
+        self.write_row(conn, progress.text(version.as_str()))
     }
 
     /// Records that what stopped on its way back counts as applied.
@@ -256,7 +261,7 @@ impl Ledger {
             self.rows(),
             Status::Applied.as_str()
         );
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+        self.write_row(conn, Cached::new(query).text(version.as_str()))
     }
 
     /// Re-stamps the checksums and text of an applied migration.
@@ -275,7 +280,7 @@ impl Ledger {
             .text(migration.folder_name())
             .text(migration.set())
             .text(migration.version().as_str());
-        self.write(conn, vec![texts])
+        self.write_row(conn, texts)
     }
 
     /// Remembers that an operator accepted that this migration's file is gone.
@@ -288,12 +293,12 @@ impl Ledger {
             "UPDATE {} SET accepted_missing = 1 WHERE version = $?",
             self.rows()
         );
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+        self.write_row(conn, Cached::new(query).text(version.as_str()))
     }
 
     /// Removes a row.
     pub(crate) fn remove(&self, conn: &mut Conn<'_>, version: &Version) -> Result<(), Error> {
-        self.write(conn, vec![self.delete_row(version)])
+        self.write_row(conn, self.delete_row(version))
     }
 
     fn delete_row<'v>(&self, version: &'v Version) -> Cached<'v> {

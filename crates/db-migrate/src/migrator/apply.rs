@@ -60,6 +60,10 @@ impl Migrator {
         let started = Instant::now();
         let span = tracing::info_span!("migrate", engine = conn.engine().name());
         let _entered = span.enter();
+        let asks_for_all = options.target.is_none() && !options.accept_drift;
+        if asks_for_all && self.is_settled(conn)? {
+            return Ok(nothing(Direction::Up, Vec::new(), started));
+        }
         let look = self.look(conn)?;
         let (steps, warnings) = forward(&look, options)?;
         if steps.is_empty() && !look.history.needs_healing() && !options.accept_drift {
@@ -89,6 +93,7 @@ impl Migrator {
         let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Up);
+        let is_settled_after = warnings.is_empty() && options.target.is_none();
         report.notices = warnings;
         if options.verify {
             verify(conn, "before the run", None)?;
@@ -113,7 +118,8 @@ impl Migrator {
             let report = runner
                 .run(conn, &work, options.single_transaction)
                 .map_err(|e| suggest_baseline(e, is_strange))?;
-            look.ledger.put_seal(conn)?;
+            let settled = is_settled_after.then_some(&*look.set);
+            look.ledger.put_seal(conn, settled)?;
             Ok(report)
         })?;
         if options.verify {
@@ -136,7 +142,7 @@ impl Migrator {
                     .to_owned(),
             ));
         }
-        let ledger = crate::ledger::Ledger::locate(conn)?;
+        let (ledger, _) = crate::ledger::Ledger::locate(conn)?;
         let mut on_wait = |holder: &str| {
             (self.on_event)(&Event::WaitingForLock {
                 holder: holder.to_owned(),

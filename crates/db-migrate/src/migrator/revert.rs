@@ -106,7 +106,7 @@ impl Migrator {
                 rows_changed: None,
             };
             let report = runner.run(conn, &work, false)?;
-            look.ledger.put_seal(conn)?;
+            look.ledger.put_seal(conn, None)?;
             Ok(report)
         })?;
         report.duration = started.elapsed();

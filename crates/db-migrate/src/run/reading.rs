@@ -71,6 +71,7 @@ impl Runner<'_, '_> {
             loose_fingerprint: delta.loose_fingerprint.clone(),
             server: self.session.server().to_owned(),
             taken_at: taken_at.to_owned(),
+            seal: None,
         }
     }
 
