@@ -116,14 +116,13 @@ impl Ledger {
             let json = as_json(&rows)?;
             self.write(conn, vec![self.put_objects(&json)])?;
         }
-        self.stamp(conn, stamp)?;
-        self.put_seal(conn, None)
+        self.stamp(conn, stamp)
     }
 
     /// Writes the stamp as it is, so that a commit has something to wait for.
     pub(crate) fn touch(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
         let query = format!("UPDATE {} SET taken_at = taken_at", self.state());
-        self.write(conn, vec![Cached::new(query)])
+        self.write(conn, vec![Cached::new(&query)])
     }
 
     /// Forgets the stamp: the schema after what happened is not known.
@@ -132,7 +131,7 @@ impl Ledger {
     }
 
     pub(super) fn delete_stamp(&self) -> Cached<'static> {
-        Cached::new(format!("DELETE FROM {}", self.state()))
+        Cached::new(&format!("DELETE FROM {}", self.state()))
     }
 
     fn put_objects<'j>(&self, json: &'j str) -> Cached<'j> {
@@ -154,7 +153,7 @@ impl Ledger {
                strict = excluded.strict, loose = excluded.loose",
             self.objects()
         );
-        Cached::new(query).text(json)
+        Cached::new(&query).text(json)
     }
 
     fn remove_objects<'j>(&self, json: &'j str) -> Cached<'j> {
@@ -169,7 +168,7 @@ impl Ledger {
             "DELETE FROM {} WHERE (kind, name) IN ({keys})",
             self.objects()
         );
-        Cached::new(query).text(json)
+        Cached::new(&query).text(json)
     }
 
     pub(super) fn put_stamp<'s>(&self, stamp: &'s Stamp) -> Cached<'s> {
@@ -183,7 +182,7 @@ impl Ledger {
                settled = NULL",
             self.state()
         );
-        Cached::new(query)
+        Cached::new(&query)
             .number(stamp.last_sequence)
             .text(&stamp.fingerprint)
             .text(&stamp.loose_fingerprint)

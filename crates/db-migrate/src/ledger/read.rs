@@ -90,7 +90,8 @@ impl Ledger {
         self.read(conn, tables)
     }
 
-    fn read(&self, conn: &mut Conn<'_>, tables: Tables) -> Result<History, Error> {
+    /// Reads those of the two tables that there are.
+    pub(crate) fn read(&self, conn: &mut Conn<'_>, tables: Tables) -> Result<History, Error> {
         let ledger = if tables.ledger {
             Some(self.applied(conn)?)
         } else {

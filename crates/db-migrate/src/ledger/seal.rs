@@ -58,7 +58,7 @@ impl Ledger {
         let live = self.live_seal(conn)?;
         let digest = settled.map(|set| self.digest(conn, set)).transpose()?;
         let query = format!("UPDATE {} SET seal = $?, settled = $?", self.state());
-        let both = Cached::new(query)
+        let both = Cached::new(&query)
             .text_or_null(live.as_deref())
             .text_or_null(digest.as_deref());
         self.write(conn, vec![both])

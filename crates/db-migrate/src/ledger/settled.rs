@@ -83,7 +83,7 @@ impl Ledger {
 
     /// What takes the digest away, for whatever changes a row of the ledger.
     pub(super) fn unsettle(&self) -> Cached<'static> {
-        Cached::new(format!("UPDATE {} SET settled = NULL", self.state()))
+        Cached::new(&format!("UPDATE {} SET settled = NULL", self.state()))
     }
 
     /// All rows of Diesel's table as one text, which is cheaper to read than rows.

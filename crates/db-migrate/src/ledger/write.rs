@@ -183,7 +183,7 @@ impl Ledger {
                loose_fingerprint = excluded.loose_fingerprint",
             self.rows()
         );
-        Cached::new(query)
+        Cached::new(&query)
             .number(row.sequence)
             .text(row.version.as_str())
             .text(row.folder_name)
@@ -213,7 +213,7 @@ impl Ledger {
                 format!("pg_catalog.left($?, {SECONDS_LENGTH})::pg_catalog.timestamp")
             }
         };
-        Cached::new(format!(
+        Cached::new(&format!(
             "INSERT INTO {} (version, run_on) VALUES ($?, {run_on})",
             self.diesel()
         ))
@@ -239,7 +239,7 @@ impl Ledger {
              WHERE version = $?",
             self.rows()
         );
-        let counts = Cached::new(query)
+        let counts = Cached::new(&query)
             .number(number(begun))
             .number(number(done));
         let progress = match way_back {
@@ -261,7 +261,7 @@ impl Ledger {
             self.rows(),
             Status::Applied.as_str()
         );
-        self.write_row(conn, Cached::new(query).text(version.as_str()))
+        self.write_row(conn, Cached::new(&query).text(version.as_str()))
     }
 
     /// Re-stamps the checksums and text of an applied migration.
@@ -272,7 +272,7 @@ impl Ledger {
              WHERE version = $?",
             self.rows()
         );
-        let texts = Cached::new(query)
+        let texts = Cached::new(&query)
             .text(&migration.checksums().raw)
             .text(&migration.checksums().tokens)
             .text_or_null(migration.up_sql())
@@ -293,7 +293,7 @@ impl Ledger {
             "UPDATE {} SET accepted_missing = 1 WHERE version = $?",
             self.rows()
         );
-        self.write_row(conn, Cached::new(query).text(version.as_str()))
+        self.write_row(conn, Cached::new(&query).text(version.as_str()))
     }
 
     /// Removes a row.
@@ -302,7 +302,7 @@ impl Ledger {
     }
 
     fn delete_row<'v>(&self, version: &'v Version) -> Cached<'v> {
-        Cached::new(format!("DELETE FROM {} WHERE version = $?", self.rows()))
+        Cached::new(&format!("DELETE FROM {} WHERE version = $?", self.rows()))
             .text(version.as_str())
     }
 
@@ -317,7 +317,7 @@ impl Ledger {
     }
 
     fn delete_from_diesel<'v>(&self, version: &'v Version) -> Cached<'v> {
-        Cached::new(format!("DELETE FROM {} WHERE version = $?", self.diesel()))
+        Cached::new(&format!("DELETE FROM {} WHERE version = $?", self.diesel()))
             .text(version.as_str())
     }
 
@@ -338,7 +338,7 @@ impl Ledger {
             Some((version, name, set)) => (Some(version.as_str()), Some(name), Some(set)),
             None => (None, None, None),
         };
-        Cached::new(query)
+        Cached::new(&query)
             .text(event.at)
             .text(event.kind.as_str())
             .text_or_null(version)

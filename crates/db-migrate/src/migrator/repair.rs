@@ -183,7 +183,8 @@ fn stamp(
 ) -> Result<(), Error> {
     let live = drift::live(conn, context.scope)?;
     let stamp = drift::stamp_of(&live, sequence, server.to_owned(), context.now());
-    context.ledger.stamp_whole(conn, &live, &stamp)
+    context.ledger.stamp_whole(conn, &live, &stamp)?;
+    context.ledger.put_seal(conn, None)
 }
 
 /// Stores the schema as it is, and says so.

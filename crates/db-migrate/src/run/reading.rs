@@ -30,9 +30,10 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn new() -> Self {
+    /// After the reading with which a run begins, which took this long.
+    pub(crate) fn after(cost: Duration) -> Self {
         Self {
-            cost: Duration::ZERO,
+            cost,
             last: Instant::now(),
             is_last: false,
             is_stale: false,
@@ -87,7 +88,8 @@ impl Runner<'_, '_> {
             let at = self.context.now();
             let server = self.session.server().to_owned();
             let stamp = crate::drift::stamp_of(&catalog, self.sequence - 1, server, at);
-            self.context.ledger.stamp_whole(conn, &catalog, &stamp)
+            self.context.ledger.stamp_whole(conn, &catalog, &stamp)?;
+            self.context.ledger.put_seal(conn, None)
         });
         if let Err(e) = stored {
             tracing::warn!(error = %e, "the schema could not be stored after the failure");
