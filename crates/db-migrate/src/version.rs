@@ -51,6 +51,10 @@ impl Version {
         &self.0
     }
 
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+
     fn is_number(&self) -> bool {
         self.0.bytes().all(|b| b.is_ascii_digit())
     }

@@ -1,5 +1,6 @@
 //! A plain table: columns as wide as their widest cell, two spaces between, nothing cut off.
 
+use std::borrow::Cow;
 use std::iter;
 
 use super::style::{Paint, Style};
@@ -15,12 +16,12 @@ pub(crate) enum Align {
 
 /// Rows under headings.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct Table<'t> {
     columns: Vec<(&'static str, Align)>,
-    rows: Vec<(Vec<String>, Option<Style>)>,
+    rows: Vec<(Vec<Cow<'t, str>>, Option<Style>)>,
 }
 
-impl Table {
+impl<'t> Table<'t> {
     pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
         Self {
             columns: columns.to_vec(),
@@ -29,16 +30,16 @@ impl Table {
     }
 
     /// Adds a row; a style paints the whole of it.
-    pub(crate) fn row(&mut self, cells: Vec<String>, style: Option<Style>) {
+    pub(crate) fn row(&mut self, cells: Vec<Cow<'t, str>>, style: Option<Style>) {
         self.rows.push((cells, style));
     }
 
     /// The table as text. A column without any content is left out.
     pub(crate) fn render(&self, paint: Paint) -> String {
-        let headings: Vec<String> = self
+        let headings: Vec<Cow<'_, str>> = self
             .columns
             .iter()
-            .map(|(name, _)| (*name).to_owned())
+            .map(|(name, _)| Cow::Borrowed(*name))
             .collect();
         let widths: Vec<usize> = (0..self.columns.len()).map(|at| self.width(at)).collect();
         let mut line = String::new();
@@ -57,7 +58,7 @@ impl Table {
     }
 
     /// Puts the line of these cells in the place of `line`.
-    fn line(&self, cells: &[String], widths: &[usize], line: &mut String) {
+    fn line(&self, cells: &[Cow<'_, str>], widths: &[usize], line: &mut String) {
         line.clear();
         for (at, ((_, align), &width)) in self.columns.iter().zip(widths).enumerate() {
             if width == 0 {
@@ -66,7 +67,7 @@ impl Table {
             if !line.is_empty() {
                 line.push_str(GAP);
             }
-            let cell = cells.get(at).map_or("", String::as_str);
+            let cell = cells.get(at).map_or("", AsRef::as_ref);
             let padding = iter::repeat_n(' ', width - cell.chars().count());
             match align {
                 Align::Left => {
@@ -110,13 +111,10 @@ mod tests {
             ("took", Align::Right),
         ]);
         table.row(
-            vec!["1".into(), "añejo".into(), String::new(), "3 ms".into()],
+            vec!["1".into(), "añejo".into(), "".into(), "3 ms".into()],
             None,
         );
-        table.row(
-            vec!["10".into(), "b".into(), String::new(), String::new()],
-            None,
-        );
+        table.row(vec!["10".into(), "b".into(), "".into(), "".into()], None);
         assert_eq!(
             table.render(Paint::new(false)),
             " #  name   took\n 1  añejo  3 ms\n10  b\n"

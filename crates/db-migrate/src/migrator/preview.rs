@@ -64,7 +64,11 @@ impl Migrator {
         };
         Ok(rows
             .into_iter()
-            .map(|row| applied_entry(row, look.set.find(&row.version), position(&row.version)))
+            .map(|row| (row.clone(), look.set.find(&row.version)))
+            .map(|(row, migration)| {
+                let at = position(&row.version);
+                applied_entry(row, migration, at)
+            })
             .collect())
     }
 

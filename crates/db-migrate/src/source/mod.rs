@@ -322,7 +322,13 @@ impl MigrationSet {
         for source in sources {
             names.insert(source.set_name());
             described.push(source.describe());
-            migrations.extend(source.load(engine)?);
+            let loaded = source.load(engine)?;
+            if migrations.is_empty() {
+                // Mostly there is one source, whose list need not be copied.
+                migrations = loaded;
+            } else {
+                migrations.extend(loaded);
+            }
         }
         // Stable, so that of two with one version the first stays the first.
         migrations.sort_by(|a, b| a.version.cmp(&b.version));
