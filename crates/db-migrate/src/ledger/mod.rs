@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::sql::Checksums;
 
 pub(crate) use history::{DieselRow, History};
-pub(crate) use objects::Stamp;
+pub(crate) use objects::{SchemaAfter, Stamp};
 pub(crate) use tables::Tables;
 pub(crate) use write::{NewEvent, NewRow};
 

@@ -33,6 +33,17 @@ pub(crate) struct Stamp {
     pub(crate) seal: Option<String>,
 }
 
+/// What a migration leaves of the stored schema.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SchemaAfter<'s> {
+    /// It was read: what changed, and its stamp.
+    Read(&'s Delta, &'s Stamp),
+    /// It was not read, so the stored one is no longer that of the last migration: its stamp goes.
+    Unread,
+    /// As it was not after the migration before, whose transaction took the stamp away.
+    StillUnread,
+}
+
 #[derive(QueryableByName)]
 struct Record {
     #[diesel(sql_type = Text)]

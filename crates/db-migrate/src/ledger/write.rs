@@ -5,9 +5,8 @@ use diesel::RunQueryDsl;
 
 use super::cached::Cached;
 use super::history::SECONDS_LENGTH;
-use super::objects::DeltaTexts;
-use super::{Ledger, Stamp, Status};
-use crate::catalog::Delta;
+use super::objects::{DeltaTexts, SchemaAfter};
+use super::{Ledger, Status};
 use crate::error::{Error, in_database};
 use crate::migration::Migration;
 use crate::sql::Checksums;
@@ -95,7 +94,7 @@ impl Ledger {
         conn: &mut Conn<'_>,
         row: &NewRow<'_>,
         event: &NewEvent<'_>,
-        schema: Option<(&Delta, &Stamp)>,
+        schema: SchemaAfter<'_>,
     ) -> Result<(), Error> {
         let mut statements = vec![self.put_row(row)];
         if !row.is_rust {
@@ -110,7 +109,7 @@ impl Ledger {
         conn: &mut Conn<'_>,
         (version, is_rust): (&Version, bool),
         event: &NewEvent<'_>,
-        schema: Option<(&Delta, &Stamp)>,
+        schema: SchemaAfter<'_>,
     ) -> Result<(), Error> {
         let mut statements = vec![self.delete_row(version)];
         if !is_rust {
@@ -119,24 +118,28 @@ impl Ledger {
         self.with_schema(conn, statements, event, schema)
     }
 
-    /// Without a schema the stored one is no longer that of the last migration, and its stamp goes.
     fn with_schema<'s>(
         &self,
         conn: &mut Conn<'_>,
         rows: Vec<Cached<'s>>,
         event: &NewEvent<'s>,
-        schema: Option<(&Delta, &'s Stamp)>,
+        schema: SchemaAfter<'s>,
     ) -> Result<(), Error> {
-        let Some((delta, stamp)) = schema else {
-            let mut statements = rows;
-            statements.extend([self.append(event), self.delete_stamp()]);
-            return self.write(conn, statements);
-        };
-        let texts = DeltaTexts::new(delta)?;
-        let mut statements = self.put_delta(&texts);
-        statements.extend(rows);
-        statements.extend([self.append(event), self.put_stamp(stamp)]);
-        self.write(conn, statements)
+        let mut statements = rows;
+        statements.push(self.append(event));
+        match schema {
+            SchemaAfter::Read(delta, stamp) => {
+                let texts = DeltaTexts::new(delta)?;
+                statements.extend(self.put_delta(&texts));
+                statements.push(self.put_stamp(stamp));
+                self.write(conn, statements)
+            }
+            SchemaAfter::Unread => {
+                statements.push(self.delete_stamp());
+                self.write(conn, statements)
+            }
+            SchemaAfter::StillUnread => self.write(conn, statements),
+        }
     }
 
     /// Changes a row of the ledger, after which an idle run has to look at the rows again.

@@ -27,6 +27,9 @@ pub(crate) struct Reading {
     pub(super) is_last: bool,
     /// Whether migrations were recorded since the last reading.
     is_stale: bool,
+    /// Whether those took the stamp away for good: to look for it again at each of them cost
+    /// PostgreSQL 25 µs, a sixth of all that is written for one.
+    pub(super) stamp_is_gone: bool,
 }
 
 impl Reading {
@@ -37,7 +40,13 @@ impl Reading {
             last: Instant::now(),
             is_last: false,
             is_stale: false,
+            stamp_is_gone: false,
         }
+    }
+
+    /// After a migration whose transaction is committed, or goes on for the next one.
+    pub(super) const fn recorded(&mut self) {
+        self.stamp_is_gone = self.is_stale;
     }
 
     /// Whether the schema is read after the migration at hand; if not, it is stale from here on.
