@@ -17,6 +17,10 @@ use crate::error::{Error, in_database};
 use crate::source::MigrationSet;
 use crate::sql::hash;
 
+/// Names the definition. A release that finds more to do, or to remark, than the one before takes a
+/// new name, so that no digest of an old release answers for it.
+const DEFINITION: &str = "db-migrate settled 1";
+
 /// The digest that the last run left, beside Diesel's rows as they are now.
 #[derive(Debug, Default, QueryableByName)]
 pub(crate) struct Settled {
@@ -38,6 +42,7 @@ impl Settled {
             all.update((part.len() as u64).to_le_bytes());
             all.update(part);
         };
+        add(DEFINITION);
         set.names().for_each(&mut add);
         for migration in set.all() {
             add(migration.folder_name());
