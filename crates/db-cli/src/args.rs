@@ -94,8 +94,9 @@ pub(crate) struct Global {
     pub(crate) no_color: bool,
 }
 
-/// The commands.
+/// The commands. Only the one that is given is put together in full.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Apply pending migrations
     #[command(before_help = "Examples:

@@ -1,6 +1,6 @@
 //! The files on one side, the history on the other: what is pending, and what does not fit.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -184,16 +184,25 @@ pub(crate) fn assess<'s>(
     set: &'s MigrationSet,
     history: &History,
 ) -> Result<Assessment<'s>, SourceError> {
-    let applied: HashSet<&Version> = history.applied.iter().map(|row| &row.version).collect();
+    let places: Vec<Option<usize>> = history
+        .applied
+        .iter()
+        .map(|row| set.position(&row.version))
+        .collect();
+    let mut is_pending = vec![true; set.all().len()];
+    for at in places.iter().flatten() {
+        is_pending[*at] = false;
+    }
     let pending: Vec<_> = set
         .all()
         .iter()
-        .filter(|m| !applied.contains(&m.version))
+        .zip(is_pending)
+        .filter_map(|(migration, is_pending)| is_pending.then_some(migration))
         .collect();
     let mut known = None;
     let mut problems = Vec::new();
     problems.extend(no_migrations(set, history));
-    for row in &history.applied {
+    for (row, place) in history.applied.iter().zip(places) {
         if row.status == Status::Reverting {
             if known_sets(set, history).contains(row.set.as_str()) {
                 problems.push(Problem::HalfReverted {
@@ -203,7 +212,7 @@ pub(crate) fn assess<'s>(
             }
             continue;
         }
-        match set.find(&row.version) {
+        match place.map(|at| &set.all()[at]) {
             Some(migration) => {
                 problems.extend(edit_of(row, migration).map(|edit| Problem::Edited {
                     version: row.version.to_string(),
@@ -289,7 +298,7 @@ pub(crate) fn known_sets<'a>(set: &'a MigrationSet, history: &'a History) -> BTr
 
 /// The last version that the program knows of a set, or of all where it has none of that name.
 fn newest_known<'s>(set: &'s MigrationSet, name: &str) -> Option<&'s Version> {
-    let of_set = set.all().iter().rfind(|m| m.set == name);
+    let of_set = set.all().iter().rfind(|m| m.set() == name);
     of_set.or(set.all().last()).map(|m| &m.version)
 }
 
@@ -310,8 +319,10 @@ fn out_of_order(migration: &Migration, set: &MigrationSet, history: &History) ->
         .iter()
         .filter(|row| row.version > migration.version)
         .filter(|row| {
-            let its_set = set.find(&row.version).map_or(row.set.as_str(), |m| &m.set);
-            its_set == migration.set
+            let its_set = set
+                .find(&row.version)
+                .map_or(row.set.as_str(), Migration::set);
+            its_set == migration.set()
         })
         .max_by_key(|row| &row.version)?;
     Some(Problem::OutOfOrder {

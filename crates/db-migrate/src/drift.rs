@@ -70,13 +70,14 @@ fn unknown(history: &History) -> Option<Unknown> {
 pub(crate) fn find(
     ledger: &Ledger,
     conn: &mut Conn<'_>,
-    history: &History,
+    (history, stamp): (&History, Option<&Stamp>),
     live: impl FnOnce(&mut Conn<'_>) -> Result<Catalog, Error>,
 ) -> Result<Drift, Error> {
     if let Some(reason) = unknown(history) {
         return Ok(Drift::Unknown { reason });
     }
-    if ledger.is_sealed(conn)? {
+    let seal = stamp.and_then(|stamp| stamp.seal.as_deref());
+    if seal.is_some() && seal == ledger.live_seal(conn)?.as_deref() {
         return Ok(Drift::None);
     }
     let live = live(conn)?;
@@ -150,5 +151,6 @@ pub(crate) fn stamp_of(
         loose_fingerprint: catalog.loose_fingerprint(),
         server,
         taken_at,
+        seal: None,
     }
 }

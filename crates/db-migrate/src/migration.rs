@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use db_core::{Conn, Engine};
 
@@ -22,7 +22,7 @@ pub type RustStep = Box<dyn Fn(&mut Conn<'_>) -> Result<(), RustError> + Send + 
 pub struct Migration {
     pub(crate) version: Version,
     pub(crate) folder_name: String,
-    pub(crate) set: String,
+    pub(crate) set: Arc<str>,
     pub(crate) body: Body,
     pub(crate) origin: Origin,
     engine: Engine,
@@ -76,7 +76,8 @@ impl Default for Options {
 /// Where a migration comes from, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
-    Folder(PathBuf),
+    /// In this folder, by its name.
+    Folder(Arc<Path>),
     CompiledIn,
     Code,
 }
@@ -93,7 +94,7 @@ impl Migration {
         Self {
             version,
             folder_name,
-            set: String::new(),
+            set: Arc::default(),
             engine,
             raw: hash(up.as_bytes()),
             checksums: OnceLock::new(),
@@ -114,7 +115,7 @@ impl Migration {
         Self {
             version,
             folder_name,
-            set: String::new(),
+            set: Arc::default(),
             engine,
             raw: declared.clone(),
             checksums: OnceLock::from(Checksums {
@@ -198,7 +199,7 @@ impl Migration {
             return Ok(rest);
         }
         let rest = match &self.origin {
-            Origin::Folder(path) => folder::rest(path)?,
+            Origin::Folder(root) => folder::rest(&root.join(&self.folder_name))?,
             Origin::CompiledIn | Origin::Code => Rest {
                 down: None,
                 options: Options::default(),
@@ -215,7 +216,10 @@ impl Migration {
     pub(crate) fn file(&self, direction: Direction) -> String {
         let file = direction.file_name();
         match &self.origin {
-            Origin::Folder(path) => path.join(file).display().to_string(),
+            Origin::Folder(root) => {
+                let path = root.join(&self.folder_name).join(file);
+                path.display().to_string()
+            }
             Origin::CompiledIn => format!("{}/{file}", self.folder_name),
             Origin::Code => format!("{} (Rust)", self.folder_name),
         }

@@ -20,7 +20,7 @@ use db_core::{Clock, Conn, EncryptionKey, Interrupt, SystemClock};
 use crate::catalog::Scope;
 use crate::error::Error;
 use crate::event::Event;
-use crate::ledger::{History, Ledger};
+use crate::ledger::{History, Ledger, Tables};
 use crate::run::Context;
 use crate::source::{MigrationSet, Source, SourceError};
 
@@ -95,8 +95,21 @@ impl Migrator {
 
     /// Looks without locking or changing anything.
     fn look(&self, conn: &mut Conn<'_>) -> Result<Look, Error> {
+        let located = Ledger::locate(conn);
+        self.look_at(conn, located)
+    }
+
+    /// Looks at a ledger that was looked for already.
+    fn look_at(
+        &self,
+        conn: &mut Conn<'_>,
+        located: Result<(Ledger, Tables), Error>,
+    ) -> Result<Look, Error> {
         // The files may still be read by another thread meanwhile; a fault in them is said first.
-        let found = Ledger::look(conn);
+        let found = located.and_then(|(ledger, tables)| {
+            let history = ledger.read(conn, tables)?;
+            Ok((ledger, history))
+        });
         let set = self.load(conn.engine())?;
         let (ledger, history) = found?;
         Ok(Look {
@@ -104,6 +117,21 @@ impl Migrator {
             set,
             history,
         })
+    }
+
+    /// Whether the last run left everything applied and nothing has changed since: one value tells
+    /// it. If not, a look has to say what there is to do, perhaps nothing.
+    fn is_settled(
+        &self,
+        conn: &mut Conn<'_>,
+        located: &Result<(Ledger, Tables), Error>,
+    ) -> Result<bool, Error> {
+        let Ok((ledger, tables)) = located else {
+            return Ok(false);
+        };
+        let found = ledger.settled(conn, *tables);
+        let set = self.load(conn.engine())?;
+        Ok(found?.is_some_and(|settled| settled.is_of(&set)))
     }
 
     /// By default everything but the schemas that have a ledger of their own.

@@ -56,7 +56,7 @@ impl<'s> PlannedStep<'s> {
         Ok(Self {
             version: migration.version.clone(),
             folder_name: migration.folder_name.clone(),
-            set: migration.set.clone(),
+            set: migration.set().to_owned(),
             action,
             options: migration.options()?,
             file: migration.file(direction),

@@ -51,6 +51,10 @@ impl Version {
         &self.0
     }
 
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+
     fn is_number(&self) -> bool {
         self.0.bytes().all(|b| b.is_ascii_digit())
     }
@@ -62,12 +66,14 @@ impl Version {
     /// Whether reading both as numbers would put them the other way round, where at least one is
     /// too short to be a timestamp.
     fn is_ambiguous_with(&self, later: &Self) -> bool {
-        let numeric = |v: &Self| v.0.trim_start_matches('0').to_owned();
-        let (a, b) = (numeric(self), numeric(later));
+        let numeric = |v: &Self| {
+            let digits = v.0.trim_start_matches('0').to_owned();
+            (digits.len(), digits)
+        };
         (self.is_short_number() || later.is_short_number())
             && self.is_number()
             && later.is_number()
-            && (a.len(), &a) > (b.len(), &b)
+            && numeric(self) > numeric(later)
     }
 }
 

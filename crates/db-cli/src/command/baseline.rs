@@ -43,6 +43,6 @@ pub(super) fn run(context: &Context<'_>, options: &Baseline) -> Result<Code, Err
     text.line(format!(
         "nothing was run; `bitcraps-db {compare}` compares what is there with the files"
     ));
-    context.output.report(&text.to_string())?;
+    context.output.report(&text.into_string())?;
     Ok(Code::Done)
 }

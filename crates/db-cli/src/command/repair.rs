@@ -58,5 +58,5 @@ fn text(repaired: &RepairReport) -> String {
             text.line(format!("{word}: {item}"));
         }
     }
-    text.to_string()
+    text.into_string()
 }

@@ -149,9 +149,9 @@ fn code(document: &Document) -> Code {
 
 fn text(document: &Document, paint: Paint) -> String {
     let mut text = Text::default();
-    text.lines(heading(document, paint));
+    text.lines(&heading(document, paint));
     if !(document.applied.is_empty() && document.pending.is_empty()) {
-        text.line("").lines(table(document, paint));
+        text.line("").lines(&table(document, paint));
     }
     for issue in &document.schema_issues {
         text.line("").marked(paint, ("problem:", Style::Red), issue);
@@ -163,7 +163,7 @@ fn text(document: &Document, paint: Paint) -> String {
     if let Some(advice) = advice(document) {
         text.line("").line(advice);
     }
-    text.to_string()
+    text.into_string()
 }
 
 fn heading(document: &Document, paint: Paint) -> String {
@@ -222,21 +222,21 @@ fn table(document: &Document, paint: Paint) -> String {
         let (state, style) = state_of(document, entry);
         table.row(
             vec![
-                entry.position.to_string(),
-                entry.version.clone(),
-                entry.name.clone(),
-                if several_sets {
-                    entry.set.clone()
-                } else {
-                    String::new()
-                },
-                state,
+                entry.position.to_string().into(),
+                entry.version.as_str().into(),
+                entry.name.as_str().into(),
+                if several_sets { entry.set.as_str() } else { "" }.into(),
+                state.into(),
                 entry
                     .applied_at
                     .as_deref()
-                    .map_or_else(String::new, short_time),
-                took.map_or_else(|| unknown_time(entry), |us| show(Duration::from_micros(us))),
-                entry.applied_by.clone().unwrap_or_default(),
+                    .map_or_else(String::new, short_time)
+                    .into(),
+                took.map_or_else(
+                    || unknown_time(entry).into(),
+                    |us| show(Duration::from_micros(us)).into(),
+                ),
+                entry.applied_by.as_deref().unwrap_or_default().into(),
             ],
             style,
         );
@@ -244,32 +244,31 @@ fn table(document: &Document, paint: Paint) -> String {
     table.render(paint)
 }
 
-fn state_of(document: &Document, entry: &Entry) -> (String, Option<Style>) {
+fn state_of<'e>(document: &Document, entry: &'e Entry) -> (&'e str, Option<Style>) {
     let problem = document
         .problems
         .iter()
         .find(|p| p.version() == Some(entry.version.as_str()) && !p.is_warning());
     match (problem, entry.state) {
-        (Some(Problem::Edited { .. }), _) => ("edited".to_owned(), Some(Style::Red)),
-        (Some(Problem::Missing { .. }), _) => ("file missing".to_owned(), Some(Style::Red)),
-        (Some(Problem::Newer { .. }), _) => ("newer".to_owned(), Some(Style::Red)),
-        (Some(Problem::OutOfOrder { .. }), _) => ("out of order".to_owned(), Some(Style::Red)),
+        (Some(Problem::Edited { .. }), _) => ("edited", Some(Style::Red)),
+        (Some(Problem::Missing { .. }), _) => ("file missing", Some(Style::Red)),
+        (Some(Problem::Newer { .. }), _) => ("newer", Some(Style::Red)),
+        (Some(Problem::OutOfOrder { .. }), _) => ("out of order", Some(Style::Red)),
         (Some(Problem::HalfReverted { .. } | Problem::NoMigrations { .. }), _)
-        | (_, State::Reverting) => ("stopped on its way back".to_owned(), Some(Style::Red)),
-        (_, State::Applied) => (entry.how.clone(), None),
-        (_, State::Pending) => ("pending".to_owned(), Some(Style::Yellow)),
-        (_, State::Incomplete) => ("stopped half way".to_owned(), Some(Style::Red)),
+        | (_, State::Reverting) => ("stopped on its way back", Some(Style::Red)),
+        (_, State::Applied) => (entry.how.as_str(), None),
+        (_, State::Pending) => ("pending", Some(Style::Yellow)),
+        (_, State::Incomplete) => ("stopped half way", Some(Style::Red)),
     }
 }
 
 /// What was adopted or declared did not run here; what is pending has not run at all.
-fn unknown_time(entry: &Entry) -> String {
+const fn unknown_time(entry: &Entry) -> &'static str {
     if entry.applied_at.is_some() {
         "—"
     } else {
         ""
     }
-    .to_owned()
 }
 
 /// Seconds are enough for a person; the JSON has microseconds.

@@ -111,7 +111,7 @@ fn text(found: &Validation, unbuilt: bool, paint: Paint) -> String {
         let all_well = "files, history and schema agree; nothing is pending";
         text.line(paint.text(all_well, Style::Green));
     }
-    text.to_string()
+    text.into_string()
 }
 
 fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {

@@ -163,16 +163,16 @@ impl Output {
         let mut text = Text::default();
         // What is gone is said even to those who want nothing else.
         if let Some(report) = error.reverted_before() {
-            text.lines(run::text(report, paint));
+            text.lines(&run::text(report, paint));
         }
         if let Some(report) = error.done_before().filter(|_| !self.quiet) {
-            text.lines(run::text(report, paint));
+            text.lines(&run::text(report, paint));
         }
         text.marked(paint, ("error:", Style::Red), error.message());
         if let Some(hint) = error.hint() {
             text.marked(paint, ("hint:", Style::Bold), hint);
         }
-        to_stderr(&text.to_string());
+        to_stderr(&text.into_string());
     }
 
     /// Prints help that was asked for.

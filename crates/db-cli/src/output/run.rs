@@ -118,22 +118,23 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
             .map(|why| format!("not rehearsed: {why}"));
         table.row(
             vec![
-                step.version.to_string(),
-                step.name.clone(),
-                step.statements.to_string(),
+                step.version.as_str().into(),
+                step.name.as_str().into(),
+                step.statements.to_string().into(),
                 step.rows_changed
-                    .map_or_else(String::new, |rows| rows.to_string()),
-                show(step.duration),
-                remark.unwrap_or_default(),
+                    .map_or_else(String::new, |rows| rows.to_string())
+                    .into(),
+                show(step.duration).into(),
+                remark.unwrap_or_default().into(),
             ],
             None,
         );
     }
     let mut text = Text::default();
-    text.lines(table.render(paint));
+    text.lines(&table.render(paint));
     add_locks(&mut text, report, paint);
     text.line(paint.text(&summary(report), Style::Bold));
-    text.to_string()
+    text.into_string()
 }
 
 fn add_locks(text: &mut Text, report: &Report, paint: Paint) {

@@ -1,5 +1,8 @@
 //! A plain table: columns as wide as their widest cell, two spaces between, nothing cut off.
 
+use std::borrow::Cow;
+use std::iter;
+
 use super::style::{Paint, Style};
 
 const GAP: &str = "  ";
@@ -13,12 +16,12 @@ pub(crate) enum Align {
 
 /// Rows under headings.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct Table<'t> {
     columns: Vec<(&'static str, Align)>,
-    rows: Vec<(Vec<String>, Option<Style>)>,
+    rows: Vec<(Vec<Cow<'t, str>>, Option<Style>)>,
 }
 
-impl Table {
+impl<'t> Table<'t> {
     pub(crate) fn new(columns: &[(&'static str, Align)]) -> Self {
         Self {
             columns: columns.to_vec(),
@@ -27,39 +30,57 @@ impl Table {
     }
 
     /// Adds a row; a style paints the whole of it.
-    pub(crate) fn row(&mut self, cells: Vec<String>, style: Option<Style>) {
+    pub(crate) fn row(&mut self, cells: Vec<Cow<'t, str>>, style: Option<Style>) {
         self.rows.push((cells, style));
     }
 
     /// The table as text. A column without any content is left out.
     pub(crate) fn render(&self, paint: Paint) -> String {
-        let headings: Vec<String> = self
+        let headings: Vec<Cow<'_, str>> = self
             .columns
             .iter()
-            .map(|(name, _)| (*name).to_owned())
+            .map(|(name, _)| Cow::Borrowed(*name))
             .collect();
         let widths: Vec<usize> = (0..self.columns.len()).map(|at| self.width(at)).collect();
-        let mut text = paint.text(&self.line(&headings, &widths), Style::Bold);
+        let mut line = String::new();
+        self.line(&headings, &widths, &mut line);
+        let mut text = paint.text(&line, Style::Bold);
         text.push('\n');
         for (cells, style) in &self.rows {
-            let line = self.line(cells, &widths);
-            text.push_str(&style.map_or(line.clone(), |style| paint.text(&line, style)));
+            self.line(cells, &widths, &mut line);
+            match style {
+                Some(style) => text.push_str(&paint.text(&line, *style)),
+                None => text.push_str(&line),
+            }
             text.push('\n');
         }
         text
     }
 
-    fn line(&self, cells: &[String], widths: &[usize]) -> String {
-        let mut parts = Vec::new();
+    /// Puts the line of these cells in the place of `line`.
+    fn line(&self, cells: &[Cow<'_, str>], widths: &[usize], line: &mut String) {
+        line.clear();
         for (at, ((_, align), &width)) in self.columns.iter().zip(widths).enumerate() {
-            let cell = cells.get(at).map_or("", String::as_str);
+            if width == 0 {
+                continue;
+            }
+            if !line.is_empty() {
+                line.push_str(GAP);
+            }
+            let cell = cells.get(at).map_or("", AsRef::as_ref);
+            let padding = iter::repeat_n(' ', width - cell.chars().count());
             match align {
-                _ if width == 0 => {}
-                Align::Left => parts.push(format!("{cell:<width$}")),
-                Align::Right => parts.push(format!("{cell:>width$}")),
+                Align::Left => {
+                    line.push_str(cell);
+                    line.extend(padding);
+                }
+                Align::Right => {
+                    line.extend(padding);
+                    line.push_str(cell);
+                }
             }
         }
-        parts.join(GAP).trim_end().to_owned()
+        line.truncate(line.trim_end().len());
     }
 
     fn width(&self, column: usize) -> usize {
@@ -90,13 +111,10 @@ mod tests {
             ("took", Align::Right),
         ]);
         table.row(
-            vec!["1".into(), "añejo".into(), String::new(), "3 ms".into()],
+            vec!["1".into(), "añejo".into(), "".into(), "3 ms".into()],
             None,
         );
-        table.row(
-            vec!["10".into(), "b".into(), String::new(), String::new()],
-            None,
-        );
+        table.row(vec!["10".into(), "b".into(), "".into(), "".into()], None);
         assert_eq!(
             table.render(Paint::new(false)),
             " #  name   took\n 1  añejo  3 ms\n10  b\n"

@@ -1,6 +1,6 @@
 //! Text for a person, put together line by line.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 use super::style::{Paint, Style};
 
@@ -29,14 +29,13 @@ impl Text {
     }
 
     /// Adds lines that have their ends already.
-    pub(crate) fn lines(&mut self, lines: impl Display) -> &mut Self {
-        self.0.push_str(&lines.to_string());
+    pub(crate) fn lines(&mut self, lines: &str) -> &mut Self {
+        self.0.push_str(lines);
         self
     }
-}
 
-impl Display for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    /// All of it.
+    pub(crate) fn into_string(self) -> String {
+        self.0
     }
 }

@@ -13,10 +13,10 @@ use diesel::{QueryResult, RunQueryDsl};
 /// Where the next value goes.
 pub(super) const PLACE: &str = "$?";
 
-/// A statement's text, with [`PLACE`] for each of its values.
+/// A statement's text, with a value between each two of its pieces.
 #[derive(Debug)]
 pub(super) struct Cached<'q> {
-    text: String,
+    pieces: Vec<String>,
     values: Vec<Value<'q>>,
 }
 
@@ -27,9 +27,11 @@ enum Value<'q> {
 }
 
 impl<'q> Cached<'q> {
-    pub(super) const fn new(text: String) -> Self {
+    /// A text with [`PLACE`] for each of its values. It is split once: Diesel walks over a statement
+    /// several times each time it runs.
+    pub(super) fn new(text: &str) -> Self {
         Self {
-            text,
+            pieces: text.split(PLACE).map(ToOwned::to_owned).collect(),
             values: Vec::new(),
         }
     }
@@ -37,19 +39,28 @@ impl<'q> Cached<'q> {
     /// Several statements as one, which PostgreSQL alone understands: one round trip for all.
     pub(super) fn together(statements: Vec<Self>) -> Self {
         let last = statements.len().saturating_sub(1);
-        let mut whole = Self::new(String::new());
+        let mut whole = Self::new("");
         for (at, statement) in statements.into_iter().enumerate() {
-            if at == last {
-                whole.text.push_str(&statement.text);
-            } else {
-                let lead = if at == 0 { "WITH " } else { "" };
-                let end = if at + 1 == last { " " } else { ", " };
-                let part = format!("{lead}part_{at} AS ({}){end}", statement.text);
-                whole.text.push_str(&part);
+            if at < last {
+                let lead = if at == 0 { "WITH " } else { ", " };
+                whole.push(&format!("{lead}part_{at} AS ("));
             }
+            let mut pieces = statement.pieces.into_iter();
+            whole.push(&pieces.next().unwrap_or_default());
+            whole.pieces.extend(pieces);
             whole.values.extend(statement.values);
+            if at < last {
+                whole.push(if at + 1 == last { ") " } else { ")" });
+            }
         }
         whole
+    }
+
+    /// Goes on with the last piece.
+    fn push(&mut self, text: &str) {
+        if let Some(piece) = self.pieces.last_mut() {
+            piece.push_str(text);
+        }
     }
 
     /// The next value, a text.
@@ -82,8 +93,8 @@ where
     Option<i64>: ToSql<Nullable<BigInt>, DB>,
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
-        let mut pieces = self.text.split(PLACE);
-        out.push_sql(pieces.next().unwrap_or_default());
+        let mut pieces = self.pieces.iter();
+        out.push_sql(pieces.next().map_or("", String::as_str));
         for (value, piece) in self.values.iter().zip(pieces) {
             match value {
                 Value::Text(text) => out.push_bind_param::<Nullable<Text>, _>(text)?,

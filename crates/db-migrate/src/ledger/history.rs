@@ -1,7 +1,5 @@
 //! What a look at a database found: the ledger's rows beside Diesel's, before anything is healed.
 
-use std::collections::HashMap;
-
 use super::{Applied, Status};
 use crate::Version;
 
@@ -42,18 +40,22 @@ impl History {
             ..Self::default()
         };
         let has_diesel = diesel.is_some();
-        let mut diesel: HashMap<Version, DieselRow> = diesel
-            .unwrap_or_default()
-            .into_iter()
-            .map(|row| (row.version.clone(), row))
-            .collect();
+        let mut diesel = diesel.unwrap_or_default();
+        // Mostly it is in order already; hashing each version took a tenth of an idle run.
+        diesel.sort_unstable_by(|a, b| a.version.cmp(&b.version));
+        let mut is_recorded = vec![false; diesel.len()];
         let mut last = 0;
         for row in ledger.unwrap_or_default() {
             last = last.max(row.sequence);
+            let theirs = diesel
+                .binary_search_by(|d| d.version.cmp(&row.version))
+                .ok();
             // Diesel does not know of Rust migrations. Where its whole table is gone, someone
             // dropped it, and the ledger is what remains.
             if row.is_rust || !has_diesel {
-                diesel.remove(&row.version);
+                if let Some(at) = theirs {
+                    is_recorded[at] = true;
+                }
                 if row.status == Status::Incomplete {
                     history.incomplete.push(row);
                 } else {
@@ -61,11 +63,11 @@ impl History {
                 }
                 continue;
             }
-            match diesel.get(&row.version) {
+            match theirs {
                 // A half that Diesel has was finished by it: what is left over is adopted.
                 Some(_) if row.status == Status::Incomplete => {}
-                Some(theirs) if same_moment(&theirs.run_on, &row.applied_at) => {
-                    diesel.remove(&row.version);
+                Some(at) if same_moment(&diesel[at].run_on, &row.applied_at) => {
+                    is_recorded[at] = true;
                     history.applied.push(row);
                 }
                 // Reverted and run again by diesel_cli, perhaps with another text.
@@ -74,7 +76,8 @@ impl History {
                 None => history.vanished.push(row.version),
             }
         }
-        let mut diesel: Vec<DieselRow> = diesel.into_values().collect();
+        let mut is_recorded = is_recorded.into_iter();
+        diesel.retain(|_| is_recorded.next() == Some(false));
         diesel.sort_by(|a, b| (&a.run_on, &a.version).cmp(&(&b.run_on, &b.version)));
         for (sequence, row) in (last + 1..).zip(&diesel) {
             history.applied.push(Applied {

@@ -8,7 +8,7 @@
 //! | `__db_migrate_ledger` | one row per applied migration: both SQL texts, both checksums, who, when |
 //! | `__db_migrate_events` | an append-only log of applied, reverted, failed, repaired, baselined |
 //! | `__db_migrate_objects` | the canonical catalog after the last change |
-//! | `__db_migrate_state` | one row: its fingerprints, the server they were taken on, its seal |
+//! | `__db_migrate_state` | one row: its fingerprints, the server they were taken on, its seal, and what an idle run goes by |
 
 mod cached;
 mod history;
@@ -16,18 +16,20 @@ mod objects;
 mod read;
 mod schema;
 mod seal;
+mod settled;
+mod tables;
 mod write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use db_core::{Conn, Engine};
-use diesel::{OptionalExtension, RunQueryDsl};
 
 use crate::Version;
-use crate::error::{Error, in_database};
+use crate::error::Error;
 use crate::sql::Checksums;
 
 pub(crate) use history::{DieselRow, History};
-pub(crate) use objects::Stamp;
+pub(crate) use objects::{SchemaAfter, Stamp};
+pub(crate) use tables::Tables;
 pub(crate) use write::{NewEvent, NewRow};
 
 /// Diesel's own table.
@@ -140,46 +142,16 @@ pub(crate) struct Ledger {
     schema: String,
 }
 
-/// The schemas of the search path, temporary ones left out, those that have a ledger first.
-const HOME: &str = "SELECT n.nspname::text AS schema
-     FROM unnest(pg_catalog.current_schemas(false)) WITH ORDINALITY AS path (name, place)
-     JOIN pg_catalog.pg_namespace n ON n.nspname = path.name
-     LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r'
-       AND c.relname IN ('__db_migrate_ledger', '__diesel_schema_migrations')
-     WHERE n.nspname NOT LIKE 'pg\\_temp\\_%'
-     ORDER BY CASE c.relname WHEN '__db_migrate_ledger' THEN 1
-                WHEN '__diesel_schema_migrations' THEN 2 ELSE 3 END, path.place
-     LIMIT 1";
-
-#[derive(diesel::QueryableByName)]
-struct Home {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    schema: String,
-}
-
 impl Ledger {
     /// Finds the schema of the search path that has the ledger, else the one that has Diesel's
-    /// table, else the one in which this connection's tables are made. The order matters: a
-    /// migration may create the schema `"$user"`, which from then on is the first of the path.
-    pub(crate) fn locate(conn: &mut Conn<'_>) -> Result<Self, Error> {
-        let schema = match conn.reborrow() {
-            Conn::Sqlite(_) => "main".to_owned(),
-            Conn::Postgres(c) => {
-                diesel::sql_query(HOME)
-                    .get_result::<Home>(c)
-                    .optional()
-                    .map_err(in_database(
-                        Engine::Postgres,
-                        "looking for the ledger's schema",
-                    ))?
-                    .ok_or(Error::NoSchema)?
-                    .schema
-            }
-        };
-        Ok(Self {
-            engine: conn.engine(),
-            schema,
-        })
+    /// table, else the one in which this connection's tables are made; and which of the two tables
+    /// there are. The order matters: a migration may create the schema `"$user"`, which from then on
+    /// is the first of the path.
+    pub(crate) fn locate(conn: &mut Conn<'_>) -> Result<(Self, Tables), Error> {
+        let engine = conn.engine();
+        let (schema, tables) =
+            Tables::find(conn, "pg_catalog.current_schemas(false)")?.ok_or(Error::NoSchema)?;
+        Ok((Self { engine, schema }, tables))
     }
 
     pub(crate) const fn engine(&self) -> Engine {

@@ -28,6 +28,20 @@ pub(crate) struct Stamp {
     /// When.
     #[diesel(sql_type = Text)]
     pub(crate) taken_at: String,
+    /// The seal that was put on it; a new one has none.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) seal: Option<String>,
+}
+
+/// What a migration leaves of the stored schema.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SchemaAfter<'s> {
+    /// It was read: what changed, and its stamp.
+    Read(&'s Delta, &'s Stamp),
+    /// It was not read, so the stored one is no longer that of the last migration: its stamp goes.
+    Unread,
+    /// As it was not after the migration before, whose transaction took the stamp away.
+    StillUnread,
 }
 
 #[derive(QueryableByName)]
@@ -113,14 +127,13 @@ impl Ledger {
             let json = as_json(&rows)?;
             self.write(conn, vec![self.put_objects(&json)])?;
         }
-        self.stamp(conn, stamp)?;
-        self.put_seal(conn)
+        self.stamp(conn, stamp)
     }
 
     /// Writes the stamp as it is, so that a commit has something to wait for.
     pub(crate) fn touch(&self, conn: &mut Conn<'_>) -> Result<(), Error> {
         let query = format!("UPDATE {} SET taken_at = taken_at", self.state());
-        self.write(conn, vec![Cached::new(query)])
+        self.write(conn, vec![Cached::new(&query)])
     }
 
     /// Forgets the stamp: the schema after what happened is not known.
@@ -129,7 +142,7 @@ impl Ledger {
     }
 
     pub(super) fn delete_stamp(&self) -> Cached<'static> {
-        Cached::new(format!("DELETE FROM {}", self.state()))
+        Cached::new(&format!("DELETE FROM {}", self.state()))
     }
 
     fn put_objects<'j>(&self, json: &'j str) -> Cached<'j> {
@@ -151,7 +164,7 @@ impl Ledger {
                strict = excluded.strict, loose = excluded.loose",
             self.objects()
         );
-        Cached::new(query).text(json)
+        Cached::new(&query).text(json)
     }
 
     fn remove_objects<'j>(&self, json: &'j str) -> Cached<'j> {
@@ -166,7 +179,7 @@ impl Ledger {
             "DELETE FROM {} WHERE (kind, name) IN ({keys})",
             self.objects()
         );
-        Cached::new(query).text(json)
+        Cached::new(&query).text(json)
     }
 
     pub(super) fn put_stamp<'s>(&self, stamp: &'s Stamp) -> Cached<'s> {
@@ -176,10 +189,11 @@ impl Ledger {
              ON CONFLICT (id) DO UPDATE SET last_sequence = excluded.last_sequence,
                fingerprint = excluded.fingerprint,
                loose_fingerprint = excluded.loose_fingerprint,
-               server = excluded.server, taken_at = excluded.taken_at, seal = NULL",
+               server = excluded.server, taken_at = excluded.taken_at, seal = NULL,
+               settled = NULL",
             self.state()
         );
-        Cached::new(query)
+        Cached::new(&query)
             .number(stamp.last_sequence)
             .text(&stamp.fingerprint)
             .text(&stamp.loose_fingerprint)
@@ -190,7 +204,7 @@ impl Ledger {
     /// The stored stamp, if there is one.
     pub(crate) fn stored_stamp(&self, conn: &mut Conn<'_>) -> Result<Option<Stamp>, Error> {
         let query = format!(
-            "SELECT last_sequence, fingerprint, loose_fingerprint, server, taken_at FROM {}",
+            "SELECT last_sequence, fingerprint, loose_fingerprint, server, taken_at, seal FROM {}",
             self.state()
         );
         let rows: Vec<Stamp> = with_conn!(conn, |c| sql_query(query).load(c))

@@ -1,11 +1,14 @@
 //! Reading the ledger. Nothing here writes, creates or locks.
 
 use db_core::{Conn, Engine, with_conn};
+use diesel::connection::DefaultLoadingMode;
 use diesel::dsl::sql;
-use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{Queryable, QueryableByName, RunQueryDsl, sql_query};
 
-use super::{Applied, DIESEL_TABLE, DieselRow, History, LEDGER_TABLE, Ledger, Status, StoredTexts};
+use super::{
+    Applied, DIESEL_TABLE, DieselRow, History, LEDGER_TABLE, Ledger, Status, StoredTexts, Tables,
+};
 use crate::error::{Error, in_database};
 use crate::sql::Checksums;
 use crate::{LoggedEvent, Version};
@@ -14,15 +17,6 @@ use crate::{LoggedEvent, Version};
 struct Name {
     #[diesel(sql_type = Text)]
     name: String,
-}
-
-/// Which of the tables exist.
-#[derive(QueryableByName)]
-struct Tables {
-    #[diesel(sql_type = Bool)]
-    ledger: bool,
-    #[diesel(sql_type = Bool)]
-    diesel: bool,
 }
 
 /// One row, read by position: looking each column up by its name took longer than all the rest.
@@ -84,19 +78,20 @@ const COLUMNS: &str = "sequence, version, folder_name, set_name, is_rust, status
 impl Ledger {
     /// Finds the ledger and reads it.
     pub(crate) fn look(conn: &mut Conn<'_>) -> Result<(Self, History), Error> {
-        let ledger = Self::locate(conn)?;
-        let history = ledger.history(conn)?;
+        let (ledger, tables) = Self::locate(conn)?;
+        let history = ledger.read(conn, tables)?;
         Ok((ledger, history))
     }
 
     /// Reads both tables as they are.
     pub(crate) fn history(&self, conn: &mut Conn<'_>) -> Result<History, Error> {
-        let schema = format!("'{}'", self.schema.replace('\'', "''"));
-        let tables = Tables::find(conn, &schema)?;
-        self.read(conn, &tables)
+        let schema = format!("ARRAY['{}']", self.schema.replace('\'', "''"));
+        let (_, tables) = Tables::find(conn, &schema)?.ok_or(Error::NoSchema)?;
+        self.read(conn, tables)
     }
 
-    fn read(&self, conn: &mut Conn<'_>, tables: &Tables) -> Result<History, Error> {
+    /// Reads those of the two tables that there are.
+    pub(crate) fn read(&self, conn: &mut Conn<'_>, tables: Tables) -> Result<History, Error> {
         let ledger = if tables.ledger {
             Some(self.applied(conn)?)
         } else {
@@ -128,14 +123,19 @@ impl Ledger {
         Ok(names.into_iter().map(|n| n.name).collect())
     }
 
-    fn diesel_rows(&self, conn: &mut Conn<'_>) -> Result<Vec<DieselRow>, Error> {
-        let run_on = match self.engine {
+    /// Diesel's moment as text, an expression.
+    pub(super) const fn run_on(&self) -> &'static str {
+        match self.engine {
             Engine::Sqlite => "CAST(run_on AS TEXT)",
             // A cast would follow the session's DateStyle.
             Engine::Postgres => "pg_catalog.to_char(run_on, 'YYYY-MM-DD HH24:MI:SS.US')",
-        };
+        }
+    }
+
+    fn diesel_rows(&self, conn: &mut Conn<'_>) -> Result<Vec<DieselRow>, Error> {
         let query = format!(
-            "SELECT CAST(version AS TEXT) AS version, {run_on} AS run_on FROM {}",
+            "SELECT CAST(version AS TEXT) AS version, {} AS run_on FROM {}",
+            self.run_on(),
             self.diesel()
         );
         let rows: Vec<(String, String)> = with_conn!(conn, |c| sql::<(Text, Text)>(&query).load(c))
@@ -151,9 +151,15 @@ impl Ledger {
 
     fn applied(&self, conn: &mut Conn<'_>) -> Result<Vec<Applied>, Error> {
         let query = format!("SELECT {COLUMNS} FROM {} ORDER BY sequence", self.rows());
-        let records: Vec<Record> = with_conn!(conn, |c| sql::<Columns>(&query).load(c))
-            .map_err(in_database(self.engine, "reading the ledger"))?;
-        records.into_iter().map(Record::into_applied).collect()
+        let failed = in_database(self.engine, "reading the ledger");
+        with_conn!(conn, |c| {
+            match sql::<Columns>(&query).load_iter::<Record, DefaultLoadingMode>(c) {
+                Ok(records) => records
+                    .map(|record| record.map_err(&failed)?.into_applied())
+                    .collect(),
+                Err(e) => Err(failed(e)),
+            }
+        })
     }
 
     /// The stored texts of one migration.
@@ -189,28 +195,6 @@ impl Ledger {
         );
         with_conn!(conn, |c| sql_query(query).load(c))
             .map_err(in_database(self.engine, "reading the log of migrations"))
-    }
-}
-
-impl Tables {
-    /// Looks in PostgreSQL's schema of this name, an expression; in `main` on SQLite.
-    fn find(conn: &mut Conn<'_>, schema: &str) -> Result<Self, Error> {
-        match conn.reborrow() {
-            Conn::Sqlite(c) => sql_query(format!(
-                "SELECT max(name = '{LEDGER_TABLE}') IS TRUE AS ledger,
-                        max(name = '{DIESEL_TABLE}') IS TRUE AS diesel
-                 FROM main.sqlite_schema
-                 WHERE type = 'table' AND name IN ('{DIESEL_TABLE}', '{LEDGER_TABLE}')"
-            ))
-            .get_result(c),
-            Conn::Postgres(c) => sql_query(format!(
-                "SELECT pg_catalog.to_regclass(home || '{LEDGER_TABLE}') IS NOT NULL AS ledger,
-                        pg_catalog.to_regclass(home || '{DIESEL_TABLE}') IS NOT NULL AS diesel
-                 FROM (SELECT pg_catalog.quote_ident({schema}) || '.' AS home) AS here"
-            ))
-            .get_result(c),
-        }
-        .map_err(in_database(conn.engine(), "looking for the ledger"))
     }
 }
 

@@ -87,7 +87,8 @@ impl Ledger {
                loose_fingerprint TEXT NOT NULL,
                server TEXT NOT NULL,
                taken_at TEXT NOT NULL,
-               seal TEXT
+               seal TEXT,
+               settled TEXT
              ){strict};"
         );
         tables + &self.append_only()

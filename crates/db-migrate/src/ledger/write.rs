@@ -5,9 +5,8 @@ use diesel::RunQueryDsl;
 
 use super::cached::Cached;
 use super::history::SECONDS_LENGTH;
-use super::objects::DeltaTexts;
-use super::{Ledger, Stamp, Status};
-use crate::catalog::Delta;
+use super::objects::{DeltaTexts, SchemaAfter};
+use super::{Ledger, Status};
 use crate::error::{Error, in_database};
 use crate::migration::Migration;
 use crate::sql::Checksums;
@@ -85,7 +84,7 @@ fn number(n: u64) -> i64 {
 impl Ledger {
     /// Writes or replaces a row.
     pub(crate) fn put(&self, conn: &mut Conn<'_>, row: &NewRow<'_>) -> Result<(), Error> {
-        self.write(conn, vec![self.put_row(row)])
+        self.write_row(conn, self.put_row(row))
     }
 
     /// Records an applied migration everywhere: the ledger, Diesel's table, the log, the schema
@@ -95,7 +94,7 @@ impl Ledger {
         conn: &mut Conn<'_>,
         row: &NewRow<'_>,
         event: &NewEvent<'_>,
-        schema: Option<(&Delta, &Stamp)>,
+        schema: SchemaAfter<'_>,
     ) -> Result<(), Error> {
         let mut statements = vec![self.put_row(row)];
         if !row.is_rust {
@@ -110,7 +109,7 @@ impl Ledger {
         conn: &mut Conn<'_>,
         (version, is_rust): (&Version, bool),
         event: &NewEvent<'_>,
-        schema: Option<(&Delta, &Stamp)>,
+        schema: SchemaAfter<'_>,
     ) -> Result<(), Error> {
         let mut statements = vec![self.delete_row(version)];
         if !is_rust {
@@ -119,24 +118,33 @@ impl Ledger {
         self.with_schema(conn, statements, event, schema)
     }
 
-    /// Without a schema the stored one is no longer that of the last migration, and its stamp goes.
     fn with_schema<'s>(
         &self,
         conn: &mut Conn<'_>,
         rows: Vec<Cached<'s>>,
         event: &NewEvent<'s>,
-        schema: Option<(&Delta, &'s Stamp)>,
+        schema: SchemaAfter<'s>,
     ) -> Result<(), Error> {
-        let Some((delta, stamp)) = schema else {
-            let mut statements = rows;
-            statements.extend([self.append(event), self.delete_stamp()]);
-            return self.write(conn, statements);
-        };
-        let texts = DeltaTexts::new(delta)?;
-        let mut statements = self.put_delta(&texts);
-        statements.extend(rows);
-        statements.extend([self.append(event), self.put_stamp(stamp)]);
-        self.write(conn, statements)
+        let mut statements = rows;
+        statements.push(self.append(event));
+        match schema {
+            SchemaAfter::Read(delta, stamp) => {
+                let texts = DeltaTexts::new(delta)?;
+                statements.extend(self.put_delta(&texts));
+                statements.push(self.put_stamp(stamp));
+                self.write(conn, statements)
+            }
+            SchemaAfter::Unread => {
+                statements.push(self.delete_stamp());
+                self.write(conn, statements)
+            }
+            SchemaAfter::StillUnread => self.write(conn, statements),
+        }
+    }
+
+    /// Changes a row of the ledger, after which an idle run has to look at the rows again.
+    fn write_row(&self, conn: &mut Conn<'_>, row: Cached<'_>) -> Result<(), Error> {
+        self.write(conn, vec![row, self.unsettle()])
     }
 
     /// Runs statements of the ledger: on PostgreSQL in one round trip.
@@ -178,7 +186,7 @@ impl Ledger {
                loose_fingerprint = excluded.loose_fingerprint",
             self.rows()
         );
-        Cached::new(query)
+        Cached::new(&query)
             .number(row.sequence)
             .text(row.version.as_str())
             .text(row.folder_name)
@@ -208,7 +216,7 @@ impl Ledger {
                 format!("pg_catalog.left($?, {SECONDS_LENGTH})::pg_catalog.timestamp")
             }
         };
-        Cached::new(format!(
+        Cached::new(&format!(
             "INSERT INTO {} (version, run_on) VALUES ($?, {run_on})",
             self.diesel()
         ))
@@ -234,14 +242,14 @@ impl Ledger {
              WHERE version = $?",
             self.rows()
         );
-        let counts = Cached::new(query)
+        let counts = Cached::new(&query)
             .number(number(begun))
             .number(number(done));
         let progress = match way_back {
             Some(text) => counts.text(text),
             None => counts,
         };
-        self.write(conn, vec![progress.text(version.as_str())])
+        self.write_row(conn, progress.text(version.as_str()))
     }
 
     /// Records that what stopped on its way back counts as applied.
@@ -256,7 +264,7 @@ impl Ledger {
             self.rows(),
             Status::Applied.as_str()
         );
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+        self.write_row(conn, Cached::new(&query).text(version.as_str()))
     }
 
     /// Re-stamps the checksums and text of an applied migration.
@@ -267,7 +275,7 @@ impl Ledger {
              WHERE version = $?",
             self.rows()
         );
-        let texts = Cached::new(query)
+        let texts = Cached::new(&query)
             .text(&migration.checksums().raw)
             .text(&migration.checksums().tokens)
             .text_or_null(migration.up_sql())
@@ -275,7 +283,7 @@ impl Ledger {
             .text(migration.folder_name())
             .text(migration.set())
             .text(migration.version().as_str());
-        self.write(conn, vec![texts])
+        self.write_row(conn, texts)
     }
 
     /// Remembers that an operator accepted that this migration's file is gone.
@@ -288,16 +296,16 @@ impl Ledger {
             "UPDATE {} SET accepted_missing = 1 WHERE version = $?",
             self.rows()
         );
-        self.write(conn, vec![Cached::new(query).text(version.as_str())])
+        self.write_row(conn, Cached::new(&query).text(version.as_str()))
     }
 
     /// Removes a row.
     pub(crate) fn remove(&self, conn: &mut Conn<'_>, version: &Version) -> Result<(), Error> {
-        self.write(conn, vec![self.delete_row(version)])
+        self.write_row(conn, self.delete_row(version))
     }
 
     fn delete_row<'v>(&self, version: &'v Version) -> Cached<'v> {
-        Cached::new(format!("DELETE FROM {} WHERE version = $?", self.rows()))
+        Cached::new(&format!("DELETE FROM {} WHERE version = $?", self.rows()))
             .text(version.as_str())
     }
 
@@ -312,7 +320,7 @@ impl Ledger {
     }
 
     fn delete_from_diesel<'v>(&self, version: &'v Version) -> Cached<'v> {
-        Cached::new(format!("DELETE FROM {} WHERE version = $?", self.diesel()))
+        Cached::new(&format!("DELETE FROM {} WHERE version = $?", self.diesel()))
             .text(version.as_str())
     }
 
@@ -333,7 +341,7 @@ impl Ledger {
             Some((version, name, set)) => (Some(version.as_str()), Some(name), Some(set)),
             None => (None, None, None),
         };
-        Cached::new(query)
+        Cached::new(&query)
             .text(event.at)
             .text(event.kind.as_str())
             .text_or_null(version)

@@ -11,6 +11,7 @@ use crate::drift::{self, Drift};
 use crate::error::{Error, Outcome, in_database};
 use crate::event::{Event, EventKind};
 use crate::heal::heal;
+use crate::ledger::Ledger;
 use crate::lock::{self, Held, Patience};
 use crate::migration::Direction;
 use crate::plan::{self, PlannedStep};
@@ -60,7 +61,12 @@ impl Migrator {
         let started = Instant::now();
         let span = tracing::info_span!("migrate", engine = conn.engine().name());
         let _entered = span.enter();
-        let look = self.look(conn)?;
+        let asks_for_all = options.target.is_none() && !options.accept_drift;
+        let located = Ledger::locate(conn);
+        if asks_for_all && self.is_settled(conn, &located)? {
+            return Ok(nothing(Direction::Up, Vec::new(), started));
+        }
+        let look = self.look_at(conn, located)?;
         let (steps, warnings) = forward(&look, options)?;
         if steps.is_empty() && !look.history.needs_healing() && !options.accept_drift {
             return Ok(nothing(Direction::Up, warnings, started));
@@ -89,12 +95,14 @@ impl Migrator {
         let scope = self.scope_of(&look.ledger, conn)?;
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Up);
+        let is_settled_after = warnings.is_empty() && options.target.is_none();
         report.notices = warnings;
         if options.verify {
             verify(conn, "before the run", None)?;
         }
         let mut report = within_session(&context, conn, |session, conn| {
-            let (tracker, notices) = ready(&context, &look, session, conn, options.accept_drift)?;
+            let (tracker, reading, notices) =
+                ready(&context, &look, session, conn, options.accept_drift)?;
             for notice in notices {
                 context.notice(&mut report, notice);
             }
@@ -107,13 +115,14 @@ impl Migrator {
                 sequence: look.history.next_sequence(),
                 report,
                 rehearse: false,
-                reading: Reading::new(),
+                reading,
                 rows_changed: None,
             };
             let report = runner
                 .run(conn, &work, options.single_transaction)
                 .map_err(|e| suggest_baseline(e, is_strange))?;
-            look.ledger.put_seal(conn)?;
+            let settled = is_settled_after.then_some(&*look.set);
+            look.ledger.put_seal(conn, settled)?;
             Ok(report)
         })?;
         if options.verify {
@@ -136,7 +145,7 @@ impl Migrator {
                     .to_owned(),
             ));
         }
-        let ledger = crate::ledger::Ledger::locate(conn)?;
+        let (ledger, _) = Ledger::locate(conn)?;
         let mut on_wait = |holder: &str| {
             (self.on_event)(&Event::WaitingForLock {
                 holder: holder.to_owned(),
@@ -235,20 +244,23 @@ pub(super) fn within_session<T>(
 }
 
 /// Under the lock: heals the ledger, refuses drift, and takes the schema's picture where the
-/// stored one is not that of the database. Returns what is worth a notice beside the tracker.
+/// stored one is not that of the database. Returns what is worth a notice beside the tracker. The
+/// seal is put on when the run ends.
 pub(super) fn ready(
     context: &Context<'_>,
     look: &Look,
     session: &Session,
     conn: &mut Conn<'_>,
     accept_drift: bool,
-) -> Result<(Tracker, Vec<String>), Error> {
+) -> Result<(Tracker, Reading, Vec<String>), Error> {
     let mut notices = heal(context, conn, &look.set, &look.history)?.notices();
+    let started = Instant::now();
     let tracker = start_tracker(conn, context.scope)?;
+    let reading = Reading::after(started.elapsed());
     let live = tracker.catalog();
     let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
     let detail = match &drift {
-        Drift::None => return Ok((tracker, notices)),
+        Drift::None => return Ok((tracker, reading, notices)),
         Drift::Found { differences } if !accept_drift => {
             return Err(Error::Drift(differences.clone()));
         }
@@ -278,7 +290,7 @@ pub(super) fn ready(
         context.log(conn, EventKind::Restamped, None, Some(&detail))
     })?;
     notices.extend(Some(detail).filter(|detail| !detail.is_empty()));
-    Ok((tracker, notices))
+    Ok((tracker, reading, notices))
 }
 
 fn verify(conn: &mut Conn<'_>, when: &'static str, done: Option<Report>) -> Result<(), Error> {

@@ -114,7 +114,7 @@ impl Migrator {
             sequence: look.history.next_sequence(),
             report,
             rehearse: true,
-            reading: Reading::new(),
+            reading: Reading::after(std::time::Duration::ZERO),
             rows_changed: None,
         };
         runner

@@ -91,7 +91,7 @@ impl Migrator {
         let lost = halves_without_file(&look.set, &look.history).map(|row| Entry {
             state: State::Incomplete,
             how: String::new(),
-            ..applied_entry(row, None, position(&row.version))
+            ..applied_entry(row.clone(), None, position(&row.version))
         });
         let mut pending: Vec<Entry> = assessment
             .pending
@@ -107,22 +107,18 @@ impl Migrator {
             .chain(lost)
             .collect();
         pending.sort_by_key(|entry| entry.position);
+        let current = look.history.applied.iter().map(|row| &row.version).max();
+        let current_version = current.map(ToString::to_string);
+        let applied = look.history.applied.into_iter().map(|row| {
+            let at = position(&row.version);
+            let migration = look.set.find(&row.version);
+            applied_entry(row, migration, at)
+        });
         Ok(StatusReport {
+            applied: applied.collect(),
+            current_version,
             drift,
             source: look.set.described().to_owned(),
-            current_version: look
-                .history
-                .applied
-                .iter()
-                .map(|row| &row.version)
-                .max()
-                .map(ToString::to_string),
-            applied: look
-                .history
-                .applied
-                .iter()
-                .map(|row| applied_entry(row, look.set.find(&row.version), position(&row.version)))
-                .collect(),
             pending,
             problems: assessment.problems,
             unrecorded: versions(look.history.unrecorded.iter().map(|row| &row.version)),
@@ -241,7 +237,7 @@ pub(super) fn pending_entry(migration: &Migration, position: usize, half: bool) 
         position,
         version: migration.version.to_string(),
         name: migration.name().to_owned(),
-        set: migration.set.clone(),
+        set: migration.set().to_owned(),
         state: if half {
             State::Incomplete
         } else {
@@ -254,29 +250,22 @@ pub(super) fn pending_entry(migration: &Migration, position: usize, half: bool) 
     }
 }
 
-pub(super) fn applied_entry(
-    row: &Applied,
-    migration: Option<&Migration>,
-    position: usize,
-) -> Entry {
+pub(super) fn applied_entry(row: Applied, migration: Option<&Migration>, position: usize) -> Entry {
+    let name = migration.map_or_else(|| row.name(), Migration::name);
     Entry {
         position,
-        version: row.version.to_string(),
-        name: migration
-            .map_or_else(|| row.name(), Migration::name)
-            .to_owned(),
-        set: migration
-            .map_or(row.set.as_str(), Migration::set)
-            .to_owned(),
+        name: name.to_owned(),
+        version: row.version.into_string(),
+        set: migration.map_or(row.set, |migration| migration.set().to_owned()),
         state: if row.status == Status::Reverting {
             State::Reverting
         } else {
             State::Applied
         },
         how: row.status.as_str().to_owned(),
-        applied_at: Some(row.applied_at.clone()),
+        applied_at: Some(row.applied_at),
         // What was adopted, declared or accepted did not run here.
         duration_us: Some(row.duration_us).filter(|us| *us > 0),
-        applied_by: Some(row.applied_by.clone()),
+        applied_by: Some(row.applied_by),
     }
 }

@@ -64,7 +64,11 @@ impl Migrator {
         };
         Ok(rows
             .into_iter()
-            .map(|row| applied_entry(row, look.set.find(&row.version), position(&row.version)))
+            .map(|row| (row.clone(), look.set.find(&row.version)))
+            .map(|(row, migration)| {
+                let at = position(&row.version);
+                applied_entry(row, migration, at)
+            })
             .collect())
     }
 
@@ -80,9 +84,10 @@ impl Migrator {
     pub(super) fn drift_beside(&self, conn: &mut Conn<'_>) -> Result<(Look, Drift), Error> {
         self.steadily(
             conn,
-            |look, conn| {
-                drift::find(&look.ledger, conn, &look.history, |conn| {
-                    let scope = self.scope_of(&look.ledger, conn)?;
+            |seen, conn| {
+                let before = (&seen.history, seen.stamp.as_ref());
+                drift::find(&seen.ledger, conn, before, |conn| {
+                    let scope = self.scope_of(&seen.ledger, conn)?;
                     drift::live(conn, &scope)
                 })
             },

@@ -137,7 +137,7 @@ fn step_of(migration: &Migration) -> Step {
     Step {
         version: migration.version.clone(),
         name: migration.name().to_owned(),
-        set: migration.set.clone(),
+        set: migration.set().to_owned(),
         duration: std::time::Duration::ZERO,
         statements: 0,
         rows_changed: None,
@@ -183,7 +183,8 @@ fn stamp(
 ) -> Result<(), Error> {
     let live = drift::live(conn, context.scope)?;
     let stamp = drift::stamp_of(&live, sequence, server.to_owned(), context.now());
-    context.ledger.stamp_whole(conn, &live, &stamp)
+    context.ledger.stamp_whole(conn, &live, &stamp)?;
+    context.ledger.put_seal(conn, None)
 }
 
 /// Stores the schema as it is, and says so.

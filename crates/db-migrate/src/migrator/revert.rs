@@ -11,7 +11,7 @@ use crate::ledger::Applied;
 use crate::migration::Direction;
 use crate::plan;
 use crate::report::Report;
-use crate::run::{Reading, Runner};
+use crate::run::Runner;
 use crate::target::Target;
 
 impl Migrator {
@@ -84,7 +84,7 @@ impl Migrator {
         let context = self.context(&look.ledger, &scope);
         let mut report = Report::new(Direction::Down);
         let mut report = within_session(&context, conn, |session, conn| {
-            let (tracker, notices) = ready(&context, &look, session, conn, true)?;
+            let (tracker, reading, notices) = ready(&context, &look, session, conn, true)?;
             for notice in notices {
                 context.notice(&mut report, notice);
             }
@@ -102,11 +102,11 @@ impl Migrator {
                 sequence: look.history.next_sequence(),
                 report,
                 rehearse: false,
-                reading: Reading::new(),
+                reading,
                 rows_changed: None,
             };
             let report = runner.run(conn, &work, false)?;
-            look.ledger.put_seal(conn)?;
+            look.ledger.put_seal(conn, None)?;
             Ok(report)
         })?;
         report.duration = started.elapsed();

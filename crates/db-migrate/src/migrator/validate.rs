@@ -97,10 +97,10 @@ impl Migrator {
         self.load(conn.engine())?.complete()?;
         let (look, (live, drift)) = self.steadily(
             conn,
-            |look, conn| {
-                let scope = self.scope_of(&look.ledger, conn)?;
+            |seen, conn| {
+                let scope = self.scope_of(&seen.ledger, conn)?;
                 let live = drift::live(conn, &scope)?;
-                let drift = drift::compare(&look.ledger, conn, &look.history, &live)?;
+                let drift = drift::compare(&seen.ledger, conn, &seen.history, &live)?;
                 Ok((live, drift))
             },
             // What the migrations build is compared with this history, too.
@@ -161,7 +161,7 @@ fn rebuild(
         }
     }
     // Before a migration can change what comes first in the search path.
-    let home = Ledger::locate(&mut scratch)?;
+    let (home, _) = Ledger::locate(&mut scratch)?;
     for migration in texts {
         let built = build(&mut scratch, migration);
         if stop.is_set() {

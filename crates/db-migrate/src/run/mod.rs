@@ -201,6 +201,7 @@ impl Runner<'_, '_> {
         self.with_retries(conn, &scripts, |runner, conn| {
             runner.report.steps.clear();
             runner.sequence = before;
+            runner.reading.stamp_is_gone = false;
             step::around_foreign_keys(conn, switch_off, |conn| {
                 within(conn, |conn| {
                     for (number, (step, prepared)) in (1..).zip(work) {
@@ -274,6 +275,7 @@ impl Runner<'_, '_> {
     }
 
     fn finished(&mut self, step: &PlannedStep<'_>, prepared: &[Prepared<'_>], started: Instant) {
+        self.reading.recorded();
         let duration = started.elapsed();
         (self.context.emit)(&Event::Finished {
             version: step.version.clone(),

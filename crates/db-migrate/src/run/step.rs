@@ -16,7 +16,7 @@ use super::transaction::{COMMITTING, depth, within};
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
-use crate::ledger::{DIESEL_TABLE, NewEvent, NewRow, Status};
+use crate::ledger::{DIESEL_TABLE, NewEvent, NewRow, SchemaAfter, Status};
 use crate::migration::Direction;
 use crate::plan::{Action, PlannedStep, without_foreign_keys};
 
@@ -105,7 +105,11 @@ impl Runner<'_, '_> {
         let at = self.context.now();
         let duration_us = i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX);
         let stamp = delta.map(|delta| self.stamp_of(delta, &at));
-        let schema = delta.zip(stamp.as_ref());
+        let schema = match (delta, &stamp) {
+            (Some(delta), Some(stamp)) => SchemaAfter::Read(delta, stamp),
+            _ if self.reading.stamp_is_gone => SchemaAfter::StillUnread,
+            _ => SchemaAfter::Unread,
+        };
         let event = NewEvent {
             kind: match self.direction {
                 Direction::Up => EventKind::Applied,

@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use db_core::Engine;
 use rustix::fs::{Mode, OFlags, openat};
@@ -26,13 +27,14 @@ const METADATA: &str = "metadata.toml";
 /// With hundreds of migrations this is most of a run that has nothing to do, so it asks the
 /// system for as little as it can.
 pub(super) fn read(root: &Path, engine: Engine) -> Result<Vec<Migration>, SourceError> {
-    let root = for_engine(root, engine)?;
+    let root: Arc<Path> = for_engine(root, engine)?.into();
     let names = list(&root)?;
-    let opened = rustix::fs::open(&root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    let opened = rustix::fs::open(&*root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| SourceError::unreadable(&root, &e.into()))?;
     let mut reader = Reader {
-        root: &root,
+        root,
         opened,
+        name: String::new(),
         buffer: vec![0; BUFFER],
     };
     let mut migrations = Vec::with_capacity(names.len());
@@ -61,17 +63,17 @@ pub(crate) fn rest(path: &Path) -> Result<Rest, SourceError> {
 /// A file's text, or none where there is no such file.
 fn text(path: &Path) -> Result<Option<String>, SourceError> {
     match fs::read(path) {
-        Ok(bytes) => checked(path, &bytes).map(Some),
+        Ok(bytes) => checked(&bytes, || path.to_owned()).map(Some),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(SourceError::unreadable(path, &e)),
     }
 }
 
 /// Bytes as text, or the first line that is none.
-fn checked(path: &Path, bytes: &[u8]) -> Result<String, SourceError> {
+fn checked(bytes: &[u8], path: impl FnOnce() -> PathBuf) -> Result<String, SourceError> {
     str::from_utf8(bytes).map(ToOwned::to_owned).map_err(|e| {
         let line = bytes[..e.valid_up_to()].split(|b| *b == b'\n').count();
-        SourceError::invalid(path, format!("line {line} is not valid UTF-8"))
+        SourceError::invalid(&path(), format!("line {line} is not valid UTF-8"))
     })
 }
 
@@ -134,13 +136,15 @@ fn list(folder: &Path) -> Result<Vec<OsString>, SourceError> {
 
 /// Reads files into one buffer (`fs::read` asks each file for its size first), by names relative
 /// to the open folder, whose own path the system then need not walk for each file.
-struct Reader<'r> {
-    root: &'r Path,
+struct Reader {
+    root: Arc<Path>,
     opened: OwnedFd,
+    /// The file at hand.
+    name: String,
     buffer: Vec<u8>,
 }
 
-impl Reader<'_> {
+impl Reader {
     /// One migration, or none for an empty folder, which Git leaves behind when a branch is
     /// switched.
     fn migration(
@@ -148,14 +152,14 @@ impl Reader<'_> {
         name: OsString,
         engine: Engine,
     ) -> Result<Option<Migration>, SourceError> {
-        let path = self.root.join(&name);
-        let Ok(name) = name.into_string() else {
-            return Err(SourceError::invalid(&path, "its name is not valid Unicode"));
-        };
+        let name = name.into_string().map_err(|name| {
+            SourceError::invalid(&self.root.join(name), "its name is not valid Unicode")
+        })?;
         let file = Direction::Up.file_name();
-        let up = match self.fill(&format!("{name}/{file}")) {
-            Ok(length) => checked(&path.join(file), &self.buffer[..length])?,
+        let up = match self.fill(&name, file) {
+            Ok(length) => checked(&self.buffer[..length], || self.root.join(&name).join(file))?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let path = self.root.join(&name);
                 let mut entries =
                     fs::read_dir(&path).map_err(|e| SourceError::unreadable(&path, &e))?;
                 return match entries.next() {
@@ -163,25 +167,29 @@ impl Reader<'_> {
                     Some(_) => Err(SourceError::invalid(&path, "it holds no up.sql")),
                 };
             }
-            Err(e) => return Err(SourceError::unreadable(&path.join(file), &e)),
+            Err(e) => {
+                let path = self.root.join(&name).join(file);
+                return Err(SourceError::unreadable(&path, &e));
+            }
         };
-        let version =
-            Version::from_folder_name(&name).map_err(|e| SourceError::invalid(&path, e))?;
-        let origin = Origin::Folder(path);
+        let version = Version::from_folder_name(&name)
+            .map_err(|e| SourceError::invalid(&self.root.join(&name), e))?;
         Ok(Some(Migration::sql(
             engine,
             (version, name),
             Cow::Owned(up),
             None,
-            origin,
+            Origin::Folder(Arc::clone(&self.root)),
         )))
     }
 
     /// Reads a whole file into the buffer, which grows if it has to; returns its length.
-    fn fill(&mut self, name: &str) -> io::Result<usize> {
+    fn fill(&mut self, folder: &str, file: &str) -> io::Result<usize> {
+        self.name.clear();
+        self.name.extend([folder, "/", file]);
         let file = openat(
             &self.opened,
-            name,
+            self.name.as_str(),
             OFlags::RDONLY | OFlags::CLOEXEC,
             Mode::empty(),
         )?;

@@ -6,6 +6,7 @@ mod metadata;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use db_core::Engine;
 
@@ -219,7 +220,7 @@ impl Source {
     }
 
     fn load(self, engine: Engine) -> Result<Vec<Migration>, SourceError> {
-        let set = self.set_name();
+        let set: Arc<str> = self.set_name().into();
         let mut migrations = match self.kind {
             Kind::Folder(path) => folder::read(&path, engine)?,
             Kind::Embedded { sqlite, postgres } => {
@@ -238,7 +239,7 @@ impl Source {
                 .collect::<Result<_, _>>()?,
         };
         for migration in &mut migrations {
-            migration.set.clone_from(&set);
+            migration.set = Arc::clone(&set);
         }
         Ok(migrations)
     }
@@ -321,7 +322,13 @@ impl MigrationSet {
         for source in sources {
             names.insert(source.set_name());
             described.push(source.describe());
-            migrations.extend(source.load(engine)?);
+            let loaded = source.load(engine)?;
+            if migrations.is_empty() {
+                // Mostly there is one source, whose list need not be copied.
+                migrations = loaded;
+            } else {
+                migrations.extend(loaded);
+            }
         }
         // Stable, so that of two with one version the first stays the first.
         migrations.sort_by(|a, b| a.version.cmp(&b.version));
@@ -364,9 +371,13 @@ impl MigrationSet {
     /// The migration of this version.
     #[must_use]
     pub fn find(&self, version: &Version) -> Option<&Migration> {
+        self.position(version).map(|at| &self.migrations[at])
+    }
+
+    /// The place of this version in [`MigrationSet::all`].
+    pub(crate) fn position(&self, version: &Version) -> Option<usize> {
         self.migrations
             .binary_search_by(|m| m.version.cmp(version))
-            .map(|at| &self.migrations[at])
             .ok()
     }
 

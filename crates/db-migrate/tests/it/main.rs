@@ -6,6 +6,7 @@ mod drift;
 mod edits;
 mod failure;
 mod foreign_keys;
+mod idle;
 mod lifecycle;
 mod locks;
 mod model;
