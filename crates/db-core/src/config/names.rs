@@ -52,7 +52,12 @@ pub(super) fn check_stranger(name: &str) -> Result<(), (String, String)> {
         return Ok(());
     }
     let setting = rest.to_ascii_lowercase();
-    let near = |known: &String| strsim::damerau_levenshtein(name, known) <= SLIP;
+    // With a number or an ending it is a second one, of the application's.
+    let is_second = |known: &str| {
+        name.starts_with(known) || name.contains(|letter: char| letter.is_ascii_digit())
+    };
+    let near =
+        |known: &String| strsim::damerau_levenshtein(name, known) <= SLIP && !is_second(known);
     if let Some(meant) = Settings::KEYS.iter().map(|key| variable(key)).find(near) {
         let reason = format!("there is no variable of this name; did you mean {meant}?");
         return Err((setting, reason));
@@ -119,6 +124,9 @@ mod tests {
             "BITCRAPS_REPLICAS",
             "BITCRAPS_URL",
             "BITCRAPS_LOG",
+            "BITCRAPS_DATABASE_URL_2",
+            "BITCRAPS_DATABASE_URLS",
+            "BITCRAPS_DB2_URL",
             "DATABSE_URL",
         ] {
             variable(name).unwrap();

@@ -166,7 +166,11 @@ impl DatabaseConfig {
     fn path_of(&mut self, key: &str) -> Option<&mut PathBuf> {
         match key {
             "encryption_key_file" => self.settings.encryption_key_file.as_mut(),
-            "tls_root_certificate" => self.settings.tls_root_certificate.as_mut(),
+            // libpq's word for the certificates of the system.
+            "tls_root_certificate" => {
+                let path = self.settings.tls_root_certificate.as_mut();
+                path.filter(|path| path.as_os_str() != "system")
+            }
             _ => None,
         }
     }

@@ -107,6 +107,7 @@ pub(crate) struct Attached {
 pub(super) struct Opened {
     conn: SqliteConnection,
     handle: NonNull<ffi::sqlite3>,
+    health: Option<Arc<Health>>,
 }
 
 impl Opened {
@@ -116,6 +117,11 @@ impl Opened {
 
     pub(super) fn into_conn(self) -> SqliteConnection {
         self.conn
+    }
+
+    /// Where damage is noted.
+    pub(super) fn health(&self) -> Option<Arc<Health>> {
+        self.health.clone()
     }
 
     pub(super) fn handle(&self) -> NonNull<ffi::sqlite3> {
@@ -161,11 +167,15 @@ pub(super) fn establish(
     }
     conn.set_instrumentation(Recorder {
         handle: handle.as_ptr(),
-        health: attached.health,
+        health: attached.health.clone(),
         fault: attached.fault,
         next: get_default_instrumentation(),
     });
-    Ok(Opened { conn, handle })
+    Ok(Opened {
+        conn,
+        handle,
+        health: attached.health,
+    })
 }
 
 /// Asks SQLite to tell this module of each connection that the process opens.

@@ -32,7 +32,7 @@ impl RawStatement {
     /// Prepares `sql`, one statement, on an open connection.
     ///
     /// # Safety
-    /// `connection` must be open during this call.
+    /// `connection` must be open during this call, and not in use by another thread.
     ///
     /// # Errors
     /// What SQLite says of the text.
@@ -54,7 +54,7 @@ impl RawStatement {
         };
         match NonNull::new(statement) {
             Some(statement) => Ok(Self(statement)),
-            // SAFETY: the caller keeps the connection open.
+            // SAFETY: the caller keeps the connection open, and has it to itself.
             None => Err(unsafe { error_of(connection.as_ptr(), code) }),
         }
     }
@@ -97,7 +97,7 @@ impl RawStatement {
         };
         let failed = match code {
             ffi::SQLITE_ROW | ffi::SQLITE_DONE => None,
-            // SAFETY: the statement keeps its connection open.
+            // SAFETY: the statement keeps its connection open, whose owner has lent it for this step.
             _ => Some(unsafe { error_of(self.connection(), code) }),
         };
         // SAFETY: as for the step. What it returns is the step's own error again.
@@ -142,7 +142,7 @@ impl Drop for RawStatement {
 /// The connection's last error as an [`Error`].
 ///
 /// # Safety
-/// `connection` must be open.
+/// `connection` must be open, and not in use by another thread.
 unsafe fn error_of(connection: *mut ffi::sqlite3, code: c_int) -> Error {
     // SAFETY: the caller keeps the connection open.
     let extended = unsafe { fault::code_of(connection) };

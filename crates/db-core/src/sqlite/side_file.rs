@@ -20,7 +20,13 @@ pub fn open_side_file(database: &Path, ending: &str) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+        // Whoever may write to the folder could lead us to a file of somebody else, which is then
+        // given away.
+        options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    }
     let file = options.open(PathBuf::from(path))?;
     share(&file, &fs::metadata(database)?)?;
     Ok(file)
@@ -33,6 +39,11 @@ fn share(file: &File, database: &fs::Metadata) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
     let owners = |meta: &fs::Metadata| (meta.uid(), meta.gid());
     let mut own = file.metadata()?;
+    if !own.is_file() || own.nlink() != 1 {
+        return Err(io::Error::other(
+            "a file of that name is there already, and is known by another name, too",
+        ));
+    }
     if owners(&own) != owners(database) {
         let (owner, group) = owners(database);
         // Only root gives a file away; a member of the group may hand it to that.
@@ -49,9 +60,9 @@ fn share(file: &File, database: &fs::Metadata) -> io::Result<()> {
     }
     if own.mode() & 0o777 != mode
         && let Err(error) = file.set_permissions(fs::Permissions::from_mode(mode))
-        && error.kind() != io::ErrorKind::PermissionDenied
     {
-        return Err(error);
+        // It belongs to somebody else, or is on a file system without modes.
+        tracing::debug!(%error, "the mode of a side file stays as it is");
     }
     Ok(())
 }
@@ -61,11 +72,11 @@ fn share(_file: &File, _database: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// The permissions of a file for those who may write one with these.
+/// The permissions of a file for its owner and those who may write one with these.
 #[cfg(unix)]
 const fn writers(mode: u32) -> u32 {
     let writers = mode & 0o222;
-    writers | writers << 1
+    0o600 | writers | writers << 1
 }
 
 #[cfg(all(test, unix))]
@@ -87,6 +98,7 @@ mod tests {
             (0o664, 0o660),
             (0o644, 0o600),
             (0o750, 0o600),
+            (0o444, 0o600),
         ] {
             fs::set_permissions(&database, fs::Permissions::from_mode(mode)).unwrap();
             for is_new in [false, true] {
@@ -98,5 +110,22 @@ mod tests {
                 assert_eq!(found, expected, "{mode:o}: {found:o}, new: {is_new}");
             }
         }
+    }
+
+    #[test]
+    fn no_name_leads_to_a_file_of_somebody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("x.db");
+        fs::write(&database, "").unwrap();
+        fs::set_permissions(&database, fs::Permissions::from_mode(0o666)).unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&secret, folder.path().join("x.db-turn")).unwrap();
+        fs::hard_link(&secret, folder.path().join("x.db-next")).unwrap();
+        for ending in ["-turn", "-next"] {
+            open_side_file(&database, ending).unwrap_err();
+        }
+        assert_eq!(secret.metadata().unwrap().mode() & 0o777, 0o600);
     }
 }

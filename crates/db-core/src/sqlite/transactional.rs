@@ -5,12 +5,14 @@
 //! sends them as text, which is parsed each time.
 
 use std::ffi::CStr;
+use std::sync::Arc;
 
 use diesel::SqliteConnection;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 
 use super::handle::{self, Attached, Opened};
 use super::raw_statement::RawStatement;
+use super::watch::Health;
 use crate::error::Error;
 use crate::{DatabaseUrl, Engine, Interrupt};
 
@@ -21,6 +23,7 @@ pub(super) struct Transactional {
     commit: RawStatement,
     rollback: RawStatement,
     conn: SqliteConnection,
+    health: Option<Arc<Health>>,
 }
 
 impl Transactional {
@@ -51,6 +54,7 @@ impl Transactional {
             commit: begin.sibling(c"COMMIT")?,
             rollback: begin.sibling(c"ROLLBACK")?,
             begin,
+            health: opened.health(),
             conn: opened.into_conn(),
         })
     }
@@ -68,19 +72,32 @@ impl Transactional {
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.begin.run().map(drop)
+        let begun = self.begin.run();
+        self.noted(begun)
     }
 
     pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.commit.run().map(drop)
+        let committed = self.commit.run();
+        self.noted(committed)
     }
 
     /// Rolls back whatever is open.
     pub(super) fn rollback(&mut self) -> Result<(), Error> {
-        if self.begin.in_transaction() {
-            self.rollback.run()?;
+        if !self.begin.in_transaction() {
+            return Ok(());
         }
-        Ok(())
+        let undone = self.rollback.run();
+        self.noted(undone)
+    }
+
+    /// What a statement of this connection came to. Damage is noted, as it is of Diesel's.
+    pub(super) fn noted(&self, done: Result<Option<i64>, Error>) -> Result<(), Error> {
+        if let (Err(error), Some(health)) = (&done, &self.health)
+            && let Some(code) = error.sqlite_code()
+        {
+            health.note(code);
+        }
+        done.map(drop)
     }
 
     pub(super) fn execute(&mut self, sql: &str) -> Result<(), Error> {

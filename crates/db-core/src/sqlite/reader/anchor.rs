@@ -50,7 +50,7 @@ struct Shared {
     commits: AtomicU64,
     /// `commits` when the held snapshot was taken, or [`NOTHING`].
     held: AtomicU64,
-    /// Between `release` and `advance`.
+    /// Between `release`, also by the thread of the checkpoints, and the writer's next `advance`.
     checkpoint: AtomicBool,
     /// Another process writes.
     away: AtomicBool,
@@ -215,7 +215,8 @@ impl Anchor {
 impl SnapshotHolder for Anchor {
     fn advance(&self) {
         self.shared.commits.fetch_add(1, Ordering::Release);
-        // Only the writer changes it, so nothing is lost between the two.
+        // A commit beside a copy of the log lets readers anchor again, on snapshots as new as that
+        // commit: the copy may stop there, and the writer's last checkpoint comes after it.
         if self.shared.checkpoint.load(Ordering::Relaxed) {
             self.shared.checkpoint.store(false, Ordering::Release);
         }

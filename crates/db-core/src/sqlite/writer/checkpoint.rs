@@ -108,14 +108,10 @@ impl Schedule {
         match self.dirty_since {
             None => Chores::None,
             Some(_) if log.saturating_sub(self.settled) >= self.pages => Chores::Now,
-            Some(since) => self.after(since),
+            Some(since) => self
+                .interval
+                .map_or(Chores::None, |interval| Chores::At(since + interval)),
         }
-    }
-
-    /// When to look after what began then.
-    pub(super) fn after(&self, since: Instant) -> Chores {
-        self.interval
-            .map_or(Chores::None, |interval| Chores::At(since + interval))
     }
 
     /// How hard to try with a log of this size.

@@ -3,8 +3,10 @@
 //! Most of a checkpoint's time is the disk's. Made between two groups it holds all writers up for
 //! milliseconds; made beside them it never finds the end of the log, so the log would never start
 //! anew. So this thread copies what there is, and again what came meanwhile, until little is left,
-//! and the writer makes a last short one itself.
+//! and the writer makes the last one itself. That one still waits until the database file is on the
+//! disk, which SQLite asks for only at the end of the log; it is a fifth of the whole.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,7 +22,7 @@ use crate::sqlite::file::Pinned;
 use crate::sqlite::session;
 use crate::sqlite::watch::Health;
 
-/// Pages that the writer copies itself: they cost it less than a group.
+/// Pages that are left to the writer: to copy them takes it less than the sync that follows.
 const FEW: u32 = 100;
 
 /// Rounds, after which the writer copies what is left, however much it is.
@@ -34,6 +36,8 @@ pub(super) struct Source {
     pub(super) snapshots: Arc<dyn SnapshotHolder>,
     /// Pages in the log after the last commit.
     pub(super) log: Arc<AtomicU32>,
+    /// Told when a copy is done.
+    pub(super) remind: Box<dyn Fn() + Send>,
 }
 
 /// What became of a copy.
@@ -44,22 +48,13 @@ pub(super) struct Copied {
     pub(super) took: Duration,
 }
 
-impl Copied {
-    /// Whether all of a log of this size is in the file.
-    pub(super) fn is_complete(&self, log: u32) -> bool {
-        self.last.as_ref().is_ok_and(|last| {
-            last.busy == 0 && u32::try_from(last.checkpointed).is_ok_and(|pages| pages == log)
-        })
-    }
-}
-
 /// The thread, once it was first needed.
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
     source: Option<Source>,
     thread: Option<JoinHandle<()>>,
-    /// Since when it works for somebody who has not fetched the outcome yet.
-    busy_since: Option<Instant>,
+    /// Whether a copy goes on, or waits to be fetched.
+    is_busy: bool,
 }
 
 #[derive(Default)]
@@ -67,12 +62,12 @@ struct Shared {
     state: Mutex<State>,
     wanted: Condvar,
     done: AtomicBool,
+    over: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     is_wanted: bool,
-    is_over: bool,
     outcome: Option<Copied>,
 }
 
@@ -82,13 +77,20 @@ impl Checkpointer {
             shared: Arc::default(),
             source: Some(source),
             thread: None,
-            busy_since: None,
+            is_busy: false,
         }
     }
 
-    /// Since when a copy goes on, or waits to be fetched.
-    pub(super) const fn busy_since(&self) -> Option<Instant> {
-        self.busy_since
+    /// What to call when a copy is done; before the first one begins.
+    pub(super) fn set_reminder(&mut self, remind: Box<dyn Fn() + Send>) {
+        if let Some(source) = &mut self.source {
+            source.remind = remind;
+        }
+    }
+
+    /// Whether a copy goes on, or waits to be fetched.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     /// Whether there is a copy to [`fetch`](Self::fetch).
@@ -111,7 +113,7 @@ impl Checkpointer {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return false;
         }
-        self.busy_since = Some(Instant::now());
+        self.is_busy = true;
         self.shared.state().is_wanted = true;
         self.shared.wanted.notify_one();
         true
@@ -122,7 +124,7 @@ impl Checkpointer {
         if !self.shared.done.swap(false, Ordering::AcqRel) {
             return None;
         }
-        self.busy_since = None;
+        self.is_busy = false;
         self.shared.state().outcome.take()
     }
 
@@ -132,9 +134,12 @@ impl Checkpointer {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        self.shared.state().is_over = true;
+        self.shared.over.store(true, Ordering::Relaxed);
+        // Under the lock, so that the thread does not miss it on its way to sleep.
+        drop(self.shared.state());
         self.shared.wanted.notify_one();
-        if thread.join().is_err() {
+        // The thread itself may be the last to know the writer, while it reminds it.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
             tracing::error!("the thread of the checkpoints failed");
         }
     }
@@ -155,7 +160,14 @@ impl Shared {
         let mut conn = None;
         while self.await_work() {
             let start = Instant::now();
-            let last = source.copy(&mut conn);
+            // A logger that panics must not keep the writer waiting for ever.
+            let copied = catch_unwind(AssertUnwindSafe(|| source.copy(&mut conn, &self.over)));
+            let last = copied.unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Other,
+                    "the thread of the checkpoints panicked",
+                ))
+            });
             if last.is_err() {
                 conn = None;
             }
@@ -164,25 +176,30 @@ impl Shared {
                 took: start.elapsed(),
             });
             self.done.store(true, Ordering::Release);
+            (source.remind)();
         }
     }
 
     /// Sleeps until there is something to do; false when there never will be.
     fn await_work(&self) -> bool {
         let mut state = self.state();
-        while !state.is_wanted && !state.is_over {
+        while !state.is_wanted && !self.over.load(Ordering::Relaxed) {
             state = self
                 .wanted
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }
         state.is_wanted = false;
-        !state.is_over
+        !self.over.load(Ordering::Relaxed)
     }
 }
 
 impl Source {
-    fn copy(&self, conn: &mut Option<SqliteConnection>) -> Result<Checkpointed, Error> {
+    fn copy(
+        &self,
+        conn: &mut Option<SqliteConnection>,
+        over: &AtomicBool,
+    ) -> Result<Checkpointed, Error> {
         if conn.is_none() {
             *conn = Some(session::open_beside(
                 &self.options,
@@ -197,13 +214,12 @@ impl Source {
         let mut round = 1;
         loop {
             self.snapshots.release();
-            let done = checkpoint::run(conn, Effort::Passive);
-            self.snapshots.advance();
-            let done = done?;
+            let done = checkpoint::run(conn, Effort::Passive)?;
             tracing::debug!(round, ?done, "checkpoint beside the writes");
             let before = std::mem::replace(&mut left, self.left(done));
             // Readers may hold it up, or writes be as fast as it is.
-            if left <= FEW || left >= before / 4 * 3 || round == ROUNDS {
+            let enough = left <= FEW || left >= before / 4 * 3 || round == ROUNDS;
+            if enough || over.load(Ordering::Relaxed) {
                 return Ok(done);
             }
             round += 1;
@@ -214,5 +230,73 @@ impl Source {
     fn left(&self, done: Checkpointed) -> u32 {
         let log = self.log.load(Ordering::Relaxed);
         log.saturating_sub(u32::try_from(done.checkpointed).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::super::NoSnapshot;
+    use super::*;
+    use crate::{Access, Connection, DatabaseUrl};
+
+    const PATIENCE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn it_copies_all_and_tells_what_keeps_it_from_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let url = DatabaseUrl::SqliteFile(path.clone());
+        let mut connection = Connection::open_beside(&url, Access::Create);
+        let mut conn = connection.conn();
+        let sql = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x)";
+        conn.batch_execute(sql).unwrap();
+        let file = Arc::new(Pinned::open_file(&path, Access::ReadWrite).unwrap());
+        let (done, is_done) = channel();
+        let mut copier = Checkpointer::new(Source {
+            options: SqliteOptions::defaults(&url.to_string()),
+            file: Arc::clone(&file),
+            health: Arc::default(),
+            snapshots: Arc::new(NoSnapshot),
+            log: Arc::default(),
+            remind: Box::new(|| ()),
+        });
+        copier.set_reminder(Box::new(move || done.send(()).unwrap()));
+        let mut copy = || {
+            assert!(!copier.is_busy() && copier.fetch().is_none());
+            assert!(copier.start() && copier.is_busy());
+            is_done.recv_timeout(PATIENCE).unwrap();
+            assert!(copier.is_done());
+            copier.fetch().unwrap().last
+        };
+        for _ in 0..2 {
+            let done = copy().unwrap();
+            assert!(done.log > 0 && done.checkpointed == done.log, "{done:?}");
+            conn.batch_execute("INSERT INTO t VALUES (1)").unwrap();
+        }
+        // A file that is gone, to a thread that has to open it.
+        let moved = folder.path().join("moved.db");
+        std::fs::rename(&path, &moved).unwrap();
+        let mut late = Checkpointer::new(Source {
+            options: SqliteOptions::defaults(&url.to_string()),
+            file,
+            health: Arc::default(),
+            snapshots: Arc::new(NoSnapshot),
+            log: Arc::default(),
+            remind: Box::new(|| ()),
+        });
+        assert!(late.start());
+        let start = Instant::now();
+        let copied = loop {
+            if let Some(copied) = late.fetch() {
+                break copied;
+            }
+            assert!(start.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        };
+        assert_eq!(copied.last.unwrap_err().kind(), ErrorKind::CannotOpen);
+        late.stop();
+        assert!(!late.start());
     }
 }

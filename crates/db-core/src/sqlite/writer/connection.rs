@@ -100,6 +100,7 @@ impl SqliteBackend {
                 health: Arc::clone(&health),
                 snapshots: Arc::clone(&snapshots),
                 log: Arc::clone(&wal_pages),
+                remind: Box::new(|| ()),
             })
         });
         Ok(Self {
@@ -120,6 +121,13 @@ impl SqliteBackend {
             wal_pages,
             rollbacks: 0,
         })
+    }
+
+    /// What to call when there are chores that nobody asks for.
+    pub(super) fn set_reminder(&mut self, remind: impl Fn() + Send + 'static) {
+        if let Some(copier) = &mut self.checkpointer {
+            copier.set_reminder(Box::new(remind));
+        }
     }
 
     /// Where the size of the log can be read, in pages.
@@ -268,7 +276,8 @@ impl Backend for SqliteBackend {
     }
 
     fn savepoint(&mut self) -> Result<(), Error> {
-        self.open_lane().savepoint.run().map(drop)
+        let lane = self.open_lane();
+        lane.connection.noted(lane.savepoint.run())
     }
 
     fn unsatisfied(&mut self) -> Option<Error> {
@@ -283,15 +292,15 @@ impl Backend for SqliteBackend {
     fn release(&mut self) -> Result<(), Error> {
         let lane = self.open_lane();
         lane.connection.release_nested()?;
-        lane.release.run()?;
+        lane.connection.noted(lane.release.run())?;
         self.undefer()
     }
 
     fn rollback_to(&mut self) -> Result<(), Error> {
         let lane = self.open_lane();
         lane.connection.undo_nested()?;
-        lane.rollback_to.run()?;
-        lane.release.run()?;
+        lane.connection.noted(lane.rollback_to.run())?;
+        lane.connection.noted(lane.release.run())?;
         self.undefer()
     }
 
@@ -308,9 +317,6 @@ impl Backend for SqliteBackend {
             self.leave();
             return Ok(());
         };
-        if let Some(code) = error.sqlite_code() {
-            self.health.note(code);
-        }
         // Not for want of room: what was opened again might find none either.
         let broken = matches!(error.kind(), ErrorKind::Io | ErrorKind::ConnectionLost);
         let error = outcome(error);
@@ -355,7 +361,8 @@ impl Backend for SqliteBackend {
     fn chores(&self) -> Chores {
         match &self.checkpointer {
             Some(copier) if copier.is_done() => Chores::Now,
-            Some(copier) if let Some(since) = copier.busy_since() => self.schedule.after(since),
+            // It reminds us when it is done.
+            Some(copier) if copier.is_busy() => Chores::None,
             _ => self.schedule.due(self.watch.wal_pages()),
         }
     }
@@ -368,14 +375,11 @@ impl Backend for SqliteBackend {
             match copier.fetch() {
                 Some(copied) => {
                     took = copied.took;
-                    if copied.is_complete(log) {
-                        self.schedule.done(log, true);
-                        self.observer.checkpoint(took);
-                        return;
+                    if let Err(error) = copied.last {
+                        tracing::warn!(%error, "the log could not be copied beside the writes");
                     }
                 }
-                None if copier.busy_since().is_some() => return,
-                None if effort == Effort::Passive && copier.start() => return,
+                None if copier.is_busy() || effort == Effort::Passive && copier.start() => return,
                 None => {}
             }
         }

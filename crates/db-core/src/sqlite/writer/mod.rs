@@ -17,7 +17,7 @@ mod turnstile;
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -105,12 +105,21 @@ impl Writer {
             busy_timeout: options.busy_timeout,
             linger: LINGER,
         };
-        let backend =
+        let mut backend =
             SqliteBackend::open(options, health, snapshots, observer, Arc::clone(&clock))?;
+        let known = Arc::new(OnceLock::<Weak<Executor<SqliteBackend>>>::new());
+        let reminded = Arc::clone(&known);
+        backend.set_reminder(move || {
+            if let Some(executor) = reminded.get().and_then(Weak::upgrade) {
+                executor.remind();
+            }
+        });
         let wal_pages = backend.wal_pages();
         let file = backend.file();
         let held = Arc::new(Held::new("SQLite writer", 1));
         let executor = Arc::new(Executor::new(backend, limits, Arc::clone(&held)));
+        // Nobody has set it before, and there are no chores before the first write.
+        let _ = known.set(Arc::downgrade(&executor));
         let served = Arc::clone(&executor);
         let thread = std::thread::Builder::new()
             .name("db-writer".to_owned())

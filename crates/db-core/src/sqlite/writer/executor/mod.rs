@@ -96,11 +96,17 @@ struct State<C> {
     /// Why nothing is written any more.
     refused: Option<Error>,
     chores: Chores,
+    /// Whether the backend is to be asked for its chores, whatever it said last.
+    reminded: bool,
     /// Whether the writer's thread sleeps on `work`.
     asleep: bool,
 }
 
 impl<C> State<C> {
+    fn has_chores(&self) -> bool {
+        self.reminded || self.chores.are_due()
+    }
+
     fn admit(&self, limits: &Limits) -> Result<(), Error> {
         if self.phase != Phase::Open {
             return Err(closed());
@@ -124,7 +130,7 @@ struct Ownership<'a, B: Backend>(&'a Executor<B>);
 impl<B: Backend> Drop for Ownership<'_, B> {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        if state.queue.is_empty() && !state.chores.are_due() && state.phase == Phase::Open {
+        if state.queue.is_empty() && !state.has_chores() && state.phase == Phase::Open {
             state.owner = Owner::Nobody;
         } else {
             state.owner = Owner::Writer;
@@ -157,6 +163,7 @@ impl<B: Backend> Executor<B> {
                 phase: Phase::Open,
                 refused: None,
                 chores: Chores::None,
+                reminded: false,
                 asleep: false,
             }),
             work: Condvar::new(),
@@ -260,6 +267,13 @@ impl<B: Backend> Executor<B> {
     /// Refuses all further writes.
     pub(super) fn refuse(&self, reason: Error) {
         self.state().refused.get_or_insert(reason);
+    }
+
+    /// The backend has chores by now, and nobody asks it: its own threads tell.
+    pub(super) fn remind(&self) {
+        let mut state = self.state();
+        state.reminded = true;
+        self.wake(&mut state);
     }
 
     /// Writes in the queue.

@@ -63,7 +63,7 @@ impl<B: Backend> Executor<B> {
     fn await_work(&self, singles: &mut u32) -> bool {
         let mut state = self.state();
         loop {
-            let due = state.chores.are_due();
+            let due = state.has_chores();
             let limit = match state.owner {
                 Owner::Writer if !state.queue.is_empty() || due => return true,
                 Owner::Writer if state.phase != Phase::Open => return false,
@@ -225,6 +225,8 @@ impl<B: Backend> Executor<B> {
     }
 
     fn do_chores(&self, backend: &mut B) {
+        // Before it is asked: what it is reminded of later may not be in its answer.
+        self.state().reminded = false;
         if backend.chores().are_due() {
             backend.do_chores();
         }

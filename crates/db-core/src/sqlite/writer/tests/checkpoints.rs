@@ -60,6 +60,75 @@ fn the_log_starts_anew_while_writes_go_on() {
 }
 
 #[test]
+fn the_last_pages_are_copied_when_nobody_writes_any_more() {
+    const ROWS: i64 = 200;
+    // No time after which it would be done in any case.
+    let bed = Bed::with(|options| {
+        options.checkpoint_pages = 50;
+        options.checkpoint_interval = None;
+    });
+    let (sender, checkpoints) = channel();
+    *bed.groups.checkpoints.lock().unwrap() = Some(sender);
+    let mut rows = 0;
+    // Until one has been made: what was written since the one before is in it.
+    while checkpoints.try_recv().is_err() {
+        for _ in 0..ROWS {
+            bed.writer
+                .run(None, |conn| insert(conn, 1_000 + rows))
+                .unwrap();
+            rows += 1;
+        }
+        if checkpoints.recv_timeout(Duration::from_secs(1)).is_ok() {
+            break;
+        }
+    }
+    assert_eq!(rows, ROWS, "a checkpoint was due, and not made");
+}
+
+#[test]
+fn damage_that_a_transaction_begins_with_is_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let health = Arc::<Health>::default();
+    let clock = Arc::new(TableClock::new());
+    let observer = Arc::new(Groups::default());
+    let writer = Writer::open(
+        options(&path),
+        Arc::clone(&health),
+        Arc::new(NoSnapshot),
+        observer,
+        clock,
+    )
+    .unwrap();
+    writer.run(None, |conn| execute(conn, SCHEMA)).unwrap();
+    // Another program writes, and empties the log, so that the writer has to read the first page.
+    let url = DatabaseUrl::SqliteFile(path.clone());
+    let mut other = crate::Connection::open_beside(&url, crate::Access::ReadWrite);
+    let sql = "PRAGMA user_version = 7; PRAGMA wal_checkpoint(TRUNCATE)";
+    other.conn().batch_execute(sql).unwrap();
+    let target = format!("of={}", path.display());
+    let damaged = std::process::Command::new("dd")
+        .args([
+            "if=/dev/zero",
+            &target,
+            "bs=100",
+            "count=1",
+            "conv=notrunc",
+            "status=none",
+        ])
+        .status();
+    assert!(damaged.unwrap().success());
+    let error = writer.run(None, |conn| insert(conn, 1)).unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::NotADatabase | ErrorKind::Corrupt),
+        "{error}"
+    );
+    assert!(health.damage().is_some());
+    let refused = writer.run(None, |conn| insert(conn, 2)).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+}
+
+#[test]
 fn what_is_written_meanwhile_survives_a_close() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.db");
