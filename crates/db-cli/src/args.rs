@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
 pub(crate) struct Global {
     /// The database: sqlite://PATH, postgres://USER@HOST/NAME, or a path
     ///
-    /// Otherwise BITCRAPS_DATABASE_URL, DATABASE_URL, or database_url in the configuration file
+    /// Otherwise BITCRAPS_DATABASE_URL, DATABASE_URL, or url in the configuration file
     /// [default: sqlite://./data/bitcraps.db]. A password is better kept in PGPASSFILE or
     /// PGPASSWORD than in a URL.
     #[arg(long, value_name = "URL", global = true)]

@@ -1,18 +1,23 @@
 //! Which database and which migrations: arguments, environment, configuration file, defaults.
+//!
+//! The settings of the database are `db_core`'s, in the file and in the environment; the file holds
+//! one more, which says where the migrations are.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use db_core::{DatabaseUrl, EncryptionKey};
+use db_core::DatabaseConfig;
 use db_migrate::{Migrator, Source};
 
 use crate::args::Global;
 use crate::error::Error;
-use crate::key;
 
 /// The configuration file that is read without being named.
 const FILE_NAME: &str = "bitcraps-db.toml";
+
+/// What the configuration file says beside the database's settings.
+const MIGRATIONS: &str = "migrations";
 
 /// The set of this project's own migrations, compiled in or read from one folder.
 const OWN_SET: &str = "bitcraps";
@@ -21,9 +26,8 @@ const OWN_SET: &str = "bitcraps";
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct File {
     path: PathBuf,
-    database_url: Option<String>,
     migrations: Vec<String>,
-    key: Vec<(key::Setting, toml::Value)>,
+    settings: DatabaseConfig,
 }
 
 /// A folder of migrations, and the name of its set if one is given.
@@ -56,33 +60,22 @@ impl File {
         }
     }
 
-    /// The database that is meant.
+    /// The database that is meant, and how it is worked with.
     ///
     /// # Errors
-    /// [`Error::Configuration`], which says where the URL was written.
-    pub(crate) fn database_url(&self, global: &Global) -> Result<DatabaseUrl, Error> {
-        let (origin, text) = if let Some(text) = &global.database_url {
-            ("--database-url".to_owned(), text.clone())
-        } else if let Some((name, text)) = db_core::url_variable() {
-            (name.to_owned(), text)
-        } else if let Some(text) = &self.database_url {
-            (self.path.display().to_string(), text.clone())
-        } else {
-            ("default".to_owned(), db_core::DEFAULT_URL.to_owned())
-        };
-        DatabaseUrl::parse(&text).map_err(|error| Error::url(&origin, &error))
-    }
-
-    /// The key of the database, if it has one.
-    ///
-    /// # Errors
-    /// [`Error::Usage`], [`Error::Configuration`], or what reading the key says.
-    pub(crate) fn key(
-        &self,
-        global: &Global,
-        url: &DatabaseUrl,
-    ) -> Result<Option<EncryptionKey>, Error> {
-        key::find(global, (&self.path, &self.key), url)
+    /// [`Error::Configuration`], which says where what is wrong was written.
+    pub(crate) fn database(&self, global: &Global) -> Result<DatabaseConfig, Error> {
+        let mut config = self.settings.clone().with_env().map_err(Error::setting)?;
+        if let Some(url) = &global.database_url {
+            config = argument(config, "--database-url", "url", url)?;
+        }
+        if let Some(path) = &global.key_file {
+            config = argument(config, "--key-file", "encryption_key_file", path)?;
+        }
+        if let Some(command) = &global.key_command {
+            config = argument(config, "--key-command", "encryption_key_command", command)?;
+        }
+        Ok(config)
     }
 
     /// The folders of migrations; none means those that are compiled in.
@@ -128,43 +121,46 @@ impl File {
     }
 }
 
+fn argument(
+    config: DatabaseConfig,
+    argument: &str,
+    setting: &str,
+    value: impl AsRef<std::ffi::OsStr>,
+) -> Result<DatabaseConfig, Error> {
+    config
+        .with_argument(argument, setting, value)
+        .map_err(Error::setting)
+}
+
 fn parse(path: &Path, text: &str) -> Result<File, Error> {
+    let settings = DatabaseConfig::default()
+        .with_toml_beside(path, text, &[MIGRATIONS])
+        .map_err(Error::setting)?;
     let wrong = |message: String| Error::Configuration {
         message: format!("{}: {message}", path.display()),
-        hint: "known keys are database_url (a URL), migrations (a folder, or a list of them), \
-               encryption_key_file and encryption_key_command"
-            .to_owned(),
+        hint: "name a folder of migrations, or a list of them".to_owned(),
     };
-    let table: toml::Table = text
+    let mut table: toml::Table = text
         .parse()
         .map_err(|e: toml::de::Error| wrong(db_core::redact(e.message())))?;
-    let mut file = File {
-        path: path.to_owned(),
-        ..File::default()
+    let texts = || wrong(format!("{MIGRATIONS} is a text or a list of texts"));
+    let migrations = match table.remove(MIGRATIONS) {
+        None => Vec::new(),
+        Some(toml::Value::String(folder)) => vec![folder],
+        Some(toml::Value::Array(list)) => list
+            .into_iter()
+            .map(|item| match item {
+                toml::Value::String(folder) => Ok(folder),
+                _ => Err(texts()),
+            })
+            .collect::<Result<_, _>>()?,
+        Some(_) => return Err(texts()),
     };
-    for (key, value) in table {
-        match (key.as_str(), value) {
-            ("database_url", toml::Value::String(url)) => file.database_url = Some(url),
-            ("migrations", toml::Value::String(folder)) => file.migrations = vec![folder],
-            ("migrations", toml::Value::Array(list)) => {
-                for item in list {
-                    let toml::Value::String(folder) = item else {
-                        return Err(wrong("migrations is a text or a list of texts".to_owned()));
-                    };
-                    file.migrations.push(folder);
-                }
-            }
-            ("migrations", _) => {
-                return Err(wrong("migrations is a text or a list of texts".to_owned()));
-            }
-            ("database_url", _) => return Err(wrong("database_url is a text".to_owned())),
-            (other, value) => match key::Setting::named(other) {
-                Some(setting) => file.key.push((setting, value)),
-                None => return Err(wrong(format!("unknown key {other:?}"))),
-            },
-        }
-    }
-    Ok(file)
+    Ok(File {
+        path: path.to_owned(),
+        migrations,
+        settings,
+    })
 }
 
 /// `NAME=DIR` or `DIR`; a folder of that very name comes first.
@@ -213,14 +209,24 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (text, part) in [
-            ("migration = 'm'", "unknown key \"migration\""),
+            (
+                "migration = 'm'",
+                "migration (etc/bitcraps-db.toml:1): there is no setting of this name; did you mean \
+                 migrations?",
+            ),
+            ("database_url = 'a.db'", "did you mean url?"),
             ("migrations = 3", "a text or a list of texts"),
             ("migrations = [3]", "a text or a list of texts"),
-            ("database_url = true", "database_url is a text"),
-            ("database_url = ", "etc/bitcraps-db.toml: "),
+            (
+                "url = true",
+                "url = true (etc/bitcraps-db.toml:1): it must be a text",
+            ),
+            ("url = ", "(etc/bitcraps-db.toml:1): "),
         ] {
             let error = parsed(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+        // One file may serve the application, too.
+        parsed("migrations = 'm'\nmax_connections = 3\nidle_timeout = '1m'").unwrap();
     }
 }

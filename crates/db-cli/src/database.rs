@@ -55,12 +55,16 @@ pub(crate) fn open_existing(job: &Job, access: Access) -> Result<Option<Connecti
     }
 }
 
-/// Opens the database with its key, if it has one.
+/// Opens the database with its key, if it has one. A file is made only where that may be.
 ///
 /// # Errors
 /// What stands in the way.
 pub(crate) fn open(job: &Job, access: Access) -> Result<Connection, db_core::Error> {
-    Connection::open_encrypted(&job.url, access, &Interrupt::default(), job.key.as_ref())
+    let access = match access {
+        Access::Create if !job.may_create => Access::ReadWrite,
+        other => other,
+    };
+    Connection::open_encrypted(&job.target, access, &Interrupt::default(), job.key.as_ref())
 }
 
 /// How long SQLite waits for another writer, who may hold no lock of ours. PostgreSQL has

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use db_core::UrlError;
+use db_core::ConfigError;
 use db_migrate::Problem;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -71,13 +71,25 @@ impl Error {
         }
     }
 
-    /// A text that is no database URL, and where it was written.
-    pub(crate) fn url(origin: &str, error: &UrlError) -> Self {
+    /// A setting that cannot be, which says where that was written.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is handed to `map_err` as it is"
+    )]
+    pub(crate) fn setting(error: ConfigError) -> Self {
+        let hint = match error.field() {
+            "url" => {
+                "the default is sqlite://./data/bitcraps.db; set --database-url, \
+                 BITCRAPS_DATABASE_URL, DATABASE_URL or url in bitcraps-db.toml"
+            }
+            "encryption_key_file" | "encryption_key_command" => {
+                "name one place where the key is: a file, or a command that prints it"
+            }
+            _ => "docs/database.md lists the settings; `migrations` names folders of migrations",
+        };
         Self::Configuration {
-            message: format!("{origin}: {error}"),
-            hint: "the default is sqlite://./data/bitcraps.db; set --database-url, \
-                   BITCRAPS_DATABASE_URL, DATABASE_URL or database_url in bitcraps-db.toml"
-                .to_owned(),
+            message: error.to_string(),
+            hint: hint.to_owned(),
         }
     }
 

@@ -41,7 +41,8 @@ impl Connection {
 
     /// Opens a connection to the database that a [`Database`](crate::Database) with these settings
     /// would open: with its key, and with what is demanded of TLS. For migrations, at the start of
-    /// a program; of the other settings only those of connecting count.
+    /// a program; of the other settings only those of connecting count. With `create_if_missing` off,
+    /// [`Access::Create`] is no more than [`Access::ReadWrite`].
     ///
     /// # Errors
     /// As [`Connection::open`]; `Configuration` for a setting that cannot be.
@@ -49,6 +50,10 @@ impl Connection {
         match config.options()? {
             Options::Sqlite(options) => {
                 let key = options.key()?;
+                let access = match access {
+                    Access::Create => options.access(),
+                    other => other,
+                };
                 Self::open_encrypted(&options.url, access, &Interrupt::default(), key.as_ref())
             }
             Options::Postgres(options) => Self::open(&options.target, access),

@@ -114,11 +114,11 @@ impl Observer for Groups {
 }
 
 impl Database {
-    /// Opens the database. A SQLite file is created where there is none; a PostgreSQL server must
-    /// answer.
+    /// Opens the database. A SQLite file is created where there is none, unless `create_if_missing`
+    /// is off; a PostgreSQL server must answer.
     ///
     /// # Errors
-    /// `Configuration` for a setting that cannot be, with its name; what opening the file or
+    /// `Configuration` for a setting that cannot be, with its name; `DatabaseMissing`; what opening the file or
     /// connecting to the server says; `UnsafeEngine`.
     #[track_caller]
     pub fn open(config: &DatabaseConfig) -> Result<Self, Error> {

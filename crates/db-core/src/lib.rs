@@ -50,7 +50,7 @@ pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use config::{
     ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions, SqliteOptions,
-    Synchronous, TlsMode, VARIABLE_PREFIX, url_variable,
+    Synchronous, TlsMode,
 };
 pub use conn::Conn;
 pub use connection::{Access, Connection};
@@ -65,7 +65,7 @@ pub use held::Holder;
 pub use interrupt::Interrupt;
 pub use postgres::{GateStats, Lsn, PostgresStats};
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
-pub use sqlite::{ReaderStats, SqliteStats};
+pub use sqlite::{ReaderStats, SqliteStats, open_side_file};
 pub use transaction::{Freshness, IsolationLevel, TransactionOptions};
 pub use url::{DatabaseUrl, UrlError, redact};
 

@@ -100,7 +100,21 @@ macro_rules! statement {
 
             $crate::statement!(@returns [$($row)?] [$($($lifetime,)+)?] $name);
 
-            impl<$($($lifetime,)+)?> $name<$($($lifetime,)+)?> {
+            // Methods of the struct itself would come before Diesel's and the program's own: a field
+            // may be called `execute`.
+            trait Fields<$($($lifetime,)+)?> {
+                $(fn $field<'bind, DB>(
+                    &'bind self,
+                    out: &mut diesel::query_builder::AstPass<'_, 'bind, DB>,
+                ) -> diesel::QueryResult<()>
+                where
+                    DB: diesel::backend::Backend + diesel::sql_types::HasSqlType<$sql>,
+                    $rust: diesel::serialize::ToSql<$sql, DB>;)*
+            }
+
+            impl<$($($lifetime,)+)?> Fields<$($($lifetime,)+)?>
+                for $name<$($($lifetime,)+)?>
+            {
                 $(fn $field<'bind, DB>(
                     &'bind self,
                     out: &mut diesel::query_builder::AstPass<'_, 'bind, DB>,
@@ -116,6 +130,8 @@ macro_rules! statement {
             impl<$($($lifetime,)+)? DB> diesel::query_builder::QueryFragment<DB>
                 for $name<$($($lifetime,)+)?>
             where
+                // Said so that a statement without fields uses it, too.
+                Self: Fields<$($($lifetime,)+)?>,
                 DB: diesel::backend::Backend $(+ diesel::sql_types::HasSqlType<$sql>)*,
                 $($rust: diesel::serialize::ToSql<$sql, DB>,)*
             {
@@ -125,7 +141,7 @@ macro_rules! statement {
                 ) -> diesel::QueryResult<()> {
                     $(
                         out.push_sql($text);
-                        $(self.$bound(&mut out)?;)?
+                        $(Fields::$bound(self, &mut out)?;)?
                     )+
                     Ok(())
                 }

@@ -13,7 +13,7 @@ mod validate;
 
 use std::time::Duration;
 
-use db_core::{Access, Connection, DatabaseUrl, EncryptionKey};
+use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Options};
 use db_migrate::{Migrator, Report};
 use serde::Serialize;
 
@@ -22,6 +22,7 @@ use crate::config;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::key;
 use crate::output::Output;
 use crate::output::progress::Progress;
 use crate::output::run::{self, RunReport};
@@ -64,7 +65,12 @@ struct Context<'a> {
 
 /// The database and the migrations of a command.
 pub(crate) struct Job {
+    /// The database, as it was written.
     pub(crate) url: DatabaseUrl,
+    /// The same with what the settings say of a connection.
+    pub(crate) target: DatabaseUrl,
+    /// Whether a file that is not there may be made.
+    pub(crate) may_create: bool,
     pub(crate) key: Option<EncryptionKey>,
     migrator: Migrator,
 }
@@ -95,15 +101,33 @@ impl Context<'_> {
     /// The database, not opened yet, and the migrations, which are read while it is opened.
     fn job(&self) -> Result<Job, Error> {
         let file = self.file()?;
-        let url = file.database_url(self.global)?;
+        let settings = file.database(self.global)?;
+        let (url, target, may_create, source) = match settings.options().map_err(Error::setting)? {
+            Options::Sqlite(options) => (
+                options.url.clone(),
+                options.url,
+                options.create_if_missing,
+                options.encryption_key,
+            ),
+            Options::Postgres(options) => {
+                key::refuse_on_postgres(self.global)?;
+                (options.url, options.target, false, None)
+            }
+        };
         tracing::debug!(%url, "database");
         let mut migrator = file.migrator(self.global);
         migrator.read_ahead(url.engine());
-        let key = file.key(self.global, &url)?;
+        let key = source.as_ref().map(key::read).transpose()?;
         if let Some(key) = &key {
             migrator = migrator.encryption_key(key.clone());
         }
-        Ok(Job { url, key, migrator })
+        Ok(Job {
+            url,
+            target,
+            may_create,
+            key,
+            migrator,
+        })
     }
 
     /// Opens the database for a run.

@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context<'_>, options: &Validate) -> Result<Code, Err
 }
 
 fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<Validation, Error> {
-    let url: DatabaseUrl = job.url.clone();
+    let url: DatabaseUrl = job.target.clone();
     // A signal ends the comparison, so that the scratch database is dropped all the same.
     let mut running = context.start(job, Access::ReadOnly, None)?;
     let mut scratch = match url.engine() {

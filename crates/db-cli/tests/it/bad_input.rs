@@ -72,7 +72,10 @@ fn a_mistyped_url_makes_no_file() {
         let mut command = bare(root.path());
         let done = finish(command.env("BITCRAPS_DATABASE_URL", url).arg("migrate"));
         assert_eq!(done.code, 2, "{done:?}");
-        assert!(done.err.contains("BITCRAPS_DATABASE_URL: "), "{done:?}");
+        assert!(
+            done.err.contains("variable BITCRAPS_DATABASE_URL): "),
+            "{done:?}"
+        );
     }
     assert!(files(root.path()).is_empty());
 }
@@ -83,8 +86,17 @@ fn a_configuration_with_a_typo_is_refused() {
     std::fs::write(root.path().join("bitcraps-db.toml"), "migration = 'm'").unwrap();
     let done = finish(bare(root.path()).arg("migrate"));
     assert_eq!(done.code, 2, "{done:?}");
-    assert!(done.err.contains("unknown key \"migration\""), "{done:?}");
-    assert!(done.err.contains("database_url"), "{done:?}");
+    assert!(done.err.contains("bitcraps-db.toml:1"), "{done:?}");
+    assert!(done.err.contains("did you mean migrations?"), "{done:?}");
+    let root = tempfile::tempdir().unwrap();
+    let mut command = bare(root.path());
+    let done = finish(command.env("BITCRAPS_DATABSE_URL", "x.db").arg("migrate"));
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(
+        done.err.contains("did you mean BITCRAPS_DATABASE_URL?"),
+        "{done:?}"
+    );
+    assert!(files(root.path()).is_empty());
     let done = finish(bare(root.path()).args(["--config", "none.toml", "migrate"]));
     assert_eq!(done.code, 2, "{done:?}");
 }

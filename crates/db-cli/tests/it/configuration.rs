@@ -19,7 +19,7 @@ fn the_nearest_word_counts() {
     assert_eq!(status(&place, &[], &[])["location"], "./data/bitcraps.db");
     place.write(
         "bitcraps-db.toml",
-        "database_url = 'sqlite://file.db'\nmigrations = ['migrations']",
+        "url = 'sqlite://file.db'\nmigrations = ['migrations']",
     );
     let from_file = status(&place, &[], &[]);
     assert_eq!(from_file["location"], "file.db");
@@ -44,6 +44,41 @@ fn folders_in_a_configuration_are_beside_it() {
     let status = status(&place, &["--config", "etc/other.toml"], &[]);
     assert_eq!(status["pending"][0]["set"], "dice");
     assert_eq!(status["applied_migrations"], 0);
+}
+
+/// The file of an application serves the command line, and its settings hold there.
+#[test]
+fn an_application_s_settings_are_understood() {
+    let place = Place::new(TestDb::sqlite());
+    let settings = "url = 'sqlite://file.db'\nmax_connections = 4\nsynchronous = 'full'";
+    place.write("app.toml", settings);
+    let arguments = ["--config", "app.toml"];
+    assert_eq!(status(&place, &arguments, &[])["location"], "file.db");
+    for (text, said) in [
+        (
+            "max_connections = 0",
+            "max_connections = 0 (app.toml:1): it must be from 1",
+        ),
+        (
+            "max_conections = 4",
+            "(app.toml:1): there is no setting of this name; did you mean max_",
+        ),
+        ("database_url = 'a.db'", "did you mean url?"),
+    ] {
+        place.write("app.toml", text);
+        let mut command = bare(place.root.path());
+        let done = finish(command.args(arguments).arg("status"));
+        assert_eq!(done.code, 2, "{done:?}");
+        assert!(done.err.contains(said), "{done:?}");
+    }
+    let mut command = bare(place.root.path());
+    let done = finish(command.env("BITCRAPS_DB_MAX_CONECTIONS", "4").arg("status"));
+    assert_eq!(done.code, 2, "{done:?}");
+    assert!(
+        done.err
+            .contains("did you mean BITCRAPS_DB_MAX_CONNECTIONS?"),
+        "{done:?}"
+    );
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn of_the_environment_and_of_a_url_in_the_wrong_place() {
     }
     std::fs::write(
         root.path().join("bitcraps-db.toml"),
-        format!("database_url = 'postgres://u:{CANARY}@h/d\n"),
+        format!("url = 'postgres://u:{CANARY}@h/d\n"),
     )
     .unwrap();
     let done = finish(bare(root.path()).arg("status"));

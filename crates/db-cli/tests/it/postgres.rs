@@ -86,6 +86,26 @@ fn a_lock_that_is_waited_for_is_one_line_a_try() {
     assert_eq!(document["error"]["kind"], "lock_timeout");
 }
 
+/// What the settings demand of a connection is demanded here, too; where the database is, is said as
+/// it was written.
+#[test]
+fn settings_of_connecting_hold() {
+    let place = Place::new(TestDb::postgres());
+    let url = place.db.url();
+    let run = |settings: &str| {
+        place.write("bitcraps-db.toml", settings);
+        place.run(&["status", "--json"])
+    };
+    let done = run("application_name = 'dice'");
+    assert_eq!(done.code, 0, "{done:?}");
+    let location = done.document()["location"].as_str().unwrap().to_owned();
+    assert_eq!(location, db_core::redact(&url));
+    let done = run("tls_mode = 'verify-full'\ntls_root_certificate = 'none.pem'");
+    assert_eq!(done.code, 9, "{done:?}");
+    let done = run("tls_root_certificate = 'none.pem'");
+    assert_eq!(done.code, 2, "{done:?}");
+}
+
 #[test]
 fn a_database_that_is_missing_or_forbidden() {
     let place = Place::new(TestDb::postgres());

@@ -15,6 +15,8 @@ pub enum Origin {
     Builder,
     /// In this variable.
     Environment(String),
+    /// With this argument of a command line.
+    Argument(String),
     /// In this file, on this line, from 1; line 0 is the file as a whole.
     File {
         /// The file.
@@ -24,12 +26,23 @@ pub enum Origin {
     },
 }
 
+impl Origin {
+    /// Whether it is the same place: a file, the environment, the program, the command line.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File { path, .. }, Self::File { path: other, .. }) => path == other,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the default"),
             Self::Builder => f.write_str("set in the program"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Argument(name) => write!(f, "argument {name}"),
             Self::File { path, line: 0 } => write!(f, "{}", path.display()),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
         }

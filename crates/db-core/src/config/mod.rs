@@ -23,6 +23,7 @@
 //! ```
 
 mod error;
+mod names;
 mod options;
 mod settings;
 mod source;
@@ -33,7 +34,7 @@ use std::fmt;
 
 pub use error::{ConfigError, Origin};
 pub use options::{Options, PostgresOptions, SqliteOptions};
-pub use source::{DEFAULT_URL, VARIABLE_PREFIX, url_variable};
+pub use source::DEFAULT_URL;
 pub use value::{Synchronous, TlsMode};
 
 use settings::Settings;
@@ -67,6 +68,28 @@ impl DatabaseConfig {
 
     fn origin(&self, field: &str) -> Origin {
         self.origins.get(field).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// Notes where a setting was said. The key has two settings, of which one can be: what a later
+    /// place says of it replaces what an earlier one said with the other.
+    fn said(&mut self, field: &'static str, origin: Origin) {
+        let other = match field {
+            "encryption_key_file" => "encryption_key_command",
+            "encryption_key_command" => "encryption_key_file",
+            _ => "",
+        };
+        if self
+            .origins
+            .get(other)
+            .is_some_and(|said| !said.is_beside(&origin))
+        {
+            self.origins.remove(other);
+            match field {
+                "encryption_key_file" => self.settings.encryption_key_command = None,
+                _ => self.settings.encryption_key_file = None,
+            }
+        }
+        self.origins.insert(field, origin);
     }
 
     /// That what stands in `field` cannot be.

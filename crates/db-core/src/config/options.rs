@@ -6,7 +6,7 @@ use super::value::UrlText;
 use super::{ConfigError, DatabaseConfig, Synchronous, TlsMode};
 use crate::encryption::{self, EncryptionKey, KeySource};
 use crate::error::Error;
-use crate::{DatabaseUrl, IsolationLevel};
+use crate::{Access, DatabaseUrl, IsolationLevel};
 
 /// More connections than this is a mistake on any server.
 const MOST_CONNECTIONS: u32 = 10_000;
@@ -54,6 +54,8 @@ pub struct SqliteOptions {
     pub held_threshold: Option<Duration>,
     /// Writes that may wait.
     pub max_waiters: u32,
+    /// Whether a file that is not there is made.
+    pub create_if_missing: bool,
     /// Whether to switch to a write-ahead log.
     pub wal: bool,
     /// The longest time between checkpoints, if time counts.
@@ -129,6 +131,15 @@ impl SqliteOptions {
             .transpose()
     }
 
+    /// How the file is opened to be written.
+    pub(crate) const fn access(&self) -> Access {
+        if self.create_if_missing {
+            Access::Create
+        } else {
+            Access::ReadWrite
+        }
+    }
+
     /// The defaults for the database at this URL, whose file is encrypted if it can be.
     #[cfg(test)]
     pub(crate) fn defaults(url: &str) -> Self {
@@ -183,6 +194,7 @@ pub(super) fn resolve(config: &DatabaseConfig) -> Result<Options, ConfigError> {
         idle_timeout: some(given.idle_timeout),
         held_threshold: some(given.held_threshold),
         max_waiters: given.max_waiters,
+        create_if_missing: given.create_if_missing,
         wal: given.enable_wal,
         checkpoint_interval: some(given.checkpoint_interval),
         checkpoint_pages: given.checkpoint_pages,

@@ -61,7 +61,7 @@ macro_rules! settings {
             #[must_use]
             pub fn $key(mut self, $key: $given) -> Self {
                 self.settings.$key = From::from($key);
-                self.origins.insert(stringify!($key), Origin::Builder);
+                self.said(stringify!($key), Origin::Builder);
                 self
             })+
         }
@@ -89,6 +89,10 @@ settings! {
     /// At least 1, default 20,000.
     max_waiters(u32): u32 = 20_000;
 
+    /// SQLite: whether a database that is not there is made. Without, that is
+    /// [`ErrorKind::DatabaseMissing`](crate::ErrorKind::DatabaseMissing), so that a mistyped path is
+    /// found out. In memory there is always a new one. Default true.
+    create_if_missing(bool): bool = true;
     /// SQLite: whether to keep a write-ahead log, so that reading and writing do not wait for each
     /// other. Without it a database stays in the journal mode it has, and in any other than WAL a
     /// read beside a long write may be [`ErrorKind::Busy`](crate::ErrorKind::Busy). Default true.

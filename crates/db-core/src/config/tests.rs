@@ -35,7 +35,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(options.max_readers, 10);
     assert_eq!(options.acquire_timeout, Duration::from_secs(30));
     assert_eq!(options.idle_timeout, Some(Duration::from_mins(5)));
-    assert!(options.wal);
+    assert!(options.create_if_missing && options.wal);
     assert_eq!(options.checkpoint_interval, Some(Duration::from_mins(1)));
     assert_eq!(options.busy_timeout, Duration::from_secs(30));
     assert_eq!(options.cache_kib, 64 * 1_024);
@@ -80,6 +80,7 @@ fn every_setting_can_be_said_everywhere() {
         idle_timeout = '0'
         held_threshold = '1s'
         max_waiters = 1
+        create_if_missing = false
         enable_wal = false
         checkpoint_interval = '1s'
         checkpoint_pages = 1
@@ -316,6 +317,67 @@ fn a_certificate_to_trust_needs_a_mode_that_verifies() {
 }
 
 #[test]
+fn a_path_in_a_file_is_beside_it() {
+    let config = DatabaseConfig::new("postgres://h/d?sslmode=verify-full");
+    let file = "tls_root_certificate = 'ca.pem'\nencryption_key_file = '../key'";
+    let config = config.with_toml("etc/app.toml", file).unwrap();
+    assert!(target(&config).contains("sslrootcert=etc%2Fca.pem"));
+    let shown = config.settings.show("encryption_key_file");
+    assert_eq!(shown, "etc/../key");
+    let variable = ("BITCRAPS_DB_TLS_ROOT_CERTIFICATE", "ca.pem");
+    let config = config.with_variables([variable]).unwrap();
+    assert!(target(&config).contains("sslrootcert=ca.pem"));
+}
+
+#[test]
+fn an_argument_is_named_as_it_was_typed() {
+    let config = DatabaseConfig::new("a.db")
+        .with_argument("--database-url", "url", "sqlite://b.db")
+        .unwrap();
+    assert_eq!(sqlite(&config).url.path(), Some(Path::new("b.db")));
+    let error = config
+        .with_argument("--database-url", "url", "mysql://u:secret@h/d")
+        .unwrap()
+        .options()
+        .unwrap_err();
+    assert_eq!(
+        error.origin(),
+        &Origin::Argument("--database-url".to_owned())
+    );
+    let said = "url = mysql://u:***@h/d (argument --database-url): the engine";
+    assert!(error.to_string().starts_with(said), "{error}");
+    let error = DatabaseConfig::default().with_argument("--pages", "checkpoint_pages", "many");
+    let said = "checkpoint_pages = \"many\" (argument --pages): it must be a whole number";
+    assert!(error.unwrap_err().to_string().starts_with(said));
+}
+
+/// Names that are no UTF-8 are names all the same.
+#[cfg(unix)]
+#[test]
+fn a_path_need_not_be_text() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+    let raw = OsStr::from_bytes(b"key-\xff");
+    let config = DatabaseConfig::default()
+        .with_argument("--key-file", "encryption_key_file", raw)
+        .unwrap();
+    let path = config.settings.encryption_key_file.as_deref();
+    assert_eq!(path, Some(Path::new(raw)));
+    let variable = (
+        OsString::from("BITCRAPS_DB_APPLICATION_NAME"),
+        OsString::from_vec(vec![0xff]),
+    );
+    let error = DatabaseConfig::default().with_variables([variable]);
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .ends_with("it must be a text")
+    );
+}
+
+#[test]
 fn an_empty_variable_is_a_mistake() {
     for name in ["BITCRAPS_DATABASE_URL", "DATABASE_URL"] {
         let config = DatabaseConfig::new("kept.db")
@@ -431,6 +493,21 @@ fn where_the_key_is_said_is_one_place_and_for_a_file() {
     assert_eq!(sqlite(&DatabaseConfig::new("a.db")).encryption_key, None);
 
     let command = KeyCommand::parse("pass show key").unwrap();
+    // A later place says all of it.
+    let variable = ("BITCRAPS_DB_ENCRYPTION_KEY_COMMAND", "pass show key");
+    let replaced = file.clone().with_variables([variable]).unwrap();
+    let expected = Some(KeySource::command(command.clone()));
+    assert_eq!(sqlite(&replaced).encryption_key, expected);
+    let replaced = replaced
+        .with_argument("--key-file", "encryption_key_file", "b.key")
+        .unwrap();
+    let expected = Some(KeySource::file("b.key"));
+    assert_eq!(sqlite(&replaced).encryption_key, expected);
+    let both = "encryption_key_file = 'key'\nencryption_key_command = 'pass show key'";
+    let both = DatabaseConfig::new("a.db")
+        .with_toml("a.toml", both)
+        .unwrap();
+    assert!(both.options().is_err());
     for (config, said) in [
         (
             file.clone().encryption_key_command(command),

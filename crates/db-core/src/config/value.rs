@@ -1,5 +1,6 @@
 //! Values as people write them, in a variable or in TOML, and as errors show them.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use crate::{DatabaseUrl, IsolationLevel, KeyCommand};
 
 /// A value that was found, before anyone knows what it should be.
 pub(super) enum Raw<'v> {
-    /// From a variable: everything is text.
-    Text(&'v str),
+    /// From a variable or an argument: everything is text, mostly UTF-8.
+    Text(&'v OsStr),
     /// From a file.
     Toml(&'v DeValue<'v>),
 }
@@ -19,7 +20,7 @@ pub(super) enum Raw<'v> {
 impl Raw<'_> {
     fn text(&self) -> Option<&str> {
         match self {
-            Self::Text(text) => Some(text),
+            Self::Text(text) => text.to_str(),
             Self::Toml(DeValue::String(text)) => Some(text),
             Self::Toml(_) => None,
         }
@@ -28,8 +29,8 @@ impl Raw<'_> {
     /// The value in words for an error; `secret` ones only as far as they are known to be harmless.
     pub(super) fn shown(&self, secret: bool) -> String {
         match self {
-            Self::Text(text) if secret => shown_url(text),
-            Self::Text(text) => format!("{text:?}"),
+            Self::Text(text) if secret => shown_url(&text.to_string_lossy()),
+            Self::Text(text) => format!("{:?}", text.to_string_lossy()),
             Self::Toml(DeValue::String(text)) if secret => shown_url(text),
             Self::Toml(DeValue::String(text)) => format!("{text:?}"),
             Self::Toml(DeValue::Integer(number)) => number.to_string(),
@@ -65,7 +66,7 @@ pub(super) trait Value: Sized {
 impl Value for u32 {
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
         let number = match raw {
-            Raw::Text(text) => text.trim().parse().ok(),
+            Raw::Text(text) => text.to_str().and_then(|text| text.trim().parse().ok()),
             Raw::Toml(DeValue::Integer(number)) => {
                 Self::from_str_radix(number.as_str(), number.radix()).ok()
             }
@@ -81,12 +82,12 @@ impl Value for u32 {
 
 impl Value for bool {
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
-        match raw {
-            Raw::Toml(DeValue::Boolean(truth)) => Ok(*truth),
-            Raw::Text("true") => Ok(true),
-            Raw::Text("false") => Ok(false),
-            _ => Err("it must be true or false".to_owned()),
-        }
+        let truth = match raw {
+            Raw::Toml(DeValue::Boolean(truth)) => Some(*truth),
+            Raw::Text(text) => text.to_str().and_then(|text| text.parse().ok()),
+            Raw::Toml(_) => None,
+        };
+        truth.ok_or_else(|| "it must be true or false".to_owned())
     }
 
     fn show(&self) -> String {
@@ -193,11 +194,10 @@ impl Value for UrlTexts {
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
         let words = || "it must be a list of texts".to_owned();
         match raw {
-            Raw::Text(text) => Ok(Self(
-                text.split_whitespace()
-                    .map(|url| UrlText(url.to_owned()))
-                    .collect(),
-            )),
+            Raw::Text(text) => {
+                let urls = text.to_str().ok_or_else(words)?.split_whitespace();
+                Ok(Self(urls.map(|url| UrlText(url.to_owned())).collect()))
+            }
             Raw::Toml(DeValue::Array(list)) => list
                 .iter()
                 .map(|item| UrlText::read(&Raw::Toml(item.get_ref())).map_err(|_| words()))
@@ -227,7 +227,10 @@ impl Value for String {
 
 impl Value for PathBuf {
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
-        String::read(raw).map(Self::from)
+        match raw {
+            Raw::Text(path) => Ok(Self::from(path)),
+            Raw::Toml(_) => String::read(raw).map(Self::from),
+        }
     }
 
     fn show(&self) -> String {

@@ -11,7 +11,7 @@ use super::gate::GateStats;
 use super::lsn::Lsn;
 use super::pool::{Lease, Server};
 use super::replica::{Replica, waits_for_disk, written};
-use super::session::Seen;
+use super::session::{Commit, Seen};
 use super::signs::Signs;
 use super::touched;
 use super::transaction::{Beginning, Purpose, run, run_single};
@@ -141,7 +141,9 @@ impl PostgresDatabase {
         let deadline = self.deadline(options);
         let (mut lease, replica) = self.begin_read(options, deadline, place)?;
         let isolation = self.beginning.isolation(Purpose::Read, options);
-        let (outcome, seen) = run(lease.session(), Purpose::Read, isolation, f, |_, _| Ok(()));
+        let (outcome, seen) = run(lease.session(), Purpose::Read, isolation, f, |_, _| {
+            Ok(Commit::AsSaid)
+        });
         self.after_read(lease, replica, seen);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
     }
@@ -228,10 +230,20 @@ impl PostgresDatabase {
                 } else {
                     Touched::Anything
                 };
-                if !seen.plain && !self.replicas.is_empty() {
-                    waits = waits_for_disk(conn)?;
+                if self.replicas.is_empty() {
+                    return Ok(Commit::AsSaid);
                 }
-                Ok(())
+                if seen.plain {
+                    // It has said nothing of that itself; a trigger may have.
+                    let how = if waits {
+                        Commit::OnDisk
+                    } else {
+                        Commit::AsSaid
+                    };
+                    return Ok(how);
+                }
+                waits = waits_for_disk(conn)?;
+                Ok(Commit::AsSaid)
             })
         };
         if session.is_lost() {

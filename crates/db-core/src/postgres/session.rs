@@ -33,6 +33,11 @@ use crate::{Engine, Error};
 const FORGET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; \
      DISCARD SEQUENCES; SELECT pg_advisory_unlock_all()";
 
+/// Takes back that the commit need not wait, and nothing else: whoever asked for more, a standby's word
+/// for one, gets it. 10 µs, in one message.
+const COMMIT_ON_DISK: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'local', true) \
+     WHERE pg_catalog.current_setting('synchronous_commit') = 'off'; COMMIT";
+
 /// A connection of the pool.
 pub(super) struct Session {
     pub(super) conn: PgConnection,
@@ -55,6 +60,16 @@ pub(super) struct Session {
     role: Role,
     waits_for_disk: bool,
     condemned: bool,
+}
+
+/// Whether a COMMIT waits until it is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// If the transaction says so by now.
+    AsSaid,
+    /// In any case, though a trigger has said otherwise. A deferred trigger runs later still, and has
+    /// the last word.
+    OnDisk,
 }
 
 /// What a closure did, as far as it can be seen.
@@ -194,8 +209,11 @@ impl Session {
     }
 
     /// Commits, and forgets settings.
-    pub(super) fn commit(&mut self) -> Result<(), Error> {
-        self.end("COMMIT")
+    pub(super) fn commit(&mut self, how: Commit) -> Result<(), Error> {
+        match how {
+            Commit::AsSaid => self.end("COMMIT"),
+            Commit::OnDisk => self.end(COMMIT_ON_DISK),
+        }
     }
 
     /// Rolls back, and forgets settings; a session that cannot do it is condemned.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use diesel::PgConnection;
 
 use super::connect::millis;
-use super::session::{Seen, Session};
+use super::session::{Commit, Seen, Session};
 use super::signs::Signs;
 use crate::{Conn, Error, ErrorKind, IsolationLevel, TransactionOptions};
 
@@ -80,7 +80,8 @@ impl Beginning {
 pub(super) type Outcome<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
 
 /// Runs a closure in the transaction that the session has open, and ends it. `before_commit` has
-/// the connection before that, if the transaction can be committed; where it fails, it is not.
+/// the connection before that, if the transaction can be committed, and says how; where it fails, it
+/// is not.
 ///
 /// # Errors
 /// The closure's own; what ended or broke the transaction; `OutcomeUnknown` if a COMMIT was sent
@@ -90,7 +91,7 @@ pub(super) fn run<T, E>(
     purpose: Purpose,
     isolation: IsolationLevel,
     f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>,
-    before_commit: impl FnOnce(&mut PgConnection, Seen) -> Result<(), Error>,
+    before_commit: impl FnOnce(&mut PgConnection, Seen) -> Result<Commit, Error>,
 ) -> (Outcome<T, E>, Seen)
 where
     E: From<Error>,
@@ -106,7 +107,7 @@ where
                 .and_then(|()| {
                     before_commit(&mut session.conn, seen).inspect_err(|_| abandon(session))
                 })
-                .and_then(|()| commit(session, purpose, isolation));
+                .and_then(|how| commit(session, how, purpose, isolation));
             Ok(ended.map(|()| value).map_err(E::from))
         }
         Ok(Err(error)) => {
@@ -227,8 +228,13 @@ fn has_ended(session: &mut Session, seen: Seen) -> bool {
 }
 
 /// Commits.
-fn commit(session: &mut Session, purpose: Purpose, isolation: IsolationLevel) -> Result<(), Error> {
-    let Err(error) = session.commit() else {
+fn commit(
+    session: &mut Session,
+    how: Commit,
+    purpose: Purpose,
+    isolation: IsolationLevel,
+) -> Result<(), Error> {
+    let Err(error) = session.commit(how) else {
         return Ok(());
     };
     if purpose == Purpose::Read && isolation != IsolationLevel::Serializable {

@@ -15,6 +15,9 @@ use crate::error::{Error, ErrorKind};
 /// Checks or creates the file, and returns the URI with which SQLite opens it.
 pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
     match fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && dangling(path).is_some() => {
+            Err(from_io(path, &e))
+        }
         Ok(meta) if meta.is_dir() => Err(Error::new(
             ErrorKind::CannotOpen,
             format!("{} is a folder", path.display()),
@@ -22,7 +25,7 @@ pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
         .with_hint("name the database file in it")),
         Ok(_) => Ok(uri(path, access)),
         Err(e) if e.kind() == io::ErrorKind::NotFound && access == Access::Create => {
-            create(path).map_err(|e| from_io(path, &e))?;
+            create(path, &mut sync_folder).map_err(|e| from_io(path, &e))?;
             Ok(uri(path, access))
         }
         Err(e) => Err(from_io(path, &e)),
@@ -46,9 +49,9 @@ type FileId = (u64, u64);
 type FileId = ();
 
 impl Pinned {
-    /// The file behind this name, created if it is not there.
-    pub(super) fn create(path: &Path) -> Result<Self, Error> {
-        prepare(path, Access::Create)?;
+    /// The file behind this name, created if it is not there and may be.
+    pub(super) fn open_file(path: &Path, access: Access) -> Result<Self, Error> {
+        prepare(path, access)?;
         let path = path.canonicalize().map_err(|e| from_io(path, &e))?;
         let id = id(&path).map_err(|e| from_io(&path, &e))?;
         Ok(Self { path, id })
@@ -110,21 +113,39 @@ pub(super) fn is_forbidden(path: &Path) -> bool {
     matches!(asked, Err(e) if e.kind() == io::ErrorKind::PermissionDenied)
 }
 
+/// The link on the way to this path that leads nowhere, and where it leads.
+fn dangling(path: &Path) -> Option<(&Path, PathBuf)> {
+    path.ancestors().find_map(|part| {
+        let target = fs::read_link(part).ok()?;
+        let leads = fs::metadata(part).map_err(|e| e.kind());
+        (leads.err() == Some(io::ErrorKind::NotFound)).then_some((part, target))
+    })
+}
+
 /// Creates an empty file of mode 0600 and the folders above it with mode 0700.
 ///
 /// It is made under another name and then linked, so that no descriptor of the database's own
 /// inode is ever closed while another thread may already hold SQLite's locks on it.
-fn create(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    private_folders(&folder)?;
+///
+/// The folder of each new name is synced: a file is lost in a power cut, whatever was synced in it,
+/// if its name is not on the disk. SQLite itself does that for the last folder only, and with
+/// `synchronous = NORMAL` not before the first checkpoint.
+fn create(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
+    let folder = folder_of(path);
+    private_folder(folder, sync)?;
     let draft = folder.join(draft_name(path));
     drop(private_file(&draft)?);
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
-    unless_there(link_or(linked, || private_file(path).map(drop)))
+    unless_there(link_or(linked, || private_file(path).map(drop)))?;
+    sync(folder)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// A name that no other call has, in this process or another: two that shared a draft would take
@@ -156,12 +177,46 @@ fn unless_there(made: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn private_folders(folder: &Path) -> io::Result<()> {
+/// Makes a folder, and those above it that are missing.
+fn private_folder(folder: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
     let mut builder = DirBuilder::new();
-    builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    let above = folder_of(folder);
+    let made = match builder.create(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && above != folder => {
+            private_folder(above, sync)?;
+            builder.create(folder)
+        }
+        made => made,
+    };
+    match made {
+        Ok(()) => sync(above),
+        // It is there, whatever kept it from being made.
+        Err(_) if folder.is_dir() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Makes sure that the names in a folder are on the disk, as far as the file system can tell.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // To create in a folder takes no right to read it. SQLite passes over that, too.
+    let synced = File::open(folder).map(|opened| opened.sync_all());
+    match synced {
+        Ok(Err(e)) if e.kind() != io::ErrorKind::InvalidInput => Err(e),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) | Err(error) => {
+            tracing::debug!(%error, folder = %folder.display(), "a folder cannot be synced");
+            Ok(())
+        }
+    }
+}
+
+/// There is no way to.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// A new file; one that is there is an error and stays as it is.
@@ -175,12 +230,20 @@ fn private_file(path: &Path) -> io::Result<File> {
 
 fn from_io(path: &Path, error: &io::Error) -> Error {
     let shown = path.display();
+    if let Some((link, target)) = dangling(path) {
+        let (link, target) = (link.display(), target.display());
+        return Error::new(
+            ErrorKind::CannotOpen,
+            format!("{shown}: {link} is a link to {target}, and there is nothing of that name"),
+        )
+        .with_hint("put back what the link leads to, or remove the link");
+    }
     match error.kind() {
         io::ErrorKind::NotFound => Error::new(
             ErrorKind::DatabaseMissing,
             format!("there is no database file {shown}"),
         )
-        .with_hint("check the path; `migrate` creates it"),
+        .with_hint("check the path; `migrate` creates it, unless `create_if_missing` is off"),
         io::ErrorKind::PermissionDenied => Error::new(
             ErrorKind::PermissionDenied,
             format!("{shown}: permission denied"),
@@ -249,6 +312,68 @@ mod tests {
             let uri = uri(Path::new(path), Access::ReadWrite);
             assert_eq!(uri, "file:/tmp/x.db?mode=rw");
         }
+    }
+
+    /// The names that are there when their folder is synced.
+    #[test]
+    fn every_folder_that_gets_a_new_name_is_synced() {
+        let root = tempfile::tempdir().unwrap();
+        let names = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            names.collect::<Vec<_>>()
+        };
+        let path = root.path().join("a/b/new.db");
+        let mut synced = Vec::new();
+        let mut sync = |folder: &Path| {
+            synced.push((folder.to_owned(), names(folder)));
+            sync_folder(folder)
+        };
+        create(&path, &mut sync).unwrap();
+        let expected = [("", "a"), ("a", "b"), ("a/b", "new.db")]
+            .map(|(folder, name)| (root.path().join(folder), vec![name.to_owned()]));
+        let tidied = |(folder, names): (PathBuf, _)| (folder.components().collect(), names);
+        assert_eq!(synced, expected.map(tidied));
+
+        let mut synced = Vec::new();
+        let beside = root.path().join("a/b/other.db");
+        create(&beside, &mut |folder| {
+            synced.push(folder.to_owned());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(synced, [root.path().join("a/b")]);
+        let broken = root.path().join("c/new.db");
+        let failed = create(&broken, &mut |_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link.db");
+        std::os::unix::fs::symlink("gone/real.db", &link).unwrap();
+        let folder = root.path().join("data");
+        std::os::unix::fs::symlink("/nowhere/at/all", &folder).unwrap();
+        for (path, link, target) in [
+            (link.clone(), &link, "gone/real.db"),
+            (folder.join("x.db"), &folder, "/nowhere/at/all"),
+        ] {
+            for access in [Access::ReadOnly, Access::ReadWrite, Access::Create] {
+                let error = prepare(&path, access).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::CannotOpen);
+                let said = format!("{} is a link to {target}, and", link.display());
+                assert!(error.message().contains(&said), "{error}");
+            }
+            assert!(Pinned::open_file(&path, Access::Create).is_err());
+        }
+        // Nothing was made beside them.
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+        // One that leads to a database is as good as that.
+        fs::create_dir(root.path().join("gone")).unwrap();
+        fs::write(root.path().join("gone/real.db"), "").unwrap();
+        prepare(&link, Access::Create).unwrap();
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod memory;
 mod raw_statement;
 mod reader;
 mod session;
+mod side_file;
 mod touched;
 mod transactional;
 mod watch;
@@ -27,6 +28,7 @@ pub use database::SqliteStats;
 pub(crate) use fault::primary;
 pub(crate) use handle::{LastError, take_last_error};
 pub use reader::ReaderStats;
+pub use side_file::open_side_file;
 #[cfg(feature = "tokio")]
 pub(crate) use writer::{Answer, Reply, Writer};
 pub(crate) use writer::{GroupReport, Observer};

@@ -43,6 +43,35 @@ statement! {
     "SELECT bets, wagered, note FROM stats"
 }
 
+statement! {
+    /// Fields that are called like Diesel's methods, the macro's own names and keywords.
+    #[derive(Clone, Copy)]
+    struct Awkward<'a> {
+        execute: i64 as BigInt,
+        load: i64 as BigInt,
+        get_result: i64 as BigInt,
+        get_results: i64 as BigInt,
+        first: i64 as BigInt,
+        filter: i64 as BigInt,
+        walk_ast: i64 as BigInt,
+        to_sql: i64 as BigInt,
+        clone: i64 as BigInt,
+        out: i64 as BigInt,
+        diesel: i64 as BigInt,
+        r#type: &'a str as Text,
+    }
+    returns (BigInt, Text);
+    "SELECT " execute " + " load " + " get_result " + " get_results " + " first " + " filter
+    " + " walk_ast " + " to_sql " + " clone " + " out " + " diesel ", CAST(" r#type " AS text)"
+}
+
+impl Awkward<'_> {
+    /// A program may call its own methods like its fields.
+    fn load(&self) -> i64 {
+        self.load
+    }
+}
+
 const SCHEMA: &str = "
     CREATE TABLE balances (user_id TEXT PRIMARY KEY, balance BIGINT NOT NULL);
     CREATE TABLE stats (
@@ -82,6 +111,21 @@ both_engines! {
         assert_eq!(totals, (20, 190, None));
         let kept = kept.lock().unwrap();
         assert_eq!(kept.len(), 3, "{kept:#?}");
+    }
+}
+
+both_engines! {
+    fn fields_may_be_called_like_methods(db: TestDb) {
+        let mut connection = open(&db);
+        let awkward = Awkward {
+            execute: 1, load: 2, get_result: 4, get_results: 8, first: 16, filter: 32,
+            walk_ast: 64, to_sql: 128, clone: 256, out: 512, diesel: 1_024, r#type: "ada",
+        };
+        let row: (i64, String) =
+            with_conn!(connection.conn(), |c| awkward.get_result(c)).unwrap();
+        assert_eq!(row, (2_047, "ada".to_owned()));
+        assert_eq!(Awkward::load(&awkward), 2);
+        with_conn!(connection.conn(), |c| awkward.execute(c)).unwrap();
     }
 }
 

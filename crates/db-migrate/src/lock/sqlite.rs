@@ -5,14 +5,14 @@
 //! SQLite's back. The file stays when the run ends: removing it would let two runs hold locks on
 //! two files of the same name.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
-use db_core::Engine;
+use db_core::{Engine, open_side_file};
 
 use super::{Patience, Try, poll};
 use crate::actor;
@@ -47,10 +47,11 @@ pub(super) fn acquire(
     let Some(database) = database_file(conn)? else {
         return Ok(None);
     };
+    let opened = open_side_file(&database, SUFFIX);
     let mut path = database.into_os_string();
     path.push(SUFFIX);
     let path = PathBuf::from(path);
-    let mut file = open(&path)?;
+    let mut file = opened.map_err(|e| Error::lock_file(&path, &e))?;
     poll(patience, || match file.try_lock() {
         Ok(()) => Ok(Try::Got(())),
         Err(TryLockError::WouldBlock) => Ok(Try::Held(holder(&path))),
@@ -74,14 +75,6 @@ pub(crate) fn database_file(conn: &mut SqliteConnection) -> Result<Option<PathBu
         .and_then(|d| d.file)
         .filter(|file| !file.is_empty())
         .map(PathBuf::from))
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|e| Error::lock_file(path, &e))
 }
 
 /// Writes who holds the lock, for those who wait.

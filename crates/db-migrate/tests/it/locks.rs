@@ -98,3 +98,30 @@ both_engines! {
         assert_eq!(folder.run(&mut db.connect()).steps.len(), 2);
     }
 }
+
+#[cfg(unix)]
+mod sqlite {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use db_testkit::TestDb;
+
+    use crate::support::Folder;
+
+    /// Whoever may write the database may migrate it.
+    #[test]
+    fn the_lock_is_for_those_who_may_write_the_database() {
+        let db = TestDb::sqlite();
+        let folder = Folder::dice();
+        folder.migrator().run(db.connect().conn()).unwrap();
+        let path = db.path().unwrap();
+        let lock = format!("{}-migrate.lock", path.display());
+        for (mode, expected) in [(0o660, 0o660), (0o644, 0o600)] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            folder.migrator().rollback(db.connect().conn()).unwrap();
+            folder.migrator().run(db.connect().conn()).unwrap();
+            let found = fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, expected, "{mode:o}: {found:o}");
+        }
+    }
+}

@@ -46,6 +46,31 @@ fn a_database_that_is_missing_is_only_made_by_migrate() {
 }
 
 #[test]
+fn a_database_that_must_be_there_is_not_made() {
+    let place = Place::new(TestDb::sqlite());
+    place.write("bitcraps-db.toml", "create_if_missing = false");
+    let done = place.ends(9, &["migrate"]);
+    assert!(done.err.contains("there is no database file"), "{done:?}");
+    assert!(done.err.contains("create_if_missing"), "{done:?}");
+    assert!(!place.db.path().unwrap().exists());
+    place.write("bitcraps-db.toml", "");
+    place.ok(&["migrate"]);
+    place.write("bitcraps-db.toml", "create_if_missing = false");
+    place.ok(&["migrate"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_named() {
+    let place = Place::new(TestDb::sqlite());
+    std::os::unix::fs::symlink("gone.db", place.db.path().unwrap()).unwrap();
+    for command in ["status", "validate", "migrate"] {
+        let done = place.ends(9, &[command]);
+        assert!(done.err.contains("is a link to gone.db, and"), "{done:?}");
+    }
+}
+
+#[test]
 fn a_database_that_another_program_has_locked() {
     let place = Place::migrated(TestDb::sqlite());
     place.add(

@@ -85,7 +85,7 @@ impl SqliteBackend {
         clock: Arc<TableClock>,
     ) -> Result<Self, Error> {
         let file = match options.url.path() {
-            Some(path) => Some(Arc::new(Pinned::create(path)?)),
+            Some(path) => Some(Arc::new(Pinned::open_file(path, options.access())?)),
             None => None,
         };
         let writing = session::open_writer(&options, file.as_deref(), &health, &clock)?;

@@ -9,9 +9,11 @@
 //! Programs that know nothing of it still meet SQLite's lock. Two hosts on one network drive are
 //! not in one queue either, and SQLite in WAL mode does not work there at all.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::sqlite::open_side_file;
 
 /// One process's place at the turnstile of a database file.
 #[derive(Debug)]
@@ -22,12 +24,12 @@ pub(super) struct Turnstile {
 }
 
 impl Turnstile {
-    /// Opens the side files of a database file that is there, and makes them with mode 0600.
-    /// All must find the same two files: `database` leads through no link.
+    /// Opens the side files of a database file that is there, and makes them for those who may write
+    /// it. All must find the same two files: `database` leads through no link.
     pub(super) fn open(database: &Path) -> io::Result<Self> {
         Ok(Self {
-            next: side_file(database, "-next")?,
-            turn: side_file(database, "-turn")?,
+            next: open_side_file(database, "-next")?,
+            turn: open_side_file(database, "-turn")?,
             inside: false,
         })
     }
@@ -67,16 +69,6 @@ impl Turnstile {
         }
         Ok(())
     }
-}
-
-fn side_file(database: &Path, ending: &str) -> io::Result<File> {
-    let mut path = database.as_os_str().to_owned();
-    path.push(ending);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(PathBuf::from(path))
 }
 
 /// Again after a signal.

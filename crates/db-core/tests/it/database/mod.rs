@@ -12,6 +12,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod nesting;
+mod opening;
 mod recorder;
 mod retries;
 mod secrets;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use db_core::{Database, Error, ErrorKind, Freshness, TransactionOptions};
 use db_testkit::{Cluster, Stop, cluster};
 
-use super::{execute, number, options, stats};
+use super::{execute, number, options, stats, word};
 
 const IN_RECOVERY: &str = "SELECT pg_is_in_recovery()::int::bigint AS value";
 
@@ -183,6 +183,59 @@ fn a_commit_of_a_function_that_does_not_wait_keeps_reads_on_the_primary() {
         assert_eq!(pair.database.last_written(), None, "{relax}");
         pair.add();
         assert!(pair.database.last_written().is_some());
+    }
+}
+
+/// On a server that writes its log out only for those who wait, so that a commit that did not wait
+/// is on no standby for long.
+#[test]
+fn a_trigger_does_not_make_a_commit_wait_for_nothing() {
+    let primary = cluster(&[("wal_writer_delay", "10s"), ("wal_writer_flush_after", "0")]);
+    let standby = primary.standby().unwrap();
+    let set = options(&primary.url())
+        .replicas(vec![standby.url()])
+        .replica_wait(Duration::from_secs(5));
+    let database = Database::open(&set).unwrap();
+    // A commit that waits for more than the disk goes on doing so: this one for the standby.
+    let strict = "CREATE TABLE strict (id int PRIMARY KEY, n bigint NOT NULL);
+        INSERT INTO strict VALUES (1, 0);
+        CREATE FUNCTION insist() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM set_config('synchronous_commit', 'remote_apply', true); RETURN NEW;
+        END $$;
+        CREATE TRIGGER insist BEFORE UPDATE ON strict FOR EACH ROW EXECUTE FUNCTION insist();
+        CREATE TABLE seen (setting text NOT NULL);
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NEW;
+        END $$;
+        CREATE CONSTRAINT TRIGGER look AFTER UPDATE ON strict DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION look()";
+    database.write(|conn| execute(conn, strict)).unwrap();
+    database
+        .write(|conn| execute(conn, "UPDATE strict SET n = n + 1 WHERE id = 1"))
+        .unwrap();
+    let seen = database.read(|conn| word(conn, "SELECT setting AS value FROM seen"));
+    assert_eq!(seen.unwrap(), "remote_apply");
+    for (local, trigger) in [("true", "transaction"), ("false", "session")] {
+        let relax = format!(
+            "CREATE TABLE {trigger} (id int PRIMARY KEY, n bigint NOT NULL);
+             INSERT INTO {trigger} VALUES (1, 0);
+             CREATE FUNCTION relax_{trigger}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 PERFORM set_config('synchronous_commit', 'off', {local}); RETURN NEW;
+             END $$;
+             CREATE TRIGGER relax BEFORE UPDATE ON {trigger}
+             FOR EACH ROW EXECUTE FUNCTION relax_{trigger}()"
+        );
+        database.write(|conn| execute(conn, &relax)).unwrap();
+        for n in 1..=20 {
+            let update = format!("UPDATE {trigger} SET n = n + 1 WHERE id = 1");
+            database.write(|conn| execute(conn, &update)).unwrap();
+            assert!(database.last_written().is_some());
+            let look = format!("SELECT n AS value FROM {trigger} WHERE id = 1");
+            let (seen, place) = database
+                .read(|conn| Ok::<_, Error>((number(conn, &look)?, number(conn, IN_RECOVERY)?)))
+                .unwrap();
+            assert_eq!((seen, place), (n, 1), "{trigger}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files that nobody else may read, whatever the umask.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
 use db_core::Database;
@@ -64,4 +64,30 @@ fn all_files_of_a_database_are_private_under_umask_000() {
         .map(|ending| (format!("game.db{ending}"), 0o600))
         .into();
     assert_eq!(modes(folder), expected);
+}
+
+/// A database that a group may write is queued for by that group.
+#[test]
+fn side_files_are_for_those_who_may_write_the_database() {
+    let file = File::new();
+    let write = |sql: &str| {
+        let database = Database::open(&durable(file.path())).unwrap();
+        database.write(|conn| execute(conn, sql)).unwrap();
+        let open = modes(file.folder());
+        database.close(Duration::from_secs(10)).unwrap();
+        open
+    };
+    write("CREATE TABLE t (n INTEGER)");
+    for (mode, side) in [(0o660, 0o660), (0o640, 0o600)] {
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
+        let expected = [
+            ("", mode),
+            ("-next", side),
+            ("-shm", mode),
+            ("-turn", side),
+            ("-wal", mode),
+        ];
+        let expected = expected.map(|(ending, mode)| (format!("test.db{ending}"), mode));
+        assert_eq!(write("INSERT INTO t VALUES (1)"), expected);
+    }
 }
