@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 use backend::Chores;
-use executor::{Executor, Limits};
+use executor::{Course, Executor, Limits, Served};
 use loom::thread;
 use mock::{Boxed, Disk, Mock};
 
@@ -59,8 +59,13 @@ fn explore(
     model.check(move || {
         let disk = Arc::new(disk());
         let writer: Writer = Arc::new(Executor::new(Mock::new(Arc::clone(&disk)), limits));
-        let served = Arc::clone(&writer);
-        let thread = thread::spawn(move || served.serve());
+        let (served, turns) = (Arc::clone(&writer), Arc::clone(&disk));
+        let thread = thread::spawn(move || {
+            let mut course = Course::default();
+            while let Served::Until(_) = served.serve(&mut course) {
+                turns.await_turn();
+            }
+        });
         body(&writer, &disk);
         writer.close(None).unwrap();
         thread.join().unwrap();
@@ -219,6 +224,33 @@ fn a_close_meets_a_write() {
         writer.close(None).unwrap();
         other.join().unwrap();
     });
+}
+
+/// Whether it is the caller whose time is over or the close, and in whatever order: nobody stands
+/// still for a turn that does not come.
+#[test]
+fn a_close_does_not_wait_for_a_turn_that_nobody_will_use() {
+    for caller_is_late in [true, false] {
+        let disk = Disk::behind_a_stopped_process;
+        explore(limits(), disk, move |writer, disk| {
+            let other = {
+                let (writer, disk) = (Arc::clone(writer), Arc::clone(disk));
+                let deadline = caller_is_late.then(Instant::now);
+                thread::spawn(move || write(&writer, &disk, deadline, 1).unwrap_err().kind())
+            };
+            let expected = if caller_is_late {
+                writer.close(None).unwrap();
+                [ErrorKind::Timeout, ErrorKind::Closed]
+            } else {
+                if let Err(late) = writer.close(Some(Instant::now())) {
+                    assert_eq!(late.kind(), ErrorKind::Timeout);
+                }
+                [ErrorKind::Busy, ErrorKind::Closed]
+            };
+            let kind = other.join().unwrap();
+            assert!(expected.contains(&kind), "{kind:?}");
+        });
+    }
 }
 
 #[test]
