@@ -162,13 +162,8 @@ impl Error {
     }
 
     /// An error that SQLite reported to this crate itself, by its extended result code.
-    pub(crate) fn from_sqlite_code(code: i32, message: impl Into<String>) -> Self {
-        let message = message.into();
-        let kind = sqlite::by_code(code, &message);
-        let mut error = Self::new(kind, message);
-        error.sqlite_code = Some(code);
-        error.mask_by(mask::sqlite);
-        error
+    pub(crate) fn from_sqlite_code(code: i32, message: &str) -> Self {
+        sqlite::from_code(code, message)
     }
 
     /// Moves a message that holds values into the detail, and leaves it without them.

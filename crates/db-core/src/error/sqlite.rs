@@ -42,10 +42,16 @@ pub(super) fn kind_of_connect(message: &str) -> ErrorKind {
 
 fn from_record(recorded: Option<LastError>, message: &str) -> Option<Error> {
     let LastError { code, offset } = recorded?;
+    let mut error = from_code(code, message);
+    error.position = offset.map(Position::Byte);
+    Some(error)
+}
+
+/// Classifies by an extended result code.
+pub(super) fn from_code(code: i32, message: &str) -> Error {
     let mut error = Error::new(by_code(code, message), message);
     error.sqlite_code = Some(code);
-    error.position = offset.map(Position::Byte);
-    Some(finish(error, constraint_of(code)))
+    finish(error, constraint_of(code))
 }
 
 /// Adds what the message tells.
@@ -59,7 +65,7 @@ fn finish(mut error: Error, constraint: Option<ConstraintKind>) -> Error {
 }
 
 /// One row per code that callers tell apart.
-pub(super) fn by_code(code: i32, message: &str) -> ErrorKind {
+fn by_code(code: i32, message: &str) -> ErrorKind {
     match code {
         ffi::SQLITE_BUSY_SNAPSHOT => return ErrorKind::BusySnapshot,
         ffi::SQLITE_IOERR_NOMEM => return ErrorKind::OutOfMemory,

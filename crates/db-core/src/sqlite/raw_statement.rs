@@ -149,9 +149,7 @@ unsafe fn error_of(connection: *mut ffi::sqlite3, code: c_int) -> Error {
     // SAFETY: as above; SQLite never returns null here.
     let text = unsafe { ffi::sqlite3_errmsg(connection) };
     // SAFETY: the text ends in NUL and stays until the next call on this connection; it is copied.
-    let message = unsafe { CStr::from_ptr(text) }
-        .to_string_lossy()
-        .into_owned();
+    let message = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     // Code 0 would mean that an empty text was prepared, which none of ours is.
-    Error::from_sqlite_code(if extended == 0 { code } else { extended }, message)
+    Error::from_sqlite_code(if extended == 0 { code } else { extended }, &message)
 }

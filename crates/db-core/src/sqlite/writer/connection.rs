@@ -295,7 +295,7 @@ impl Backend for SqliteBackend {
         let conn = self.lane.as_mut()?.connection.conn();
         // SQLite's own words for it, at COMMIT.
         self.guard.has_open_references(conn).then(|| {
-            let message = "FOREIGN KEY constraint failed".to_owned();
+            let message = "FOREIGN KEY constraint failed";
             Error::from_sqlite_code(ffi::SQLITE_CONSTRAINT_FOREIGNKEY, message)
         })
     }

@@ -164,6 +164,8 @@ fn a_deferred_foreign_key_fails_who_broke_it_and_nobody_else() {
         let error = orphan.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Constraint, "{error}");
         assert!(!error.is_retryable());
+        let broken = error.violation().map(crate::Violation::kind);
+        assert_eq!(broken, Some(crate::ConstraintKind::ForeignKey));
         assert_eq!(bed.number("SELECT count(*) AS n FROM child"), 0);
     });
     let bed = Bed::new();
