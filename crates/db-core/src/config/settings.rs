@@ -103,8 +103,8 @@ settings! {
     /// SQLite: the pages in the log (4 KiB each, mostly) after which it is copied into the database
     /// file. At least 1, default 1,000.
     checkpoint_pages(u32): u32 = 1_000;
-    /// SQLite: how long it waits for a lock that another program holds. Up to 24 days, default
-    /// 30 s.
+    /// SQLite: how long it waits for a lock that another program holds, or for another process's
+    /// turn to write. Up to 24 days, default 30 s.
     busy_timeout(Duration): Duration = Duration::from_secs(30);
     /// SQLite: page cache of each connection, in bytes; filled as pages are read. Default 64 MiB.
     cache_size(u64): Bytes = Bytes(64 << 20);

@@ -1,5 +1,6 @@
 //! What the executor needs of a database; SQLite behind it, and a mock in its model check.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::job::Ran;
@@ -10,7 +11,7 @@ use crate::error::Error;
 pub(super) enum Turn {
     /// Only if nobody has to be waited for.
     IfFree,
-    /// Wait for other processes, and for programs that do not queue until this moment.
+    /// Wait for other processes and for other programs until this moment.
     Wait(Instant),
 }
 
@@ -19,6 +20,8 @@ pub(super) enum Turn {
 pub(super) enum BeginError {
     /// Somebody else is writing, and [`Turn::IfFree`] was asked for.
     Contended,
+    /// The thread has to wait for its turn until this moment, and try again.
+    Queue(Instant),
     /// The database says no.
     Failed(Error),
 }
@@ -59,6 +62,8 @@ pub(super) trait Backend {
     /// What closures are given.
     type Conn;
 
+    /// Where a `begin` that waits can be met; none if it never waits for its turn.
+    fn waiting(&self) -> Option<Arc<dyn Waiting>>;
     /// Opens a transaction that can write.
     fn begin(&mut self, turn: Turn) -> Result<(), BeginError>;
     /// The connection; only between `begin` and `commit` or `rollback`.
@@ -88,6 +93,14 @@ pub(super) trait Backend {
     fn do_chores(&mut self);
     /// The last call.
     fn close(&mut self);
+}
+
+/// A `begin` that waits for its turn, seen from other threads.
+pub(super) trait Waiting: Send + Sync {
+    /// From now on it waits no longer.
+    fn end(&self);
+    /// Whom it is waiting for.
+    fn obstacle(&self) -> Option<Error>;
 }
 
 /// A write that waits without a thread, and answers for itself.

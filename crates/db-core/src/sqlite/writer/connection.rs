@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use diesel::SqliteConnection;
 use libsqlite3_sys as ffi;
 
-use super::backend::{Backend, BeginError, Chores, GroupReport, Transaction, Turn};
+use super::backend::{Backend, BeginError, Chores, GroupReport, Transaction, Turn, Waiting};
 use super::checkpoint::{self, Effort, Schedule};
 use super::checkpointer::{Checkpointer, Source};
-use super::turnstile::Turnstile;
+use super::turnstile::{Entry, Line, Turnstile};
 use super::{Observer, SnapshotHolder};
 use crate::cache::TableClock;
 use crate::config::SqliteOptions;
@@ -135,6 +135,11 @@ impl SqliteBackend {
         Arc::clone(&self.wal_pages)
     }
 
+    /// Where writing processes queue; none where they do not.
+    pub(super) fn line(&self) -> Option<Arc<Line>> {
+        self.turnstile.as_ref().map(Turnstile::line)
+    }
+
     /// The file; none in memory.
     pub(super) fn file(&self) -> Option<Arc<Pinned>> {
         self.file.clone()
@@ -162,19 +167,29 @@ impl SqliteBackend {
             .ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "no connection"))
     }
 
-    fn enter(&mut self, turn: Turn) -> bool {
+    fn enter(&mut self, turn: Turn) -> Result<(), BeginError> {
         let Some(turnstile) = &mut self.turnstile else {
-            return true;
+            return Ok(());
         };
         let entered = match turn {
-            Turn::IfFree => turnstile.try_enter(),
-            Turn::Wait(_) => turnstile.enter().map(|()| true),
+            Turn::IfFree => turnstile
+                .try_enter()
+                .map(|entered| if entered { Entry::Inside } else { Entry::Late }),
+            Turn::Wait(until) => turnstile.enter(until),
         };
-        entered.unwrap_or_else(|error| {
-            alone(&error);
-            self.turnstile = None;
-            true
-        })
+        match (entered, turn) {
+            (Ok(Entry::Inside), _) => Ok(()),
+            (Ok(Entry::Queue), Turn::Wait(until)) => Err(BeginError::Queue(until)),
+            (Ok(_), Turn::Wait(_)) if let Some(error) = turnstile.line().obstacle() => {
+                Err(BeginError::Failed(error))
+            }
+            (Ok(_), _) => Err(BeginError::Contended),
+            (Err(error), _) => {
+                alone(&error);
+                self.turnstile = None;
+                Ok(())
+            }
+        }
     }
 
     fn leave(&mut self) {
@@ -226,14 +241,19 @@ fn alone(error: &std::io::Error) {
 impl Backend for SqliteBackend {
     type Conn = SqliteConnection;
 
+    fn waiting(&self) -> Option<Arc<dyn Waiting>> {
+        let line = self.line()?;
+        Some(line)
+    }
+
     fn begin(&mut self, turn: Turn) -> Result<(), BeginError> {
-        if let Some(damage) = self.health.damage() {
-            return Err(BeginError::Failed(damage));
+        let damage = self.health.damage();
+        if let Some(error) = damage.or_else(|| self.reopen().err()) {
+            // The turn may have come meanwhile.
+            self.leave();
+            return Err(BeginError::Failed(error));
         }
-        self.reopen().map_err(BeginError::Failed)?;
-        if !self.enter(turn) {
-            return Err(BeginError::Contended);
-        }
+        self.enter(turn)?;
         self.watch.set_patience(match turn {
             Turn::IfFree => Duration::ZERO,
             Turn::Wait(until) => until.saturating_duration_since(Instant::now()),

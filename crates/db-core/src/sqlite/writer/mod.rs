@@ -2,8 +2,8 @@
 //!
 //! [`Writer`] is the door. Behind it: `executor` decides who runs where and what shares a COMMIT,
 //! `job` lends closures between threads, `connection` speaks to SQLite, `turnstile` makes processes
-//! take turns, `checkpoint` and `checkpointer` keep the log small. Figures and the shapes that were turned down are
-//! in docs/adr.
+//! take turns, `threads` serve and wait for these, `checkpoint` and `checkpointer` keep the log small.
+//! Figures and the shapes that were turned down are in docs/adr.
 
 mod backend;
 mod boxed;
@@ -13,12 +13,12 @@ mod connection;
 mod executor;
 mod job;
 mod sync;
+mod threads;
 mod turnstile;
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{Location, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use diesel::SqliteConnection;
@@ -33,6 +33,7 @@ use crate::held::{Held, Holding};
 use crate::nesting::{self, Use};
 use connection::SqliteBackend;
 use executor::{Executor, Limits};
+use threads::Threads;
 
 pub(crate) use backend::GroupReport;
 #[cfg(feature = "tokio")]
@@ -82,7 +83,7 @@ pub(crate) struct Writer {
     held: Arc<Held>,
     wal_pages: Arc<AtomicU32>,
     file: Option<Arc<Pinned>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Arc<Threads>,
 }
 
 impl Writer {
@@ -117,18 +118,11 @@ impl Writer {
         let wal_pages = backend.wal_pages();
         let file = backend.file();
         let held = Arc::new(Held::new("SQLite writer", 1));
+        let line = backend.line();
         let executor = Arc::new(Executor::new(backend, limits, Arc::clone(&held)));
         // Nobody has set it before, and there are no chores before the first write.
         let _ = known.set(Arc::downgrade(&executor));
-        let served = Arc::clone(&executor);
-        let thread = std::thread::Builder::new()
-            .name("db-writer".to_owned())
-            .spawn(move || {
-                if catch_unwind(AssertUnwindSafe(|| served.serve())).is_err() {
-                    tracing::error!("the writer's thread failed; no more writes are taken");
-                    served.bury();
-                }
-            })
+        let threads = Threads::start(&executor, line)
             .map_err(|e| Error::new(ErrorKind::Other, format!("cannot start a thread: {e}")))?;
         Ok(Self {
             clock,
@@ -136,7 +130,7 @@ impl Writer {
             held,
             wal_pages,
             file,
-            thread: Mutex::new(Some(thread)),
+            threads,
         })
     }
 
@@ -191,19 +185,16 @@ impl Writer {
     /// file. When the deadline passes first, what is queued is refused and what runs goes on.
     ///
     /// # Errors
-    /// `Timeout`, when a write was still running, or waited for another process's turn, which has no
-    /// end while that process is stopped: dropping the writer then waits as long; `Nested` from inside a write.
+    /// `Timeout`, when a write was still running, or waited for another process; what waited was
+    /// refused, so dropping the writer waits for what runs only. `Nested` from inside a write.
     pub(crate) fn close(&self, deadline: Option<Instant>) -> Result<(), Error> {
         nesting::check_close(&self.clock)?;
         self.executor.close(deadline)?;
-        let thread = self.thread.lock();
-        let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
-            && thread.join().is_err()
-        {
-            return Err(Error::new(ErrorKind::Other, "the writer's thread failed"));
+        if self.threads.join() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Other, "the writer's thread failed"))
         }
-        Ok(())
     }
 
     /// The file that is written; none in memory.
@@ -249,18 +240,11 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let thread = self.thread.get_mut();
-        let thread = thread.unwrap_or_else(PoisonError::into_inner).take();
         // From inside one of its own writes, or on the writer's thread, where closures and answers
         // that nobody waits for are dropped, nobody can wait for it; the thread ends by itself.
-        let on_it =
-            thread.as_ref().map(|handle| handle.thread().id()) == Some(std::thread::current().id());
+        let on_it = self.threads.are_current();
         let deadline = (on_it || nesting::is_in_write(&self.clock)).then(Instant::now);
-        let closed = self.executor.close(deadline);
-        if closed.is_ok()
-            && let Some(thread) = thread
-            && thread.join().is_err()
-        {
+        if self.executor.close(deadline).is_ok() && !on_it && !self.threads.join() {
             tracing::error!("the writer's thread failed");
         }
     }

@@ -6,9 +6,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use loom::sync::Condvar;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 
-use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
+use super::backend::{
+    Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn, Waiting,
+};
 use super::job::Ran;
 use crate::error::{Error, ErrorKind};
 
@@ -17,6 +20,17 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Disk {
     platter: Mutex<Platter>,
     accesses: AtomicUsize,
+    stuck: Option<Stuck>,
+    /// Whether what was left to do by [`Disk::leave_chores`] is done.
+    tidied: loom::sync::Mutex<bool>,
+    tidy: Condvar,
+}
+
+/// Another process that has the turn and never leaves: whether somebody has ended the wait for it.
+#[derive(Default)]
+struct Stuck {
+    is_ended: loom::sync::Mutex<bool>,
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -53,10 +67,42 @@ impl Disk {
         })
     }
 
+    /// A disk that is never free: a `begin` waits until it is told that nobody waits.
+    pub(crate) fn behind_a_stopped_process() -> Self {
+        Self {
+            stuck: Some(Stuck::default()),
+            ..Self::default()
+        }
+    }
+
+    /// From a thread of the disk's own there is something to do.
+    pub(crate) fn leave_chores(&self) {
+        // A step that others can come before: loom does not see the platter.
+        *self.tidied.lock().unwrap() = false;
+        self.platter().chores = Some(Chores::Now);
+    }
+
+    /// Waits until chores are done.
+    pub(crate) fn await_chores(&self) {
+        let mut tidied = self.tidied.lock().unwrap();
+        while !*tidied {
+            tidied = self.tidy.wait(tidied).unwrap();
+        }
+    }
+
     fn with(platter: Platter) -> Self {
         Self {
             platter: Mutex::new(platter),
-            accesses: AtomicUsize::new(0),
+            ..Self::default()
+        }
+    }
+
+    /// Waits for the turn of a disk that is never free, until the wait is ended.
+    pub(crate) fn await_turn(&self) {
+        let stuck = self.stuck.as_ref().unwrap();
+        let mut is_ended = stuck.is_ended.lock().unwrap();
+        while !*is_ended {
+            is_ended = stuck.ended.wait(is_ended).unwrap();
         }
     }
 
@@ -108,11 +154,38 @@ impl Mock {
     }
 }
 
+impl Waiting for Disk {
+    fn end(&self) {
+        if let Some(stuck) = &self.stuck {
+            *stuck.is_ended.lock().unwrap() = true;
+            stuck.ended.notify_one();
+        }
+    }
+
+    fn obstacle(&self) -> Option<Error> {
+        None
+    }
+}
+
 impl Backend for Mock {
     type Conn = Conn;
 
+    fn waiting(&self) -> Option<Arc<dyn Waiting>> {
+        let disk = Arc::clone(&self.disk);
+        Some(disk)
+    }
+
     fn begin(&mut self, turn: Turn) -> Result<(), BeginError> {
         assert!(self.conn.open.is_none(), "two transactions at once");
+        if let Some(stuck) = &self.disk.stuck {
+            if turn == Turn::IfFree {
+                return Err(BeginError::Contended);
+            }
+            if !*stuck.is_ended.lock().unwrap() {
+                return Err(BeginError::Queue(std::time::Instant::now()));
+            }
+            return Err(BeginError::Contended);
+        }
         let mut disk = self.disk.platter();
         assert!(!disk.closed, "a write after the close");
         if turn == Turn::IfFree && disk.begins_to_contend > 0 {
@@ -165,7 +238,7 @@ impl Backend for Mock {
             return Err(Error::new(ErrorKind::DiskFull, "full"));
         }
         disk.durable.extend(written);
-        disk.chores = disk.leaves;
+        disk.chores = disk.leaves.or(disk.chores);
         Ok(())
     }
 
@@ -188,6 +261,8 @@ impl Backend for Mock {
     fn do_chores(&mut self) {
         assert!(self.conn.open.is_none(), "chores in a transaction");
         self.disk.platter().chores = None;
+        *self.disk.tidied.lock().unwrap() = true;
+        self.disk.tidy.notify_all();
     }
 
     fn close(&mut self) {

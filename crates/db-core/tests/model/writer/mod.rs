@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::held::Held;
 use backend::Chores;
-use executor::{Executor, Limits};
+use executor::{Course, Executor, Limits, Served};
 use loom::thread;
 use mock::{Boxed, Disk, Mock};
 
@@ -61,8 +61,13 @@ fn explore(
         let disk = Arc::new(disk());
         let held = Arc::new(Held::new("writer", 1));
         let writer: Writer = Arc::new(Executor::new(Mock::new(Arc::clone(&disk)), limits, held));
-        let served = Arc::clone(&writer);
-        let thread = thread::spawn(move || served.serve());
+        let (served, turns) = (Arc::clone(&writer), Arc::clone(&disk));
+        let thread = thread::spawn(move || {
+            let mut course = Course::default();
+            while let Served::Until(_) = served.serve(&mut course) {
+                turns.await_turn();
+            }
+        });
         body(&writer, &disk);
         writer.close(None).unwrap();
         thread.join().unwrap();
@@ -219,6 +224,47 @@ fn a_close_meets_a_write() {
             })
         };
         writer.close(None).unwrap();
+        other.join().unwrap();
+    });
+}
+
+/// Whether it is the caller whose time is over or the close, and in whatever order: nobody stands
+/// still for a turn that does not come.
+#[test]
+fn a_close_does_not_wait_for_a_turn_that_nobody_will_use() {
+    for caller_is_late in [true, false] {
+        let disk = Disk::behind_a_stopped_process;
+        explore(limits(), disk, move |writer, disk| {
+            let other = {
+                let (writer, disk) = (Arc::clone(writer), Arc::clone(disk));
+                let deadline = caller_is_late.then(Instant::now);
+                thread::spawn(move || write(&writer, &disk, deadline, 1).unwrap_err().kind())
+            };
+            let expected = if caller_is_late {
+                writer.close(None).unwrap();
+                [ErrorKind::Timeout, ErrorKind::Closed]
+            } else {
+                if let Err(late) = writer.close(Some(Instant::now())) {
+                    assert_eq!(late.kind(), ErrorKind::Timeout);
+                }
+                [ErrorKind::Busy, ErrorKind::Closed]
+            };
+            let kind = other.join().unwrap();
+            assert!(expected.contains(&kind), "{kind:?}");
+        });
+    }
+}
+
+#[test]
+fn chores_of_which_the_backend_reminds_are_done_without_a_further_write() {
+    explore(limits(), Disk::default, |writer, disk| {
+        let other = {
+            let (writer, disk) = (Arc::clone(writer), Arc::clone(disk));
+            thread::spawn(move || write(&writer, &disk, None, 1).unwrap())
+        };
+        disk.leave_chores();
+        writer.remind();
+        disk.await_chores();
         other.join().unwrap();
     });
 }

@@ -13,3 +13,4 @@ mod neighbours;
 mod power;
 mod private;
 mod shutdown;
+mod stopped;

@@ -15,11 +15,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::backend::{Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn};
+use super::backend::{
+    Backend, BeginError, BoxedJob, Chores, GroupReport, Transaction, Turn, Waiting,
+};
 use super::job::{Answer, JobId, JobRef, Ran, attempt, lend, resolve};
 use super::sync::{Condvar, Mutex, MutexGuard, wait};
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, longest};
+
+pub(super) use serve::{Course, Served};
 
 /// Bounds of the executor.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +153,8 @@ pub(super) struct Executor<B: Backend> {
     /// Locked by the owner; for a moment also by the writer's thread, which counts and plans after
     /// it has given the right back.
     backend: Mutex<B>,
+    /// Without the backend, which is locked while it waits.
+    waiting: Option<Arc<dyn Waiting>>,
     limits: Limits,
     /// Whose closure runs.
     held: Arc<Held>,
@@ -168,6 +174,7 @@ impl<B: Backend> Executor<B> {
             }),
             work: Condvar::new(),
             end: Condvar::new(),
+            waiting: backend.waiting(),
             backend: Mutex::new(backend),
             limits,
             held,
@@ -242,11 +249,14 @@ impl<B: Backend> Executor<B> {
             state.phase = Phase::Closing;
         }
         self.wake(&mut state);
+        self.end_idle_wait(&state);
         while state.phase != Phase::Closed {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 let refused = std::mem::take(&mut state.queue);
                 drop(state);
+                // Whoever has come by now and has to queue yet, waits no longer either.
+                self.end_wait();
                 for queued in refused {
                     queued.job.finish(Some(closed()));
                 }
@@ -317,16 +327,40 @@ impl<B: Backend> Executor<B> {
             .iter()
             .position(|queued| matches!(&queued.job, Job::Lent(job) if job.id() == id));
         let found = place.and_then(|place| state.queue.remove(place));
+        self.end_idle_wait(&state);
         drop(state);
         if let Some(queued) = found {
-            queued.job.finish(Some(Error::new(
-                ErrorKind::Timeout,
-                format!(
-                    "no turn to write within {:?}{}",
-                    queued.since.elapsed(),
-                    longest(self.held.oldest())
-                ),
-            )));
+            queued.job.finish(Some(self.too_late(queued.since)));
+        }
+    }
+
+    /// The error of a caller that came `since` and waits no longer.
+    fn too_late(&self, since: Instant) -> Error {
+        let message = format!(
+            "no turn to write within {:?}{}",
+            since.elapsed(),
+            longest(self.held.oldest())
+        );
+        let obstacle = self.waiting.as_ref().and_then(|waiting| waiting.obstacle());
+        let Some(obstacle) = obstacle else {
+            return Error::new(ErrorKind::Timeout, message);
+        };
+        // With its hint.
+        Error::new(ErrorKind::Timeout, format!("{message}; {obstacle}"))
+    }
+
+    /// Ends the wait for a turn that nobody will use: nobody is queued, and nobody can be any more.
+    fn end_idle_wait(&self, state: &State<B::Conn>) {
+        // A caller that has the right to write may still have to queue.
+        let none_comes = state.phase == Phase::Closing && state.owner == Owner::Writer;
+        if none_comes && state.queue.iter().all(|queued| queued.job.is_abandoned()) {
+            self.end_wait();
+        }
+    }
+
+    fn end_wait(&self) {
+        if let Some(waiting) = &self.waiting {
+            waiting.end();
         }
     }
 
@@ -340,7 +374,7 @@ impl<B: Backend> Executor<B> {
         let opened = Instant::now();
         let mut backend = self.backend();
         match backend.begin(Turn::IfFree) {
-            Err(BeginError::Contended) => return Err((closure, opened)),
+            Err(BeginError::Contended | BeginError::Queue(_)) => return Err((closure, opened)),
             Err(BeginError::Failed(failure)) => {
                 self.heed(&backend);
                 return Ok(Ok(Err(failure.into())));

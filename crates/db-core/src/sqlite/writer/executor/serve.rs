@@ -44,19 +44,41 @@ impl<C> Drop for Group<C> {
     }
 }
 
+/// What a thread that serves knows from one call to the next.
+#[derive(Debug, Default)]
+pub(in super::super) struct Course {
+    /// Groups of one in a row.
+    singles: u32,
+    /// When the one came for whom it had to wait for its turn.
+    waited_for: Option<Instant>,
+}
+
+/// Why the writer's thread returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Served {
+    /// All is done and closed.
+    All,
+    /// It has to wait for its turn until this moment, without the backend. After that, or with the
+    /// turn, it is to go on serving, on whatever thread.
+    Until(Instant),
+}
+
 impl<B: Backend> Executor<B> {
-    /// The writer's thread, until the close.
-    pub(in super::super) fn serve(&self) {
+    /// The writer's thread, until the close or until it has to wait for its turn.
+    pub(in super::super) fn serve(&self, course: &mut Course) -> Served {
         let mut group = Group {
             members: Vec::new(),
             lent: 0,
         };
-        let mut singles = 0;
-        while self.await_work(&mut singles) {
-            self.serve_group(&mut group, &mut singles);
+        // A turn that has come is used or given back, also if nobody is queued any more.
+        while course.waited_for.is_some() || self.await_work(&mut course.singles) {
+            if let Err(until) = self.serve_group(&mut group, course) {
+                return Served::Until(until);
+            }
         }
         self.backend().close();
         self.bury();
+        Served::All
     }
 
     /// Sleeps until there is something to do; false when there never will be.
@@ -99,23 +121,35 @@ impl<B: Backend> Executor<B> {
     }
 
     /// One transaction for whoever is queued, and the work that comes after it. Counts the groups of
-    /// one in a row.
-    fn serve_group(&self, group: &mut Group<B::Conn>, singles: &mut u32) {
+    /// one in a row. Does nothing if it had to wait for its turn, until the moment that it returns.
+    fn serve_group(&self, group: &mut Group<B::Conn>, course: &mut Course) -> Result<(), Instant> {
+        let Course {
+            singles,
+            waited_for,
+        } = course;
         *singles += 1;
         let mut backend = self.backend();
         let oldest = self.state().queue.front().map(|first| first.since);
-        let Some(oldest) = oldest else {
+        let Some(oldest) = waited_for.take().or(oldest) else {
             self.do_chores(&mut *backend);
             // Whoever came meanwhile may have come alone: no load has been seen.
             *singles = SINGLES;
-            return;
+            return Ok(());
         };
         // The jobs stay in the queue meanwhile, where their callers can take them back.
         let patience = Turn::Wait(oldest + self.limits.busy_timeout);
-        if let Err(error) = backend.begin(patience) {
-            self.heed(&backend);
-            self.begin_failed(error, oldest);
-            return;
+        match backend.begin(patience) {
+            Ok(()) => {}
+            Err(BeginError::Queue(until)) => {
+                *singles -= 1;
+                *waited_for = Some(oldest);
+                return Err(until);
+            }
+            Err(error) => {
+                self.heed(&backend);
+                self.begin_failed(error, oldest);
+                return Ok(());
+            }
         }
         let opened = Instant::now();
         let mut fault = None;
@@ -160,6 +194,7 @@ impl<B: Backend> Executor<B> {
         } else {
             self.plan(backend.chores());
         }
+        Ok(())
     }
 
     /// Gives the right to write back if nobody is queued. Before the answer: the only caller would
@@ -205,7 +240,9 @@ impl<B: Backend> Executor<B> {
             busy => {
                 let error = match busy {
                     BeginError::Failed(error) => error,
-                    BeginError::Contended => Error::new(ErrorKind::Busy, "database is locked"),
+                    BeginError::Contended | BeginError::Queue(_) => {
+                        Error::new(ErrorKind::Busy, "database is locked")
+                    }
                 };
                 // Those who came later have patience left, also if the one for whom it was tried
                 // has gone meanwhile.

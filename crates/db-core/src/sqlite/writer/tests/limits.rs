@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::sqlite::writer::turnstile::Turnstile;
 
 /// Long enough that a test which meets it has failed.
 const LONG: Duration = Duration::from_mins(1);
@@ -151,6 +152,57 @@ fn each_waits_for_another_program_as_long_as_it_may() {
     other.conn().batch_execute("ROLLBACK").unwrap();
     bed.writer.run(None, |conn| insert(conn, 3)).unwrap();
     assert_eq!(bed.entries(), 1);
+}
+
+/// The turn comes when its only caller has gone, before `busy_timeout` and after it, and also when
+/// the next caller has come meanwhile.
+#[test]
+fn a_turn_that_comes_too_late_is_given_back_or_used() {
+    for (busy_timeout, kind) in [
+        (LONG, ErrorKind::Timeout),
+        (Duration::from_millis(30), ErrorKind::Busy),
+    ] {
+        let bed = &Bed::with(|options| options.busy_timeout = busy_timeout);
+        let mut other = Turnstile::open(&bed.path().canonicalize().unwrap()).unwrap();
+        for id in 1..=3 {
+            while !other.try_enter().unwrap() {
+                std::thread::yield_now();
+            }
+            let deadline = (kind == ErrorKind::Timeout).then(soon);
+            let late = bed.writer.run(deadline, |conn| insert(conn, 0));
+            let late = late.unwrap_err();
+            assert_eq!(late.kind(), kind, "{late}");
+            let names_it = late.to_string().contains("bed.db-turn");
+            // The writer's thread may not have come so far in so short a time.
+            assert!(names_it || kind == ErrorKind::Timeout, "{late}");
+            if kind == ErrorKind::Timeout {
+                std::thread::scope(|scope| {
+                    scope.spawn(|| bed.writer.run(None, |conn| insert(conn, id)).unwrap());
+                    bed.await_pending(1);
+                    other.leave().unwrap();
+                });
+            } else {
+                other.leave().unwrap();
+            }
+        }
+        let written = if kind == ErrorKind::Timeout { 3 } else { 0 };
+        assert_eq!(bed.entries(), written);
+        while !other.try_enter().unwrap() {
+            std::thread::yield_now();
+        }
+        other.leave().unwrap();
+        bed.writer.run(None, |conn| insert(conn, 4)).unwrap();
+        assert!(other.try_enter().unwrap());
+        let late = bed.writer.run(Some(soon()), |conn| insert(conn, 5));
+        assert!(late.is_err());
+        other.leave().unwrap();
+        // Nobody is queued when the turn comes, so nothing but the thread itself gives it back.
+        while !other.try_enter().unwrap() {
+            std::thread::yield_now();
+        }
+        assert_eq!(bed.entries(), written + 1);
+        bed.writer.close(Some(Instant::now() + LONG)).unwrap();
+    }
 }
 
 /// Lets time pass, which nothing else would tell of.
