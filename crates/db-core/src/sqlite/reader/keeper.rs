@@ -23,7 +23,7 @@ impl Keeper {
         // What it reports goes to whoever listens where the pool is opened.
         let listener = tracing::dispatcher::get_default(Clone::clone);
         let thread = thread::Builder::new()
-            .name("sqlite-readers".to_owned())
+            .name("db-readers".to_owned())
             .spawn(move || tracing::dispatcher::with_default(&listener, || run(&theirs)))
             .map_err(|e| Error::new(ErrorKind::Other, format!("no thread for the pool: {e}")))?;
         // Set once, here, before anybody else has the pool.

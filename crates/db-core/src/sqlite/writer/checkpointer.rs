@@ -102,9 +102,13 @@ impl Checkpointer {
     pub(super) fn start(&mut self) -> bool {
         if let Some(source) = self.source.take() {
             let shared = Arc::clone(&self.shared);
+            // Who listens to the thread that writes hears of this one, too.
+            let listener = tracing::dispatcher::get_default(Clone::clone);
             let thread = std::thread::Builder::new()
                 .name("db-checkpoint".to_owned())
-                .spawn(move || shared.serve(&source));
+                .spawn(move || {
+                    tracing::dispatcher::with_default(&listener, || shared.serve(&source));
+                });
             match thread {
                 Ok(thread) => self.thread = Some(thread),
                 Err(error) => tracing::warn!(%error, "writes wait for checkpoints: no thread"),

@@ -263,8 +263,8 @@ impl<B: Backend> Executor<B> {
                 return Err(Error::new(
                     ErrorKind::Timeout,
                     format!(
-                        "a write was still running, or waited for another process, when the time \
-                         to close was over{}",
+                        "a write or a checkpoint was still running, or a write waited for another \
+                         process, when the time to close was over{}",
                         longest(self.held.oldest())
                     ),
                 ));
