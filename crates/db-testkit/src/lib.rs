@@ -52,3 +52,17 @@ pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
+
+/// A size that a longer run sets from outside, `BITCRAPS_TEST_<name>`.
+///
+/// # Panics
+/// If it is no number.
+#[must_use]
+pub fn size(name: &str, usual: u64) -> u64 {
+    match std::env::var(format!("BITCRAPS_TEST_{name}")) {
+        Ok(text) => text
+            .parse()
+            .unwrap_or_else(|_| panic!("BITCRAPS_TEST_{name} is no number: {text}")),
+        Err(_) => usual,
+    }
+}

@@ -192,10 +192,9 @@ both_engines! {
         database.close(LONG).unwrap();
     }
 
-    /// A hundredth of what row 14 asks for; the million is a matter of time only.
     fn panics_lose_no_connection(db: TestDb) {
         let database = open(&db);
-        for n in 0..2_000_u32 {
+        for n in 0..db_testkit::size("CALLS", 2_000) {
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 database.read_one(|conn| {
                     if n % 3 == 0 {

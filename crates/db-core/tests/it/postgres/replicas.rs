@@ -268,7 +268,7 @@ fn a_frozen_standby_does_not_hold_a_read() {
 /// promoted.
 #[test]
 fn everybody_reads_what_they_wrote() {
-    const ROUNDS: i64 = 250;
+    let rounds = i64::try_from(db_testkit::size("PAIRS", 2_000) / 8).unwrap();
     let pair = pair();
     pair.returns_to_standby();
     let (pairs, places) = (AtomicI64::new(0), std::sync::Mutex::new(BTreeSet::new()));
@@ -277,7 +277,7 @@ fn everybody_reads_what_they_wrote() {
             .map(|id| {
                 let (pair, pairs, places) = (&pair, &pairs, &places);
                 scope.spawn(move || {
-                    for n in 1..=ROUNDS {
+                    for n in 1..=rounds {
                         let update = format!("UPDATE t SET n = {n} WHERE id = {id}");
                         pair.database.write(|conn| execute(conn, &update)).unwrap();
                         let look = format!("SELECT n AS value FROM t WHERE id = {id}");
@@ -299,13 +299,13 @@ fn everybody_reads_what_they_wrote() {
             })
             .collect();
         let standby = pair.on_standby();
-        while pairs.load(Ordering::Relaxed) < ROUNDS {
+        while pairs.load(Ordering::Relaxed) < rounds {
             thread::yield_now();
         }
         standby
             .read(|conn| execute(conn, "SELECT pg_wal_replay_pause()"))
             .unwrap();
-        while pairs.load(Ordering::Relaxed) < 3 * ROUNDS {
+        while pairs.load(Ordering::Relaxed) < 3 * rounds {
             thread::yield_now();
         }
         standby
@@ -313,7 +313,7 @@ fn everybody_reads_what_they_wrote() {
             .unwrap();
         pair.standby.stop(Stop::Immediate).unwrap();
         pair.standby.start_again().unwrap();
-        while pairs.load(Ordering::Relaxed) < 7 * ROUNDS {
+        while pairs.load(Ordering::Relaxed) < 7 * rounds {
             thread::yield_now();
         }
         // From here on it has a history of its own.
@@ -322,6 +322,6 @@ fn everybody_reads_what_they_wrote() {
             client.join().unwrap();
         }
     });
-    assert_eq!(pairs.load(Ordering::Relaxed), 8 * ROUNDS);
+    assert_eq!(pairs.load(Ordering::Relaxed), 8 * rounds);
     assert_eq!(places.into_inner().unwrap(), BTreeSet::from([0, 1]));
 }
