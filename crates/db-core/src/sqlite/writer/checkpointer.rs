@@ -4,7 +4,7 @@
 //! milliseconds; made beside them it never finds the end of the log, so the log would never start
 //! anew. So this thread copies what there is, and again what came meanwhile, until little is left,
 //! and the writer makes the last one itself. That one still waits until the database file is on the
-//! disk, which SQLite asks for only at the end of the log; it is a fifth of the whole.
+//! disk, which SQLite asks for only at the end of the log.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
