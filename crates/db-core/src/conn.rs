@@ -5,9 +5,10 @@
 //! because Diesel's transaction closures hand back the inner connection.
 
 use diesel::connection::SimpleConnection;
-use diesel::{PgConnection, QueryResult, SqliteConnection};
+use diesel::result::Error as DieselError;
+use diesel::{Connection as _, PgConnection, QueryResult, SqliteConnection};
 
-use crate::Engine;
+use crate::{Engine, Error, condemned};
 
 /// A borrowed connection to one of the two engines.
 pub enum Conn<'c> {
@@ -35,6 +36,29 @@ impl Conn<'_> {
         }
     }
 
+    /// Runs a part of a transaction under a savepoint: if it fails, that part is undone and the rest may
+    /// go on, on PostgreSQL too.
+    ///
+    /// # Errors
+    /// The closure's own; what the engine says of the savepoint.
+    pub fn savepoint<T, E>(&mut self, f: impl FnOnce(&mut Conn<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
+        condemned::undone(|| {
+            let done = match self {
+                Self::Sqlite(c) => c.transaction(|c| f(&mut Conn::Sqlite(c)).map_err(Refused::Own)),
+                Self::Postgres(c) => {
+                    c.transaction(|c| f(&mut Conn::Postgres(c)).map_err(Refused::Own))
+                }
+            };
+            done.map_err(|refused| match refused {
+                Refused::Own(error) => error,
+                Refused::Engine(error) => Error::from(error).into(),
+            })
+        })
+    }
+
     /// Runs SQL text that takes no parameters and returns nothing.
     ///
     /// # Errors
@@ -44,6 +68,18 @@ impl Conn<'_> {
             Self::Sqlite(c) => c.batch_execute(sql),
             Self::Postgres(c) => c.batch_execute(sql),
         }
+    }
+}
+
+/// Why a savepoint was not released.
+enum Refused<E> {
+    Own(E),
+    Engine(DieselError),
+}
+
+impl<E> From<DieselError> for Refused<E> {
+    fn from(error: DieselError) -> Self {
+        Self::Engine(error)
     }
 }
 

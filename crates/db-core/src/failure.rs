@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 
+use crate::condemned;
 use crate::error::{Error, ErrorKind};
 
 thread_local! {
@@ -34,13 +35,22 @@ pub(crate) fn note(kind: ErrorKind) {
 /// Runs a caller's closure, on the thread where its errors are converted.
 pub(crate) fn of_caller<T, E>(run: impl FnOnce() -> Result<T, E>) -> Result<T, Failure<E>> {
     let outer = CONVERTED.take();
-    let result = run();
+    let result = condemned::judged(|| run().map_err(Verdict::Own), Verdict::Condemned);
     let met = CONVERTED.get();
     // An error of a call inside a closure may become that closure's own.
     if result.is_ok() || met.is_none() {
         CONVERTED.set(outer);
     }
-    result.map_err(|error| Failure::Callers(error, met))
+    result.map_err(|verdict| match verdict {
+        Verdict::Own(error) => Failure::Callers(error, met),
+        Verdict::Condemned(error) => Failure::Ours(error),
+    })
+}
+
+/// Why a closure's work is not committed.
+enum Verdict<E> {
+    Own(E),
+    Condemned(Error),
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@
 mod asynchronous;
 mod cache;
 mod clock;
+mod condemned;
 mod config;
 mod conn;
 mod connection;
@@ -48,6 +49,7 @@ mod wait;
 pub use asynchronous::AsyncDatabase;
 pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use condemned::condemn;
 pub use config::{
     ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions, SqliteOptions,
     Synchronous, TlsMode,

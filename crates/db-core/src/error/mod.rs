@@ -77,7 +77,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// A value cannot be stored or computed: too long, out of range, no number, a division by zero.
     InvalidValue,
-    /// An earlier statement failed, and PostgreSQL refuses all others until the transaction ends.
+    /// An earlier statement failed, and PostgreSQL refuses all others until the transaction ends; or a
+    /// part of a write [failed half way](crate::condemn), and its closure went on.
     TransactionAborted,
     /// Memory ran out.
     OutOfMemory,

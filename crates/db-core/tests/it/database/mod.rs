@@ -6,6 +6,7 @@ mod cache;
 mod cache_postgres;
 mod calls;
 mod closing;
+mod condemned;
 mod isolation;
 mod leaks;
 mod limits;

@@ -70,9 +70,10 @@ fn overload_is_refused_at_once() {
     let (_db, database) =
         open_with(|o| o.max_connections(CONNECTIONS).connection_timeout(PATIENCE));
     let peak = offer(&database, CONNECTIONS, None);
-    // 4 connections answer 200 a second; 80 clients that ask every 100 ms want 800.
-    let overload = offer(&database, 80, Some(5 * HOLD));
-    // How many depends on the machine, which has eighty clients more to run.
+    // 4 connections answer 200 a second; 160 clients that ask every 100 ms want 1,600. If all of them
+    // waited, it would be for 800 ms, twice their patience.
+    let overload = offer(&database, 160, Some(5 * HOLD));
+    // How many depends on the machine, which has so many clients more to run.
     assert!(overload.served > 0, "nobody was served");
     let mut shed = overload.refusals;
     shed.sort();
