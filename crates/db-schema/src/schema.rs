@@ -8,6 +8,48 @@
 )]
 
 diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::types::UtcTimestamp;
+
+    /// One line in the ledger of an account. Never changed: a reversal is a line of its own.
+    account_entries (id) {
+        id -> BigInt,
+        account_id -> Text,
+        /// Open vocabulary, checked by the program.
+        entry_type -> Text,
+        /// Smallest unit of CRAP; negative when it leaves the account.
+        amount -> BigInt,
+        /// Smallest unit of CRAP.
+        balance_before -> BigInt,
+        /// Smallest unit of CRAP.
+        balance_after -> BigInt,
+        /// What the line belongs to: a bet, a game, a request, the line it reverses.
+        reference_id -> Nullable<Text>,
+        created_at -> UtcTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Nullable, Text};
+    use crate::types::UtcTimestamp;
+
+    /// An account that is no player's: of the house, of the treasury, or the pot of a game. Its
+    /// entries are its trail.
+    accounts (id) {
+        /// house, treasury, or pot: followed by the id of the game.
+        id -> Text,
+        kind -> Text,
+        /// The game whose pot it is; NULL for the others.
+        game_id -> Nullable<Text>,
+        /// Smallest unit of CRAP.
+        balance -> BigInt,
+        created_at -> UtcTimestamp,
+        /// Set by the writer; a trigger sets it when a statement left it unchanged.
+        updated_at -> UtcTimestamp,
+    }
+}
+
+diesel::table! {
     use diesel::sql_types::{BigInt, Binary, Text};
     use crate::types::{JsonDoc, UtcTimestamp};
 
@@ -52,6 +94,31 @@ diesel::table! {
         user_agent -> Nullable<Text>,
         created_at -> UtcTimestamp,
         metadata -> Nullable<JsonDoc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Binary};
+    use crate::types::UtcTimestamp;
+
+    /// A run of lines of `audit_logs` under one hash, which holds that of the seal before. Never
+    /// changed.
+    audit_seals (id) {
+        /// Given by the program: 1, 2, 3 and so on.
+        id -> BigInt,
+        /// First line of `audit_logs` in it.
+        first_id -> BigInt,
+        /// Last line of `audit_logs` in it.
+        last_id -> BigInt,
+        row_count -> BigInt,
+        /// The hash of all its lines, then id and short hash of each in order, to name the first
+        /// bad one.
+        marks -> Binary,
+        /// The hash of the seal before; zeros in the first.
+        previous_hash -> Binary,
+        /// SHA-256.
+        hash -> Binary,
+        sealed_at -> UtcTimestamp,
     }
 }
 
@@ -122,6 +189,49 @@ diesel::table! {
         event_type -> Text,
         payload -> JsonDoc,
         timestamp -> UtcTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Text};
+    use crate::types::{JsonDoc, UtcTimestamp};
+
+    /// One event of a game. Never changed: its state at any moment is what its events up to then
+    /// make.
+    game_events (game_id, version) {
+        game_id -> Text,
+        /// Counts the events of the game: 1, 2, 3 and so on.
+        version -> BigInt,
+        /// Open vocabulary, checked by the program.
+        event_type -> Text,
+        payload -> JsonDoc,
+        created_at -> UtcTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::Text;
+    use crate::types::UtcTimestamp;
+
+    /// A player who takes part in a game.
+    game_players (game_id, player_id) {
+        game_id -> Text,
+        player_id -> Text,
+        joined_at -> UtcTimestamp,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{BigInt, Text};
+    use crate::types::{JsonDoc, UtcTimestamp};
+
+    /// The state of a game after one of its events, so that replay need not begin at the first.
+    game_snapshots (game_id, version) {
+        game_id -> Text,
+        /// The last event that is in it.
+        version -> BigInt,
+        state -> JsonDoc,
+        created_at -> UtcTimestamp,
     }
 }
 
@@ -212,6 +322,25 @@ diesel::table! {
         read_at -> Nullable<UtcTimestamp>,
         created_at -> UtcTimestamp,
         metadata -> Nullable<JsonDoc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::{Binary, Text};
+    use crate::types::UtcTimestamp;
+
+    /// An operation on money that was asked for, and what came of it: the same reference with the
+    /// same content gets the same answer.
+    operations (kind, reference) {
+        /// Open vocabulary, checked by the program.
+        kind -> Text,
+        /// Given by the caller.
+        reference -> Text,
+        /// SHA-256 of what was asked for.
+        content_hash -> Binary,
+        /// JSON, kept byte for byte so that it can be given again; empty while the operation runs.
+        answer -> Text,
+        created_at -> UtcTimestamp,
     }
 }
 
@@ -445,6 +574,10 @@ diesel::table! {
         reference_id -> Nullable<Text>,
         created_at -> UtcTimestamp,
         metadata -> Nullable<JsonDoc>,
+        /// What the line does to the locked balance; smallest unit of CRAP.
+        locked_change -> BigInt,
+        /// What the line does to the staked balance; smallest unit of CRAP.
+        staked_change -> BigInt,
     }
 }
 
@@ -542,11 +675,17 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(account_entries -> accounts (account_id));
+diesel::joinable!(accounts -> games (game_id));
 diesel::joinable!(bets -> games (game_id));
 diesel::joinable!(bets -> users (player_id));
 diesel::joinable!(consensus_rounds -> games (game_id));
 diesel::joinable!(consensus_votes -> consensus_rounds (round_number));
 diesel::joinable!(events -> sessions (session_id));
+diesel::joinable!(game_events -> games (game_id));
+diesel::joinable!(game_players -> games (game_id));
+diesel::joinable!(game_players -> users (player_id));
+diesel::joinable!(game_snapshots -> games (game_id));
 diesel::joinable!(game_statistics -> games (game_id));
 diesel::joinable!(games -> users (winner_id));
 diesel::joinable!(house_games -> users (user_id));
@@ -562,16 +701,23 @@ diesel::joinable!(usage_snapshots -> sessions (session_id));
 diesel::joinable!(world_objects -> worlds (world_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    account_entries,
+    accounts,
     assets,
     audit_logs,
+    audit_seals,
     bets,
     consensus_rounds,
     consensus_votes,
     events,
+    game_events,
+    game_players,
+    game_snapshots,
     game_statistics,
     games,
     house_games,
     notifications,
+    operations,
     outbox,
     peer_connections,
     peers,

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use db_core::Engine;
+use db_migrate::{MigrateOptions, Migrator, Source};
+use db_schema::migrations::{POSTGRES, SQLITE};
 
 use crate::TestConn;
 use crate::file::FileDb;
@@ -80,6 +82,19 @@ impl TestDb {
         match &self.place {
             Place::File(file) => Some(file.path()),
             Place::Server(_) => None,
+        }
+    }
+
+    /// Brings it to the newest version of our schema.
+    ///
+    /// # Panics
+    /// If a migration fails.
+    #[track_caller]
+    pub fn migrate(&self) {
+        let migrator = Migrator::new(Source::embedded(SQLITE, POSTGRES));
+        let mut conn = self.connect();
+        if let Err(error) = migrator.migrate(conn.conn(), &MigrateOptions::default()) {
+            panic!("the test's database cannot be migrated: {error}");
         }
     }
 

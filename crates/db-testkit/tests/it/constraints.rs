@@ -18,7 +18,13 @@ const MAP: ConstraintMap = ConstraintMap {
 };
 
 /// Tables whose keys a trigger keeps on SQLite.
-const APPEND_ONLY: [&str; 2] = ["audit_logs", "transactions"];
+const APPEND_ONLY: [&str; 5] = [
+    "account_entries",
+    "audit_logs",
+    "audit_seals",
+    "game_events",
+    "transactions",
+];
 
 /// A database with a row in every table, and a connection as an application opens it.
 fn opened(db: &TestDb) -> Connection {
@@ -63,8 +69,14 @@ fn copy(engine: Engine, table: &Table, own: &[&str]) -> String {
             (name, value)
         })
         .unzip();
+    // Of the accounts only a pot has a value in every column.
+    let which = if table.name == "accounts" {
+        "WHERE kind = 'pot'"
+    } else {
+        ""
+    };
     format!(
-        "INSERT INTO {name} ({}) SELECT {} FROM {name} LIMIT 1",
+        "INSERT INTO {name} ({}) SELECT {} FROM {name} {which} LIMIT 1",
         names.join(", "),
         values.join(", "),
         name = table.name,

@@ -1,6 +1,7 @@
 //! The databases for tests, and the schema that the migrations build in them.
 #![cfg(test)]
 
+mod accounts;
 mod audit;
 mod bounds;
 mod checks;

@@ -136,6 +136,7 @@ pub(crate) fn micros(engine: Engine, column: &str) -> String {
 /// literals.
 pub(crate) fn rows(engine: Engine, version: usize) -> String {
     let key = bytes(engine, "00ff");
+    let hash = bytes(engine, &"5a".repeat(32));
     let (start, end) = (time(engine, 1_000_000), time(engine, 2_000_000));
     match version {
         1 => format!(
@@ -189,6 +190,28 @@ pub(crate) fn rows(engine: Engine, version: usize) -> String {
                INSERT INTO events (session_id, event_type) VALUES ('se1', 'start');
                INSERT INTO usage_snapshots (session_id, snapshot_data) VALUES ('se1', '{}');"
             .to_owned(),
+        11 => format!(
+            "INSERT INTO transactions
+                 (user_id, transaction_type, amount, balance_before, balance_after,
+                  locked_change, staked_change)
+             VALUES ('u1', 'bet', -3, 5, 2, 3, 0);
+             INSERT INTO accounts (id, kind, game_id, balance) VALUES ('pot:g1', 'pot', 'g1', 3);
+             INSERT INTO account_entries
+                 (account_id, entry_type, amount, balance_before, balance_after)
+             VALUES ('pot:g1', 'bet', 3, 0, 3);
+             INSERT INTO operations (kind, reference, content_hash, answer)
+             VALUES ('place_bet', 'r1', {hash}, '{{}}');
+             INSERT INTO game_players (game_id, player_id) VALUES ('g1', 'u1');"
+        ),
+        12 => "INSERT INTO game_events (game_id, version, event_type, payload)
+               VALUES ('g1', 1, 'opened', '{}');
+               INSERT INTO game_snapshots (game_id, version, state) VALUES ('g1', 1, '{}');"
+            .to_owned(),
+        13 => format!(
+            "INSERT INTO audit_seals
+                 (id, first_id, last_id, row_count, marks, previous_hash, hash)
+             VALUES (1, 1, 2, 2, {key}, {hash}, {hash});"
+        ),
         other => panic!("V{other} has no rows here yet: add one for each of its tables"),
     }
 }

@@ -5,7 +5,8 @@ use db_testkit::{TestDb, both_engines};
 use crate::support::{filled, micros, number, refusal, time};
 
 /// Tables that say when they were changed: table, that column, and a change of something else.
-const TOUCHED: [(&str, &str, &str); 11] = [
+const TOUCHED: [(&str, &str, &str); 12] = [
+    ("accounts", "updated_at", "balance = balance + 1"),
     ("users", "updated_at", "reputation = reputation + 1"),
     ("game_statistics", "updated_at", "bet_count = bet_count + 1"),
     (
@@ -27,8 +28,14 @@ const TOUCHED: [(&str, &str, &str); 11] = [
     ("usage_config", "updated_at", "theme = 'dark'"),
 ];
 
-/// Tables whose rows are never changed.
-const APPEND_ONLY: [&str; 2] = ["transactions", "audit_logs"];
+/// Tables whose rows are never changed: table, key, and a change of something else.
+const APPEND_ONLY: [(&str, &str, &str); 5] = [
+    ("transactions", "id", "metadata = NULL"),
+    ("audit_logs", "id", "metadata = NULL"),
+    ("account_entries", "id", "reference_id = 'r2'"),
+    ("game_events", "version", "event_type = 'closed'"),
+    ("audit_seals", "id", "sealed_at = sealed_at"),
+];
 
 both_engines! {
     fn a_change_that_says_no_time_gets_one(db: TestDb) {
@@ -63,14 +70,28 @@ both_engines! {
         assert_eq!(dated, expected);
     }
 
+    fn every_table_that_refuses_changes_is_tried_here(db: TestDb) {
+        let live = db_testkit::schema_check::Live::migrated(db.engine());
+        let mut expected: Vec<_> = APPEND_ONLY.iter().map(|(table, ..)| *table).collect();
+        expected.sort_unstable();
+        let refusing: Vec<_> = live
+            .model
+            .tables
+            .iter()
+            .filter(|t| t.triggers.iter().any(|t| t.name.ends_with("_append_only_update")))
+            .map(|t| t.name.as_str())
+            .collect();
+        assert_eq!(refusing, expected);
+    }
+
     fn a_line_that_was_written_stays_as_it_is(db: TestDb) {
         let mut conn = filled(&db);
-        for table in APPEND_ONLY {
+        for (table, key, change) in APPEND_ONLY {
             let count = format!("SELECT count(*) AS n FROM {table}");
             let before = number(&mut conn, &count);
             for sql in [
-                format!("UPDATE {table} SET metadata = NULL"),
-                format!("UPDATE {table} SET id = id"),
+                format!("UPDATE {table} SET {change}"),
+                format!("UPDATE {table} SET {key} = {key}"),
                 format!("DELETE FROM {table}"),
             ] {
                 let error = refusal(&mut conn, &sql);
@@ -90,7 +111,7 @@ mod sqlite {
         let mut conn = filled(&db);
         for recursive in ["off", "on"] {
             conn.execute(&format!("PRAGMA recursive_triggers = {recursive}"));
-            for table in APPEND_ONLY {
+            for (table, ..) in APPEND_ONLY {
                 let sql = format!("REPLACE INTO {table} SELECT * FROM {table} LIMIT 1");
                 let error = refusal(&mut conn, &sql);
                 assert!(
@@ -98,6 +119,13 @@ mod sqlite {
                     "{error}"
                 );
             }
+            // The second key of a seal is none to get round it by.
+            let columns = "first_id, last_id, row_count, marks, previous_hash, hash";
+            let sql = format!(
+                "REPLACE INTO audit_seals (id, {columns}) SELECT id + 1, {columns} FROM audit_seals"
+            );
+            let error = refusal(&mut conn, &sql);
+            assert!(error.contains("audit_seals is append-only"), "{error}");
         }
     }
 }
@@ -109,7 +137,7 @@ mod postgres {
     fn truncate_is_refused_where_it_would_leave_no_trace() {
         let db = TestDb::postgres();
         let mut conn = filled(&db);
-        for table in APPEND_ONLY {
+        for (table, ..) in APPEND_ONLY {
             let error = refusal(&mut conn, &format!("TRUNCATE {table}"));
             assert!(
                 error.contains(&format!("{table} is append-only")),

@@ -1,0 +1,3 @@
+-- Undoes V13 audit_seals.
+
+DROP TABLE audit_seals;
