@@ -39,7 +39,8 @@ pub(crate) const ROOMS: [Room; 12] = [
         name: "db-repo",
         uses: &["db-core", "db-schema"],
         builds_with: &[],
-        tests_with: &["db-testkit"],
+        // Its examples bring the schema up to date, as an application does.
+        tests_with: &["db-testkit", "db-migrate"],
     },
     Room {
         name: "db-backup",
@@ -57,7 +58,8 @@ pub(crate) const ROOMS: [Room; 12] = [
         name: "db-testkit",
         uses: &["db-core", "db-schema", "db-migrate", "db-testserver"],
         builds_with: &[],
-        tests_with: &[],
+        // For what the guides show.
+        tests_with: &["db-repo"],
     },
     Room {
         name: "db-testserver",
@@ -73,7 +75,7 @@ pub(crate) const ROOMS: [Room; 12] = [
     },
     Room {
         name: "bench",
-        uses: &["bench-load", "db-core"],
+        uses: &["bench-load", "db-core", "db-repo", "db-schema"],
         builds_with: &[],
         tests_with: &[],
     },

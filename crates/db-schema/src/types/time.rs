@@ -81,6 +81,23 @@ impl From<DateTime<Utc>> for UtcTime {
     }
 }
 
+impl UtcTime {
+    /// The first moment that a column can hold: 24 November of 4714 BC.
+    pub const FIRST: Self = match DateTime::from_timestamp_micros(FIRST) {
+        Some(moment) => Self(moment),
+        None => Self(DateTime::<Utc>::MIN_UTC),
+    };
+
+    /// The last moment that a program can read, in the year 262142.
+    pub const LAST: Self = {
+        let micros = DateTime::<Utc>::MAX_UTC.timestamp_micros();
+        match DateTime::from_timestamp_micros(micros) {
+            Some(moment) => Self(moment),
+            None => Self(DateTime::<Utc>::UNIX_EPOCH),
+        }
+    };
+}
+
 impl From<UtcTime> for DateTime<Utc> {
     fn from(time: UtcTime) -> Self {
         time.0

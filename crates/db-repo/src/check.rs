@@ -1,0 +1,269 @@
+//! Input, checked at the door: the error names the field and the rule.
+
+use std::ops::RangeInclusive;
+
+use crate::{Error, Result};
+
+/// Longest key of a row that a caller chooses, in characters.
+pub(crate) const KEY_LENGTH: usize = 128;
+
+fn invalid(field: &'static str, rule: impl Into<String>) -> Error {
+    Error::Invalid {
+        field,
+        rule: rule.into(),
+    }
+}
+
+/// The cursor is none of this list.
+pub(crate) fn no_cursor() -> Error {
+    invalid("after", "must be the cursor of a page of this list")
+}
+
+/// Something that has to hold.
+pub(crate) fn rule(field: &'static str, holds: bool, rule: &'static str) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(invalid(field, rule))
+    }
+}
+
+/// A text of so many characters, none of them a control character.
+pub(crate) fn text(field: &'static str, value: &str, length: RangeInclusive<usize>) -> Result<()> {
+    let count = value.chars().count();
+    if !length.contains(&count) {
+        let rule = format!(
+            "needs {} to {} characters, has {count}",
+            length.start(),
+            length.end()
+        );
+        return Err(invalid(field, rule));
+    }
+    rule(
+        field,
+        !value.chars().any(char::is_control),
+        "must hold no control characters",
+    )
+}
+
+/// A text of at most so many characters that may have lines.
+pub(crate) fn prose(field: &'static str, value: &str, most: usize) -> Result<()> {
+    let count = value.chars().count();
+    if count > most {
+        let rule = format!("may have {most} characters, has {count}");
+        return Err(invalid(field, rule));
+    }
+    rule(field, !value.contains('\0'), "must not hold U+0000")
+}
+
+/// A key that a caller chooses.
+pub(crate) fn key(field: &'static str, value: &str) -> Result<()> {
+    text(field, value, 1..=KEY_LENGTH)
+}
+
+/// So many bytes.
+pub(crate) fn bytes(
+    field: &'static str,
+    value: &[u8],
+    length: RangeInclusive<usize>,
+) -> Result<()> {
+    if length.contains(&value.len()) {
+        return Ok(());
+    }
+    let rule = format!(
+        "needs {} to {} bytes, has {}",
+        length.start(),
+        length.end(),
+        value.len()
+    );
+    Err(invalid(field, rule))
+}
+
+/// A number within bounds.
+#[expect(clippy::needless_pass_by_value, reason = "it is a number")]
+pub(crate) fn within<T>(field: &'static str, value: T, bounds: RangeInclusive<T>) -> Result<()>
+where
+    T: PartialOrd + std::fmt::Display,
+{
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let rule = format!(
+        "must be from {} to {}, is {value}",
+        bounds.start(),
+        bounds.end()
+    );
+    Err(invalid(field, rule))
+}
+
+/// Money that moves: more than nothing.
+pub(crate) fn amount(field: &'static str, value: i64) -> Result<()> {
+    if value > 0 {
+        return Ok(());
+    }
+    Err(invalid(field, format!("must be above 0, is {value}")))
+}
+
+/// A number that is one.
+pub(crate) fn finite(field: &'static str, value: f64) -> Result<()> {
+    rule(
+        field,
+        value.abs() <= 1e308,
+        "must be a finite number up to 1e308",
+    )
+}
+
+/// Longest word of an open vocabulary, in characters.
+const WORD_LENGTH: usize = 50;
+
+/// A word of a vocabulary that the application keeps: it may be matched and counted, so it is no prose.
+pub(crate) fn word(field: &'static str, value: &str) -> Result<()> {
+    let mut letters = value.chars();
+    let holds = value.len() <= WORD_LENGTH
+        && letters.next().is_some_and(|c| c.is_ascii_alphabetic())
+        && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    rule(
+        field,
+        holds,
+        "must be a letter and up to 49 more letters, digits, _, - or .",
+    )
+}
+
+/// Longest JSON document, in bytes as text.
+pub(crate) const JSON_LENGTH: usize = 1 << 20;
+
+/// Most arrays and objects of a JSON document within one another. What is written has to be read
+/// again, and `serde_json` reads no more than 127.
+pub(crate) const JSON_DEPTH: usize = 64;
+
+/// A JSON document of bearable size and depth.
+pub(crate) fn json(field: &'static str, value: &serde_json::Value) -> Result<()> {
+    // First: to write what is too deep may take more of the stack than there is.
+    rule(
+        field,
+        is_shallow(value),
+        "may have 64 arrays and objects within one another",
+    )?;
+    let mut size = Size(0);
+    let written = serde_json::to_writer(&mut size, value);
+    rule(
+        field,
+        written.is_ok() && size.0 <= JSON_LENGTH,
+        "must be JSON of at most 1 MiB as text",
+    )
+}
+
+/// Whether no more arrays and objects lie within one another than may. Does not call itself.
+fn is_shallow(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    let mut left = vec![(value, 0)];
+    while let Some((value, depth)) = left.pop() {
+        if !(value.is_array() || value.is_object()) {
+            continue;
+        }
+        if depth == JSON_DEPTH {
+            return false;
+        }
+        match value {
+            Value::Array(items) => left.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(items) => left.extend(items.values().map(|item| (item, depth + 1))),
+            _ => {}
+        }
+    }
+    true
+}
+
+/// A JSON object of bearable size.
+pub(crate) fn object(field: &'static str, value: &serde_json::Value) -> Result<()> {
+    rule(field, value.is_object(), "must be a JSON object")?;
+    json(field, value)
+}
+
+/// Counts what is written.
+struct Size(usize);
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(result: Result<()>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_refusal_names_field_and_rule() {
+        assert_eq!(
+            said(text("username", "", 1..=64)),
+            "username: needs 1 to 64 characters, has 0"
+        );
+        assert_eq!(
+            said(text("username", "a\nb", 1..=64)),
+            "username: must hold no control characters"
+        );
+        assert_eq!(said(amount("amount", -1)), "amount: must be above 0, is -1");
+        assert_eq!(
+            said(within("limit", 0, 1..=1000)),
+            "limit: must be from 1 to 1000, is 0"
+        );
+        assert_eq!(
+            said(bytes("public_key", &[], 1..=4)),
+            "public_key: needs 1 to 4 bytes, has 0"
+        );
+        assert_eq!(
+            said(finite("reputation", f64::NAN)),
+            "reputation: must be a finite number up to 1e308"
+        );
+    }
+
+    #[test]
+    fn a_word_is_no_prose() {
+        for right in ["a", "PreToolUse", "tool.use-2_b"] {
+            assert!(word("kind", right).is_ok(), "{right}");
+        }
+        for wrong in ["", "2a", "a b", "é", "a\0", &"a".repeat(51)] {
+            assert!(word("kind", wrong).is_err(), "{wrong}");
+        }
+        assert!(prose("description", "two\nlines", 9).is_ok());
+        assert!(prose("description", "two\nlines", 8).is_err());
+        assert!(prose("description", "\0", 8).is_err());
+        assert!(object("labels", &serde_json::json!({})).is_ok());
+        assert!(object("labels", &serde_json::json!([])).is_err());
+    }
+
+    #[test]
+    fn json_is_only_so_deep() {
+        use serde_json::{Value, json};
+        let deep = |depth: usize, wrap: fn(Value) -> Value| {
+            (0..depth).fold(json!(1), |inner, _| wrap(inner))
+        };
+        for wrap in [|v| json!([v]), |v| json!({ "a": v, "b": 1 })] {
+            assert!(json("payload", &deep(JSON_DEPTH, wrap)).is_ok());
+            let refused = said(json("payload", &deep(JSON_DEPTH + 1, wrap)));
+            assert_eq!(
+                refused,
+                "payload: may have 64 arrays and objects within one another"
+            );
+        }
+        // As much beside one another as is wanted.
+        assert!(json("payload", &json!(vec![json!([]); 1_000])).is_ok());
+    }
+
+    #[test]
+    fn what_is_right_passes() {
+        assert!(text("username", "élan", 4..=4).is_ok());
+        assert!(json("metadata", &serde_json::json!({"a": [1, null]})).is_ok());
+        let long = serde_json::Value::String("x".repeat(JSON_LENGTH));
+        assert!(json("metadata", &long).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! SQL that truly differs: two functions side by side, one per engine, and a test that they mean
+//! the same.
+
+pub(crate) mod acting;
+pub(crate) mod audit;
+pub(crate) mod bulk_bets;
+pub(crate) mod claim;
+pub(crate) mod locking;
+pub(crate) mod metrics;
+pub(crate) mod old;
+pub(crate) mod settings;
+pub(crate) mod worlds;

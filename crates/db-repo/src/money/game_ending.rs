@@ -1,0 +1,135 @@
+//! A game ends: what happens once its open bets are known.
+
+use db_core::{Conn, statement, with_conn};
+use db_schema::rows::{
+    EntryType, GameEvent, GamePhase, GameState, NewNotification, NotificationType, OutboxType,
+    TransactionType,
+};
+use db_schema::types::{UtcTime, UtcTimestamp};
+use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Text};
+use serde_json::json;
+
+use super::accounts::{self, Account, Entry};
+use super::balances::{self, Change, Line};
+use super::bet_settlement::{self, HeldGame, OpenBet, Verdict};
+use super::{games, tell};
+use crate::{Error, NotificationRepository, Result, StatsRepository};
+
+statement! {
+    struct EndGame<'a> {
+        game: &'a str as Text,
+        state: GameState as Text,
+        phase: GamePhase as Text,
+        now: UtcTime as UtcTimestamp,
+        winner: Option<&'a str> as Nullable<Text>,
+    }
+    "UPDATE games SET state = " state ", phase = " phase ", pot_size = 0, completed_at = " now
+    ", winner_id = " winner " WHERE id = " game
+}
+
+/// A game while it ends.
+pub(super) struct Ending<'a> {
+    pub(super) game: HeldGame<'a>,
+    /// What became available to players, without the pot.
+    pub(super) paid: i64,
+    events: Vec<GameEvent>,
+}
+
+impl<'a> Ending<'a> {
+    /// With so many bets to settle.
+    pub(super) fn of(game: HeldGame<'a>, bets: usize) -> Self {
+        Self {
+            game,
+            paid: 0,
+            events: Vec::with_capacity(bets + 1),
+        }
+    }
+
+    /// One bet of it.
+    pub(super) fn settle(
+        &mut self,
+        conn: &mut Conn<'_>,
+        bet: &OpenBet,
+        verdict: &Verdict,
+    ) -> Result<()> {
+        bet_settlement::decide(conn, bet.id, verdict.outcome, self.game.now)?;
+        let settled = self.game.settle(conn, bet, verdict)?;
+        let paid = self.paid.checked_add(settled.payout);
+        self.paid = paid.ok_or_else(|| Error::Overflow {
+            owner: format!("game {}", self.game.id),
+        })?;
+        self.events.push(self.game.event(bet, verdict));
+        self.game.announce(conn, bet, verdict, &settled)
+    }
+
+    /// The game itself, when its bets are settled.
+    pub(super) fn end(
+        &mut self,
+        conn: &mut Conn<'_>,
+        state: GameState,
+        winner: Option<&str>,
+    ) -> Result<()> {
+        let HeldGame { id, pot, now, .. } = self.game;
+        self.give_pot(conn, winner)?;
+        let end = EndGame {
+            game: id,
+            state,
+            phase: GamePhase::Ended,
+            now,
+            winner,
+        };
+        with_conn!(conn, |c| end.execute(c))?;
+        if let Some(winner) = winner {
+            StatsRepository::game_won(conn, winner, now)?;
+        }
+        self.events.push(GameEvent::GameSettled {
+            state,
+            winner_id: winner.map(str::to_owned),
+            pot: 0,
+        });
+        games::record(conn, id, &self.events, now)?;
+        let payload = json!({
+            "reference": self.game.reference, "game_id": id, "state": state,
+            "winner_id": winner, "pot": pot, "paid": self.paid,
+        });
+        tell(conn, winner, OutboxType::GameSettled, payload, now)?;
+        let Some(winner) = winner else {
+            return Ok(());
+        };
+        let note = NewNotification {
+            user_id: winner.to_owned(),
+            notification_type: NotificationType::Win,
+            title: "Game won".to_owned(),
+            message: format!("You won the game and its pot of {pot} CRAP."),
+            metadata: Some(json!({"game_id": id, "pot": pot}).into()),
+            created_at: now,
+        };
+        NotificationRepository::create(conn, &note).map(drop)
+    }
+
+    /// Nothing stays in the pot of a game that has ended.
+    fn give_pot(&self, conn: &mut Conn<'_>, winner: Option<&str>) -> Result<()> {
+        let HeldGame { id, pot, now, .. } = self.game;
+        if pot == 0 {
+            return Ok(());
+        }
+        let kind = match winner {
+            Some(winner) => {
+                let line = Line::of(TransactionType::PotWon, id);
+                balances::change(conn, winner, Change::available(pot), line, now)?;
+                EntryType::PotWon
+            }
+            None => EntryType::PotToHouse,
+        };
+        let entry = Entry {
+            kind,
+            reference: id,
+        };
+        accounts::change(conn, Account::Pot(id), -pot, entry, now)?;
+        if winner.is_none() {
+            accounts::change(conn, Account::House, pot, entry, now)?;
+        }
+        Ok(())
+    }
+}

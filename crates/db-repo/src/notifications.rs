@@ -1,0 +1,258 @@
+//! Messages to players.
+
+use db_core::{Conn, statement, with_conn};
+use db_schema::rows::{NewNotification, Notification, NotificationType};
+use db_schema::schema::notifications;
+use db_schema::types::{Json, JsonDoc, UtcTime, UtcTimestamp};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text};
+
+use crate::dialect::old::old_notifications;
+use crate::page::time_cursor;
+use crate::refusal::{Parent, Row, refused, touched_one};
+use crate::{Page, PageRequest, Result, check};
+
+/// Characters of a title.
+const TITLE: std::ops::RangeInclusive<usize> = 1..=256;
+
+/// Most characters of a message.
+const MESSAGE_LENGTH: usize = 10_000;
+
+/// Rows of one statement of [`NotificationRepository::create_many`].
+const BATCH: usize = 1_000;
+
+/// Most messages of one [`NotificationRepository::delete_before`].
+const DELETED: i64 = 1_000;
+
+/// The foreign key.
+const USER: &str = "fk_notifications_user_id";
+
+type Columns = (
+    BigInt,
+    Text,
+    Text,
+    Text,
+    Text,
+    Bool,
+    Nullable<UtcTimestamp>,
+    UtcTimestamp,
+    Nullable<JsonDoc>,
+);
+
+statement! {
+    struct Create<'a> {
+        user_id: &'a str as Text,
+        notification_type: NotificationType as Text,
+        title: &'a str as Text,
+        message: &'a str as Text,
+        created_at: UtcTime as UtcTimestamp,
+        metadata: Option<&'a Json> as Nullable<JsonDoc>,
+    }
+    returns BigInt;
+    "INSERT INTO notifications (user_id, notification_type, title, message, created_at, metadata)
+    VALUES (" user_id ", " notification_type ", " title ", " message ", " created_at ", " metadata
+    ") RETURNING id"
+}
+
+statement! {
+    struct Newest<'a> {
+        user_id: &'a str as Text,
+        rows: i64 as BigInt,
+    }
+    returns Columns;
+    "SELECT id, user_id, notification_type, title, message, is_read, read_at, created_at, metadata
+    FROM notifications WHERE user_id = " user_id "
+    ORDER BY created_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+statement! {
+    struct Before<'a> {
+        user_id: &'a str as Text,
+        at: UtcTime as UtcTimestamp,
+        id: i64 as BigInt,
+        rows: i64 as BigInt,
+    }
+    returns Columns;
+    "SELECT id, user_id, notification_type, title, message, is_read, read_at, created_at, metadata
+    FROM notifications WHERE user_id = " user_id " AND (created_at, id) < (" at ", " id ")
+    ORDER BY created_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+statement! {
+    struct CountUnread<'a> {
+        user_id: &'a str as Text,
+    }
+    returns BigInt;
+    "SELECT count(*) FROM notifications WHERE user_id = " user_id " AND read_at IS NULL"
+}
+
+statement! {
+    struct MarkAllRead<'a> {
+        user_id: &'a str as Text,
+        now: UtcTime as UtcTimestamp,
+        read: bool as Bool,
+    }
+    "UPDATE notifications SET is_read = " read ", read_at = " now
+    " WHERE user_id = " user_id " AND read_at IS NULL"
+}
+
+/// Messages to players.
+#[derive(Debug)]
+pub struct NotificationRepository;
+
+impl NotificationRepository {
+    /// Sends a message; its key.
+    ///
+    /// # Errors
+    /// `Invalid`, `MissingParent`, `Database`.
+    pub fn create(conn: &mut Conn<'_>, new: &NewNotification) -> Result<i64> {
+        check_new(new)?;
+        let create = Create {
+            user_id: &new.user_id,
+            notification_type: new.notification_type,
+            title: &new.title,
+            message: &new.message,
+            created_at: new.created_at,
+            metadata: new.metadata.as_ref(),
+        };
+        with_conn!(conn, |c| create.get_result(c))
+            .map_err(|error| refused(conn, error, |_| None, &[parent(new)]))
+    }
+
+    /// Sends messages, all or none; how many.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), without saying whose user is missing.
+    pub fn create_many(conn: &mut Conn<'_>, new: &[NewNotification]) -> Result<usize> {
+        new.iter().try_for_each(check_new)?;
+        let mut added = 0;
+        for batch in new.chunks(BATCH) {
+            let values: Vec<_> = batch
+                .iter()
+                .map(|new| {
+                    (
+                        notifications::user_id.eq(&new.user_id),
+                        notifications::notification_type.eq(new.notification_type),
+                        notifications::title.eq(&new.title),
+                        notifications::message.eq(&new.message),
+                        notifications::created_at.eq(new.created_at),
+                        notifications::metadata.eq(new.metadata.as_ref()),
+                    )
+                })
+                .collect();
+            added += with_conn!(conn, |c| diesel::insert_into(notifications::table)
+                .values(values)
+                .execute(c))
+            .map_err(|error| refused(conn, error, |_| None, &[Parent::user_of_many(USER)]))?;
+        }
+        Ok(added)
+    }
+
+    /// The message of this key.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn find(conn: &mut Conn<'_>, id: i64) -> Result<Option<Notification>> {
+        Ok(with_conn!(conn, |c| notifications::table.find(id).get_result(c)).optional()?)
+    }
+
+    /// A player's messages, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page that cannot be, `Database`.
+    pub fn list(
+        conn: &mut Conn<'_>,
+        user_id: &str,
+        page: &PageRequest,
+    ) -> Result<Page<Notification>> {
+        let rows = page.rows()?;
+        let found: Vec<Notification> = match page.time_id()? {
+            None => with_conn!(conn, |c| Newest { user_id, rows }.load(c))?,
+            Some((at, id)) => {
+                let before = Before {
+                    user_id,
+                    at,
+                    id,
+                    rows,
+                };
+                with_conn!(conn, |c| before.load(c))?
+            }
+        };
+        Ok(Page::of(found, page, |last| {
+            time_cursor(last.created_at, last.id)
+        }))
+    }
+
+    /// How many of a player's messages are not read.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn count_unread(conn: &mut Conn<'_>, user_id: &str) -> Result<i64> {
+        Ok(with_conn!(conn, |c| CountUnread { user_id }.get_result(c))?)
+    }
+
+    /// A player has read a message. The moment of the first time stays.
+    ///
+    /// # Errors
+    /// `NotFound` if this player has no such message, `Database`.
+    pub fn mark_read(conn: &mut Conn<'_>, user_id: &str, id: i64, now: UtcTime) -> Result<()> {
+        let message = notifications::table
+            .find(id)
+            .filter(notifications::user_id.eq(user_id));
+        let unread = message.filter(notifications::read_at.is_null());
+        let set = (
+            notifications::is_read.eq(true),
+            notifications::read_at.eq(now),
+        );
+        let rows = with_conn!(conn, |c| diesel::update(unread).set(set).execute(c))?;
+        if rows == 1 {
+            return Ok(());
+        }
+        let there = diesel::dsl::select(diesel::dsl::exists(message));
+        let there: bool = with_conn!(conn, |c| there.get_result(c))?;
+        touched_one(usize::from(there), "notification", id)
+    }
+
+    /// A player has read all messages; how many were not.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn mark_all_read(conn: &mut Conn<'_>, user_id: &str, now: UtcTime) -> Result<usize> {
+        let mark = MarkAllRead {
+            user_id,
+            now,
+            read: true,
+        };
+        Ok(with_conn!(conn, |c| mark.execute(c))?)
+    }
+
+    /// Deletes up to a thousand messages from before this moment, read or not, the oldest first; how
+    /// many. Call it until it deletes none, each time in a write of its own.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn delete_before(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
+        Ok(old_notifications(conn, before, DELETED)?)
+    }
+}
+
+fn parent(new: &NewNotification) -> Parent<'_> {
+    Parent {
+        constraint: USER,
+        field: "user_id",
+        row: Row::User(&new.user_id),
+    }
+}
+
+fn check_new(new: &NewNotification) -> Result<()> {
+    check::text("title", &new.title, TITLE)?;
+    let message = new.message.chars().count() <= MESSAGE_LENGTH && !new.message.contains('\0');
+    check::rule(
+        "message",
+        message,
+        "needs at most 10,000 characters, without U+0000",
+    )?;
+    new.metadata
+        .as_ref()
+        .map_or(Ok(()), |metadata| check::json("metadata", &metadata.0))
+}

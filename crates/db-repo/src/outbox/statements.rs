@@ -1,0 +1,76 @@
+//! The statements of the outbox.
+
+use db_core::statement;
+use db_schema::rows::OutboxType;
+use db_schema::types::{Json, JsonDoc, UtcTime, UtcTimestamp};
+use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+
+type Columns = (
+    BigInt,
+    Nullable<Text>,
+    Text,
+    Text,
+    JsonDoc,
+    Integer,
+    Nullable<UtcTimestamp>,
+    UtcTimestamp,
+    UtcTimestamp,
+    Nullable<JsonDoc>,
+);
+
+statement! {
+    /// Adds one that is due at once.
+    pub(super) struct Enqueue<'a> {
+        user_id: Option<&'a str> as Nullable<Text>,
+        outbox_type: OutboxType as Text,
+        payload: &'a Json as JsonDoc,
+        at: UtcTime as UtcTimestamp,
+    }
+    returns BigInt;
+    "INSERT INTO outbox (user_id, outbox_type, payload, next_retry_at, created_at, updated_at)
+    VALUES (" user_id ", " outbox_type ", " payload ", " at ", " at ", " at ") RETURNING id"
+}
+
+statement! {
+    /// The first page of the dead.
+    pub(super) struct DeadNewest {
+        rows: i64 as BigInt,
+    }
+    returns Columns;
+    "SELECT id, user_id, outbox_type, status, payload, attempts, next_retry_at, created_at,
+    updated_at, metadata FROM outbox WHERE status = 'dead'
+    ORDER BY created_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+statement! {
+    /// A page of the dead, after this one.
+    pub(super) struct DeadBefore {
+        at: UtcTime as UtcTimestamp,
+        id: i64 as BigInt,
+        rows: i64 as BigInt,
+    }
+    returns Columns;
+    "SELECT id, user_id, outbox_type, status, payload, attempts, next_retry_at, created_at,
+    updated_at, metadata FROM outbox WHERE status = 'dead' AND (created_at, id) < (" at ", " id ")
+    ORDER BY created_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+statement! {
+    /// The oldest of each kind that is not delivered; each is the first in an index.
+    pub(super) struct OldestWaiting {}
+    returns (Nullable<UtcTimestamp>, Nullable<UtcTimestamp>, Nullable<UtcTimestamp>);
+    "SELECT (SELECT min(created_at) FROM outbox WHERE status = 'pending'),
+    (SELECT min(created_at) FROM outbox WHERE status = 'processing'),
+    (SELECT min(created_at) FROM outbox WHERE status = 'failed')"
+}
+
+statement! {
+    /// A batch of what was delivered. Its size is part of the text: PostgreSQL would otherwise take
+    /// it for a tenth of the table, and read all of that.
+    pub(super) struct DeleteDelivered {
+        before: UtcTime as UtcTimestamp,
+    }
+    "DELETE FROM outbox WHERE id IN (
+        SELECT id FROM outbox WHERE status = 'delivered' AND created_at < " before "
+        ORDER BY created_at LIMIT 1000)"
+}

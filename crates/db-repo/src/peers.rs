@@ -1,0 +1,200 @@
+//! Peers of the network and the connections to them.
+
+mod connections;
+
+use db_core::{Conn, statement, with_conn};
+use db_schema::rows::{Peer, PeerSighting, PeerState};
+use db_schema::schema::peers;
+use db_schema::types::{UtcTime, UtcTimestamp};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+
+use crate::dialect::old::old_peers;
+use crate::page::time_cursor;
+use crate::refusal::touched_one;
+use crate::{Error, Page, PageRequest, Result, check};
+
+pub(super) const ENTITY: &str = "peer";
+
+/// Characters of an address: a host name has at most 253, with room for scheme, port and path.
+pub(super) const ADDRESS: std::ops::RangeInclusive<usize> = 1..=512;
+
+/// Most peers of one [`PeerRepository::delete_unseen_since`].
+const BATCH: i64 = 10_000;
+
+/// Columns in the order of [`Peer`].
+type Row9 = (
+    Text,
+    Text,
+    Text,
+    UtcTimestamp,
+    UtcTimestamp,
+    Nullable<BigInt>,
+    BigInt,
+    BigInt,
+    BigInt,
+);
+
+statement! {
+    /// A sighting that is older than the last one changes nothing but the first.
+    struct Sight<'a> {
+        id: &'a str as Text,
+        address: &'a str as Text,
+        at: UtcTime as UtcTimestamp,
+    }
+    returns Row9;
+    "INSERT INTO peers (id, address, first_seen_at, last_seen_at)
+    VALUES (" id ", " address ", " at ", " at ")
+    ON CONFLICT (id) DO UPDATE SET
+    address = CASE WHEN excluded.last_seen_at >= peers.last_seen_at
+        THEN excluded.address ELSE peers.address END,
+    first_seen_at = CASE WHEN excluded.first_seen_at < peers.first_seen_at
+        THEN excluded.first_seen_at ELSE peers.first_seen_at END,
+    last_seen_at = CASE WHEN excluded.last_seen_at > peers.last_seen_at
+        THEN excluded.last_seen_at ELSE peers.last_seen_at END
+    RETURNING id, address, state, first_seen_at, last_seen_at, latency_us, bytes_sent,
+    bytes_received, failure_count"
+}
+
+statement! {
+    /// A page of those seen last.
+    struct LastSeen<'a> {
+        at: UtcTime as UtcTimestamp,
+        id: &'a str as Text,
+        rows: i64 as BigInt,
+    }
+    returns Row9;
+    "SELECT id, address, state, first_seen_at, last_seen_at, latency_us, bytes_sent,
+    bytes_received, failure_count FROM peers WHERE (last_seen_at, id) < (" at ", " id ")
+    ORDER BY last_seen_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+statement! {
+    /// A page of those seen last, in one state.
+    struct LastSeenIn<'a> {
+        state: PeerState as Text,
+        at: UtcTime as UtcTimestamp,
+        id: &'a str as Text,
+        rows: i64 as BigInt,
+    }
+    returns Row9;
+    "SELECT id, address, state, first_seen_at, last_seen_at, latency_us, bytes_sent,
+    bytes_received, failure_count FROM peers
+    WHERE state = " state " AND (last_seen_at, id) < (" at ", " id ")
+    ORDER BY last_seen_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+/// Peers, what is known of them, and the connections to them.
+#[derive(Debug)]
+pub struct PeerRepository;
+
+impl PeerRepository {
+    /// Notes that a peer was seen; a new one is added. Sightings may come in any order.
+    ///
+    /// # Errors
+    /// `Invalid`, `Database`.
+    pub fn upsert(conn: &mut Conn<'_>, sighting: &PeerSighting) -> Result<Peer> {
+        check::key("id", &sighting.id)?;
+        check::text("address", &sighting.address, ADDRESS)?;
+        let sight = Sight {
+            id: &sighting.id,
+            address: &sighting.address,
+            at: sighting.seen_at,
+        };
+        Ok(with_conn!(conn, |c| sight.get_result(c))?)
+    }
+
+    /// The peer of this identity.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn find(conn: &mut Conn<'_>, id: &str) -> Result<Option<Peer>> {
+        Ok(with_conn!(conn, |c| peers::table
+            .find(id)
+            .select(Peer::as_select())
+            .get_result(c))
+        .optional()?)
+    }
+
+    /// The peer of this identity, who has to be known.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`.
+    pub fn get(conn: &mut Conn<'_>, id: &str) -> Result<Peer> {
+        Self::find(conn, id)?.ok_or_else(|| Error::not_found(ENTITY, id))
+    }
+
+    /// Peers, most recently seen first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page that cannot be, `Database`.
+    pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<Peer>> {
+        let rows = page.rows()?;
+        let (at, id) = page.before_time()?;
+        let found = with_conn!(conn, |c| LastSeen { at, id, rows }.load(c))?;
+        Ok(Page::of(found, page, cursor))
+    }
+
+    /// Peers in one state, most recently seen first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page that cannot be, `Database`.
+    pub fn list_by_state(
+        conn: &mut Conn<'_>,
+        state: PeerState,
+        page: &PageRequest,
+    ) -> Result<Page<Peer>> {
+        let rows = page.rows()?;
+        let (at, id) = page.before_time()?;
+        let list = LastSeenIn {
+            state,
+            at,
+            id,
+            rows,
+        };
+        let found = with_conn!(conn, |c| list.load(c))?;
+        Ok(Page::of(found, page, cursor))
+    }
+
+    /// Sets the state of a peer: to ban it, for instance.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`.
+    pub fn update_state(conn: &mut Conn<'_>, id: &str, state: PeerState) -> Result<()> {
+        let rows = with_conn!(conn, |c| diesel::update(peers::table.find(id))
+            .set(peers::state.eq(state))
+            .execute(c))?;
+        touched_one(rows, ENTITY, id)
+    }
+
+    /// Removes peers that were last seen before this moment, and their connections; how many. Those
+    /// who are banned or connected stay. Removes the first 10,000: fewer than that were the last.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn delete_unseen_since(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
+        Ok(old_peers(conn, before, BATCH)?)
+    }
+
+    /// Removes a peer and its connections.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`.
+    pub fn delete(conn: &mut Conn<'_>, id: &str) -> Result<()> {
+        let rows = with_conn!(conn, |c| diesel::delete(peers::table.find(id)).execute(c))?;
+        touched_one(rows, ENTITY, id)
+    }
+
+    /// Whether a peer is known.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn exists(conn: &mut Conn<'_>, id: &str) -> Result<bool> {
+        let query = diesel::dsl::select(diesel::dsl::exists(peers::table.find(id)));
+        Ok(with_conn!(conn, |c| query.get_result(c))?)
+    }
+}
+
+fn cursor(last: &Peer) -> crate::Cursor {
+    time_cursor(last.last_seen_at, &last.id)
+}

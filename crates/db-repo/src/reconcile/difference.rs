@@ -1,0 +1,125 @@
+//! What does not add up.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// A player's available balance with the lines.
+    Available,
+    /// A player's locked balance with the lines.
+    Locked,
+    /// A player's staked balance with the lines.
+    Staked,
+    /// A player's locked balance with open bets and holds.
+    OpenBets,
+    /// A player's staked balance with active staking positions.
+    ActivePositions,
+    /// A player's line with the one before.
+    Chain,
+    /// An account's balance with its lines.
+    Account,
+    /// An account's line with the one before.
+    AccountChain,
+    /// What a staking position says it has paid with the reward lines that name it.
+    ClaimedRewards,
+    /// The pot that a game shows with the account of the pot.
+    Pot,
+    /// A game that goes on has an account for its pot.
+    PotAccount,
+    /// The account of the pot of a game that has ended, which holds nothing.
+    EndedPot,
+    /// Open bets in a game that has ended, of which there are none.
+    EndedBets,
+    /// An operation on money has its answer.
+    Answer,
+    /// All balances together with what came in and went out.
+    Supply,
+}
+
+/// Two figures that have to be equal and are not: smallest unit of CRAP, or how many accounts or
+/// answers there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// What was compared.
+    pub check: Check,
+    /// The player, the account, the staking position or the game; of an operation its kind and
+    /// reference.
+    pub owner: String,
+    /// The line, where lines were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<i64>,
+    /// What was recomputed.
+    pub expected: i128,
+    /// What is stored.
+    pub found: i128,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            owner,
+            expected,
+            found,
+            ..
+        } = self;
+        let line = self.line.unwrap_or_default();
+        match self.check {
+            Check::Available => write!(f, "{owner}: {found} available, lines say {expected}"),
+            Check::Locked => write!(f, "{owner}: {found} locked, lines say {expected}"),
+            Check::Staked => write!(f, "{owner}: {found} staked, lines say {expected}"),
+            Check::OpenBets => {
+                write!(
+                    f,
+                    "{owner}: {found} locked, open bets and holds say {expected}"
+                )
+            }
+            Check::ActivePositions => {
+                write!(
+                    f,
+                    "{owner}: {found} staked, active positions say {expected}"
+                )
+            }
+            Check::Chain => {
+                write!(
+                    f,
+                    "{owner}: line {line} begins with {found}, the one before left {expected}"
+                )
+            }
+            Check::Account => write!(f, "account {owner}: {found}, its lines say {expected}"),
+            Check::AccountChain => write!(
+                f,
+                "account {owner}: line {line} begins with {found}, the one before left {expected}"
+            ),
+            Check::Pot => write!(
+                f,
+                "game {owner}: pot of {found}, its account holds {expected}"
+            ),
+            Check::ClaimedRewards => write!(
+                f,
+                "staking position {owner}: {found} claimed, reward lines say {expected}"
+            ),
+            Check::PotAccount => {
+                write!(f, "game {owner}: it goes on without an account for its pot")
+            }
+            Check::EndedPot => write!(f, "game {owner}: it has ended, and its pot holds {found}"),
+            Check::EndedBets => {
+                write!(
+                    f,
+                    "game {owner}: it has ended, and bets of {found} are open"
+                )
+            }
+            Check::Answer => write!(
+                f,
+                "operation {owner}: it was begun, and there is no answer to it"
+            ),
+            Check::Supply => write!(
+                f,
+                "{owner} hold {found}, deposits and funds less withdrawals say {expected}"
+            ),
+        }
+    }
+}

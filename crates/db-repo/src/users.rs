@@ -1,0 +1,237 @@
+//! Players.
+
+use db_core::{Conn, Engine, statement, with_conn};
+use db_schema::rows::{NewUser, User, UserChanges};
+use db_schema::schema::users;
+use db_schema::types::{UtcTime, UtcTimestamp};
+use diesel::prelude::*;
+use diesel::result::Error as DieselError;
+use diesel::sql_types::{BigInt, Binary, Double, Text};
+
+use crate::page::time_cursor;
+use crate::refusal::{not_deleted, refused, touched_one};
+use crate::{Error, Page, PageRequest, Result, check};
+
+/// Characters of a username.
+const USERNAME: std::ops::RangeInclusive<usize> = 1..=64;
+
+/// Bytes of a public key: what today's signature schemes need, and none is a document.
+const PUBLIC_KEY: std::ops::RangeInclusive<usize> = 1..=4_096;
+
+/// Rows of one statement of [`UserRepository::create_many`]: far below SQLite's 32,766 parameters.
+const BATCH: usize = 1_000;
+
+const ENTITY: &str = "user";
+
+statement! {
+    /// The first page of the newest. The plus keeps SQLite from planning anew for each limit.
+    struct UsersNewest {
+        rows: i64 as BigInt,
+    }
+    returns (Text, Text, Binary, Double, UtcTimestamp, UtcTimestamp);
+    "SELECT id, username, public_key, reputation, created_at, updated_at FROM users
+    ORDER BY created_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+statement! {
+    /// A page of the newest, after this one.
+    struct UsersBefore<'a> {
+        at: UtcTime as UtcTimestamp,
+        id: &'a str as Text,
+        rows: i64 as BigInt,
+    }
+    returns (Text, Text, Binary, Double, UtcTimestamp, UtcTimestamp);
+    "SELECT id, username, public_key, reputation, created_at, updated_at FROM users
+    WHERE (created_at, id) < (" at ", " id ")
+    ORDER BY created_at DESC, id DESC LIMIT " rows " + 0"
+}
+
+/// Players and their reputation.
+#[derive(Debug)]
+pub struct UserRepository;
+
+impl UserRepository {
+    /// Adds a player.
+    ///
+    /// # Errors
+    /// `Invalid`, `UsernameTaken`, `AlreadyExists`, `Database`.
+    pub fn create(conn: &mut Conn<'_>, new: &NewUser) -> Result<User> {
+        check_new(new)?;
+        let values = (new, users::updated_at.eq(new.created_at));
+        with_conn!(conn, |c| diesel::insert_into(users::table)
+            .values(values)
+            .returning(User::as_returning())
+            .get_result(c))
+        .map_err(|error| refused(conn, error, taken(&new.id, Some(&new.username)), &[]))
+        .or_else(|error| match error {
+            // Of a row that breaks both, SQLite names the name, PostgreSQL the key.
+            Error::UsernameTaken(_)
+                if conn.engine() == Engine::Sqlite && Self::exists(conn, &new.id)? =>
+            {
+                Err(Error::already_exists(ENTITY, &new.id))
+            }
+            error => Err(error),
+        })
+    }
+
+    /// Adds players, all or none; how many.
+    ///
+    /// # Errors
+    /// `Invalid`, `UsernameTaken` and `AlreadyExists` without saying whose, `Database`.
+    pub fn create_many(conn: &mut Conn<'_>, new: &[NewUser]) -> Result<usize> {
+        new.iter().try_for_each(check_new)?;
+        let mut added = 0;
+        for batch in new.chunks(BATCH) {
+            let values: Vec<_> = batch
+                .iter()
+                .map(|new| (new, users::updated_at.eq(new.created_at)))
+                .collect();
+            added += with_conn!(conn, |c| diesel::insert_into(users::table)
+                .values(values)
+                .execute(c))
+            .map_err(|error| refused(conn, error, taken("of many", Some("of many")), &[]))?;
+        }
+        Ok(added)
+    }
+
+    /// The player of this key.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn find(conn: &mut Conn<'_>, id: &str) -> Result<Option<User>> {
+        Ok(with_conn!(conn, |c| users::table
+            .find(id)
+            .select(User::as_select())
+            .get_result(c))
+        .optional()?)
+    }
+
+    /// The player of this key, who has to be there.
+    ///
+    /// # Errors
+    /// `NotFound`, `Database`.
+    pub fn get(conn: &mut Conn<'_>, id: &str) -> Result<User> {
+        Self::find(conn, id)?.ok_or_else(|| Error::not_found(ENTITY, id))
+    }
+
+    /// The player of this name.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn find_by_username(conn: &mut Conn<'_>, username: &str) -> Result<Option<User>> {
+        Ok(with_conn!(conn, |c| users::table
+            .filter(users::username.eq(username))
+            .select(User::as_select())
+            .get_result(c))
+        .optional()?)
+    }
+
+    /// Players, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a page that cannot be, `Database`.
+    pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<User>> {
+        let rows = page.rows()?;
+        let found: Vec<User> = match page.after_time()? {
+            None => with_conn!(conn, |c| UsersNewest { rows }.load(c))?,
+            Some((at, id)) => with_conn!(conn, |c| UsersBefore { at, id, rows }.load(c))?,
+        };
+        Ok(Page::of(found, page, |last| {
+            time_cursor(last.created_at, &last.id)
+        }))
+    }
+
+    /// Changes what of a player is given.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `UsernameTaken`, `Database`.
+    pub fn update(
+        conn: &mut Conn<'_>,
+        id: &str,
+        changes: &UserChanges,
+        now: UtcTime,
+    ) -> Result<User> {
+        check_changes(changes)?;
+        let set = (changes, users::updated_at.eq(now));
+        with_conn!(conn, |c| diesel::update(users::table.find(id))
+            .set(set)
+            .returning(User::as_returning())
+            .get_result(c))
+        .map_err(|error| match error {
+            DieselError::NotFound => Error::not_found(ENTITY, id),
+            error => refused(conn, error, taken(id, changes.username.as_deref()), &[]),
+        })
+    }
+
+    /// Sets a player's reputation.
+    ///
+    /// # Errors
+    /// `Invalid`, `NotFound`, `Database`.
+    pub fn update_reputation(
+        conn: &mut Conn<'_>,
+        id: &str,
+        reputation: f64,
+        now: UtcTime,
+    ) -> Result<()> {
+        check::finite("reputation", reputation)?;
+        let set = (users::reputation.eq(reputation), users::updated_at.eq(now));
+        let rows = with_conn!(conn, |c| diesel::update(users::table.find(id))
+            .set(set)
+            .execute(c))?;
+        touched_one(rows, ENTITY, id)
+    }
+
+    /// Removes a player to whom nothing refers any more; a profile and statistics go along.
+    ///
+    /// # Errors
+    /// `NotFound`, `InUse`, `Database`.
+    pub fn delete(conn: &mut Conn<'_>, id: &str) -> Result<()> {
+        let rows = with_conn!(conn, |c| diesel::delete(users::table.find(id)).execute(c))
+            .map_err(|error| not_deleted(error, ENTITY, id))?;
+        touched_one(rows, ENTITY, id)
+    }
+
+    /// How many players there are.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn count(conn: &mut Conn<'_>) -> Result<i64> {
+        Ok(with_conn!(conn, |c| users::table.count().get_result(c))?)
+    }
+
+    /// Whether there is a player of this key.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn exists(conn: &mut Conn<'_>, id: &str) -> Result<bool> {
+        let query = diesel::dsl::select(diesel::dsl::exists(users::table.find(id)));
+        Ok(with_conn!(conn, |c| query.get_result(c))?)
+    }
+}
+
+/// What a unique constraint of the table means.
+fn taken(id: &str, username: Option<&str>) -> impl FnOnce(&str) -> Option<Error> {
+    move |constraint| match (constraint, username) {
+        ("pk_users", _) => Some(Error::already_exists(ENTITY, id)),
+        ("uq_users_username", Some(name)) => Some(Error::UsernameTaken(name.to_owned())),
+        _ => None,
+    }
+}
+
+fn check_new(new: &NewUser) -> Result<()> {
+    check::key("id", &new.id)?;
+    check::text("username", &new.username, USERNAME)?;
+    check::bytes("public_key", &new.public_key, PUBLIC_KEY)
+}
+
+fn check_changes(changes: &UserChanges) -> Result<()> {
+    if let Some(username) = &changes.username {
+        check::text("username", username, USERNAME)?;
+    }
+    if let Some(key) = &changes.public_key {
+        check::bytes("public_key", key, PUBLIC_KEY)?;
+    }
+    changes
+        .reputation
+        .map_or(Ok(()), |value| check::finite("reputation", value))
+}
