@@ -1,0 +1,14 @@
+//! Money on both engines.
+
+mod bets;
+mod books;
+mod concurrency;
+mod holds;
+mod house_games;
+mod lines;
+mod moves;
+mod once;
+mod refusals;
+mod settling;
+mod staking;
+mod table;

@@ -1,0 +1,157 @@
+//! What is old goes, by hand and on a thread.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use db_core::{Clock, Database, FixedClock};
+use db_repo::{Error, MetricsRepository, Retained, RetentionTask, UsageSnapshotRepository};
+use db_schema::rows::NewMetric;
+use db_schema::types::{Json, UtcTime};
+use db_testkit::{TestDb, both_engines};
+use serde_json::json;
+
+use crate::sessions::{start, take};
+use crate::support::{all_pages, at, open, write};
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// A clock that stands still and tells when it is read: once in each run.
+struct Told {
+    now: DateTime<Utc>,
+    runs: Sender<()>,
+}
+
+impl Clock for Told {
+    fn now(&self) -> DateTime<Utc> {
+        // Nobody may listen any more.
+        let _ = self.runs.send(());
+        self.now
+    }
+}
+
+#[track_caller]
+fn fill(database: &Database) {
+    start(database, "s1", 0);
+    let metrics: Vec<_> = (0..45)
+        .map(|day| NewMetric {
+            name: "load".to_owned(),
+            value: 1.0,
+            unit: None,
+            labels: Json(json!({})),
+            recorded_at: at(day * DAY),
+        })
+        .collect();
+    write(database, |conn| {
+        MetricsRepository::record_many(conn, &metrics)
+    });
+    for day in 0..45 {
+        take(database, "s1", day * DAY);
+    }
+}
+
+/// Days of the snapshots and of the samples that are left.
+#[track_caller]
+fn left(database: &Database) -> (Vec<i64>, Vec<i64>) {
+    let day = |moment: UtcTime| (moment.timestamp() - at(0).timestamp()) / DAY;
+    let snapshots = all_pages(database, 100, |conn, page| {
+        UsageSnapshotRepository::list_of_session(conn, "s1", page)
+    });
+    let metrics = all_pages(database, 100, |conn, page| {
+        MetricsRepository::list(conn, "load", UtcTime::FIRST..UtcTime::LAST, page)
+    });
+    (
+        snapshots
+            .into_iter()
+            .map(|one| day(one.timestamp))
+            .collect(),
+        metrics
+            .into_iter()
+            .map(|one| day(one.recorded_at))
+            .collect(),
+    )
+}
+
+/// Waits for a run that begins after this, and for its end: the begin of the next.
+#[track_caller]
+fn wait_for_a_run(ran: &Receiver<()>) {
+    while ran.try_recv().is_ok() {}
+    ran.recv().unwrap();
+    ran.recv().unwrap();
+}
+
+fn days(from: i64) -> Vec<i64> {
+    (from..45).collect()
+}
+
+both_engines! {
+    fn thirty_days_are_kept_unless_told(db: TestDb) {
+        let database = open(&db);
+        fill(&database);
+        let clock = Arc::new(FixedClock(*at(40 * DAY)));
+        let task = RetentionTask::new(database.clone(), clock).batch(3);
+        assert_eq!(task.run().unwrap(), 20);
+        assert_eq!(left(&database), (days(10), days(10)));
+        assert_eq!(task.run().unwrap(), 0);
+        let task = task
+            .keep(Retained::Metrics, Duration::from_hours(24))
+            .keep_all(Retained::UsageSnapshots);
+        assert_eq!(task.run().unwrap(), 29);
+        assert_eq!(left(&database), (days(10), days(39)));
+        // Longer than there are dates, and longer than there were.
+        for long in [Duration::MAX, Duration::from_secs(400_000_000_000)] {
+            assert_eq!(task.clone().keep(Retained::Metrics, long).run().unwrap(), 0);
+        }
+        assert_eq!(left(&database), (days(10), days(39)));
+        let wrong = task.batch(0);
+        assert!(matches!(wrong.run(), Err(Error::Invalid { field: "batch", .. })));
+        assert!(matches!(wrong.start(Duration::MAX), Err(Error::Invalid { field: "batch", .. })));
+    }
+
+    fn a_thread_removes_again_and_again_until_it_is_stopped(db: TestDb) {
+        let database = open(&db);
+        fill(&database);
+        let (runs, ran) = mpsc::channel();
+        let clock = Arc::new(Told { now: *at(40 * DAY), runs });
+        let task = RetentionTask::new(database.clone(), clock).batch(4);
+        let running = task.clone().start(Duration::from_millis(1)).unwrap();
+        wait_for_a_run(&ran);
+        assert_eq!(left(&database), (days(10), days(10)));
+        take(&database, "s1", 0);
+        wait_for_a_run(&ran);
+        assert_eq!(left(&database).0, days(10));
+        running.stop();
+        while ran.try_recv().is_ok() {}
+        // At rest for a year, it ends at once; and it runs first.
+        let running = task.start(Duration::from_hours(365 * 24)).unwrap();
+        ran.recv().unwrap();
+        drop(running);
+        assert!(ran.recv().is_err(), "its clock is gone with it, and was read once");
+    }
+
+    fn a_run_that_fails_is_followed_by_the_next(db: TestDb) {
+        let database = open(&db);
+        fill(&database);
+        let (runs, ran) = mpsc::channel();
+        let clock = Arc::new(Told { now: *at(40 * DAY), runs });
+        write(&database, |conn| {
+            conn.batch_execute("ALTER TABLE usage_snapshots RENAME TO away").map_err(Error::from)
+        });
+        let task = RetentionTask::new(database.clone(), clock);
+        assert!(matches!(task.run(), Err(Error::Database(_))));
+        // The other kind went nevertheless.
+        let samples = all_pages(&database, 100, |conn, page| {
+            MetricsRepository::list(conn, "load", UtcTime::FIRST..UtcTime::LAST, page)
+        });
+        assert_eq!(samples.len(), days(10).len());
+        let running = task.start(Duration::from_millis(1)).unwrap();
+        wait_for_a_run(&ran);
+        write(&database, |conn| {
+            conn.batch_execute("ALTER TABLE away RENAME TO usage_snapshots").map_err(Error::from)
+        });
+        wait_for_a_run(&ran);
+        running.stop();
+        assert_eq!(left(&database), (days(10), days(10)));
+    }
+}
