@@ -4,6 +4,8 @@
     reason = "help is shown as it is written, without Markdown"
 )]
 
+mod audit;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use clap_complete::Shell;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::{self, Output};
+
+pub(crate) use audit::{Audit, AuditCommand, Seal, Show, Verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -144,6 +148,22 @@ pub(crate) enum Command {
   bitcraps-db reset
   bitcraps-db reset --force            without a question")]
     Reset(Reset),
+    /// Show, seal and verify the audit trail
+    #[command(before_help = "Examples:
+  bitcraps-db audit show --entity users:u1
+  bitcraps-db audit seal --anchor /mnt/elsewhere/anchors
+  bitcraps-db audit verify --anchor /mnt/elsewhere/anchors")]
+    Audit(Audit),
+    /// Recompute all balances from their lines; exit 8 if something does not add up
+    #[command(before_help = "Examples:
+  bitcraps-db reconcile
+  bitcraps-db reconcile --json | jq '.differences[]'")]
+    Reconcile(Reconcile),
+    /// Fill a database with believable data, the same for the same seed
+    #[command(before_help = "Examples:
+  bitcraps-db seed
+  bitcraps-db seed --users 10000 --games 2000 --seed 7")]
+    Seed(Seed),
     /// Print a completion script for a shell
     #[command(before_help = "Examples:
   bitcraps-db completions bash > /etc/bash_completion.d/bitcraps-db
@@ -213,6 +233,26 @@ pub(crate) struct Validate {
     /// Build the schema anew in a scratch database and compare (SQLite always does, in memory)
     #[arg(long)]
     pub(crate) rebuild: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Seed {
+    /// How many players
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
+    pub(crate) users: u64,
+    /// How many games of dice; nine of ten are settled
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u64).range(0..=10_000_000))]
+    pub(crate) games: u64,
+    /// What the data follows from; another one can be added to the same database
+    #[arg(long, value_name = "S", default_value = "1")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reconcile {
+    /// How many differences to name; all are counted
+    #[arg(long, value_name = "N", default_value = "100")]
+    pub(crate) limit: usize,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use db_core::ConfigError;
+use db_core::{ConfigError, ErrorKind};
 use db_migrate::Problem;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +20,10 @@ pub(crate) enum Error {
     Configuration { message: String, hint: String },
     /// Refused without a person's word.
     Refused { message: String, hint: String },
+    /// What is stored is not what it has to be.
+    Unhealthy { message: String, hint: String },
+    /// A file that was given is not what it has to be.
+    BadInput { message: String, hint: String },
     /// The engine of migrations.
     Migrate(db_migrate::Error),
     /// `reset` rolled everything back, and then could not go forth.
@@ -128,6 +132,8 @@ impl Error {
             Self::Usage { .. } => ("usage", Code::Usage),
             Self::Configuration { .. } => ("configuration", Code::Usage),
             Self::Refused { .. } => ("refused", Code::Refused),
+            Self::Unhealthy { .. } => ("unhealthy", Code::Unhealthy),
+            Self::BadInput { .. } => ("bad_input", Code::BadInput),
             Self::Migrate(error) => exit::of_migrate(error),
             Self::HalfReset { error, .. } => error.classified(),
             Self::Database(error) => exit::of_database(error.kind()),
@@ -145,7 +151,9 @@ impl Error {
         match self {
             Self::Usage { message, .. }
             | Self::Configuration { message, .. }
-            | Self::Refused { message, .. } => message.clone(),
+            | Self::Refused { message, .. }
+            | Self::Unhealthy { message, .. }
+            | Self::BadInput { message, .. } => message.clone(),
             Self::Migrate(db_migrate::Error::Database { doing, error }) => {
                 format!("{doing}: {}", error.told())
             }
@@ -176,7 +184,9 @@ impl Error {
             }
             Self::Usage { hint, .. }
             | Self::Configuration { hint, .. }
-            | Self::Refused { hint, .. } => hint.as_str(),
+            | Self::Refused { hint, .. }
+            | Self::Unhealthy { hint, .. }
+            | Self::BadInput { hint, .. } => hint.as_str(),
             Self::Migrate(db_migrate::Error::Database { error, .. }) | Self::Database(error) => {
                 error.hint().unwrap_or_else(|| hint_for(self.code()))
             }
@@ -278,6 +288,44 @@ impl From<db_migrate::TargetError> for Error {
 impl From<db_core::Error> for Error {
     fn from(error: db_core::Error) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<db_repo::Error> for Error {
+    fn from(error: db_repo::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            db_repo::Error::Database(error)
+                if error.kind() == ErrorKind::Statement && error.hint().is_none() =>
+            {
+                Self::Database(error.with_hint("`bitcraps-db migrate` makes the tables"))
+            }
+            db_repo::Error::Database(error) => Self::Database(error),
+            db_repo::Error::AnchorFile {
+                kind: io::ErrorKind::InvalidData,
+                ..
+            } => Self::BadInput {
+                message,
+                hint: "name the file that `bitcraps-db audit seal --anchor` writes, as it was \
+                       written"
+                    .to_owned(),
+            },
+            db_repo::Error::NoAnchors { .. } => Self::Refused {
+                message,
+                hint: "name the file that was written before; --new-anchor-file begins a new one, \
+                       which says nothing about what was done to the trail until now"
+                    .to_owned(),
+            },
+            db_repo::Error::AnchorFile { path, kind, why } => {
+                Self::io(&path, io::Error::new(kind, why))
+            }
+            db_repo::Error::TrailBroken(_) => Self::Unhealthy {
+                message,
+                hint: "`bitcraps-db audit verify` with the same --anchor says what is wrong"
+                    .to_owned(),
+            },
+            _ => Self::usage(message, ""),
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Code {
     Unreachable = 9,
     /// A migration failed and was rolled back, or recorded where it stopped.
     MigrationFailed = 10,
+    /// A file that was given is not what it has to be.
+    BadInput = 11,
     /// Wrong key or credentials, or an encrypted file without a key.
     Credentials = 12,
     /// The disk is full, or reading or writing failed.
@@ -42,7 +44,7 @@ pub(crate) enum Code {
 }
 
 /// When several hold, the first of these counts: what needs action first.
-const URGENCY: [Code; 14] = [
+const URGENCY: [Code; 15] = [
     Code::Interrupted,
     Code::Terminated,
     Code::Unreachable,
@@ -50,6 +52,7 @@ const URGENCY: [Code; 14] = [
     Code::Permission,
     Code::Disk,
     Code::Unhealthy,
+    Code::BadInput,
     Code::Locked,
     Code::Refused,
     Code::History,

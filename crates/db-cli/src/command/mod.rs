@@ -1,13 +1,16 @@
 //! One module per command, and what they share.
 
+mod audit;
 mod baseline;
 mod completions;
 mod create;
 mod man;
 mod migrate;
+mod reconcile;
 mod repair;
 mod reset;
 mod rollback;
+mod seed;
 mod status;
 mod validate;
 
@@ -46,11 +49,14 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error>
         Command::Baseline(options) => baseline::run(&context, options),
         Command::Create(options) => create::run(&context, options),
         Command::Reset(options) => reset::run(&context, options),
+        Command::Audit(options) => audit::run(&context, options),
+        Command::Reconcile(options) => reconcile::run(&context, options),
+        Command::Seed(options) => seed::run(&context, options),
         Command::Completions(options) => completions::run(&context, options),
         Command::Man(options) => man::run(&context, options),
     };
     match &arguments.command {
-        Command::Status(_) | Command::Validate(_) => {
+        Command::Audit(_) | Command::Reconcile(_) | Command::Status(_) | Command::Validate(_) => {
             done.map_err(Error::of_a_command_that_does_not_wait)
         }
         _ => done,

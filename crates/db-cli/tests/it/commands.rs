@@ -222,7 +222,15 @@ fn help_has_examples_first_and_names_every_command() {
     assert_eq!(help.code, 0);
     insta::assert_snapshot!(help.out);
     for command in [
-        "migrate", "rollback", "status", "validate", "repair", "baseline", "create",
+        "migrate",
+        "rollback",
+        "status",
+        "validate",
+        "repair",
+        "baseline",
+        "create",
+        "audit",
+        "reconcile",
     ] {
         let help = finish(bare(root.path()).args([command, "--help"]));
         assert!(help.out.starts_with("Examples:\n"), "{help:?}");
