@@ -14,6 +14,7 @@
 )]
 
 mod bars;
+mod contest;
 mod data;
 mod folders;
 mod generate;
@@ -24,6 +25,7 @@ mod migrate;
 mod paths;
 mod peers;
 mod process;
+mod repo;
 mod report;
 mod schema;
 mod server;
@@ -63,9 +65,9 @@ struct Args {
         value_name = "URL"
     )]
     postgres: Option<String>,
-    /// Only this part of the area `data`; prints only
-    #[arg(long, value_enum, value_name = "PART")]
-    part: Option<data::Part>,
+    /// Only this part of the area `data` or `repo`; prints only
+    #[arg(long, value_name = "PART")]
+    part: Option<String>,
     /// Measure this bitcraps-db instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -83,10 +85,12 @@ enum Area {
     Folders,
     /// Reads and writes beside rusqlite, Diesel with r2d2, sqlx and PostgreSQL's own clients
     Data,
+    /// The repositories beside the same SQL on rusqlite and the `postgres` crate
+    Repo,
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
-    /// Do one job of the area `data` and print its figures (used by that area)
+    /// Do one job of the areas `data` and `repo` and print its figures (used by these)
     #[value(hide = true)]
     Work,
 }
@@ -107,11 +111,15 @@ impl Area {
             Self::Migrate => "migrate",
             Self::Folders => "folders",
             Self::Data => "data",
+            Self::Repo => "repo",
             Self::Measure => "measure",
             Self::Work => "work",
         }
     }
 }
+
+/// Whether a metric belongs to something.
+type Belongs = Box<dyn Fn(&str) -> bool>;
 
 /// What an area hands back: figures for the bars, and text for people.
 #[derive(Default)]
@@ -119,6 +127,34 @@ struct Outcome {
     metrics: Metrics,
     sections: Vec<Section>,
     tools: Vec<(String, String)>,
+    /// Whether a metric belongs to what was measured, where that is a part of the area.
+    partly: Option<Belongs>,
+}
+
+impl Outcome {
+    /// Of one part of its area, or of all.
+    fn of_part<P: Copy + 'static>(self, part: Option<P>, measures: fn(P, &str) -> bool) -> Self {
+        let Some(part) = part else {
+            return self;
+        };
+        Self {
+            partly: Some(Box::new(move |metric| measures(part, metric))),
+            ..self
+        }
+    }
+}
+
+/// The part of an area that was asked for.
+fn part<P: ValueEnum>(args: &Args) -> Result<Option<P>> {
+    let Some(name) = &args.part else {
+        return Ok(None);
+    };
+    let names = P::value_variants().iter().filter_map(P::to_possible_value);
+    let names: Vec<String> = names.map(|one| one.get_name().to_owned()).collect();
+    match P::from_str(name, true) {
+        Ok(part) => Ok(Some(part)),
+        Err(_) => bail!("there is no part {name}, but {}", names.join(", ")),
+    }
 }
 
 fn main() -> ExitCode {
@@ -136,7 +172,7 @@ fn run(args: &Args) -> Result<()> {
         return process::measure(&args.command);
     }
     if args.area == Area::Work {
-        return data::work(&args.command);
+        return contest::work(&args.command);
     }
     let paths = Paths::find()?;
     let bars = Bars::read(&paths.bars)?;
@@ -144,12 +180,13 @@ fn run(args: &Args) -> Result<()> {
         Area::Migrate => migrate::measure(&paths, args)?,
         Area::Folders => folders::measure(&paths, args)?,
         Area::Data => data::measure(&paths, args)?,
+        Area::Repo => repo::measure(&paths, args)?,
         Area::Measure | Area::Work => Outcome::default(),
     };
 
     let mut verdicts = bars.judge(args.area.name(), &outcome.metrics);
-    if let Some(part) = args.part {
-        verdicts.retain(|verdict| part.measures(verdict.bar.metric()));
+    if let Some(measured) = &outcome.partly {
+        verdicts.retain(|verdict| measured(verdict.bar.metric()));
     }
     let page = report::Page {
         area: args.area.name(),

@@ -147,7 +147,10 @@ pub(crate) fn ranged(samples: &Samples) -> String {
 
 /// A Markdown table, its columns padded so that it reads well as text too.
 pub(crate) fn table<S: AsRef<str>>(head: &[S], rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = head.iter().map(|cell| width(cell.as_ref())).collect();
+    let mut widths: Vec<usize> = head
+        .iter()
+        .map(|cell| width(cell.as_ref()).max(1))
+        .collect();
     for row in rows {
         for (column, cell) in widths.iter_mut().zip(row) {
             *column = (*column).max(width(cell));
@@ -165,10 +168,7 @@ pub(crate) fn table<S: AsRef<str>>(head: &[S], rows: &[Vec<String>]) -> String {
         text.push_str("|\n");
     };
     line(head.iter().map(AsRef::as_ref).collect());
-    let rules: Vec<String> = widths
-        .iter()
-        .map(|column| "-".repeat((*column).max(1)))
-        .collect();
+    let rules: Vec<String> = widths.iter().map(|column| "-".repeat(*column)).collect();
     line(rules.iter().map(String::as_str).collect());
     for row in rows {
         line(row.iter().map(String::as_str).collect());
@@ -217,6 +217,11 @@ mod tests {
             table(&["name", "n"], &rows),
             "| name | n  |\n| ---- | -- |\n| a\\|b  | 1  |\n| c    | 22 |\n"
         );
+    }
+
+    #[test]
+    fn a_table_without_rows_is_one() {
+        assert_eq!(table(&["", "n"], &[]), "|   | n |\n| - | - |\n");
     }
 
     #[test]

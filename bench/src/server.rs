@@ -36,6 +36,30 @@ impl Server {
         Ok(Place::Postgres(with_database(&self.url, name)))
     }
 
+    /// Makes a copy of the database of this URL, to which nobody is connected; one of that name
+    /// from an earlier run goes first.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(crate) fn copy(&self, url: &str, name: &str) -> Result<Place> {
+        self.drop(name)?;
+        self.execute(&format!(
+            "CREATE DATABASE {name} TEMPLATE {}",
+            database_of(url)
+        ))?;
+        // What the copy has to write is written now, not while something is measured.
+        self.execute("CHECKPOINT")?;
+        Ok(Place::Postgres(with_database(&self.url, name)))
+    }
+
+    /// Removes the database of this URL, whoever is still connected to it.
+    ///
+    /// # Errors
+    /// If the server refuses.
+    pub(crate) fn drop_url(&self, url: &str) -> Result<()> {
+        self.drop(database_of(url))
+    }
+
     /// Removes a database, whoever is still connected to it.
     ///
     /// # Errors
@@ -86,6 +110,12 @@ fn open(place: &Place, access: Access) -> Result<Connection> {
     Ok(Connection::open(&url, access)?)
 }
 
+/// The name of the database in a URL that [`with_database`] wrote.
+fn database_of(url: &str) -> &str {
+    let (server, _) = url.split_once('?').unwrap_or((url, ""));
+    server.rsplit('/').next().unwrap_or_default()
+}
+
 /// The URL of another database on the same server, without TLS.
 ///
 /// dbmate refuses to connect without `sslmode=disable`; the others get it too, so that none of
@@ -105,7 +135,7 @@ fn with_database(url: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::with_database;
+    use super::{database_of, with_database};
 
     #[test]
     fn the_database_is_replaced_and_options_are_kept() {
@@ -122,6 +152,7 @@ mod tests {
             ),
         ] {
             assert_eq!(with_database(given, "x"), expected);
+            assert_eq!(database_of(expected), "x");
         }
     }
 }

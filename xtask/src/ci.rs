@@ -21,7 +21,7 @@ const STEPS: [Step; 8] = [
     ("test with sqlcipher", test::run_sqlcipher),
 ];
 
-/// The folders below `bench/peers`; `cargo xtask bench data` compiles them.
+/// The folders below `bench/peers`; `cargo xtask bench data` and `repo` compile them.
 const PEERS: [&str; 2] = ["blocking", "sqlx"];
 
 pub(crate) fn run() -> Result<()> {

@@ -27,6 +27,17 @@ where
     run(job, connect, || Ok(()), &Freshness::default())
 }
 
+/// Runs so many operations that are done at once, and times them as one.
+///
+/// # Errors
+/// If they fail.
+pub fn once(job: &Job, operations: u64, run: impl FnOnce() -> Result<()>) -> Result<Figures> {
+    job.pass_gate()?;
+    let begin = Instant::now();
+    run()?;
+    Figures::at_once(operations, begin.elapsed())
+}
+
 /// What the readers and the writer of [`with_writer`] tell each other.
 #[derive(Debug, Default)]
 pub struct Freshness {

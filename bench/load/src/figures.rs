@@ -1,5 +1,7 @@
 //! What a contender prints.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,29 @@ impl Figures {
                 clients.iter().copied().max().unwrap_or_default(),
             ),
             stale,
+            library: String::new(),
+        })
+    }
+}
+
+impl Figures {
+    /// Of so many operations that were done at once, in this time.
+    ///
+    /// # Errors
+    /// If the system does not tell this process's memory.
+    pub(crate) fn at_once(operations: u64, took: Duration) -> Result<Self> {
+        let us = took.as_secs_f64() * 1e6;
+        Ok(Self {
+            ops_per_s: float(operations) / took.as_secs_f64(),
+            p50_us: us,
+            p99_us: us,
+            max_us: us,
+            peak_mib: peak_mib()?,
+            done: operations,
+            failed: 0,
+            error: None,
+            shares: (operations, operations),
+            stale: 0,
             library: String::new(),
         })
     }

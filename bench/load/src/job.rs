@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::repo;
+
 /// One measurement by one contender, handed over as JSON in its only argument.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
@@ -67,6 +69,8 @@ pub enum Work {
         /// How long a client waits for its turn before it gives up, ms.
         patience_ms: u64,
     },
+    /// What the repositories do.
+    Repo(repo::Work),
 }
 
 /// What a commit on SQLite waits for.

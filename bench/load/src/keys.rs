@@ -11,6 +11,12 @@ pub const fn spread(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// When the first user came, Unix microseconds; each comes one after the one before.
+pub const FIRST_USER: i64 = 1_700_000_000_000_000;
+
+/// Rows that a page of 100 asks for.
+const PAGE: u64 = 101;
+
 /// A user's key that is written in place, so that no contender pays for an allocation.
 #[derive(Debug, Default)]
 pub struct Key(String);
@@ -21,6 +27,21 @@ impl Key {
         self.0.clear();
         // Writing to a String cannot fail.
         let _infallible = write!(self.0, "user{:09}", spread(number) % users.max(1));
+        &self.0
+    }
+
+    /// Where the page that the `number`th operation asks for begins: behind a user who has 101
+    /// older ones. When the filling says that this user came, and who it is.
+    pub fn cursor(&mut self, number: u64, users: u64) -> (i64, &str) {
+        let user = PAGE + spread(number) % users.saturating_sub(PAGE).max(1);
+        self.0.clear();
+        // Writing to a String cannot fail.
+        let _infallible = write!(self.0, "user{user:09}");
+        (FIRST_USER + user.cast_signed(), &self.0)
+    }
+
+    /// The key that was written last.
+    pub fn text(&self) -> &str {
         &self.0
     }
 }

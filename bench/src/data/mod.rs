@@ -1,41 +1,28 @@
 //! The `data` area: reads and writes through our `Database`, beside the libraries that an
 //! application would use instead.
-//!
-//! Every contender is a whole process that gets one job and prints its figures (`bench-load`
-//! holds the load, `bench/peers` the peers, [`work`](mod@work) our own side). They take turns, A B C A B C,
-//! because the rate of durable commits on one disk drifts by a quarter within minutes.
 
-mod case;
-mod contender;
-mod database;
 mod postgres;
-mod programs;
 mod reads;
 mod size;
-mod table;
 mod work;
 mod writes;
 
-use std::path::Path;
+use anyhow::{Result, ensure};
+use bench_load::{Rows, Work};
+use db_core::Conn;
 
-use anyhow::Result;
-use bench_load::{Durability, Rows, Work};
-
-use self::case::{Case, Results, Times};
-use self::contender::{Contender, Programs};
-use self::database::Database;
-use super::machine;
-use super::metrics::Metrics;
+use super::contest::case::Times;
+use super::contest::contender::Program;
+use super::contest::database::{Database, Done, Shape};
+use super::contest::{Contest, times};
 use super::paths::Paths;
-use super::report::Section;
-use super::server::Server;
-use super::{Args, Outcome};
+use super::{Args, Outcome, part};
 
 pub(crate) use self::work::run as work;
 
 /// The parts of the area, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Part {
+enum Part {
     /// Reads on SQLite
     Reads,
     /// Durable and other writes on SQLite
@@ -48,7 +35,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Whether a metric is one of this part's.
-    pub(crate) fn measures(self, metric: &str) -> bool {
+    fn measures(self, metric: &str) -> bool {
         let sqlite = metric.strip_prefix("sqlite.").unwrap_or_default();
         let case = sqlite.split('.').next().unwrap_or_default();
         match self {
@@ -90,23 +77,44 @@ impl Plan {
     };
 }
 
-const fn times(rounds: usize, warm_ms: u64, run_ms: u64) -> Times {
-    Times {
-        rounds,
-        warm_ms,
-        run_ms,
+/// The tables of `bench-load`.
+const SHAPE: Shape = Shape {
+    fill,
+    questions: &[
+        "SELECT CAST(count(*) AS TEXT) AS line FROM bets",
+        "SELECT CAST(sum(balance) AS TEXT) AS line FROM balances",
+    ],
+    agree,
+};
+
+fn fill(conn: &mut Conn<'_>, rows: Rows) -> Result<()> {
+    let script = match conn {
+        Conn::Sqlite(_) => rows.sqlite(),
+        Conn::Postgres(_) => rows.postgres(),
+    };
+    Ok(conn.batch_execute(&script)?)
+}
+
+fn agree(work: Work, changes: &[i64], done: Done) -> Result<()> {
+    let [placed, earned] = changes else {
+        anyhow::bail!("two questions, {} answers", changes.len());
+    };
+    if work != Work::Bet {
+        ensure!(*placed == 0, "a reader placed {placed} bets");
+        return Ok(());
     }
+    ensure!(
+        *placed == -earned,
+        "{placed} bets were placed and {} paid",
+        -earned
+    );
+    done.are(*placed)
 }
 
 /// What the parts share.
 struct Bench<'a> {
-    programs: Programs,
+    contest: Contest<'a>,
     plan: Plan,
-    scratch: &'a Path,
-    server: Option<Server>,
-    metrics: Metrics,
-    sections: Vec<Section>,
-    libraries: Vec<(String, String)>,
 }
 
 /// Measures all parts, or the one that was asked for.
@@ -114,21 +122,18 @@ struct Bench<'a> {
 /// # Errors
 /// If the bench itself cannot go on; a contender that fails is said and left out.
 pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
+    let only: Option<Part> = part(args)?;
     let scratch = paths.scratch()?;
     let mut bench = Bench {
-        programs: programs::build(paths)?,
+        contest: Contest::new(
+            paths,
+            args,
+            &[Program::Blocking, Program::Sqlx],
+            scratch.path(),
+        )?,
         plan: if args.quick { Plan::QUICK } else { Plan::FULL },
-        scratch: scratch.path(),
-        server: args.server(),
-        metrics: Metrics::default(),
-        sections: Vec::new(),
-        libraries: Vec::new(),
     };
-    bench.libraries.push((
-        "Processors in use by others, at the start".to_owned(),
-        machine::busy(),
-    ));
-    let wanted = |part| args.part.is_none_or(|only| only == part);
+    let wanted = |part| only.is_none_or(|only| only == part);
     if wanted(Part::Reads) {
         bench.reads()?;
     }
@@ -141,54 +146,13 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     if wanted(Part::Size) {
         bench.size()?;
     }
-    let mut tools = bench.libraries;
-    if let Some(server) = &bench.server {
-        tools.push(("Server".to_owned(), server.describe()?));
-    }
-    Ok(Outcome {
-        metrics: bench.metrics,
-        sections: bench.sections,
-        tools,
-    })
+    let outcome = bench.contest.outcome()?;
+    Ok(outcome.of_part(only, Part::measures))
 }
 
 impl Bench<'_> {
     /// Fills a SQLite file; see [`Database::sqlite`].
     fn file(&self, name: &str, rows: Rows, copied: bool) -> Result<Database> {
-        eprintln!("filling {name}: {} users, {} bets", rows.users, rows.bets);
-        Database::sqlite(&self.scratch.join(name), name, rows, copied)
-    }
-
-    /// Runs cases side by side and remembers what the contenders were built from.
-    fn run(&mut self, cases: &[Case<'_>], times: Times) -> Vec<Results> {
-        let metrics = &mut self.metrics;
-        let all = case::run(cases, &self.programs, times, self.scratch, metrics);
-        for (contender, measured) in all.iter().flatten() {
-            let line = (contender.label.to_owned(), measured.library.clone());
-            if !self.libraries.contains(&line) {
-                self.libraries.push(line);
-            }
-        }
-        all
-    }
-}
-
-/// One process on SQLite; what differs is set by those who ask for it.
-fn on_sqlite<'a>(
-    metric: String,
-    work: Work,
-    clients: usize,
-    database: &'a Database,
-    contenders: &'a [Contender],
-) -> Case<'a> {
-    Case {
-        metric,
-        work,
-        clients,
-        processes: 1,
-        connections: 10,
-        durability: Durability::Normal,
-        database,
-        contenders,
+        self.contest.file(name, &SHAPE, rows, copied)
     }
 }

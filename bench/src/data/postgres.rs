@@ -1,16 +1,17 @@
 //! PostgreSQL: what a pool costs, and who waits how long for it.
 
 use anyhow::Result;
-use bench_load::{Durability, Rows, Work};
+use bench_load::{Rows, Work};
 
-use super::Bench;
-use super::case::Case;
-use super::contender::{
+use super::{Bench, SHAPE};
+use crate::contest::case::Case;
+use crate::contest::contender::{
     Contender, DEADPOOL, DIESEL_POSTGRES, OURS, OURS_ONE, POSTGRES, POSTGRES_TRANSACTION,
     SQLX_POSTGRES,
 };
-use super::database::Database;
-use super::table::{Table, rates_of};
+use crate::contest::database::Database;
+use crate::contest::on_postgres;
+use crate::contest::table::{Table, rates_of};
 
 /// Players enough that 32 clients seldom meet at one balance.
 const ROWS: Rows = Rows {
@@ -74,20 +75,15 @@ const PATIENCE_MS: u64 = 5_000;
 impl Bench<'_> {
     /// All of it, if there is a server.
     pub(super) fn postgres(&mut self) -> Result<()> {
-        let Some(server) = &self.server else {
-            eprintln!("PostgreSQL is left out: no server was given");
+        let database = self.contest.on_server("bench_data", &SHAPE, ROWS, false)?;
+        let Some(database) = database else {
             return Ok(());
         };
-        eprintln!("filling bench_data on PostgreSQL: {} users", ROWS.users);
-        let database = Database::postgres(server, "bench_data", ROWS)?;
         self.clients(&database, &POINT);
         self.clients(&database, &SNAPSHOT);
         self.clients(&database, &BET);
         self.waiting(&database);
-        if let Some(server) = &self.server {
-            server.drop("bench_data")?;
-        }
-        Ok(())
+        database.remove()
     }
 
     fn clients(&mut self, database: &Database, operation: &Operation) {
@@ -101,22 +97,16 @@ impl Bench<'_> {
         } = *operation;
         let times = self.plan.postgres;
         let mut table = Table::new(title, format!("{text} {} rounds.", times.rounds));
-        let cases = [1, 8, 32].map(|clients| Case {
-            metric: format!("{metric}.{clients}"),
-            work,
-            clients,
-            processes: 1,
-            connections: u32::try_from(clients).unwrap_or(u32::MAX),
-            durability: Durability::Full,
-            database,
-            contenders,
+        let cases = [1, 8, 32].map(|clients| {
+            let metric = format!("{metric}.{clients}");
+            on_postgres(metric, work, clients, database, contenders)
         });
-        let results = self.run(&cases, times);
+        let results = self.contest.run(&cases, times);
         for (case, results) in cases.iter().zip(&results) {
             let limit = rates_of(results, limit.key);
             table.add(&case.clients.to_string(), results, limit);
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
     }
 
     fn waiting(&mut self, database: &Database) {
@@ -131,20 +121,16 @@ impl Bench<'_> {
                 WAITING as u64 * HOLD_MS / u64::from(CONNECTIONS)
             ),
         );
-        let case = Case {
-            metric: format!("postgres.hold.{WAITING}"),
-            work: Work::Hold {
-                hold_ms: HOLD_MS,
-                patience_ms: PATIENCE_MS,
-            },
-            clients: WAITING,
-            processes: 1,
-            connections: CONNECTIONS,
-            durability: Durability::Full,
-            database,
-            contenders: &POOLS,
+        let work = Work::Hold {
+            hold_ms: HOLD_MS,
+            patience_ms: PATIENCE_MS,
         };
-        let results = &self.run(&[case], times)[0];
+        let metric = format!("postgres.hold.{WAITING}");
+        let case = Case {
+            connections: CONNECTIONS,
+            ..on_postgres(metric, work, WAITING, database, &POOLS)
+        };
+        let results = &self.contest.run(&[case], times)[0];
         table.add(&WAITING.to_string(), results, None);
         for (contender, measured) in results {
             if let Some(spread) = measured.spread.median() {
@@ -155,6 +141,6 @@ impl Bench<'_> {
                 ));
             }
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
     }
 }

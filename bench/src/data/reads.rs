@@ -3,9 +3,10 @@
 use anyhow::Result;
 use bench_load::{Rows, Work};
 
-use super::contender::{Contender, DIESEL, OURS, RUSQLITE, SQLX};
-use super::table::{Table, rates_of};
-use super::{Bench, on_sqlite};
+use super::Bench;
+use crate::contest::contender::{Contender, DIESEL, OURS, RUSQLITE, SQLX};
+use crate::contest::on_sqlite;
+use crate::contest::table::{Table, rates_of};
 
 /// 20 MB: it fits every cache, so that the library is measured and not the disk.
 const ROWS: Rows = Rows {
@@ -38,12 +39,12 @@ impl Bench<'_> {
             let metric = format!("sqlite.point.{clients}");
             on_sqlite(metric, Work::Point, clients, &database, &READERS)
         });
-        let results = self.run(&cases, times);
+        let results = self.contest.run(&cases, times);
         let limit = rates_of(&results[0], RUSQLITE.key);
         for (case, results) in cases.iter().zip(&results) {
             table.add(&case.clients.to_string(), results, limit);
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
 
         let mut table = Table::new(
             "List of 100 rows, SQLite",
@@ -59,9 +60,9 @@ impl Bench<'_> {
             &database,
             &READERS,
         );
-        let results = &self.run(&[case], times)[0];
+        let results = &self.contest.run(&[case], times)[0];
         table.add("1", results, rates_of(results, RUSQLITE.key));
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
 
         let mut table = Table::new(
             "Reads beside a writer, SQLite",
@@ -78,13 +79,13 @@ impl Bench<'_> {
         };
         let both = [OURS, RUSQLITE];
         let case = on_sqlite("sqlite.fresh.2".to_owned(), work, 2, &database, &both);
-        let results = &self.run(&[case], times)[0];
+        let results = &self.contest.run(&[case], times)[0];
         table.add("2", results, rates_of(results, RUSQLITE.key));
         for (contender, measured) in results {
             let stale = measured.stale;
             table.say(&format!("{}: {stale} stale reads.", contender.label));
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
         Ok(())
     }
 }

@@ -4,10 +4,11 @@
 use anyhow::Result;
 use bench_load::{Durability, Rows, Work};
 
-use super::case::Case;
-use super::contender::{OURS, RUSQLITE};
-use super::table::{Table, rate, rates_of};
-use super::{Bench, on_sqlite};
+use super::Bench;
+use crate::contest::case::Case;
+use crate::contest::contender::{OURS, RUSQLITE};
+use crate::contest::on_sqlite;
+use crate::contest::table::{Table, rate, rates_of};
 
 /// Bets of each player, so that a list of 100 has its rows at every size.
 const BETS_PER_PLAYER: u64 = 100;
@@ -51,7 +52,7 @@ impl Bench<'_> {
                         &both,
                     )
                 };
-                let results = &self.run(&[case], times)[0];
+                let results = &self.contest.run(&[case], times)[0];
                 let rows = rate(rows_shown(*size));
                 table.add(
                     &format!("{operation}, {rows} rows, {clients}"),
@@ -59,9 +60,9 @@ impl Bench<'_> {
                     rates_of(results, RUSQLITE.key),
                 );
             }
-            std::fs::remove_dir_all(self.scratch.join(format!("size-{size}")))?;
+            database.remove()?;
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
         Ok(())
     }
 }

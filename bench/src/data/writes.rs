@@ -3,11 +3,14 @@
 use anyhow::Result;
 use bench_load::{Durability, Rows, Work};
 
-use super::case::{Case, Results};
-use super::contender::{Contender, DIESEL, DIESEL_ONE, OURS, OURS_ASYNC, RUSQLITE, SQLX, SQLX_ONE};
-use super::database::Database;
-use super::table::{Table, rates_of};
-use super::{Bench, on_sqlite};
+use super::Bench;
+use crate::contest::case::{Case, Results};
+use crate::contest::contender::{
+    Contender, DIESEL, DIESEL_ONE, OURS, OURS_ASYNC, RUSQLITE, SQLX, SQLX_ONE,
+};
+use crate::contest::database::Database;
+use crate::contest::on_sqlite;
+use crate::contest::table::{Table, rates_of};
 use crate::metrics::Samples;
 
 /// The tables begin all but empty, as those of the figures in the design do.
@@ -64,7 +67,7 @@ impl Bench<'_> {
                 ..alone(THREADS)
             });
         }
-        let results = self.run(&cases, times);
+        let results = self.contest.run(&cases, times);
         let mut table = Table::new(
             format!("Writers, SQLite, synchronous = {}", name.to_uppercase()),
             format!(
@@ -78,7 +81,7 @@ impl Bench<'_> {
         for (case, results) in cases.iter().zip(&results).take(3) {
             table.add(&case.clients.to_string(), results, limit);
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
         if let Some(together) = results.get(3) {
             let limit = rates_of(&results[1], RUSQLITE.key);
             self.several(together, limit);
@@ -101,14 +104,14 @@ impl Bench<'_> {
             durability: Durability::Full,
             ..on_sqlite(metric, Work::Bet, PENDING, database, &contenders)
         };
-        let results = &self.run(&[case], times)[0];
+        let results = &self.contest.run(&[case], times)[0];
         table.add(
             &PENDING.to_string(),
             results,
             rates_of(results, SQLX_ONE.key),
         );
         table.say("Divided by sqlx with one connection.");
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
     }
 
     fn several(&mut self, results: &Results, limit: Option<&Samples>) {
@@ -132,6 +135,6 @@ impl Bench<'_> {
                 ));
             }
         }
-        self.sections.extend(table.done());
+        self.contest.sections.extend(table.done());
     }
 }

@@ -79,6 +79,7 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
             rows,
         }],
         tools: peers::versions(&programs),
+        partly: None,
     })
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn run(job: &Job) -> Result<Figures> {
                 };
                 tasks(job, client).await
             }
-            Work::List | Work::Fresh { .. } => bail!("not measured"),
+            Work::List | Work::Fresh { .. } | Work::Repo(_) => bail!("not measured"),
         }
     })
 }

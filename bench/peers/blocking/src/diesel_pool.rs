@@ -62,7 +62,7 @@ pub(crate) fn run(job: &Job) -> Result<Figures> {
                 connection.immediate_transaction(|connection| place_bet(connection, number, key))
             })
         }),
-        Work::Fresh { .. } | Work::Hold { .. } => bail!("not measured"),
+        Work::Fresh { .. } | Work::Hold { .. } | Work::Repo(_) => bail!("not measured"),
     }
 }
 

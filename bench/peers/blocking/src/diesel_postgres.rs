@@ -61,7 +61,7 @@ pub(crate) fn run(job: &Job) -> Result<Figures> {
                 Ok(())
             })
         }),
-        Work::Fresh { .. } => bail!("not measured"),
+        Work::Fresh { .. } | Work::Repo(_) => bail!("not measured"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The peers of `cargo xtask bench data` that link the SQLite we link, or none.
+//! The peers of `cargo xtask bench data` and `repo` that link the SQLite we link, or none.
 //!
 //! `peers-blocking JOB` does one job (see `bench-load`) and prints its figures as a line of JSON.
 //! Every contender is written as its users would write it by hand for speed: statements prepared
@@ -8,11 +8,13 @@ mod deadpool;
 mod diesel_pool;
 mod diesel_postgres;
 mod postgres_client;
+mod repo_postgres;
+mod repo_rusqlite;
 mod rusqlite_held;
 mod tables;
 
 use anyhow::{Result, bail};
-use bench_load::{Job, Library, print};
+use bench_load::{Figures, Job, Library, Work, print};
 
 fn main() -> Result<()> {
     let job = Job::from_args()?;
@@ -33,6 +35,7 @@ fn main() -> Result<()> {
             postgres_client::run(&job, false)?,
             "postgres 0.19".to_owned(),
         ),
+        "postgres-copy-text" => (copied_as_text(&job)?, "postgres 0.19".to_owned()),
         "postgres-transaction" => (
             postgres_client::run(&job, true)?,
             "postgres 0.19".to_owned(),
@@ -41,6 +44,13 @@ fn main() -> Result<()> {
         other => bail!("there is no contender {other}"),
     };
     print(figures, &Library { name })
+}
+
+fn copied_as_text(job: &Job) -> Result<Figures> {
+    match job.work {
+        Work::Repo(work) => repo_postgres::run(job, work, repo_postgres::Copy::Text),
+        _ => bail!("not measured"),
+    }
 }
 
 fn sqlite() -> String {

@@ -4,6 +4,7 @@
 
 use std::hint::black_box;
 
+use crate::repo_postgres;
 use anyhow::{Result, bail, ensure};
 use bench_load::{Dialect, Figures, Job, Key, Work, clients, game};
 use postgres::{Client, IsolationLevel, NoTls, Row, Statement};
@@ -60,6 +61,7 @@ pub(crate) fn run(job: &Job, transaction: bool) -> Result<Figures> {
                 Ok(())
             })
         }),
+        Work::Repo(work) => repo_postgres::run(job, work, repo_postgres::Copy::Binary),
         Work::Fresh { .. } | Work::Hold { .. } => bail!("not measured"),
     }
 }

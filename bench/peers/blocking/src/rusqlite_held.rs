@@ -13,6 +13,8 @@ use bench_load::{
 };
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
+use crate::repo_rusqlite;
+
 const SQL: Dialect = Dialect::SQLITE;
 
 /// A row of `users`, its fields in the order of the columns.
@@ -60,6 +62,7 @@ pub(crate) fn run(job: &Job) -> Result<Figures> {
             })
         }
         Work::Fresh { commits_per_s } => fresh(job, file, commits_per_s),
+        Work::Repo(work) => repo_rusqlite::run(job, work),
         Work::Hold { .. } => bail!("rusqlite has no pool"),
     }
 }
@@ -94,7 +97,7 @@ fn fresh(job: &Job, file: &str, commits_per_s: u64) -> Result<Figures> {
     )
 }
 
-fn open(file: &str, durability: Durability) -> Result<Connection> {
+pub(crate) fn open(file: &str, durability: Durability) -> Result<Connection> {
     let connection = Connection::open(file)?;
     connection.execute_batch(&pragmas(durability))?;
     Ok(connection)

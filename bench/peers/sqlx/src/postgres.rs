@@ -45,7 +45,7 @@ pub(crate) async fn run(job: &Job) -> Result<Figures> {
             };
             tasks(job, client).await
         }
-        Work::List | Work::Fresh { .. } => bail!("not measured"),
+        Work::List | Work::Fresh { .. } | Work::Repo(_) => bail!("not measured"),
     }
 }
 

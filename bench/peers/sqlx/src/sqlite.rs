@@ -48,7 +48,7 @@ pub(crate) async fn run(job: &Job) -> Result<Figures> {
             };
             tasks(job, client).await
         }
-        Work::Fresh { .. } | Work::Hold { .. } => bail!("not measured"),
+        Work::Fresh { .. } | Work::Hold { .. } | Work::Repo(_) => bail!("not measured"),
     }
 }
 

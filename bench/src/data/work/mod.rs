@@ -1,71 +1,33 @@
-//! Our own side: this program, started anew as a contender.
+//! Our own side.
 //!
 //! One body for both engines, as an application would write it: typed queries for reads, hot
 //! statements (`db_core::statement!`) for what is written, everything through [`Database`].
 
 mod tables;
 
-use std::ffi::OsString;
 use std::hint::black_box;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use bench_load::{
-    Durability, Figures, Freshness, Job, Key, Library, Place, Work, clients, game, key_of, print,
-    runtime, spread, tasks, with_writer,
+    Figures, Freshness, Job, Key, Work, clients, game, key_of, runtime, spread, tasks, with_writer,
 };
-use db_core::{AsyncDatabase, Conn, Database, DatabaseConfig, Synchronous, with_conn};
+use db_core::{AsyncDatabase, Conn, Database, with_conn};
 use diesel::prelude::*;
 use diesel::sql_query;
 
 use self::tables::{Bet, Debit, Newest, PlaceBet, User, balances, users};
 
-/// How long the end may take: nothing runs any more.
-const END: Duration = Duration::from_secs(10);
-
-/// Does the job in the last word of the command line, and prints its figures.
+/// Does a job of the area; failed operations are counted.
 ///
 /// # Errors
-/// If the database cannot be opened or closed. Failed operations are counted, not returned.
-pub(crate) fn run(command: &[OsString]) -> Result<()> {
-    let text = command.last().and_then(|word| word.to_str());
-    let job = Job::parse(text.context("no job")?)?;
-    let database = Database::open(&config(&job)?)?;
-    let figures = match job.contender.as_str() {
-        "ours" => blocking(&job, &database, Door::Read)?,
-        "ours-one" => blocking(&job, &database, Door::ReadOne)?,
-        "ours-async" => asynchronous(&job, &database)?,
+/// If the contender is unknown, or its job cannot be begun.
+pub(crate) fn run(job: &Job, database: &Database) -> Result<Figures> {
+    match job.contender.as_str() {
+        "ours" => blocking(job, database, Door::Read),
+        "ours-one" => blocking(job, database, Door::ReadOne),
+        "ours-async" => asynchronous(job, database),
         other => bail!("there is no contender {other}"),
-    };
-    let name = match job.place {
-        Place::Sqlite(_) => format!(
-            "{}, SQLite {}",
-            env!("CARGO_PKG_VERSION"),
-            sqlite(&database)?
-        ),
-        Place::Postgres(_) => env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    database.close(END)?;
-    print(figures, &Library { name })
-}
-
-fn config(job: &Job) -> Result<DatabaseConfig> {
-    let url = match &job.place {
-        Place::Sqlite(_) => job.file()?,
-        Place::Postgres(url) => url,
-    };
-    let config = DatabaseConfig::new(url)
-        .max_connections(job.connections)
-        .synchronous(match job.durability {
-            Durability::Normal => Synchronous::Normal,
-            Durability::Full => Synchronous::Full,
-        });
-    Ok(match job.work {
-        Work::Hold { patience_ms, .. } => {
-            config.connection_timeout(Duration::from_millis(patience_ms))
-        }
-        _ => config,
-    })
+    }
 }
 
 /// How reads go in.
@@ -116,6 +78,7 @@ fn blocking(job: &Job, database: &Database, door: Door) -> Result<Figures> {
                 })
             })
         }
+        Work::Repo(_) => bail!("another area's"),
     }
 }
 
@@ -208,16 +171,4 @@ fn fresh(job: &Job, database: &Database, door: Door, commits_per_s: u64) -> Resu
         },
         || database.write(|conn| debit(conn, player)),
     )
-}
-
-diesel::define_sql_function! {
-    /// The version of the SQLite that is linked.
-    fn sqlite_version() -> Text;
-}
-
-fn sqlite(database: &Database) -> Result<String> {
-    database.read(|conn| {
-        let version = with_conn!(conn, |c| diesel::select(sqlite_version()).get_result(c))?;
-        Ok(version)
-    })
 }

@@ -14,15 +14,18 @@ use crate::peers::succeed;
 /// The peers' folders below `bench/peers`; their programs are called `peers-<folder>`.
 const PEERS: [(Program, &str); 2] = [(Program::Blocking, "blocking"), (Program::Sqlx, "sqlx")];
 
-/// Finds our own program and builds the peers'; one that does not build is said and left out,
+/// Finds our own program and builds the peers' that are wanted; one that does not build is said and left out,
 /// and the bars that need it are missed.
 ///
 /// # Errors
 /// If the system does not say which program this is.
-pub(crate) fn build(paths: &Paths) -> Result<Programs> {
+pub(crate) fn build(paths: &Paths, wanted: &[Program]) -> Result<Programs> {
     let ours = std::env::current_exe().context("this program has no path")?;
     let mut programs = Programs::from([(Program::Ours, ours)]);
     for (program, folder) in PEERS {
+        if !wanted.contains(&program) {
+            continue;
+        }
         match build_one(paths, folder) {
             Ok(file) => {
                 programs.insert(program, file);

@@ -78,6 +78,13 @@ pub(crate) const POSTGRES_TRANSACTION: Contender = blocking(
     "postgres-transaction",
     None,
 );
+/// The same, COPY as text instead of binary.
+pub(crate) const POSTGRES_COPY_TEXT: Contender = blocking(
+    "postgres_text",
+    "postgres, as text",
+    "postgres-copy-text",
+    None,
+);
 /// Diesel with r2d2 on PostgreSQL.
 pub(crate) const DIESEL_POSTGRES: Contender =
     blocking("diesel", "diesel + r2d2", "diesel-r2d2-postgres", None);

@@ -6,7 +6,7 @@ use anyhow::Result;
 use bench_load::{Durability, Figures, Job, Work};
 
 use super::contender::{Contender, Programs};
-use super::database::{Books, Database};
+use super::database::Database;
 use crate::metrics::{Metrics, Samples};
 
 /// One measurement that all contenders do.
@@ -134,7 +134,7 @@ impl Case<'_> {
         scratch: &Path,
     ) -> Result<Vec<Figures>> {
         let place = self.database.for_a_run(&scratch.join("run"))?;
-        let before = Books::read(&place)?;
+        let before = self.database.books(&place)?;
         let job = Job {
             contender: String::new(),
             place: place.clone(),
