@@ -16,6 +16,23 @@ struct Line {
     line: String,
 }
 
+#[derive(QueryableByName)]
+struct Cipher {
+    #[diesel(sql_type = Text, column_name = "cipher_version")]
+    _version: String,
+}
+
+/// Whether it is SQLCipher, which says its version.
+pub(super) fn is_sqlcipher(conn: &mut TestConn) -> bool {
+    match conn {
+        TestConn::Sqlite(c) => {
+            let versions: Vec<Cipher> = diesel::sql_query("PRAGMA cipher_version").load(c).unwrap();
+            !versions.is_empty()
+        }
+        TestConn::Postgres(_) => false,
+    }
+}
+
 /// The steps of the plan, outermost first; none for what has no plan.
 pub(super) fn plan(conn: &mut TestConn, sql: &str) -> Vec<String> {
     match conn {
