@@ -1,15 +1,13 @@
 //! Games of dice and games against the house.
 
-use db_core::{Conn, Database, with_conn};
+use db_core::{Conn, Database};
 use db_schema::rows::{BetOutcome, BetType, HouseOutcome, NewGame};
-use db_schema::schema::token_balances;
 use db_schema::types::{BetId, UtcTime};
-use diesel::prelude::*;
 use uuid::Uuid;
 
 use super::{Filled, Options, Source, write};
 use crate::money::{self, BetResult, Settlement};
-use crate::{Error, GameRepository, Result};
+use crate::{Error, GameRepository, Result, TokenRepository};
 
 /// Players of one game, and bets of each.
 const PLAYERS: std::ops::Range<u64> = 2..7;
@@ -173,10 +171,8 @@ fn play(conn: &mut Conn<'_>, script: &Script) -> Result<(u64, u64)> {
     Ok::<_, Error>((bets, house_games))
 }
 
+/// What a player can bet.
 fn available(conn: &mut Conn<'_>, user: &str) -> Result<i64> {
-    let query = token_balances::table
-        .find(user)
-        .select(token_balances::balance);
-    let found: Option<i64> = with_conn!(conn, |c| query.get_result(c)).optional()?;
-    Ok(found.unwrap_or_default())
+    let found = TokenRepository::find(conn, user)?;
+    Ok(found.map_or(0, |balances| balances.balance))
 }
