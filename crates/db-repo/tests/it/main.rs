@@ -9,6 +9,7 @@ mod actor;
 mod assets;
 mod audit;
 mod bets;
+mod complete;
 mod consensus;
 mod event_replay;
 mod event_store;

@@ -103,7 +103,10 @@ pub(super) fn scans<'p>(sql: &str, plan: &'p [String]) -> Vec<&'p str> {
             rest
         } else if let Some(rest) = words.strip_prefix("SCAN ") {
             let along = rest.contains(" USING ") && limited;
-            if along || rest.starts_with("CONSTANT") || rest.contains("VIRTUAL TABLE") {
+            let is_no_table = rest.starts_with("CONSTANT")
+                || rest.ends_with("VALUES CLAUSE")
+                || rest.contains("VIRTUAL TABLE");
+            if along || is_no_table {
                 continue;
             }
             rest

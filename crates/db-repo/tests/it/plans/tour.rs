@@ -13,6 +13,7 @@ mod worlds;
 
 use db_core::Conn;
 use db_repo::{Actor, Error, PageRequest, UserRepository};
+use db_schema::rows::UserChanges;
 
 use crate::support::{at, new_user};
 
@@ -75,6 +76,15 @@ fn users(step: Step<'_>) {
     });
     go(step, "users: update_reputation", |conn| {
         UserRepository::update_reputation(conn, "u1", 1.0, at(1))
+    });
+    go(step, "users: update", |conn| {
+        UserRepository::update(conn, "u1", &UserChanges::default(), at(2))
+    });
+    go(step, "users: create_many", |conn| {
+        UserRepository::create_many(conn, &[new_user("u8", 0), new_user("u9", 0)])
+    });
+    go(step, "users: delete", |conn| {
+        UserRepository::delete(conn, "u9")
     });
     go(step, "users: count", UserRepository::count);
 }

@@ -33,4 +33,7 @@ pub(super) fn run(step: Step<'_>) {
     go(step, "notifications: delete_before", |conn| {
         NotificationRepository::delete_before(conn, at(1))
     });
+    go(step, "notifications: create_many", |conn| {
+        NotificationRepository::create_many(conn, &[message("u1", 8), message("u1", 9)])
+    });
 }

@@ -58,4 +58,7 @@ pub(super) fn run(step: Step<'_>) {
         "outbox: oldest_waiting",
         OutboxRepository::oldest_waiting,
     );
+    go(step, "outbox: enqueue_many", |conn| {
+        OutboxRepository::enqueue_many(conn, &[entry(8, 0), entry(9, 0)])
+    });
 }

@@ -38,6 +38,9 @@ pub(super) fn run(step: Step<'_>) {
         game(conn)?;
         StatsRepository::bet_placed(conn, placed, at(0))
     });
+    go(step, "stats: house_game", |conn| {
+        StatsRepository::house_game(conn, "u1", 1, 2, at(0))
+    });
     go(step, "stats: bet_resolved", |conn| {
         StatsRepository::bet_resolved(conn, resolved(BetOutcome::Won), at(1))?;
         StatsRepository::bet_resolved(conn, resolved(BetOutcome::Lost), at(1))?;

@@ -39,6 +39,9 @@ pub(super) fn run(step: Step<'_>) {
     go(step, "events: version", |conn| {
         EventStore::version(conn, "events")
     });
+    go(step, "event store: read", |conn| {
+        EventStore::read(conn, "events", 1, 10)
+    });
     go(step, "events: replay", |conn| {
         EventStore::replay(conn, "events", Until::Newest)
     });

@@ -50,6 +50,9 @@ fn metrics(step: Step<'_>) {
     go(step, "metrics: record", |conn| {
         MetricsRepository::record(conn, &sample)
     });
+    go(step, "metrics: record_many", |conn| {
+        MetricsRepository::record_many(conn, &[sample.clone(), sample.clone()])
+    });
     go(step, "metrics: list", |conn| {
         MetricsRepository::list(conn, "load", at(0)..at(1), &PageRequest::default())
     });
@@ -70,6 +73,7 @@ fn settings(step: Step<'_>) {
     });
     go(step, "settings: find", |conn| {
         SettingsRepository::exists(conn, "k")?;
+        SettingsRepository::find_row(conn, "k")?;
         SettingsRepository::find::<i64>(conn, "k")
     });
     go(step, "settings: list", |conn| {
@@ -109,6 +113,9 @@ fn sessions(step: Step<'_>) {
     });
     go(step, "events: record", |conn| {
         EventRepository::record(conn, &event)
+    });
+    go(step, "events: record_many", |conn| {
+        EventRepository::record_many(conn, &[event.clone(), event.clone()])
     });
     go(step, "events: list_of_session", |conn| {
         EventRepository::list_of_session(conn, "s1", &first())

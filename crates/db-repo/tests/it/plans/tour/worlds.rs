@@ -56,6 +56,9 @@ fn objects(step: Step<'_>) {
     go(step, "objects: create", |conn| {
         WorldRepository::create_object(conn, &object)
     });
+    go(step, "objects: create_many", |conn| {
+        WorldRepository::create_objects(conn, &[object.clone(), object.clone()])
+    });
     go(step, "objects: find", |conn| {
         WorldRepository::find_object(conn, 1)
     });
