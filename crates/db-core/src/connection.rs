@@ -1,6 +1,7 @@
 //! An owned connection to either engine.
 
 use std::fmt;
+use std::path::Path;
 
 use diesel::{PgConnection, SqliteConnection};
 
@@ -114,6 +115,24 @@ impl Connection {
                 .map_err(|e| Error::classify(Engine::Postgres, &e))?;
         }
         Ok(connection)
+    }
+
+    /// Opens a SQLite file that nobody changes meanwhile, a backup for example, to read it. No lock is
+    /// taken and no file is made beside it, so it opens in a folder that cannot be written.
+    ///
+    /// # Errors
+    /// As [`Connection::open_encrypted`].
+    pub fn open_immutable(
+        path: &Path,
+        interrupt: &Interrupt,
+        key: Option<&EncryptionKey>,
+    ) -> Result<Self, Error> {
+        let conn = crate::sqlite::open_immutable(path, interrupt, key)?;
+        Ok(Self {
+            inner: Inner::Sqlite(Box::new(conn)),
+            interrupt: interrupt.clone(),
+            url: DatabaseUrl::SqliteFile(path.to_owned()),
+        })
     }
 
     /// The connection, borrowed for queries.

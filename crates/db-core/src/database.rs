@@ -7,13 +7,14 @@ use std::panic::Location;
 use std::sync::Arc;
 #[cfg(feature = "tokio")]
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "tokio")]
 use crate::asynchronous::Threads;
 use crate::cache::{CacheOptions, Changed, QueryCache, TableClock};
 use crate::config::{DatabaseConfig, Options};
-use crate::error::{DatabaseFailure, Error};
+use crate::error::{DatabaseFailure, Error, ErrorKind};
 use crate::failure::{self, Failure};
 #[cfg(feature = "tokio")]
 use crate::held::Holder;
@@ -64,6 +65,8 @@ struct Inner {
     metrics: Arc<DatabaseMetrics>,
     budget: RetryBudget,
     limits: AsyncLimits,
+    /// Transactions that failed for a reason that is the database's.
+    failed: AtomicU64,
     /// Reports who holds a connection too long, if anybody is to.
     watcher: Option<Watcher>,
     /// Of all async doors together, so that they are no more than connections.
@@ -147,6 +150,7 @@ impl Database {
                     threads: OnceLock::new(),
                     metrics,
                     budget: RetryBudget::new(),
+                    failed: AtomicU64::new(0),
                     limits: AsyncLimits {
                         patience: options.acquire_timeout,
                         threads: count(options.max_readers),
@@ -169,6 +173,7 @@ impl Database {
                 Inner {
                     metrics,
                     budget: RetryBudget::new(),
+                    failed: AtomicU64::new(0),
                     limits,
                     url,
                     watcher: watcher(database.held(), threshold)?,
@@ -391,6 +396,13 @@ impl Database {
         }
     }
 
+    /// Reads and writes that failed since it was opened for a reason that is the database's: not a
+    /// constraint, a value or a row that is missing, which are answers to what was asked.
+    #[must_use]
+    pub fn failed_transactions(&self) -> u64 {
+        self.inner.failed.load(Ordering::Relaxed)
+    }
+
     /// Ends the work: nothing new is taken, what runs may end within `patience`, SQLite's log goes
     /// back into the file. Closing what is closed is no error.
     ///
@@ -490,13 +502,32 @@ impl Database {
                 Ok(value)
             }
             Err(Failure::Ours(error)) => {
+                self.note_failure(Some(error.kind()));
                 metrics.failed(operation, Some(error.kind()), since);
                 Err(error.into())
             }
             Err(Failure::Callers(error, met)) => {
+                self.note_failure(met);
                 metrics.failed(operation, met, since);
                 Err(error)
             }
+        }
+    }
+
+    fn note_failure(&self, kind: Option<ErrorKind>) {
+        let is_answer = |kind| {
+            matches!(
+                kind,
+                ErrorKind::Constraint
+                    | ErrorKind::NotFound
+                    | ErrorKind::InvalidValue
+                    | ErrorKind::Cancelled
+                    | ErrorKind::Nested
+                    | ErrorKind::Closed
+            )
+        };
+        if kind.is_some_and(|kind| !is_answer(kind)) {
+            self.inner.failed.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

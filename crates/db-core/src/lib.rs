@@ -67,9 +67,9 @@ pub use held::Holder;
 pub use interrupt::Interrupt;
 pub use postgres::{GateStats, Lsn, PostgresStats};
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
-pub use sqlite::{ReaderStats, SqliteStats, open_side_file};
+pub use sqlite::{CopyStep, OnlineCopy, ReaderStats, SqliteStats, open_side_file};
 pub use transaction::{Freshness, IsolationLevel, TransactionOptions};
-pub use url::{DatabaseUrl, UrlError, redact};
+pub use url::{DatabaseUrl, ProgramTarget, UrlError, redact};
 
 /// What the macros of this crate expand to.
 #[doc(hidden)]

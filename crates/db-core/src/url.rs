@@ -5,6 +5,7 @@
 //! error with a hint.
 
 mod postgres;
+mod programs;
 mod redact;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::Engine;
 
 pub(crate) use postgres::{parameter, with_parameters, without_parameter};
+pub use programs::ProgramTarget;
 pub use redact::redact;
 pub(crate) use redact::scrub;
 
@@ -131,7 +133,8 @@ impl DatabaseUrl {
     }
 
     /// The name of the database on its server, where the URL says it.
-    pub(crate) fn database_name(&self) -> Option<String> {
+    #[must_use]
+    pub fn database_name(&self) -> Option<String> {
         match self {
             Self::SqliteFile(_) | Self::SqliteMemory => None,
             Self::Postgres(text) => postgres::database_name(text),

@@ -295,6 +295,12 @@ fn uri(path: &Path, access: Access) -> String {
     format!("{encoded}?mode={mode}")
 }
 
+/// The URI of a file that nobody changes: SQLite takes no locks and makes no files beside it.
+pub(super) fn immutable_uri(path: &Path) -> String {
+    // The first mode that stands there counts.
+    format!("{}&immutable=1", uri(path, Access::ReadOnly))
+}
+
 /// Whether there is a write-ahead log beside the file.
 fn has_log(path: &Path) -> bool {
     let mut log = path.as_os_str().to_owned();

@@ -1,8 +1,8 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `cipher`, in `fault`, in `guard`, in `raw_statement`, in `touched`,
-//! in `watch` and in `writer::job`. Each block says why it is sound.
+//! `unsafe` is at home here, in `cipher`, in `copy`, in `fault`, in `guard`, in `raw_statement`, in
+//! `touched`, in `watch` and in `writer::job`. Each block says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"

@@ -1,6 +1,7 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
 mod cipher;
+mod copy;
 mod database;
 mod fault;
 mod file;
@@ -23,6 +24,7 @@ use crate::encryption::{self, EncryptionKey};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
+pub use copy::{CopyStep, OnlineCopy};
 pub(crate) use database::SqliteDatabase;
 pub use database::SqliteStats;
 pub(crate) use fault::primary;
@@ -82,6 +84,24 @@ pub(crate) fn open(
         ..Attached::default()
     };
     open_with(url, access, interrupt, attached, &pragmas(access))
+}
+
+/// Opens a file that nobody changes, to read it.
+pub(crate) fn open_immutable(
+    path: &std::path::Path,
+    interrupt: &Interrupt,
+    key: Option<&EncryptionKey>,
+) -> Result<SqliteConnection, Error> {
+    handle::refuse_corrupting_library()?;
+    file::prepare(path, Access::ReadOnly)?;
+    let attached = Attached {
+        key: key.cloned(),
+        ..Attached::default()
+    };
+    let url = DatabaseUrl::SqliteFile(path.to_owned());
+    let target = file::immutable_uri(path);
+    let pragmas = pragmas(Access::ReadOnly);
+    open_target((&target, &url), interrupt, attached, &pragmas).map(Opened::into_conn)
 }
 
 /// Opens with these pragmas, and reports to what is `attached`.

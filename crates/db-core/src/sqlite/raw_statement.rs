@@ -143,7 +143,7 @@ impl Drop for RawStatement {
 ///
 /// # Safety
 /// `connection` must be open, and not in use by another thread.
-unsafe fn error_of(connection: *mut ffi::sqlite3, code: c_int) -> Error {
+pub(super) unsafe fn error_of(connection: *mut ffi::sqlite3, code: c_int) -> Error {
     // SAFETY: the caller keeps the connection open.
     let extended = unsafe { fault::code_of(connection) };
     // SAFETY: as above; SQLite never returns null here.

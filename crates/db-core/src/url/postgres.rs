@@ -103,6 +103,39 @@ pub(crate) fn parameter(url: &str, key: &str) -> Option<String> {
     decode(raw).map(Cow::into_owned)
 }
 
+/// The URL without its password, and the one that libpq would use, decoded.
+pub(super) fn without_password(url: &str) -> (String, Option<String>) {
+    let parts = split(url);
+    let in_authority = parts.user_info.and_then(|info| info.split_once(':'));
+    let password = parameter(url, "password").or_else(|| {
+        let (_, raw) = in_authority?;
+        decode(raw).map(Cow::into_owned)
+    });
+    let plain = match in_authority {
+        // The first ':' of the user info is the first one after the scheme.
+        Some((user, raw)) => {
+            let start = url.find("://").map_or(0, |at| at + "://".len()) + user.len();
+            format!("{}{}", &url[..start], &url[start + 1 + raw.len()..])
+        }
+        None => url.to_owned(),
+    };
+    (without_parameter(&plain, "password"), password)
+}
+
+/// The URL with another database.
+pub(super) fn with_database(url: &str, name: &str) -> String {
+    let url = without_parameter(url, "dbname");
+    let start = url.find("://").map_or(0, |at| at + "://".len());
+    let end = url[start..]
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |at| start + at);
+    let query = url[end..].find('?').map_or("", |at| &url[end + at..]);
+    let mut full = format!("{}/", &url[..end]);
+    encode(name, &mut full);
+    full.push_str(query);
+    full
+}
+
 /// The name of the database.
 pub(super) fn database_name(url: &str) -> Option<String> {
     let in_path = || {
