@@ -21,6 +21,7 @@
 )]
 
 mod both;
+mod bucket;
 mod cluster;
 mod conn;
 mod db;
@@ -46,6 +47,7 @@ mod guides {
     struct Migrations;
 }
 
+pub use bucket::{BUCKET_VARIABLE, TestBucket};
 pub use cluster::cluster;
 pub use conn::TestConn;
 pub use db::TestDb;

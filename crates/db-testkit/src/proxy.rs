@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -22,6 +22,9 @@ pub struct Proxy {
 struct Shared {
     target: SocketAddr,
     holding: Mutex<bool>,
+    /// Bytes that clients have sent, and how many of them pass before it holds by itself.
+    sent: AtomicU64,
+    hold_after: AtomicU64,
     changed: Condvar,
     links: Mutex<Vec<Weak<Link>>>,
 }
@@ -51,6 +54,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             holding: Mutex::new(false),
+            sent: AtomicU64::new(0),
+            hold_after: AtomicU64::new(u64::MAX),
             changed: Condvar::new(),
             links: Mutex::default(),
         });
@@ -76,6 +81,23 @@ impl Proxy {
     /// A black hole: nothing passes, in either direction, until [`pass`](Self::pass).
     pub fn hold(&self) {
         *lock(&self.shared.holding) = true;
+    }
+
+    /// Becomes a black hole once clients have sent so many bytes in all.
+    pub fn hold_after(&self, bytes: u64) {
+        self.shared.hold_after.store(bytes, Ordering::Release);
+    }
+
+    /// Bytes that clients have sent and that have passed, since it was started.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing passes.
+    #[must_use]
+    pub fn is_holding(&self) -> bool {
+        *lock(&self.shared.holding)
     }
 
     /// Resets every connection: both ends see ECONNRESET.
@@ -105,6 +127,7 @@ impl Proxy {
     /// If another program has taken the port.
     #[track_caller]
     pub fn pass(&mut self) {
+        self.hold_after(u64::MAX);
         *lock(&self.shared.holding) = false;
         self.shared.changed.notify_all();
         if self.accepting.is_none() {
@@ -167,14 +190,14 @@ fn join(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) {
             } else {
                 (&link.server, &link.client)
             };
-            pump(&shared, &link, from, to);
+            pump(&shared, &link, (from, to), up);
         });
     }
 }
 
 /// Copies bytes until one side ends or the link is cut. The sockets close with the last of the two
 /// directions, with a reset if it was cut.
-fn pump(shared: &Shared, link: &Link, mut from: &TcpStream, mut to: &TcpStream) {
+fn pump(shared: &Shared, link: &Link, (mut from, mut to): (&TcpStream, &TcpStream), up: bool) {
     let mut buffer = [0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer);
@@ -192,6 +215,9 @@ fn pump(shared: &Shared, link: &Link, mut from: &TcpStream, mut to: &TcpStream) 
                 if to.write_all(&buffer[..count]).is_err() {
                     break;
                 }
+                if up {
+                    shared.count(count as u64);
+                }
             }
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(_) => break,
@@ -201,6 +227,14 @@ fn pump(shared: &Shared, link: &Link, mut from: &TcpStream, mut to: &TcpStream) 
 }
 
 impl Shared {
+    /// Counts what a client has sent.
+    fn count(&self, bytes: u64) {
+        let sent = self.sent.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if sent >= self.hold_after.load(Ordering::Acquire) {
+            *lock(&self.holding) = true;
+        }
+    }
+
     fn wait_to_pass(&self, link: &Link) {
         let mut holding = lock(&self.holding);
         while *holding && !link.cut.load(Ordering::Acquire) {

@@ -4,6 +4,7 @@
 //! the server programs (or installs them, as root on Debian) and has `db-testserver` start a
 //! throw-away cluster.
 
+pub(crate) mod bucket;
 mod install;
 
 pub(crate) use db_testserver::{Cluster, Options};

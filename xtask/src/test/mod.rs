@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
+use crate::server::bucket::{self, BUCKET_VARIABLE};
 use crate::server::{self, SERVER_VARIABLE, Server};
 use crate::{process, workspace};
 use report::Report;
@@ -69,8 +70,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Half::Sqlite | Half::Sqlcipher => None,
         Half::Postgres | Half::All => Some(provide()?),
     };
+    let bucket = bucket::provide()?;
     let mut command = workspace::cargo();
     command.args(words(arguments));
+    command.env(BUCKET_VARIABLE, bucket.url());
     match &server {
         Some(server) => command.env(SERVER_VARIABLE, server.url()),
         None => command.env_remove(SERVER_VARIABLE),
@@ -80,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let status = process::stream(&mut command, &mut std::io::stdout(), |line| {
         report.read(line);
     })?;
-    drop(server);
+    drop((server, bucket));
     println!("\n{report}");
     if !status.success() {
         bail!("the tests failed");

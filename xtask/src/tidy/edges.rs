@@ -46,7 +46,8 @@ pub(crate) const ROOMS: [Room; 12] = [
         name: "db-backup",
         uses: &["db-core", "db-migrate"],
         builds_with: &[],
-        tests_with: &["db-testkit"],
+        // Clusters and buckets of their own, and tables that are migrated and watched.
+        tests_with: &["db-testkit", "db-testserver", "db-schema"],
     },
     Room {
         name: "db-cli",

@@ -1,0 +1,323 @@
+//! Making a backup: snapshot, proof, artifact, manifest, in this order on every engine.
+//!
+//! What differs between engines is behind `Half`: how a snapshot is taken, what is known of it and
+//! how it is proven. Names, publishing and the manifest are the same.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use db_core::{Clock, Conn, DatabaseUrl, EncryptionKey, Engine, Interrupt, SystemClock};
+
+use crate::codec::{Codec, Encoded, Encoder};
+use crate::error::Error;
+use crate::manifest::{
+    Content, EngineFacts, FORMAT, Kind, Level, MadeBy, Manifest, Part, Proof, SchemaFacts,
+    TableRows,
+};
+use crate::name::{BackupName, FileName};
+use crate::postgres::{self, PostgresOptions};
+use crate::progress::{Phase, Progress, Watcher};
+use crate::sqlite;
+use crate::store::{Draft, Finished, Store};
+
+/// Bytes of one step.
+const CHUNK: usize = 1 << 18;
+
+/// The database to back up.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The database as it is shown, and for PostgreSQL with every parameter of connecting.
+    pub url: DatabaseUrl,
+    /// The key of an encrypted SQLite file.
+    pub key: Option<EncryptionKey>,
+}
+
+/// How a database is copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Method {
+    /// SQLite's online backup, or `pg_dump`.
+    #[default]
+    Logical,
+    /// `pg_basebackup`: the whole cluster, for restoring to a point in time.
+    Base,
+}
+
+/// Something that has to be true of the data, such as that money is conserved. It is checked on the
+/// copy before it is published, and on each restored database.
+#[derive(Clone)]
+pub struct Invariant {
+    name: String,
+    check: Arc<Check>,
+}
+
+type Check = dyn Fn(&mut Conn<'_>) -> Result<Vec<String>, db_core::Error> + Send + Sync;
+
+impl Invariant {
+    /// An invariant with a name. `check` returns what is wrong.
+    pub fn new(
+        name: impl Into<String>,
+        check: impl Fn(&mut Conn<'_>) -> Result<Vec<String>, db_core::Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            check: Arc::new(check),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is wrong, each with the invariant's name.
+    pub(crate) fn findings(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
+        let found = (self.check)(conn).map_err(|e| Error::database(self.name.clone(), e))?;
+        Ok(found
+            .into_iter()
+            .map(|finding| format!("{}: {finding}", self.name))
+            .collect())
+    }
+}
+
+impl fmt::Debug for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+/// How a backup is made. `Default` is a quick check, zstd level 3, no encryption.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct BackupOptions {
+    /// Compression and encryption.
+    pub codec: Codec,
+    /// How it is copied.
+    pub method: Method,
+    /// How thoroughly the copy is checked before it is published.
+    pub check: Level,
+    /// What else has to be true of it.
+    pub invariants: Vec<Invariant>,
+    /// Where a plain copy is kept that is then compressed or encrypted. By default where the backup
+    /// is prepared; the folder of a SQLite database if the backup is encrypted, because what is
+    /// plain should not be where only what is encrypted may be.
+    pub scratch: Option<PathBuf>,
+    /// How PostgreSQL's own programs are used.
+    pub postgres: PostgresOptions,
+    /// Who makes it.
+    pub made_by: MadeBy,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What stops it.
+    pub interrupt: Interrupt,
+}
+
+impl Default for BackupOptions {
+    fn default() -> Self {
+        Self {
+            codec: Codec::default(),
+            method: Method::default(),
+            check: Level::default(),
+            invariants: Vec::new(),
+            scratch: None,
+            postgres: PostgresOptions::default(),
+            made_by: MadeBy::this(concat!("db-backup ", env!("CARGO_PKG_VERSION"))),
+            clock: Arc::new(SystemClock),
+            interrupt: Interrupt::default(),
+        }
+    }
+}
+
+impl fmt::Debug for BackupOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackupOptions")
+            .field("codec", &self.codec)
+            .field("method", &self.method)
+            .field("check", &self.check)
+            .field("invariants", &self.invariants)
+            .field("scratch", &self.scratch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One engine's way of copying.
+pub(crate) trait Half {
+    /// Takes a snapshot, proves it, and leaves it in drafts.
+    fn take(&self, work: &mut Work<'_, '_>) -> Result<Taken, Error>;
+}
+
+/// What a half works with.
+pub(crate) struct Work<'a, 'w> {
+    pub(crate) source: &'a Source,
+    pub(crate) name: BackupName,
+    pub(crate) store: &'a dyn Store,
+    pub(crate) options: &'a BackupOptions,
+    pub(crate) watcher: Watcher<'w>,
+}
+
+/// What a half leaves behind.
+pub(crate) struct Taken {
+    pub(crate) kind: Kind,
+    /// The moment of the snapshot.
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) engine: EngineFacts,
+    pub(crate) schema: Option<SchemaFacts>,
+    pub(crate) tables: Vec<TableRows>,
+    pub(crate) content: Content,
+    /// Files to publish; their bytes one after the other are the artifact.
+    pub(crate) parts: Vec<(Draft, Part)>,
+    pub(crate) proof: Proof,
+    pub(crate) requires: Vec<String>,
+}
+
+impl Work<'_, '_> {
+    /// The name of the one artifact of this kind.
+    pub(crate) fn artifact(&self, kind: Kind) -> String {
+        let codec = &self.options.codec;
+        self.name
+            .artifact(kind, codec.level.is_some(), !codec.recipients.is_empty())
+    }
+
+    /// Compresses and encrypts all of `plain` into a draft. `total` is for progress.
+    pub(crate) fn encode(
+        &mut self,
+        plain: &mut dyn Read,
+        total: u64,
+    ) -> Result<(Draft, Encoded), Error> {
+        let draft = self.store.draft()?;
+        let failed = |e| Error::io("write", draft.path(), e);
+        let mut encoder = Encoder::new(&self.options.codec, draft.file())?;
+        let mut buffer = vec![0; CHUNK];
+        let mut done = 0;
+        loop {
+            let read = match plain.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Error::io("read", "the copy", e)),
+            };
+            encoder.write_all(&buffer[..read]).map_err(failed)?;
+            done += read as u64;
+            self.watcher.at(Phase::Encode, done, total.max(done))?;
+        }
+        let (_, encoded) = encoder.finish().map_err(failed)?;
+        Ok((draft, encoded))
+    }
+}
+
+/// Makes a backup. When this returns it is in the store, proven and durable.
+///
+/// # Errors
+/// [`Error::Unsound`] if the copy fails a check, [`Error::Locked`] if another backup is being made
+/// there; what keeps the database from being read and the store from being written. Nothing is
+/// published then.
+pub fn create(
+    source: &Source,
+    store: &dyn Store,
+    options: &BackupOptions,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Manifest, Error> {
+    options.codec.check()?;
+    let half = half_of(source.url.engine(), options.method)?;
+    let began = Instant::now();
+    let _lock = store.lock("a backup")?;
+    let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    for manifest in store.resume(&mut |done, total| watcher.at(Phase::Publish, done, total))? {
+        tracing::warn!(
+            manifest,
+            "a backup whose upload had stopped is complete now"
+        );
+    }
+    let name = free_name(store, options.clock.now())?;
+    let mut work = Work {
+        source,
+        name,
+        store,
+        options,
+        watcher,
+    };
+    let taken = half.take(&mut work)?;
+    let mut manifest = Manifest {
+        format: FORMAT,
+        name: name.to_string(),
+        kind: taken.kind,
+        started_at: taken.started_at.trunc_subsecs(6),
+        finished_at: options.clock.now().trunc_subsecs(6),
+        duration_ms: millis(began.elapsed()),
+        made_by: options.made_by.clone(),
+        engine: taken.engine,
+        database: shown(&source.url),
+        schema: taken.schema,
+        tables: taken.tables,
+        content: taken.content,
+        parts: taken.parts.iter().map(|(_, part)| part.clone()).collect(),
+        compression: options.codec.compression(),
+        encryption: options.codec.encryption(),
+        proof: taken.proof,
+        requires: taken.requires,
+        sha256: String::new(),
+    };
+    let document = manifest.seal()?;
+    let total = manifest.stored_bytes();
+    let finished = Finished {
+        parts: taken.parts,
+        manifest: name.manifest(),
+        document,
+    };
+    let watcher = &mut work.watcher;
+    store.publish_backup(finished, &mut |done| {
+        watcher.at(Phase::Publish, done, total)
+    })?;
+    tracing::info!(backup = %name, bytes = manifest.stored_bytes(), "a backup was made");
+    Ok(manifest)
+}
+
+fn half_of(engine: Engine, method: Method) -> Result<Box<dyn Half>, Error> {
+    match (engine, method) {
+        (Engine::Sqlite, Method::Logical) => Ok(Box::new(sqlite::snapshot::Snapshot)),
+        (Engine::Sqlite, Method::Base) => Err(Error::usage(
+            "a base backup is PostgreSQL's",
+            "leave out the method for SQLite",
+        )),
+        (Engine::Postgres, Method::Logical) => Ok(Box::new(postgres::halves::Dump)),
+        (Engine::Postgres, Method::Base) => Ok(Box::new(postgres::halves::Base)),
+    }
+}
+
+/// A name that no file in the store has.
+fn free_name(store: &dyn Store, now: DateTime<Utc>) -> Result<BackupName, Error> {
+    let files = store.list()?;
+    let taken: Vec<_> = files
+        .iter()
+        .filter_map(|file| FileName::parse(&file.name))
+        .map(FileName::backup)
+        .collect();
+    let mut name = BackupName::at(now);
+    while taken.contains(&name) {
+        name = name.next().ok_or_else(|| {
+            Error::refused("too many backups of this second", "look at the clock")
+        })?;
+    }
+    Ok(name)
+}
+
+/// Where a database is, as the manifest names it.
+pub(crate) fn shown(url: &DatabaseUrl) -> String {
+    match url.path() {
+        Some(path) => std::path::absolute(path)
+            .unwrap_or_else(|_| path.to_owned())
+            .display()
+            .to_string(),
+        None => url.to_string(),
+    }
+}
+
+/// Whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

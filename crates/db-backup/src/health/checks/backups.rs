@@ -1,0 +1,82 @@
+//! How old the last backup is, and the last that was proven.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db_core::duration::show;
+
+use super::super::look::Look;
+use super::super::query::{Trouble, counted, gauge};
+use super::super::{Limit, State, Verdict, metrics};
+
+const UNTOLD: &str = "nobody tells where backups are";
+
+/// There is a young backup, and the last attempt worked.
+pub(super) fn backup(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
+    let Some(ages) = look.ages() else {
+        return Ok(Verdict::unknown(UNTOLD));
+    };
+    let ages = ages.map_err(Trouble::Other)?;
+    let limit = &look.limits.backup_age;
+    let aged = Aged {
+        at: ages.last_backup,
+        never: "there is no backup",
+        what: "the last backup is",
+        limit,
+        metric: metrics::BACKUP_AGE,
+    };
+    let mut verdict = aged.verdict(look.now);
+    if ages.failures > 0 {
+        let failures = counted(ages.failures, "attempt has", "attempts have");
+        verdict.observed = format!("{}; {failures} failed since", verdict.observed);
+        verdict.state = verdict.state.max(State::Warn);
+    }
+    Ok(verdict
+        .hint("`bitcraps-db backup` makes one now; `backup schedule` one every hour")
+        .measure(metrics::BACKUP_FAILURES, gauge(ages.failures)))
+}
+
+/// A backup was restored and verified not long ago.
+pub(super) fn restore_drill(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
+    let Some(ages) = look.ages() else {
+        return Ok(Verdict::unknown(UNTOLD));
+    };
+    let ages = ages.map_err(Trouble::Other)?;
+    let aged = Aged {
+        at: ages.last_verified_restore,
+        never: "no backup was ever restored and verified",
+        what: "the last verified restore is",
+        limit: &look.limits.restore_age,
+        metric: metrics::RESTORE_AGE,
+    };
+    Ok(aged
+        .verdict(look.now)
+        .hint("`bitcraps-db backup verify --restore` restores the latest one on the side"))
+}
+
+struct Aged<'l> {
+    at: Option<DateTime<Utc>>,
+    never: &'static str,
+    what: &'static str,
+    limit: &'l Limit<Duration>,
+    metric: &'static str,
+}
+
+impl Aged<'_> {
+    fn verdict(&self, now: DateTime<Utc>) -> Verdict {
+        let Some(at) = self.at else {
+            return Verdict::fail(self.never).at(self.limit, |age| show(*age));
+        };
+        let age = now.signed_duration_since(at);
+        let what = self.what;
+        let verdict = match age.to_std() {
+            Ok(age) => Verdict::new(self.limit.judge(&age), format!("{what} {} old", show(age))),
+            // The check of the clock says which of the two is wrong.
+            Err(_) => Verdict::ok(format!("{what} of {at}, which is still to come")),
+        };
+        let seconds = age.max(TimeDelta::zero()).as_seconds_f64();
+        verdict
+            .at(self.limit, |age| show(*age))
+            .measure(self.metric, seconds)
+    }
+}

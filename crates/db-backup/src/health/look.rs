@@ -1,0 +1,221 @@
+//! One look at a database: its connection, and what several checks share.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use db_core::{Conn, Connection, Database, DatabaseStats, Engine, Error, ErrorKind, Interrupt};
+use db_migrate::Migrator;
+
+use super::checks::{copy, schema};
+use super::query::{Trouble, execute};
+use super::{BackupAges, BoxError, Cost, HealthLimits, Target};
+
+/// A cheap check that takes longer than this on PostgreSQL is ended.
+const CHEAP_STATEMENT_SECONDS: u32 = 10;
+
+/// No check waits longer than this for a lock on a table of PostgreSQL.
+const LOCK_SECONDS: u32 = 2;
+
+/// What is remembered from one look to the next.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// The latest moment that was seen.
+    pub(super) newest: Option<DateTime<Utc>>,
+    /// Calls that the pool turned away, up to the last look.
+    pub(super) refusals: u64,
+    /// Transactions that failed, up to the last look.
+    pub(super) failures: u64,
+    pub(super) looked: Instant,
+}
+
+impl Memory {
+    /// What is so far is no news.
+    pub(super) fn of(database: Option<&Database>) -> Self {
+        Self {
+            newest: None,
+            refusals: database.map_or(0, |database| refusals(&database.stats())),
+            failures: database.map_or(0, Database::failed_transactions),
+            looked: Instant::now(),
+        }
+    }
+}
+
+/// Calls that waited in vain for a connection or were turned away, since the database was opened.
+pub(super) fn refusals(stats: &DatabaseStats) -> u64 {
+    match stats {
+        DatabaseStats::Sqlite(stats) => stats.readers.map_or(0, |readers| readers.timeouts),
+        DatabaseStats::Postgres(stats) => {
+            let replicas = stats.replicas.iter().map(|(_, gate)| gate);
+            let gates = std::iter::once(&stats.gate).chain(replicas);
+            gates.map(|gate| gate.timeouts + gate.shed).sum()
+        }
+        _ => 0,
+    }
+}
+
+/// What is looked at, by what, with which eyes.
+pub(super) struct Look<'a> {
+    pub(super) target: &'a Target,
+    pub(super) limits: &'a HealthLimits,
+    pub(super) migrator: Option<&'a Migrator>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) memory: &'a mut Memory,
+    pub(super) stats: Option<DatabaseStats>,
+    /// Damage that a check met.
+    pub(super) damage: Option<Error>,
+    pub(super) opened: Duration,
+    backups: Option<&'a (dyn Fn() -> Result<BackupAges, BoxError> + Send + Sync)>,
+    ages: Option<Result<BackupAges, String>>,
+    session: Session,
+    schema: Option<Rc<Result<schema::Schema, String>>>,
+    copy: Option<Result<copy::Copy, String>>,
+}
+
+enum Session {
+    /// It could not be opened.
+    None(Error),
+    Own(Box<Connection>),
+    /// A database in memory has one connection for all.
+    Lent(Database),
+}
+
+/// What a look is made of.
+pub(super) struct Eyes<'a> {
+    pub(super) target: &'a Target,
+    pub(super) limits: &'a HealthLimits,
+    pub(super) migrator: Option<&'a Migrator>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) backups: Option<&'a (dyn Fn() -> Result<BackupAges, BoxError> + Send + Sync)>,
+}
+
+impl<'a> Look<'a> {
+    /// Opens the database; that it cannot be opened is a finding, and no error.
+    pub(super) fn open(eyes: &Eyes<'a>, memory: &'a mut Memory) -> Self {
+        let target = eyes.target;
+        let start = Instant::now();
+        let session = match (&target.database, target.engine()) {
+            (Some(database), Engine::Sqlite) if target.url.path().is_none() => {
+                Session::Lent(database.clone())
+            }
+            _ => match target.open() {
+                Ok(connection) => Session::Own(Box::new(connection)),
+                Err(error) => Session::None(error),
+            },
+        };
+        Self {
+            opened: start.elapsed(),
+            target,
+            limits: eyes.limits,
+            migrator: eyes.migrator,
+            now: eyes.now,
+            memory,
+            stats: target.database.as_ref().map(Database::stats),
+            damage: None,
+            backups: eyes.backups,
+            ages: None,
+            session,
+            schema: None,
+            copy: None,
+        }
+    }
+
+    /// Why there is no connection.
+    pub(super) const fn refused(&self) -> Option<&Error> {
+        match &self.session {
+            Session::None(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What stops a statement of this look.
+    pub(super) fn interrupt(&self) -> Option<Interrupt> {
+        match &self.session {
+            Session::Own(connection) => Some(connection.interrupt()),
+            Session::None(_) | Session::Lent(_) => None,
+        }
+    }
+
+    /// Asks the database.
+    pub(super) fn ask<T>(
+        &mut self,
+        f: impl FnOnce(&mut Conn<'_>) -> Result<T, Trouble>,
+    ) -> Result<T, Trouble> {
+        match &mut self.session {
+            Session::None(error) => Err(Trouble::Other(format!(
+                "the database cannot be opened: {}",
+                error.message()
+            ))),
+            Session::Own(connection) => f(&mut connection.conn()),
+            Session::Lent(database) => database.read(f),
+        }
+    }
+
+    /// Bounds what a check of this cost may take of a server.
+    pub(super) fn bound(&mut self, cost: Cost) -> Result<(), Trouble> {
+        if self.target.engine() == Engine::Sqlite || self.target.is_pooled {
+            return Ok(());
+        }
+        let seconds = match cost {
+            Cost::Cheap => CHEAP_STATEMENT_SECONDS,
+            Cost::Expensive => 0,
+        };
+        self.ask(|conn| {
+            execute(
+                conn,
+                &format!(
+                    "SET statement_timeout = '{seconds}s'; SET lock_timeout = '{LOCK_SECONDS}s'"
+                ),
+            )
+        })
+    }
+
+    /// What the migrations say of the schema; read once in a look.
+    pub(super) fn schema(&mut self) -> Result<Rc<Result<schema::Schema, String>>, Trouble> {
+        if let Some(schema) = &self.schema {
+            return Ok(Rc::clone(schema));
+        }
+        let Some(migrator) = self.migrator else {
+            return Err(Trouble::Other("no migrations are given".to_owned()));
+        };
+        let read = self.ask(|conn| schema::read(conn, migrator));
+        if let Err(trouble) = &read {
+            self.note(trouble);
+        }
+        let schema = Rc::new(read.map_err(|trouble| trouble.to_string()));
+        self.schema = Some(Rc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// A copy of a SQLite file, for what reads all of it; made once in a look.
+    pub(super) fn copy(&mut self) -> Result<&mut copy::Copy, Trouble> {
+        if self.copy.is_none() {
+            // The look's own connection tells what is wrong with the file better than a copy.
+            self.ask(|_| Ok(()))?;
+            self.copy = Some(copy::Copy::make(self.target).map_err(|t| t.to_string()));
+        }
+        match &mut self.copy {
+            Some(Ok(copy)) => Ok(copy),
+            Some(Err(reason)) => Err(Trouble::Other(reason.clone())),
+            None => Err(Trouble::Other("there is no copy".to_owned())),
+        }
+    }
+
+    /// How old backups are; asked once in a look. `None` if nobody tells.
+    pub(super) fn ages(&mut self) -> Option<Result<BackupAges, String>> {
+        let backups = self.backups?;
+        let ages = self
+            .ages
+            .get_or_insert_with(|| backups().map_err(|error| error.to_string()));
+        Some(ages.clone())
+    }
+
+    /// Remembers damage that a check met.
+    pub(super) fn note(&mut self, trouble: &Trouble) {
+        if let Some(error) = trouble.database()
+            && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotADatabase)
+        {
+            self.damage = Some(error.clone());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! How the data survives: backups that are proven, restores, health, maintenance, salvage.
+//!
+//! A backup is one artifact (a database file, a dump, a tar; compressed and encrypted if wanted) and
+//! a [`Manifest`] that is written last: without its manifest a backup does not exist. Nothing is
+//! published that was not checked, and nothing is put in the place of a database that was not
+//! decoded, compared with its hashes and checked before.
+//!
+//! | to change | look in |
+//! |---|---|
+//! | what a backup is called | `name` |
+//! | what is written down of it | `manifest` |
+//! | compression, encryption, hashes | `codec` |
+//! | where backups are kept | `store` |
+//! | the order of steps, engine by engine | `backup`, `verify`, `restore` |
+//! | what is checked of a live database | [`health`] |
+
+mod backup;
+mod catalog;
+mod codec;
+mod error;
+pub mod health;
+pub mod maintenance;
+mod manifest;
+mod name;
+pub mod postgres;
+mod progress;
+pub mod prune;
+mod restore;
+pub mod retention;
+pub mod salvage;
+pub mod schedule;
+mod sqlite;
+mod status;
+mod store;
+mod verify;
+
+pub use backup::{BackupOptions, Invariant, Method, Source, create};
+pub use catalog::{Entry, Listing, Selector, find, list};
+pub use codec::{
+    Codec, DEFAULT_LEVEL, Decoded, Encoded, Encoder, Identities, LEVELS, Recipients, decode,
+};
+pub use error::Error;
+pub use manifest::{
+    Compression, Content, Encryption, EngineFacts, FORMAT, Kind, Level, MadeBy, Manifest, Part,
+    Proof, SchemaFacts, TableRows, Verification,
+};
+pub use name::{BackupName, FileName};
+pub use progress::{Phase, Progress, Watcher};
+pub use restore::{RestoreOptions, Restored, restore};
+pub use status::{Status, status};
+#[cfg(feature = "object-store")]
+pub use store::object::BucketStore;
+pub use store::{Draft, Finished, Lock, Store, StoredFile, WriteMode, local::LocalStore};
+pub use verify::{Verified, VerifyOptions, drill, verify};

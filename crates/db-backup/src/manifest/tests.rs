@@ -1,0 +1,163 @@
+//! Manifests that were changed, and hostile ones.
+
+use chrono::TimeZone;
+
+use super::*;
+
+fn manifest() -> Manifest {
+    let at = Utc.with_ymd_and_hms(2025, 11, 22, 14, 30, 5).unwrap();
+    let hash = "0123456789abcdef".repeat(4);
+    Manifest {
+        format: FORMAT,
+        name: "backup_20251122_143005".to_owned(),
+        kind: Kind::Sqlite,
+        started_at: at,
+        finished_at: at,
+        duration_ms: 12,
+        made_by: MadeBy {
+            program: "bitcraps-db 0.1.0".to_owned(),
+            host: "h".to_owned(),
+            user: "u\u{e9}".to_owned(),
+        },
+        engine: EngineFacts {
+            name: "sqlite".to_owned(),
+            version: "3.53.2".to_owned(),
+            page_size: Some(4096),
+            pages: Some(2),
+            encrypted: Some(false),
+            application_id: Some(-7),
+            ..EngineFacts::default()
+        },
+        database: "/x/y.db".to_owned(),
+        schema: None,
+        tables: vec![TableRows {
+            name: "users".to_owned(),
+            rows: 3,
+        }],
+        content: Content {
+            bytes: 8192,
+            sha256: hash.clone(),
+        },
+        parts: vec![Part {
+            name: "backup_20251122_143005.db.zst".to_owned(),
+            bytes: 100,
+            sha256: hash,
+        }],
+        compression: Some(Compression {
+            method: ZSTD.to_owned(),
+            level: 3,
+        }),
+        encryption: None,
+        proof: Proof::default(),
+        requires: Vec::new(),
+        sha256: String::new(),
+    }
+}
+
+const FILE: &str = "backup_20251122_143005.json";
+
+#[test]
+fn what_was_sealed_is_read() {
+    let mut sealed = manifest();
+    let bytes = sealed.seal().unwrap();
+    assert_eq!(Manifest::read(FILE, &bytes).unwrap(), sealed);
+}
+
+#[test]
+fn every_flip_and_every_cut_is_seen() {
+    let bytes = manifest().seal().unwrap();
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            Manifest::read(FILE, &flipped).unwrap_err();
+        }
+        Manifest::read(FILE, &bytes[..at]).unwrap_err();
+        let mut longer = bytes.clone();
+        longer.insert(at, b' ');
+        Manifest::read(FILE, &longer).unwrap_err();
+    }
+}
+
+#[test]
+fn another_backups_manifest_is_not_taken() {
+    let bytes = manifest().seal().unwrap();
+    let error = Manifest::read("backup_20251122_143006.json", &bytes).unwrap_err();
+    assert!(error.to_string().contains("another backup"), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_told_from_damage() {
+    let text = r#"{"format": 2, "name": "x", "what": {"nobody": "knows"}}"#;
+    let error = Manifest::read(FILE, text.as_bytes()).unwrap_err();
+    assert!(matches!(error, Error::TooNew { .. }), "{error}");
+}
+
+/// Whoever can write the folder can seal what he likes.
+#[test]
+fn hostile_manifests_with_a_good_seal_are_refused() {
+    type Edit = fn(&mut Manifest);
+    let edits: &[(&str, Edit)] = &[
+        ("path", |m| m.parts[0].name = "../../etc/passwd".to_owned()),
+        ("absolute", |m| m.parts[0].name = "/etc/passwd".to_owned()),
+        ("hidden", |m| m.parts[0].name = ".lock".to_owned()),
+        ("foreign", |m| {
+            m.parts[0].name = "backup_20251122_143006.db".to_owned();
+        }),
+        ("itself", |m| m.parts[0].name = FILE.to_owned()),
+        ("nul", |m| {
+            m.parts[0].name = "backup_20251122_143005.d\0b".to_owned();
+        }),
+        ("no parts", |m| m.parts.clear()),
+        ("twice", |m| m.parts.push(m.parts[0].clone())),
+        ("too many", |m| {
+            m.parts = (0..=MOST_PARTS)
+                .map(|i| Part {
+                    name: format!("{}.{i}", m.name),
+                    ..m.parts[0].clone()
+                })
+                .collect();
+        }),
+        ("hash", |m| m.parts[0].sha256 = "0".repeat(63)),
+        ("hash", |m| m.content.sha256 = "Z".repeat(64)),
+        ("compression", |m| {
+            m.compression.as_mut().unwrap().method = "lz4".to_owned();
+        }),
+        ("encryption", |m| {
+            m.encryption = Some(Encryption {
+                method: "rot13".to_owned(),
+                recipients: Vec::new(),
+            });
+        }),
+        ("requires", |m| m.requires.push("../x".to_owned())),
+        ("engine", |m| m.engine.name = "postgres".to_owned()),
+        ("size", |m| m.content.bytes = u64::MAX),
+        ("overflow", |m| {
+            m.engine.pages = Some(u64::MAX);
+            m.engine.page_size = Some(u32::MAX);
+        }),
+        ("no pages", |m| m.engine.pages = None),
+    ];
+    for (what, edit) in edits {
+        let mut hostile = manifest();
+        edit(&mut hostile);
+        hostile.sha256 = seal::of(&seal::bytes(&hostile, FILE).unwrap());
+        let bytes = seal::bytes(&hostile, FILE).unwrap();
+        let error = Manifest::read(FILE, &bytes).unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{what}: {error}");
+        hostile.seal().unwrap_err();
+    }
+}
+
+#[test]
+fn deep_and_large_documents_are_refused() {
+    let deep = "[".repeat(1 << 20);
+    Manifest::read(FILE, deep.as_bytes()).unwrap_err();
+    let deep = format!("{}{}", r#"{"name":"#.repeat(100_000), "}".repeat(100_000));
+    Manifest::read(FILE, deep.as_bytes()).unwrap_err();
+    let large = vec![b' '; usize::try_from(LARGEST).unwrap() + 1];
+    let error = Manifest::read(FILE, &large).unwrap_err();
+    assert!(error.to_string().contains("larger"), "{error}");
+    Manifest::read(FILE, b"").unwrap_err();
+    Manifest::read(FILE, &[0xff; 64]).unwrap_err();
+}

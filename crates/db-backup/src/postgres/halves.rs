@@ -1,0 +1,155 @@
+//! PostgreSQL's two ways of copying, as the steps that every backup takes.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{base, dump};
+use crate::backup::{Half, Taken, Work, millis};
+use crate::codec::{Encoded, Encoder};
+use crate::error::Error;
+use crate::manifest::{Kind, Level, Part, Proof};
+use crate::store::Draft;
+
+/// What the names of folders with plain files begin with.
+const STAGING: &str = ".staging.";
+
+/// One database, by `pg_dump`.
+pub(crate) struct Dump;
+
+/// A whole server, by `pg_basebackup`.
+pub(crate) struct Base;
+
+impl Half for Dump {
+    fn take(&self, work: &mut Work<'_, '_>) -> Result<Taken, Error> {
+        let options = work.options;
+        let draft = work.store.draft()?;
+        let mut encoder = Encoder::new(&options.codec, draft.file())?;
+        let dumped = dump::dump(
+            &work.source.url,
+            (&options.postgres, &options.invariants),
+            &*options.clock,
+            &mut encoder,
+            &mut work.watcher,
+        )?;
+        let (encoded, encode_ms) = finish(encoder, &draft)?;
+        Ok(Taken {
+            kind: Kind::PostgresDump,
+            started_at: dumped.started_at,
+            engine: dumped.engine,
+            schema: dumped.schema,
+            tables: dumped.tables,
+            proof: Proof {
+                level: Level::Quick,
+                copy_ms: dumped.copy_ms,
+                encode_ms,
+                rows_ms: dumped.rows_ms,
+                invariants: options
+                    .invariants
+                    .iter()
+                    .map(|invariant| invariant.name().to_owned())
+                    .collect(),
+                ..Proof::default()
+            },
+            content: encoded.content.clone(),
+            parts: vec![part(work, Kind::PostgresDump, draft, &encoded)],
+            requires: Vec::new(),
+        })
+    }
+}
+
+impl Half for Base {
+    fn take(&self, work: &mut Work<'_, '_>) -> Result<Taken, Error> {
+        let options = work.options;
+        let staging = staging(options.scratch.clone(), work)?;
+        let draft = work.store.draft()?;
+        let mut encoder = Encoder::new(&options.codec, draft.file())?;
+        let based = base::base(
+            &work.source.url,
+            &options.postgres,
+            &*options.clock,
+            (staging.path(), &mut encoder),
+            &mut work.watcher,
+        )?;
+        let (encoded, encode_ms) = finish(encoder, &draft)?;
+        Ok(Taken {
+            kind: Kind::PostgresBase,
+            started_at: based.started_at,
+            engine: based.engine,
+            // A server holds many databases, each with a history of its own.
+            schema: None,
+            tables: Vec::new(),
+            proof: Proof {
+                level: Level::Quick,
+                copy_ms: based.copy_ms,
+                encode_ms,
+                integrity_ms: based.check_ms,
+                ..Proof::default()
+            },
+            content: encoded.content.clone(),
+            parts: vec![part(work, Kind::PostgresBase, draft, &encoded)],
+            // The log that makes it consistent is in it.
+            requires: Vec::new(),
+        })
+    }
+}
+
+fn finish(mut encoder: Encoder<&std::fs::File>, draft: &Draft) -> Result<(Encoded, u64), Error> {
+    let began = std::time::Instant::now();
+    let failed = |e| Error::io("write", draft.path(), e);
+    encoder.flush().map_err(failed)?;
+    let (_, encoded) = encoder.finish().map_err(failed)?;
+    draft.sync()?;
+    Ok((encoded, millis(began.elapsed())))
+}
+
+fn part(work: &Work<'_, '_>, kind: Kind, draft: Draft, encoded: &Encoded) -> (Draft, Part) {
+    let part = Part {
+        name: work.artifact(kind),
+        bytes: encoded.stored.bytes,
+        sha256: encoded.stored.sha256.clone(),
+    };
+    (draft, part)
+}
+
+/// A private folder for the plain files while they are checked. What is encrypted elsewhere must not
+/// lie plain beside the backups.
+fn staging(scratch: Option<PathBuf>, work: &Work<'_, '_>) -> Result<TempDir, Error> {
+    let beside = || {
+        let folder = work.store.folder()?;
+        work.options
+            .codec
+            .recipients
+            .is_empty()
+            .then(|| folder.to_owned())
+    };
+    let folder = scratch.or_else(beside).unwrap_or_else(std::env::temp_dir);
+    if work.store.folder() == Some(folder.as_path()) {
+        // Only who holds the lock of the place stages there, and that is us.
+        sweep(&folder);
+    }
+    staging_in(&folder)
+}
+
+/// Takes away what dead processes staged.
+fn sweep(folder: &Path) {
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(STAGING)
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(%error, folder = %entry.path().display(), "a staged copy is left over");
+        }
+    }
+}
+
+/// A private folder in another one.
+pub(super) fn staging_in(folder: &Path) -> Result<TempDir, Error> {
+    tempfile::Builder::new()
+        .prefix(STAGING)
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(folder)
+        .map_err(|e| Error::io("create a folder in", folder, e))
+}

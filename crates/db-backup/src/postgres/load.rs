@@ -1,0 +1,344 @@
+//! A dump back into a server: into a scratch database first, and into its place when it is proven.
+
+use std::io::Write;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use db_core::{Access, DatabaseUrl};
+use diesel::PgConnection;
+
+use super::child::Run;
+use super::facts::{self, Server};
+use super::scratch::{self, Old, Scratch};
+use super::tools::{Task, Tools};
+use super::{PostgresOptions, programs};
+use crate::backup::{Invariant, millis};
+use crate::codec::{Decoded, decode};
+use crate::error::Error;
+use crate::manifest::{Level, Manifest, TableRows};
+use crate::progress::{Phase, Watcher};
+use crate::restore::{RestoreOptions, Restored};
+use crate::store::Store;
+use crate::verify::{Verified, VerifyOptions};
+
+/// The longest name that PostgreSQL keeps whole, in bytes.
+const LONGEST_NAME: usize = 63;
+
+/// What stands where a dump is to be restored to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// No database of the name.
+    Missing,
+    /// A database without any object.
+    Empty,
+    /// A database that somebody may miss.
+    Full,
+}
+
+/// Looks where a dump is to be restored to, before anything is read.
+///
+/// # Errors
+/// [`Error::Refused`] while others are connected; what the server says.
+fn look(url: &DatabaseUrl) -> Result<Place, Error> {
+    let name = database(url)?;
+    let mut admin = scratch::maintenance(url)?;
+    let conn = facts::postgres(&mut admin)?;
+    if !exists(conn, &name)? {
+        return Ok(Place::Missing);
+    }
+    refuse_clients(conn, &name)?;
+    let mut there = facts::connect(url, Access::ReadOnly)?;
+    let objects = facts::name(
+        facts::postgres(&mut there)?,
+        "SELECT 'x' AS name WHERE EXISTS (
+             SELECT FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
+         OR EXISTS (SELECT FROM pg_catalog.pg_proc p
+             JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+             WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
+         OR EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)",
+        "looking whether the database is empty",
+    )?;
+    Ok(if objects.is_some() {
+        Place::Full
+    } else {
+        Place::Empty
+    })
+}
+
+/// Restores a dump that `feed` writes, and fails if it is not as it was. What stood in its place is
+/// kept under another name.
+pub(crate) fn load(
+    store: &dyn Store,
+    manifest: &Manifest,
+    url: &DatabaseUrl,
+    options: &RestoreOptions,
+    watcher: &mut Watcher<'_>,
+) -> Result<Restored, Error> {
+    let began = Instant::now();
+    let name = database(url)?;
+    let now = options.clock.now();
+    let place = look(url)?;
+    if place == Place::Full && !options.replace {
+        return Err(Error::refused(
+            format!("{url} is there already, with tables of its own"),
+            "confirm that it may be replaced; it is kept under another name",
+        ));
+    }
+    let like = (place != Place::Missing).then_some(name.as_str());
+    let mut scratch = Scratch::create(url, like, now)?;
+    let owners = if options.postgres.owners {
+        Owners::Kept
+    } else {
+        Owners::Ours
+    };
+    let decoded = fill(
+        &mut scratch,
+        (&options.postgres, owners),
+        watcher,
+        |out, watcher| decode(store, manifest, &options.identities, out, watcher),
+    )?;
+    let copy_ms = millis(began.elapsed());
+    let checking = Instant::now();
+    let tables = check(manifest, scratch.url(), &options.invariants, watcher)?;
+    let verify_ms = millis(checking.elapsed());
+    watcher.at(Phase::Swap, 0, 1)?;
+    refuse_clients(scratch.admin()?, &name)?;
+    let kept_as = aside(&name, now);
+    match place {
+        Place::Missing => scratch.take_place(&name, Old::None)?,
+        Place::Empty | Place::Full => scratch.take_place(&name, Old::Aside(&kept_as))?,
+    }
+    if place == Place::Empty {
+        let sql = format!("DROP DATABASE {}", facts::quoted(&kept_as));
+        if let Err(error) = facts::run(scratch.admin()?, &sql, "dropping the empty database") {
+            tracing::warn!(%error, database = kept_as, "the empty database that was there stays");
+        }
+    }
+    watcher.at(Phase::Swap, 1, 1)?;
+    Ok(Restored {
+        name: manifest.name.clone(),
+        kind: manifest.kind,
+        target: url.to_string(),
+        kept: (place == Place::Full).then_some(kept_as),
+        bytes: decoded.bytes,
+        copy_ms,
+        verify_ms,
+        total_ms: millis(began.elapsed()),
+        tables,
+    })
+}
+
+/// Restores a dump into a scratch database, holds it against its manifest, and drops it.
+pub(crate) fn drill(
+    store: &dyn Store,
+    manifest: &Manifest,
+    options: &VerifyOptions,
+    watcher: &mut Watcher<'_>,
+) -> Result<Verified, Error> {
+    let url = options.postgres.server.as_ref().ok_or_else(|| {
+        Error::usage(
+            "a drill with a dump needs a server to restore it to",
+            "name one with --database-url; a scratch database is made there, and dropped",
+        )
+    })?;
+    let began = Instant::now();
+    let mut scratch = Scratch::create(url, None, options.clock.now())?;
+    // Roles of another server need not exist on this one.
+    let how = (&options.postgres, Owners::Ours);
+    let decoded = fill(&mut scratch, how, watcher, |out, watcher| {
+        decode(store, manifest, &options.identities, out, watcher)
+    })?;
+    let decode_ms = millis(began.elapsed());
+    let began = Instant::now();
+    check(manifest, scratch.url(), &options.invariants, watcher)?;
+    Ok(Verified {
+        level: Level::Full,
+        decode_ms,
+        check_ms: millis(began.elapsed()),
+        bytes: decoded.bytes,
+    })
+}
+
+/// Reads a dump back, compares every hash, and holds its table of contents against the manifest.
+pub(crate) fn verify(
+    store: &dyn Store,
+    manifest: &Manifest,
+    options: &VerifyOptions,
+    watcher: &mut Watcher<'_>,
+) -> Result<Verified, Error> {
+    let began = Instant::now();
+    let server = manifest.engine.server_version_num.unwrap_or_default() / 10_000;
+    let interrupt = watcher.interrupt().clone();
+    let mut bytes = 0;
+    let list = super::dump::list(&options.postgres, server, &interrupt, |out| {
+        let decoded = decode(store, manifest, &options.identities, out, watcher)?;
+        bytes = decoded.bytes;
+        Ok(())
+    })?;
+    let decode_ms = millis(began.elapsed());
+    let began = Instant::now();
+    let findings: Vec<String> = manifest
+        .tables
+        .iter()
+        .filter(|table| !super::dump::lists(&list, &table.name))
+        .map(|table| format!("the dump lacks the rows of {}", table.name))
+        .collect();
+    if !findings.is_empty() {
+        return Err(Error::Unsound {
+            name: manifest.name.clone(),
+            findings,
+        });
+    }
+    Ok(Verified {
+        level: Level::Quick,
+        decode_ms,
+        check_ms: millis(began.elapsed()),
+        bytes,
+    })
+}
+
+/// Whose the restored objects are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owners {
+    /// Those of the dump, with their grants.
+    Kept,
+    /// The user that restores.
+    Ours,
+}
+
+/// Feeds a dump to `pg_restore`. Foreign keys are checked by the server as they are added, after the
+/// rows.
+fn fill(
+    scratch: &mut Scratch,
+    (options, owners): (&PostgresOptions, Owners),
+    watcher: &mut Watcher<'_>,
+    feed: impl FnOnce(&mut dyn Write, &mut Watcher<'_>) -> Result<Decoded, Error>,
+) -> Result<Decoded, Error> {
+    let major = Server::read(scratch.admin()?)?.major();
+    let tools = Tools::find(Task::Restore, options.bin.as_deref(), major)?;
+    let url = scratch.url();
+    let mut command = programs(&tools, "pg_restore", url)?;
+    command.args(["--format=custom", "--exit-on-error", "--no-password"]);
+    if owners == Owners::Ours {
+        command.args(["--no-owner", "--no-privileges", "--no-security-labels"]);
+    }
+    let mut run = Run::start_fed(&mut command, Some(url), watcher.interrupt())?;
+    // It writes nothing but to the server.
+    drop(run.stdout());
+    let mut to = run.stdin();
+    let fed = feed(&mut to, watcher);
+    drop(to);
+    match (fed, run.finish()) {
+        (Ok(decoded), finished) => finished.map(|_| decoded),
+        // Damage explains why the program failed, and not the other way round.
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Holds a restored database against the manifest.
+fn check(
+    manifest: &Manifest,
+    url: &DatabaseUrl,
+    invariants: &[Invariant],
+    watcher: &mut Watcher<'_>,
+) -> Result<Vec<TableRows>, Error> {
+    let mut connection = facts::connect(url, Access::ReadOnly)?;
+    let conn = facts::postgres(&mut connection)?;
+    let tables = facts::tables(conn)?;
+    let total = manifest.tables.len() as u64 + 1;
+    let found = facts::count(conn, &tables, |done| {
+        watcher.at(Phase::Check, done.min(total), total)
+    })?;
+    let mut findings = facts::differences(&manifest.tables, &found);
+    if let Some(expected) = &manifest.schema {
+        match crate::sqlite::proof::schema(&mut conn.into())? {
+            Some(schema) if schema == *expected => {}
+            Some(schema) => findings.push(format!(
+                "its schema is {} {}, and was {} {}",
+                schema.version, schema.fingerprint, expected.version, expected.fingerprint
+            )),
+            None => findings.push("its history of migrations is missing".to_owned()),
+        }
+    }
+    for invariant in invariants {
+        findings.extend(invariant.findings(&mut conn.into())?);
+    }
+    if !findings.is_empty() {
+        return Err(Error::Unsound {
+            name: manifest.name.clone(),
+            findings,
+        });
+    }
+    watcher.at(Phase::Check, total, total)?;
+    Ok(found)
+}
+
+fn database(url: &DatabaseUrl) -> Result<String, Error> {
+    url.database_name().ok_or_else(|| {
+        Error::usage(
+            "the URL names no database to restore to",
+            "write postgres://USER@HOST/NAME",
+        )
+    })
+}
+
+fn exists(conn: &mut PgConnection, name: &str) -> Result<bool, Error> {
+    let query = format!(
+        "SELECT datname::text AS name FROM pg_catalog.pg_database WHERE datname = {}",
+        facts::literal(name)
+    );
+    Ok(facts::name(conn, &query, "looking for the database")?.is_some())
+}
+
+/// Refuses to touch a database that others work in, and says who they are.
+fn refuse_clients(conn: &mut PgConnection, name: &str) -> Result<(), Error> {
+    let query = format!(
+        "SELECT pg_catalog.format('%s (%s, process %s)',
+                COALESCE(NULLIF(application_name, ''), 'a client'), usename, pid) AS name
+         FROM pg_catalog.pg_stat_activity
+         WHERE datname = {} AND pid <> pg_catalog.pg_backend_pid()
+           AND backend_type = 'client backend'
+         ORDER BY pid LIMIT 5",
+        facts::literal(name)
+    );
+    let clients = facts::names(conn, &query, "looking who is connected")?;
+    if clients.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        format!(
+            "others are connected to the database {name}: {}",
+            clients.join(", ")
+        ),
+        "stop the application, or restore into another database with --target",
+    ))
+}
+
+/// `<name>_before_<time>`, as long as a name may be.
+fn aside(name: &str, now: DateTime<Utc>) -> String {
+    let ending = format!("_before_{}", now.format("%Y%m%d%H%M%S"));
+    let mut room = LONGEST_NAME - ending.len();
+    while !name.is_char_boundary(room.min(name.len())) {
+        room -= 1;
+    }
+    format!("{}{ending}", &name[..room.min(name.len())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_old_one_fits() {
+        let now = "2026-01-02T03:04:05Z".parse::<DateTime<Utc>>().unwrap();
+        assert_eq!(aside("shop", now), "shop_before_20260102030405");
+        let long = "ü".repeat(31);
+        let name = aside(&long, now);
+        assert!(
+            name.len() <= LONGEST_NAME && name.ends_with("ü_before_20260102030405"),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! A database that is made for a restore or a drill, and is gone unless it takes its place.
+
+use chrono::{DateTime, Utc};
+use db_core::{Access, Connection, DatabaseUrl};
+use diesel::PgConnection;
+
+use super::facts;
+use crate::error::Error;
+
+/// What the names of such databases begin with; nothing else has it.
+const PREFIX: &str = "bitcraps_scratch_";
+
+/// Databases that every server has, to be connected to while others are made and renamed.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// One that nobody is connected to is left over from a dead process after so long.
+const LEFT_OVER_AFTER_S: i64 = 600;
+
+/// A database of our own, dropped unless it was [kept](Scratch::keep).
+#[derive(Debug)]
+pub(super) struct Scratch {
+    admin: Connection,
+    name: String,
+    url: DatabaseUrl,
+    is_kept: bool,
+}
+
+impl Scratch {
+    /// Makes a database on the server of `url`, as `like` is, if that exists.
+    pub(super) fn create(
+        url: &DatabaseUrl,
+        like: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let mut admin = maintenance(url)?;
+        let conn = facts::postgres(&mut admin)?;
+        sweep(conn, now);
+        let random = fastrand::u32(..);
+        let name = format!("{PREFIX}{}_{random:08x}", now.format("%Y%m%d%H%M%S"));
+        let traits = match like {
+            Some(like) => traits(conn, like)?,
+            None => Traits::default(),
+        };
+        let quoted = facts::quoted(&name);
+        facts::run(
+            conn,
+            &format!(
+                "CREATE DATABASE {quoted} TEMPLATE template0 {}",
+                traits.at_creation
+            ),
+            "making a database for the restore",
+        )?;
+        let mut scratch = Self {
+            url: url.with_database(&name),
+            admin,
+            name,
+            is_kept: false,
+        };
+        let conn = facts::postgres(&mut scratch.admin)?;
+        for statement in traits.afterwards {
+            let statement = statement.replace(TRAIT_OF, &quoted);
+            facts::run(
+                conn,
+                &statement,
+                "giving the restored database its settings",
+            )?;
+        }
+        Ok(scratch)
+    }
+
+    pub(super) const fn url(&self) -> &DatabaseUrl {
+        &self.url
+    }
+
+    /// A connection to another database of the server.
+    pub(super) fn admin(&mut self) -> Result<&mut PgConnection, Error> {
+        facts::postgres(&mut self.admin)
+    }
+
+    /// Gives it the name of a database; one of that name becomes `aside`, or goes if that is none.
+    /// All in one transaction: at every moment there is a database of the name, or there never was.
+    pub(super) fn take_place(&mut self, of: &str, old: Old<'_>) -> Result<(), Error> {
+        let rename = |from: &str, to: &str| {
+            format!(
+                "ALTER DATABASE {} RENAME TO {};",
+                facts::quoted(from),
+                facts::quoted(to)
+            )
+        };
+        let mut sql = String::from("BEGIN;");
+        if let Old::Aside(aside) = old {
+            sql.push_str(&rename(of, aside));
+        }
+        sql.push_str(&rename(&self.name, of));
+        sql.push_str("COMMIT");
+        let conn = facts::postgres(&mut self.admin)?;
+        let renamed = facts::run(conn, &sql, "giving the restored database its name");
+        if let Err(error) = renamed {
+            // The transaction that failed half way.
+            drop(facts::run(conn, "ROLLBACK", "undoing the renaming"));
+            return Err(error);
+        }
+        of.clone_into(&mut self.name);
+        self.is_kept = true;
+        Ok(())
+    }
+}
+
+/// What becomes of the database whose name is taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Old<'n> {
+    /// There is none.
+    None,
+    /// It is kept under this name.
+    Aside(&'n str),
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        let sql = format!(
+            "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+            facts::quoted(&self.name)
+        );
+        let dropped = facts::postgres(&mut self.admin)
+            .and_then(|conn| facts::run(conn, &sql, "dropping the scratch database"));
+        if let Err(error) = dropped {
+            tracing::warn!(%error, database = self.name, "a scratch database is left over");
+        }
+    }
+}
+
+/// Connects to a database of the server that is not the one to be replaced.
+pub(super) fn maintenance(url: &DatabaseUrl) -> Result<Connection, Error> {
+    let wanted = url.database_name();
+    let mut last = None;
+    for name in MAINTENANCE
+        .iter()
+        .filter(|name| wanted.as_deref() != Some(**name))
+    {
+        match facts::connect(&url.with_database(name), Access::ReadWrite) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::usage("there is no other database to connect to", "")))
+}
+
+/// Drops databases that dead processes left.
+fn sweep(conn: &mut PgConnection, now: DateTime<Utc>) {
+    let query = "SELECT d.datname::text AS name FROM pg_catalog.pg_database d
+         WHERE pg_catalog.starts_with(d.datname::text, 'bitcraps_scratch_')
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
+    let left =
+        facts::names(conn, query, "looking for what dead processes left").unwrap_or_default();
+    for name in left.iter().filter(|name| is_old(name, now)) {
+        tracing::info!(database = name, "dropping what a dead process left");
+        let sql = format!("DROP DATABASE IF EXISTS {}", facts::quoted(name));
+        if let Err(error) = facts::run(conn, &sql, "dropping what a dead process left") {
+            tracing::warn!(%error, database = name, "it stays");
+        }
+    }
+}
+
+fn is_old(name: &str, now: DateTime<Utc>) -> bool {
+    let moment = name.strip_prefix(PREFIX).and_then(|rest| rest.get(..14));
+    let made =
+        moment.and_then(|text| chrono::NaiveDateTime::parse_from_str(text, "%Y%m%d%H%M%S").ok());
+    made.is_some_and(|made| (now - made.and_utc()).num_seconds() > LEFT_OVER_AFTER_S)
+}
+
+/// What a dump does not say of its database.
+#[derive(Debug, Default)]
+struct Traits {
+    at_creation: String,
+    afterwards: Vec<String>,
+}
+
+/// Stands for the name of the database in [`Traits::afterwards`]; no setting's text holds a NUL.
+const TRAIT_OF: &str = "\0";
+
+/// Encoding, locale, owner, connection limit, settings and grants of a database that is there.
+fn traits(conn: &mut PgConnection, like: &str) -> Result<Traits, Error> {
+    let like = facts::literal(like);
+    let doing = "reading the settings of the database";
+    // Names and values are quoted by the server itself.
+    let at_creation = facts::name(
+        conn,
+        &format!(
+            "SELECT pg_catalog.format('ENCODING %L LC_COLLATE %L LC_CTYPE %L OWNER %I CONNECTION LIMIT %s',
+                    pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
+                    pg_catalog.pg_get_userbyid(d.datdba), d.datconnlimit)
+                    || CASE WHEN to_jsonb(d)->>'datlocprovider' = 'i' THEN
+                       pg_catalog.format(' LOCALE_PROVIDER icu ICU_LOCALE %L',
+                         COALESCE(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'))
+                       WHEN to_jsonb(d)->>'datlocprovider' = 'b' THEN
+                       pg_catalog.format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L',
+                         to_jsonb(d)->>'datlocale')
+                       ELSE '' END AS name
+             FROM pg_catalog.pg_database d WHERE d.datname = {like}"
+        ),
+        doing,
+    )?
+    .unwrap_or_default();
+    // Values as pg_dump writes them: lists of names are quoted one by one already.
+    let mut afterwards = facts::names(
+        conn,
+        &format!(
+            "SELECT 'ALTER ' || CASE WHEN s.setrole = 0 THEN ''
+                      ELSE pg_catalog.format('ROLE %I IN ', pg_catalog.pg_get_userbyid(s.setrole)) END
+                    || 'DATABASE @ SET '
+                    || pg_catalog.quote_ident(pg_catalog.split_part(c.one, '=', 1)) || ' TO '
+                    || CASE WHEN pg_catalog.split_part(c.one, '=', 1) IN
+                         ('local_preload_libraries', 'search_path', 'session_preload_libraries',
+                          'shared_preload_libraries', 'temp_tablespaces', 'unix_socket_directories')
+                       THEN COALESCE(NULLIF(pg_catalog.substr(c.one, pg_catalog.strpos(c.one, '=') + 1), ''), '''''')
+                       ELSE pg_catalog.quote_literal(pg_catalog.substr(c.one, pg_catalog.strpos(c.one, '=') + 1)) END
+                    AS name
+             FROM pg_catalog.pg_db_role_setting s
+             JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase,
+                  LATERAL pg_catalog.unnest(s.setconfig) AS c(one)
+             WHERE d.datname = {like}
+             ORDER BY 1"
+        ),
+        doing,
+    )?;
+    let grants = facts::names(
+        conn,
+        &format!(
+            "SELECT pg_catalog.format('GRANT %s ON DATABASE @ TO %s%s', a.privilege_type,
+                    CASE WHEN a.grantee = 0 THEN 'PUBLIC'
+                         ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END,
+                    CASE WHEN a.is_grantable AND a.grantee <> 0 THEN ' WITH GRANT OPTION' ELSE '' END)
+                    AS name
+             FROM pg_catalog.pg_database d, LATERAL pg_catalog.aclexplode(d.datacl) a
+             WHERE d.datname = {like}"
+        ),
+        doing,
+    )?;
+    if !grants.is_empty() {
+        // With no grant at all the defaults hold: everybody may connect.
+        afterwards.push("REVOKE ALL ON DATABASE @ FROM PUBLIC".to_owned());
+        afterwards.extend(grants);
+    }
+    let named =
+        |statement: String| statement.replacen("DATABASE @", &format!("DATABASE {TRAIT_OF}"), 1);
+    Ok(Traits {
+        at_creation,
+        afterwards: afterwards.into_iter().map(named).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_old_is_left_over() {
+        let now = "2026-01-02T03:14:00Z".parse::<DateTime<Utc>>().unwrap();
+        assert!(is_old("bitcraps_scratch_20260102030000_12345678", now));
+        assert!(!is_old("bitcraps_scratch_20260102031000_12345678", now));
+        assert!(!is_old("bitcraps_scratch_x", now));
+        assert!(!is_old("bitcraps", now));
+    }
+}

@@ -1,0 +1,147 @@
+//! Putting a backup back: into a new place, or over a database that is kept aside.
+
+use std::sync::Arc;
+
+use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt, SystemClock};
+
+use crate::backup::Invariant;
+use crate::codec::Identities;
+use crate::error::Error;
+use crate::manifest::{Kind, Level, Manifest, TableRows};
+use crate::postgres::{self, PostgresOptions};
+use crate::progress::{Progress, Watcher};
+use crate::sqlite;
+use crate::store::Store;
+
+/// How a backup is restored.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// What opens an encrypted backup.
+    pub identities: Identities,
+    /// The key of a SQLite file that is encrypted itself.
+    pub key: Option<EncryptionKey>,
+    /// How thoroughly the restored database is checked before it gets its place.
+    pub level: Level,
+    /// What else has to be true of the data.
+    pub invariants: Vec<Invariant>,
+    /// The newest version of the schema that the program knows; a backup with a newer one is
+    /// refused. None knows them all.
+    pub newest_schema: Option<String>,
+    /// Whether a database that is there may be replaced. It is kept aside.
+    pub replace: bool,
+    /// How PostgreSQL's own programs are used.
+    pub postgres: PostgresOptions,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What stops it.
+    pub interrupt: Interrupt,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self {
+            identities: Identities::default(),
+            key: None,
+            level: Level::default(),
+            invariants: Vec::new(),
+            newest_schema: None,
+            replace: false,
+            postgres: PostgresOptions::default(),
+            clock: Arc::new(SystemClock),
+            interrupt: Interrupt::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for RestoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RestoreOptions")
+            .field("identities", &self.identities)
+            .field("level", &self.level)
+            .field("invariants", &self.invariants)
+            .field("newest_schema", &self.newest_schema)
+            .field("replace", &self.replace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A database that was restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The backup.
+    pub name: String,
+    /// What it held.
+    pub kind: Kind,
+    /// Where the database is now, without secrets.
+    pub target: String,
+    /// Where the old one is kept, if there was one.
+    pub kept: Option<String>,
+    /// Bytes of the content.
+    pub bytes: u64,
+    /// Reading, comparing hashes and writing, in milliseconds.
+    pub copy_ms: u64,
+    /// The checks.
+    pub verify_ms: u64,
+    /// All of it.
+    pub total_ms: u64,
+    /// Rows of its tables.
+    pub tables: Vec<TableRows>,
+}
+
+/// Restores a backup. Until everything is read, compared and checked, the target is not touched.
+///
+/// # Errors
+/// [`Error::Refused`] if there is a database already, or of another application;
+/// [`Error::TooNew`] if its schema is newer than the program; [`Error::Locked`] if somebody has the
+/// old one open; as [`verify`](crate::verify); what keeps it from being written.
+pub fn restore(
+    store: &dyn Store,
+    manifest: &Manifest,
+    target: &DatabaseUrl,
+    options: &RestoreOptions,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Restored, Error> {
+    let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    refuse_newer(manifest, options)?;
+    match (manifest.kind, target) {
+        (Kind::Sqlite, DatabaseUrl::SqliteFile(path)) => {
+            sqlite::restore::restore(store, manifest, path, options, &mut watcher)
+        }
+        (Kind::Sqlite, _) => Err(Error::usage(
+            format!(
+                "{} is of SQLite, and {target} is no SQLite file",
+                manifest.name
+            ),
+            "name a file with --target",
+        )),
+        (Kind::PostgresDump, DatabaseUrl::Postgres(_)) => {
+            postgres::load::load(store, manifest, target, options, &mut watcher)
+        }
+        (Kind::PostgresDump, _) => Err(Error::usage(
+            format!("{} is of PostgreSQL, and {target} is not", manifest.name),
+            "name a database with --target postgres://USER@HOST/NAME",
+        )),
+        (Kind::PostgresBase, _) => Err(Error::usage(
+            format!(
+                "{} is of a whole server, and {target} is one database",
+                manifest.name
+            ),
+            "name a new data folder with --target",
+        )),
+    }
+}
+
+fn refuse_newer(manifest: &Manifest, options: &RestoreOptions) -> Result<(), Error> {
+    match (&manifest.schema, &options.newest_schema) {
+        // Versions are ordered as Diesel orders them: as texts.
+        (Some(schema), Some(newest)) if schema.version > *newest => Err(Error::TooNew {
+            name: manifest.name.clone(),
+            reason: format!(
+                "its schema has version {}, and {newest} is the newest that is known",
+                schema.version
+            ),
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,150 @@
+//! Restoring a SQLite backup: unpack beside the target, prove, swap.
+
+use std::fs;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::fs::statvfs;
+
+use super::{alone, proof, swap, trial};
+use crate::backup::millis;
+use crate::codec::{Identities, decode};
+use crate::error::Error;
+use crate::manifest::Manifest;
+use crate::progress::{Phase, Watcher};
+use crate::restore::{RestoreOptions, Restored};
+use crate::store::draft::{folder_of, sweep};
+use crate::store::{Draft, Store};
+
+/// What a write to the scratch file gathers.
+const BUFFER: usize = 1 << 20;
+
+/// Restores into this file.
+pub(crate) fn restore(
+    store: &dyn Store,
+    manifest: &Manifest,
+    target: &Path,
+    options: &RestoreOptions,
+    watcher: &mut Watcher<'_>,
+) -> Result<Restored, Error> {
+    let began = Instant::now();
+    // Through a link to the file itself: a rename would take the link's place.
+    let target = &real(target)?;
+    refuse(manifest, target, options)?;
+    let folder = folder_of(target);
+    let stem = target.file_name().unwrap_or_default().to_string_lossy();
+    let draft = Draft::new_in(folder, &format!("{stem}.restore"))?;
+    sweep(folder);
+    unpack(store, manifest, &options.identities, &draft, watcher)?;
+    draft.sync()?;
+    let copy_ms = millis(began.elapsed());
+
+    let checking = Instant::now();
+    let what = proof::What {
+        name: &manifest.name,
+        path: draft.path(),
+        key: options.key.as_ref(),
+        level: options.level,
+        invariants: &options.invariants,
+    };
+    let proved = proof::prove(&what, watcher)?;
+    trial::same(manifest, &proved)?;
+    let verify_ms = millis(checking.elapsed());
+
+    watcher.at(Phase::Swap, 0, 1)?;
+    let kept = swap::swap(draft, target, options.key.as_ref(), options.clock.now())?;
+    // It is done, whoever asks for a stop now.
+    drop(watcher.at(Phase::Swap, 1, 1));
+    Ok(Restored {
+        name: manifest.name.clone(),
+        kind: manifest.kind,
+        target: target.display().to_string(),
+        kept: kept.map(|path| path.display().to_string()),
+        bytes: manifest.content.bytes,
+        copy_ms,
+        verify_ms,
+        total_ms: millis(began.elapsed()),
+        tables: proved.tables,
+    })
+}
+
+/// What can be said before anything is read.
+fn refuse(manifest: &Manifest, target: &Path, options: &RestoreOptions) -> Result<(), Error> {
+    match fs::metadata(target) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("look at", target, e)),
+        Ok(meta) if !meta.is_file() => {
+            return Err(Error::usage(
+                format!("{} is no file", target.display()),
+                "name the database file",
+            ));
+        }
+        Ok(_) => {}
+    }
+    if !options.replace {
+        return Err(Error::refused(
+            format!("{} exists", target.display()),
+            "name another --target, or confirm that it is to be replaced",
+        ));
+    }
+    alone::refuse_if_open(target)?;
+    let found = alone::application_id(target, options.key.as_ref())?;
+    match (found, manifest.engine.application_id) {
+        (Some(found), Some(expected)) if found != expected => Err(Error::refused(
+            format!(
+                "{} belongs to another application: its application_id is {found}, the backup's {expected}",
+                target.display()
+            ),
+            "name another --target, or move that file away",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The file that a path leads to, or would.
+fn real(target: &Path) -> Result<PathBuf, Error> {
+    match fs::canonicalize(target) {
+        Ok(path) => Ok(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            if fs::symlink_metadata(target).is_ok() {
+                return Err(Error::usage(
+                    format!("{} is a link that leads nowhere", target.display()),
+                    "remove the link, or put back what it leads to",
+                ));
+            }
+            Ok(target.to_owned())
+        }
+        Err(e) => Err(Error::io("look at", target, e)),
+    }
+}
+
+/// Reads the backup into the draft.
+pub(super) fn unpack(
+    store: &dyn Store,
+    manifest: &Manifest,
+    identities: &Identities,
+    draft: &Draft,
+    watcher: &mut Watcher<'_>,
+) -> Result<(), Error> {
+    room(draft.path(), manifest.content.bytes)?;
+    let mut out = BufWriter::with_capacity(BUFFER, draft.file());
+    decode(store, manifest, identities, &mut out, watcher)?;
+    Ok(())
+}
+
+/// Refuses what has no room, before a disk is filled with it.
+fn room(path: &Path, bytes: u64) -> Result<(), Error> {
+    let folder = folder_of(path);
+    // Where it is not known, writing will tell.
+    let Ok(space) = statvfs(folder) else {
+        return Ok(());
+    };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    if free >= bytes {
+        return Ok(());
+    }
+    let text = format!("{bytes} bytes are needed, and {free} are free");
+    let error = io::Error::new(io::ErrorKind::StorageFull, text);
+    Err(Error::io("unpack into", folder, error))
+}

@@ -1,0 +1,214 @@
+//! Where backups are kept: a flat set of small names.
+
+pub(crate) mod draft;
+pub(crate) mod local;
+#[cfg(feature = "object-store")]
+pub(crate) mod object;
+
+use std::any::Any;
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+pub use draft::Draft;
+
+use crate::error::Error;
+use crate::manifest::{LARGEST, Part};
+
+/// A file in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was written, as far as the place knows.
+    pub modified: Option<DateTime<Utc>>,
+}
+
+/// Whether a small file may take the place of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// One of this name is an error.
+    Create,
+    /// One of this name is replaced, at once and whole.
+    Replace,
+}
+
+/// Keeps others from creating and pruning in a store as long as it lives.
+pub struct Lock(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Any + Send>);
+
+impl Lock {
+    /// A lock that is given back when `held` is dropped.
+    pub fn new(held: impl Any + Send) -> Self {
+        Self(Box::new(held))
+    }
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
+    }
+}
+
+/// A backup that is ready to be published.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its files, and what the manifest says of them.
+    pub parts: Vec<(Draft, Part)>,
+    /// The name of its manifest.
+    pub manifest: String,
+    /// The manifest itself.
+    pub document: Vec<u8>,
+}
+
+/// A place for backups.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Where it is, without secrets.
+    fn location(&self) -> String;
+
+    /// The folder, if it is one on this machine.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
+
+    /// What it holds, in the order of names. Nothing, if the place does not exist yet.
+    ///
+    /// # Errors
+    /// What keeps it from being read.
+    fn list(&self) -> Result<Vec<StoredFile>, Error>;
+
+    /// Of what it holds, the files whose names begin so.
+    ///
+    /// # Errors
+    /// As [`Store::list`].
+    fn list_starting(&self, with: &str) -> Result<Vec<StoredFile>, Error> {
+        let mut files = self.list()?;
+        files.retain(|file| file.name.starts_with(with));
+        Ok(files)
+    }
+
+    /// A stored file, from its first byte.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; what keeps it from being read.
+    fn read(&self, name: &str) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// Puts a finished file of this machine into the store. When this returns it is there, whole and
+    /// durable, or it is not there. Nothing is replaced. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// What keeps it from being written.
+    fn publish(
+        &self,
+        file: Draft,
+        name: &str,
+        progress: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
+    /// Publishes a backup: its files, and last the manifest. When this fails, either nothing of it
+    /// stays, or [`resume`](Self::resume) completes it. `progress` is told the bytes so far.
+    ///
+    /// # Errors
+    /// What keeps it from being written.
+    fn publish_backup(
+        &self,
+        backup: Finished,
+        progress: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut published = Vec::new();
+        let mut before = 0;
+        let all = || {
+            for (draft, part) in backup.parts {
+                progress(before)?;
+                published.push(part.name.clone());
+                self.publish(draft, &part.name, &mut |done| progress(before + done))?;
+                before += part.bytes;
+            }
+            self.write_small(&backup.manifest, &backup.document, WriteMode::Create)
+        };
+        let done = all();
+        if done.is_err() {
+            for name in published {
+                if let Err(error) = self.remove(&name) {
+                    tracing::warn!(%error, file = name, "a part without its manifest stays behind");
+                }
+            }
+        }
+        done
+    }
+
+    /// Completes what earlier runs could not publish, and names its manifests. Whoever calls this
+    /// holds the lock. `progress` is told the bytes so far, and all of them.
+    ///
+    /// # Errors
+    /// What keeps it from being written; it is kept then.
+    fn resume(
+        &self,
+        progress: &mut dyn FnMut(u64, u64) -> Result<(), Error>,
+    ) -> Result<Vec<String>, Error> {
+        let _ = progress;
+        Ok(Vec::new())
+    }
+
+    /// Writes a small file, whole and durable when it returns.
+    ///
+    /// # Errors
+    /// What keeps it from being written.
+    fn write_small(&self, name: &str, bytes: &[u8], mode: WriteMode) -> Result<(), Error>;
+
+    /// Removes a file; one that is not there is as good.
+    ///
+    /// # Errors
+    /// What keeps it from being removed.
+    fn remove(&self, name: &str) -> Result<(), Error>;
+
+    /// Makes sure that a file that is there would survive a loss of power: who published it may have
+    /// died before it did.
+    ///
+    /// # Errors
+    /// What keeps it from being written to the disk.
+    fn settle(&self, _name: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Makes sure that the place itself is there: a disk that is not mounted is no empty store.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn require(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// A private file to prepare what is to be published, where there is room for it: in the folder
+    /// itself, or on this machine for a place elsewhere.
+    ///
+    /// # Errors
+    /// What keeps it from being made.
+    fn draft(&self) -> Result<Draft, Error>;
+
+    /// Keeps others from creating and pruning, and clears away what dead processes left.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if somebody else is at it.
+    fn lock(&self, why: &str) -> Result<Lock, Error>;
+}
+
+/// Reads a small file whole.
+///
+/// # Errors
+/// [`Error::Damaged`] if it is larger than any manifest; what keeps it from being read.
+pub(crate) fn read_small(store: &dyn Store, name: &str) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    store
+        .read(name)?
+        .take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", name, e))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Error::damaged(name, "it is larger than 16 MiB"));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,325 @@
+//! A bucket of S3, Google Cloud Storage, Azure, or of a service that speaks as one of them.
+//!
+//! | to change | look in |
+//! |---|---|
+//! | addresses, settings of the environment | `place` |
+//! | what a service says, as our errors | `told` |
+//! | requests, and the runtime below them | `client`, `reader` |
+//! | parts, and what survives a kill | `upload`, `pending` |
+//! | the lock | `lease` |
+
+mod client;
+mod lease;
+mod pending;
+mod place;
+mod reader;
+mod told;
+mod upload;
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::{ObjectStore, PutMode};
+
+use self::client::Client;
+use self::lease::{Held, Lease};
+use self::pending::{Staged, Upload};
+use self::place::Place;
+use self::reader::Reader;
+use self::upload::Sender;
+use super::draft::{self, Draft};
+use super::{Finished, Lock, Store, StoredFile, WriteMode};
+use crate::error::Error;
+use crate::manifest::Part;
+use crate::name;
+
+/// Each part of an upload is tried so often, beyond what the client tries by itself.
+const TRIES: u32 = 4;
+
+/// A bucket, or what begins with a prefix in it.
+///
+/// Files are prepared in a staging folder of this machine. An upload that is killed or loses its
+/// connection stays there with a note of the parts that are done, and the next
+/// [`create`](crate::create) with the same bucket and staging folder goes on with it.
+#[derive(Debug)]
+pub struct BucketStore {
+    client: Arc<Client>,
+    staging: PathBuf,
+    held: Held,
+    tries: u32,
+    lock_life: Duration,
+}
+
+impl BucketStore {
+    /// The store at `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    ///
+    /// `variables` are those of the environment: credentials, region and endpoint are taken from
+    /// the ones that `object_store` knows (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`,
+    /// `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_NAME`, …). Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no such address, or settings that do not fit it.
+    pub fn open(
+        url: &str,
+        staging: impl Into<PathBuf>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Error> {
+        let variables: Vec<_> = variables.into_iter().collect();
+        Ok(Self {
+            client: Arc::new(Client::new(Place::parse(url)?, &variables)?),
+            staging: staging.into(),
+            held: Held::default(),
+            tries: TRIES,
+            lock_life: lease::LIFE,
+        })
+    }
+
+    /// How often each part of an upload is tried; 4 by default. Each try is itself repeated by the
+    /// client for about ten seconds.
+    #[must_use]
+    pub const fn with_tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// How long its lock outlives a machine that is gone; 5 minutes by default. It is renewed five
+    /// times in that, so that it should not be shorter than the clocks of all machines differ.
+    #[must_use]
+    pub const fn with_lock_life(mut self, life: Duration) -> Self {
+        self.lock_life = life;
+        self
+    }
+
+    /// Refuses what leaves the prefix.
+    fn check(name: &str) -> Result<(), Error> {
+        if name::is_safe(name) {
+            Ok(())
+        } else {
+            Err(Error::damaged(name, "it is no name of a stored file"))
+        }
+    }
+
+    /// Fails if the lock was lost meanwhile.
+    fn still_ours(&self) -> Result<(), Error> {
+        if self.held.is_lost() {
+            Err(Error::Locked {
+                what: self.location(),
+                holder: Some("another process: our lock could not be renewed in time".to_owned()),
+            })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sends what is missing of a backup, and last its manifest.
+    fn finish(
+        &self,
+        staged: &mut Staged,
+        progress: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut before = 0;
+        for index in 0..staged.pending.uploads.len() {
+            let mut upload = staged.pending.uploads[index].clone();
+            if !upload.done {
+                let file = staged.files[index]
+                    .try_clone()
+                    .map_err(|e| Error::io("open the draft of", &upload.name, e))?;
+                let mut sender = Sender {
+                    client: &self.client,
+                    file: &file,
+                    tries: self.tries,
+                    progress: &mut |done| progress(before + done),
+                    save: &mut |upload| {
+                        staged.pending.uploads[index] = upload.clone();
+                        staged.save()
+                    },
+                };
+                sender.send(&mut upload)?;
+            }
+            before += upload.bytes;
+            progress(before)?;
+        }
+        self.still_ours()?;
+        let pending = &staged.pending;
+        let document = pending.document.as_bytes();
+        self.client.put_new(&pending.manifest, document)?;
+        Ok(())
+    }
+
+    /// Sends a backup, and keeps what could not be sent for another time.
+    fn finish_or_keep(
+        &self,
+        staged: &mut Staged,
+        progress: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let done = self.finish(staged, progress);
+        match &done {
+            Ok(()) => staged.remove(),
+            Err(error) if is_final(error) => self.abandon(staged),
+            Err(_) => {}
+        }
+        done
+    }
+
+    /// Takes back what was sent of a backup, and forgets it.
+    fn abandon(&self, staged: &Staged) {
+        for upload in &staged.pending.uploads {
+            upload::abort(&self.client, upload);
+            if upload.done
+                && let Err(error) = self.client.delete(&upload.name)
+            {
+                tracing::warn!(%error, file = upload.name, "a part without its manifest stays");
+            }
+        }
+        staged.remove();
+    }
+}
+
+/// Whether trying again would fail again.
+fn is_final(error: &Error) -> bool {
+    match error {
+        Error::Io { error, .. } => error.kind() == io::ErrorKind::AlreadyExists,
+        Error::Damaged { .. } => true,
+        _ => false,
+    }
+}
+
+impl Store for BucketStore {
+    fn location(&self) -> String {
+        self.client.location()
+    }
+
+    fn list(&self) -> Result<Vec<StoredFile>, Error> {
+        let (objects, prefix) = (
+            Arc::clone(&self.client.objects),
+            self.client.place.prefix.clone(),
+        );
+        let found = self.client.wait("", async move {
+            let prefix = Some(&prefix).filter(|prefix| !prefix.as_ref().is_empty());
+            objects.list_with_delimiter(prefix).await
+        })?;
+        let mut files: Vec<_> = found
+            .objects
+            .into_iter()
+            .filter_map(|meta| {
+                let name = meta
+                    .location
+                    .filename()
+                    .filter(|name| name::is_safe(name))?;
+                Some(StoredFile {
+                    name: name.to_owned(),
+                    bytes: meta.size,
+                    modified: Some(meta.last_modified),
+                })
+            })
+            .collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    fn read(&self, name: &str) -> Result<Box<dyn Read + Send>, Error> {
+        Self::check(name)?;
+        let meta = self.client.head(name)?.ok_or_else(|| Error::NotFound {
+            name: name.to_owned(),
+            place: self.location(),
+        })?;
+        Ok(Box::new(Reader::new(Arc::clone(&self.client), name, meta)))
+    }
+
+    fn publish(
+        &self,
+        file: Draft,
+        name: &str,
+        progress: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        Self::check(name)?;
+        let mut upload = Upload::new(&Part {
+            name: name.to_owned(),
+            bytes: file.bytes()?,
+            sha256: pending::hash_of(file.path())?,
+        });
+        let sent = Sender {
+            client: &self.client,
+            file: file.file(),
+            tries: self.tries,
+            progress,
+            save: &mut |_| Ok(()),
+        }
+        .send(&mut upload);
+        if sent.is_err() {
+            upload::abort(&self.client, &upload);
+        }
+        sent
+    }
+
+    fn publish_backup(
+        &self,
+        backup: Finished,
+        progress: &mut dyn FnMut(u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let names = backup.parts.iter().map(|(_, part)| part.name.as_str());
+        for name in names.chain([backup.manifest.as_str()]) {
+            Self::check(name)?;
+        }
+        let mut staged = Staged::new(&self.staging, &self.location(), backup)?;
+        self.finish_or_keep(&mut staged, progress)
+    }
+
+    fn resume(
+        &self,
+        progress: &mut dyn FnMut(u64, u64) -> Result<(), Error>,
+    ) -> Result<Vec<String>, Error> {
+        let mut done = Vec::new();
+        for mut staged in Staged::all(&self.staging, &self.location()) {
+            let manifest = staged.pending.manifest.clone();
+            if !staged.is_whole() {
+                tracing::warn!(
+                    manifest,
+                    "what was prepared for the bucket is not whole: given up"
+                );
+                self.abandon(&staged);
+                continue;
+            }
+            let total = staged.pending.uploads.iter().map(|u| u.bytes).sum();
+            let sent = self.finish_or_keep(&mut staged, &mut |sent| progress(sent, total));
+            match sent {
+                Ok(()) => done.push(manifest),
+                Err(error) if is_final(&error) => {
+                    tracing::warn!(%error, manifest, "an upload cannot be finished: given up");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_small(&self, name: &str, bytes: &[u8], mode: WriteMode) -> Result<(), Error> {
+        Self::check(name)?;
+        match mode {
+            WriteMode::Create => self.client.put_new(name, bytes).map(|_| ()),
+            WriteMode::Replace => self
+                .client
+                .put(name, bytes, PutMode::Overwrite)?
+                .map(|_| ())
+                .map_err(|e| self.client.told(name, &e)),
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Error> {
+        Self::check(name)?;
+        self.client.delete(name)
+    }
+
+    fn draft(&self) -> Result<Draft, Error> {
+        Draft::new_in(&self.staging, "backup")
+    }
+
+    fn lock(&self, why: &str) -> Result<Lock, Error> {
+        let lease = Lease::acquire(&self.client, &self.staging, why, self.lock_life)?;
+        self.held.set(lease.lost());
+        draft::sweep(&self.staging);
+        Ok(Lock::new(lease))
+    }
+}

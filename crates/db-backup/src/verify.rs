@@ -1,0 +1,154 @@
+//! Looking whether a backup is as it was made, and restoring it on trial.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::SubsecRound;
+use db_core::{Clock, EncryptionKey, Interrupt, SystemClock};
+
+use crate::backup::{Invariant, millis};
+use crate::codec::Identities;
+use crate::error::Error;
+use crate::manifest::{FORMAT, Kind, Level, Manifest, Verification, host};
+use crate::postgres::{self, PostgresOptions};
+use crate::progress::{Progress, Watcher};
+use crate::sqlite;
+use crate::store::{Store, WriteMode};
+
+/// How a backup is verified.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct VerifyOptions {
+    /// How thoroughly. A drill is always full.
+    pub level: Level,
+    /// What opens an encrypted backup.
+    pub identities: Identities,
+    /// The key of a SQLite file that is encrypted itself.
+    pub key: Option<EncryptionKey>,
+    /// What else has to be true of the data.
+    pub invariants: Vec<Invariant>,
+    /// Where it is unpacked. By default where backups are prepared, or in the system's folder for
+    /// temporary files if that cannot be written.
+    pub scratch: Option<PathBuf>,
+    /// How PostgreSQL's own programs are used.
+    pub postgres: PostgresOptions,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What stops it.
+    pub interrupt: Interrupt,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self {
+            level: Level::default(),
+            identities: Identities::default(),
+            key: None,
+            invariants: Vec::new(),
+            scratch: None,
+            postgres: PostgresOptions::default(),
+            clock: Arc::new(SystemClock),
+            interrupt: Interrupt::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for VerifyOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifyOptions")
+            .field("level", &self.level)
+            .field("identities", &self.identities)
+            .field("invariants", &self.invariants)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A backup that is as it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// How thoroughly it was looked at.
+    pub level: Level,
+    /// Reading it back and comparing hashes, in milliseconds.
+    pub decode_ms: u64,
+    /// Checking the data.
+    pub check_ms: u64,
+    /// Bytes of the content.
+    pub bytes: u64,
+}
+
+/// Reads a backup back, compares every hash, and checks the data. Nothing is written into the store.
+///
+/// # Errors
+/// [`Error::Damaged`], [`Error::Unsound`], [`Error::Identity`]; what keeps it from being read.
+pub fn verify(
+    store: &dyn Store,
+    manifest: &Manifest,
+    options: &VerifyOptions,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Verified, Error> {
+    let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    let verified = match manifest.kind {
+        Kind::Sqlite => sqlite::trial::verify(store, manifest, options, &mut watcher),
+        Kind::PostgresDump => postgres::load::verify(store, manifest, options, &mut watcher),
+        Kind::PostgresBase => postgres::pitr::verify(store, manifest, options, &mut watcher),
+    };
+    verified.inspect_err(|error| revoke(store, manifest, error))
+}
+
+/// Takes the record of an earlier drill away from a backup that is not any more what it was: it must
+/// not be kept as the last one that is proven.
+fn revoke(store: &dyn Store, manifest: &Manifest, error: &Error) {
+    if !matches!(error, Error::Damaged { .. } | Error::Unsound { .. }) {
+        return;
+    }
+    let removed = manifest
+        .backup_name()
+        .and_then(|name| store.remove(&name.verification()));
+    if let Err(error) = removed {
+        tracing::warn!(%error, backup = manifest.name, "the record of an earlier drill stays");
+    }
+}
+
+/// Restores a backup completely into a scratch database, checks that in full, takes the time, and
+/// writes a record of it beside the backup.
+///
+/// # Errors
+/// As [`verify`]; what keeps the record from being written.
+pub fn drill(
+    store: &dyn Store,
+    manifest: &Manifest,
+    options: &VerifyOptions,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Verification, Error> {
+    let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    let began = Instant::now();
+    let verified = match manifest.kind {
+        Kind::Sqlite => sqlite::trial::drill(store, manifest, options, &mut watcher),
+        Kind::PostgresDump => postgres::load::drill(store, manifest, options, &mut watcher),
+        Kind::PostgresBase => postgres::pitr::drill(store, manifest, options, &mut watcher),
+    }
+    .inspect_err(|error| revoke(store, manifest, error))?;
+    let mut record = Verification {
+        format: FORMAT,
+        name: manifest.name.clone(),
+        manifest: manifest.sha256.clone(),
+        at: options.clock.now().trunc_subsecs(6),
+        level: verified.level,
+        copy_ms: verified.decode_ms,
+        verify_ms: verified.check_ms,
+        total_ms: millis(began.elapsed()),
+        bytes: verified.bytes,
+        host: host(),
+        sha256: String::new(),
+    };
+    let bytes = record.seal()?;
+    let file = manifest.backup_name()?.verification();
+    store.write_small(&file, &bytes, WriteMode::Replace)?;
+    tracing::info!(
+        backup = manifest.name,
+        ms = record.total_ms,
+        "a restore drill passed"
+    );
+    Ok(record)
+}
