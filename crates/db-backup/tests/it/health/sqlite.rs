@@ -1,0 +1,290 @@
+//! Faults of a file, and of the pool over it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use db_backup::health::{Limit, Selection, Space, State, Target, metrics};
+use db_core::{Database, DatabaseConfig, Error, ErrorKind};
+use db_testkit::TestDb;
+
+use super::{World, assert_healthy, find, flips, migrate, patient, patient_of};
+
+/// Where SQLite keeps the locks that are shared: 510 bytes after the byte at 1 GiB + 2.
+const SHARED_FIRST: u64 = 0x4000_0002;
+
+fn open(db: &TestDb) -> Database {
+    let config = DatabaseConfig::new(db.url())
+        .max_connections(1)
+        .checkpoint_pages(1_000_000)
+        .connection_timeout(Duration::from_millis(50));
+    Database::open(&config).unwrap()
+}
+
+fn execute(database: &Database, sql: &str) {
+    database
+        .write(|conn| Ok::<_, Error>(conn.batch_execute(sql)?))
+        .unwrap();
+}
+
+/// Runs `f` while a thread reads.
+fn while_reading(database: &Database, f: impl FnOnce()) {
+    let (begun, has_begun) = mpsc::channel();
+    let (end, ended) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let read = database.read(|conn| {
+                conn.batch_execute("SELECT count(*) FROM bets")?;
+                begun.send(()).unwrap();
+                // An error is the end as well.
+                ended.recv().unwrap_or_default();
+                Ok::<_, Error>(())
+            });
+            read.unwrap();
+        });
+        has_begun.recv().unwrap();
+        f();
+        drop(end);
+    });
+}
+
+#[test]
+fn a_log_that_grows() {
+    let db = TestDb::sqlite();
+    migrate(&db);
+    let database = open(&db);
+    let world = World::new();
+    let mut limits = patient();
+    limits.wal_size = Limit::new(1 << 20, 2 << 20);
+    let examiner = world.examiner(
+        world.target(&db.url()).with_database(database.clone()),
+        limits,
+    );
+    let fill = "INSERT INTO players SELECT value, hex(zeroblob(2000)) FROM generate_series(1, 600)";
+    let fill = fill.replace(
+        "FROM generate_series(1, 600)",
+        "FROM (WITH RECURSIVE s (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < 600)
+               SELECT value FROM s)",
+    );
+    let found = flips(
+        &examiner,
+        ("wal", State::Fail),
+        || execute(&database, &fill),
+        || db.connect().execute("PRAGMA wal_checkpoint(TRUNCATE)"),
+    );
+    assert!(found.measured(metrics::WAL_FILE_SIZE).unwrap() > f64::from(2 << 20));
+}
+
+#[test]
+fn a_read_that_stays_open() {
+    let db = TestDb::sqlite();
+    migrate(&db);
+    let database = open(&db);
+    let world = World::new();
+    let mut limits = patient();
+    limits.oldest_transaction = Limit::new(Duration::from_millis(1), Duration::from_hours(1));
+    let examiner = world.examiner(
+        world.target(&db.url()).with_database(database.clone()),
+        limits,
+    );
+    assert_healthy(&examiner);
+    while_reading(&database, || {
+        let report = loop {
+            let report = examiner.examine(&Selection::Cheap);
+            if find(&report, "transactions").state != State::Ok {
+                break report;
+            }
+        };
+        let found = find(&report, "transactions");
+        assert_eq!(found.state, State::Warn);
+        assert!(found.names[0].contains("sqlite.rs"), "{found:?}");
+        let others = report.results.iter().filter(|r| r.name != "transactions");
+        others.for_each(|r| assert!(r.state <= State::Unknown, "{r:?}"));
+    });
+    assert_healthy(&examiner);
+}
+
+#[test]
+fn a_pool_that_is_exhausted() {
+    let db = TestDb::sqlite();
+    migrate(&db);
+    let database = open(&db);
+    let world = World::new();
+    let target = world.target(&db.url()).with_database(database.clone());
+    let examiner = world.examiner(target, patient());
+    assert_healthy(&examiner);
+    while_reading(&database, || {
+        let refused = database.read(|_| Ok::<_, Error>(())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Timeout);
+        let report = examiner.examine(&Selection::Cheap);
+        let found = find(&report, "pool");
+        assert_eq!(found.state, State::Warn);
+        assert_eq!(found.measured(metrics::POOL_REFUSED), Some(1.0));
+        assert!(
+            found.hint.as_ref().unwrap().contains("sqlite.rs"),
+            "{found:?}"
+        );
+        // The look has a connection of its own.
+        assert_eq!(find(&report, "connectivity").state, State::Ok);
+        let others = report.results.iter().filter(|r| r.name != "pool");
+        others.for_each(|r| assert!(r.state <= State::Unknown, "{r:?}"));
+    });
+    assert_healthy(&examiner);
+}
+
+#[test]
+fn transactions_that_fail() {
+    let db = TestDb::sqlite();
+    migrate(&db);
+    let database = open(&db);
+    let world = World::new();
+    let target = world.target(&db.url()).with_database(database.clone());
+    let examiner = world.examiner(target, patient());
+    assert_healthy(&examiner);
+    let fail = |sql: &str| {
+        let failed = database.write(|conn| Ok::<_, Error>(conn.batch_execute(sql)?));
+        failed.unwrap_err()
+    };
+    for _ in 0..50 {
+        // An answer, not a failure of the database.
+        fail("INSERT INTO players VALUES (1, NULL)");
+    }
+    assert_healthy(&examiner);
+    for _ in 0..50 {
+        fail("INSERT INTO nowhere VALUES (1)");
+    }
+    let report = examiner.examine(&Selection::Cheap);
+    let found = find(&report, "failures");
+    assert!(found.state >= State::Warn, "{found:?}");
+    assert_healthy(&examiner);
+}
+
+#[test]
+fn a_disk_that_became_read_only() {
+    let db = TestDb::sqlite();
+    let (world, examiner) = patient_of(&db);
+    let set = |read_only| {
+        let mut space = world.space.lock().unwrap();
+        *space = Space {
+            read_only,
+            ..*space
+        };
+    };
+    flips(
+        &examiner,
+        ("writable", State::Fail),
+        || set(true),
+        || set(false),
+    );
+}
+
+#[test]
+fn a_page_that_is_damaged() {
+    const PAGE: u64 = 4_096;
+    let db = TestDb::sqlite();
+    let (_, examiner) = patient_of(&db);
+    let rows: Vec<String> = (0..500)
+        .map(|id| format!("({id}, 'somebody with a long name')"))
+        .collect();
+    db.connect()
+        .execute(&format!("INSERT INTO players VALUES {}", rows.join(", ")));
+    let path = db.path().unwrap();
+    // The last page is a leaf of the table or of its index: what is read at the start is not.
+    let at = fs::metadata(path).unwrap().len() - PAGE;
+    let whole = fs::read(path).unwrap();
+    let write = |bytes: &[u8]| {
+        let mut file = OpenOptions::new().write(true).open(path).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(bytes).unwrap();
+    };
+    let from = usize::try_from(at).unwrap();
+    let found = flips(
+        &examiner,
+        ("integrity", State::Fail),
+        || write(&[0xa5; 512]),
+        || write(&whole[from..from + 512]),
+    );
+    assert!(!found.names.is_empty() && found.hint.is_some(), "{found:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.db");
+    let world = World::new();
+    let target = world.target(&format!("sqlite://{}", path.display()));
+    let report = world.examiner(target, patient()).examine(&Selection::All);
+    assert_eq!(find(&report, "connectivity").state, State::Fail);
+    assert_eq!(
+        report.refused.as_ref().map(Error::kind),
+        Some(ErrorKind::DatabaseMissing)
+    );
+    let broken = report.results.iter().filter(|r| r.state == State::Fail);
+    assert_eq!(broken.count(), 1, "{report:#?}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_database_in_memory_is_asked_through_its_owner() {
+    let config = DatabaseConfig::new("sqlite::memory:");
+    let database = Database::open(&config).unwrap();
+    execute(&database, "CREATE TABLE t (id INTEGER)");
+    let target = Target::from_config(&config)
+        .unwrap()
+        .with_database(database);
+    let report = db_backup::health::Examiner::new(target).examine(&Selection::All);
+    assert!(report.is_healthy(), "{report:#?}");
+    assert_eq!(find(&report, "integrity").state, State::Ok);
+}
+
+/// Row 7: one `open` and `close` of the file past SQLite would drop every lock of this process.
+#[test]
+fn no_check_drops_the_lock_of_the_open_database() {
+    let db = TestDb::sqlite();
+    migrate(&db);
+    let database = open(&db);
+    execute(&database, "INSERT INTO players VALUES (1, 'a')");
+    let read = database.read(|conn| Ok::<_, Error>(conn.batch_execute("SELECT 1 FROM players")?));
+    read.unwrap();
+    let path = db.path().unwrap();
+    assert!(
+        is_locked(path),
+        "SQLite does not lock as this test believes"
+    );
+    let world = World::new();
+    let real = Target::new(db_core::DatabaseUrl::parse(&db.url()).unwrap())
+        .with_database(database.clone());
+    let examiner = world.examiner(real, patient());
+    for name in examiner.names() {
+        let report = examiner.examine(&Selection::Named(vec![name.to_owned()]));
+        assert!(find(&report, name).state != State::Fail, "{report:#?}");
+        assert!(is_locked(path), "the check {name} dropped the lock");
+    }
+    drop(examiner.examine(&Selection::All));
+    assert!(is_locked(path), "a look at everything dropped the lock");
+    // What it is all about: this is how the lock goes.
+    drop(fs::File::open(path).unwrap());
+    assert!(!is_locked(path));
+}
+
+/// The kernel's list is read in pieces, and one that moves meanwhile may be in none of them.
+fn is_locked(path: &Path) -> bool {
+    let inode = path.metadata().unwrap().ino().to_string();
+    let me = std::process::id().to_string();
+    let is_listed = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, "POSIX", _, "READ", process, file, first, ..] = words[..] else {
+                return false;
+            };
+            process == me
+                && file.rsplit(':').next() == Some(inode.as_str())
+                && first.parse() == Ok(SHARED_FIRST)
+        })
+    };
+    (0..50).any(|_| is_listed())
+}

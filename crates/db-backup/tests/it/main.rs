@@ -1,0 +1,11 @@
+//! What keeps data alive, tried from outside on real databases.
+#![cfg(test)]
+
+mod health;
+mod maintenance;
+mod postgres;
+mod prune;
+mod retention;
+mod salvage;
+mod schedule;
+mod sqlite;

@@ -1,0 +1,146 @@
+//! Dumps: out, proven, and back.
+
+use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, restore, verify};
+use db_backup::{Level, Method};
+use db_core::{Access, Connection, DatabaseUrl};
+use db_testkit::TestDb;
+
+use super::{back_up, place};
+
+/// A database of the whole schema with some rows, also of odd names.
+fn filled() -> TestDb {
+    let db = TestDb::postgres();
+    db.migrate();
+    let mut conn = db.connect();
+    conn.execute(
+        "CREATE SCHEMA \"odd.schema\";
+         CREATE TABLE \"odd.schema\".\"my \"\"table\" (id int PRIMARY KEY, note varchar(20)
+             CHECK (note IN ('a', 'b') AND (note <> 'c' AND note <> 'd')));
+         INSERT INTO \"odd.schema\".\"my \"\"table\" SELECT n, 'a' FROM generate_series(1, 300) n;
+         CREATE TABLE parts (id int, day date) PARTITION BY RANGE (day);
+         CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+         INSERT INTO parts SELECT n, '2026-05-05' FROM generate_series(1, 77) n;
+         SELECT lo_from_bytea(0, 'a large object')",
+    );
+    db
+}
+
+fn target(db: &TestDb, ending: &str) -> DatabaseUrl {
+    let url = DatabaseUrl::parse(&db.url()).unwrap();
+    let name = format!("{}{ending}", url.database_name().unwrap());
+    url.with_database(&name)
+}
+
+fn drop_database(db: &TestDb, name: &str) {
+    db.connect()
+        .execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
+}
+
+#[test]
+fn a_dump_comes_back_as_it_was() {
+    let db = filled();
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    assert_eq!(manifest.kind, Kind::PostgresDump);
+    assert!(manifest.schema.is_some());
+    let rows = |name: &str| {
+        manifest
+            .tables
+            .iter()
+            .find(|table| table.name == name)
+            .unwrap()
+            .rows
+    };
+    assert_eq!(rows("public.parts_1"), 77);
+    assert_eq!(rows("\"odd.schema\".\"my \"\"table\""), 300);
+
+    let mut check = VerifyOptions::default();
+    assert_eq!(
+        verify(&store, &manifest, &check, &mut |_| ())
+            .unwrap()
+            .bytes,
+        manifest.content.bytes
+    );
+    check.postgres.server = Some(DatabaseUrl::parse(&db.url()).unwrap());
+    let record = drill(&store, &manifest, &check, &mut |_| ()).unwrap();
+    assert_eq!(record.level, Level::Full);
+
+    // Into a database that is not there yet.
+    let new = target(&db, "_new");
+    let options = RestoreOptions::default();
+    let restored = restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap();
+    assert_eq!(restored.tables, manifest.tables);
+    assert_eq!(restored.kept, None);
+    let second = back_up(&url_text(&new), &store, Method::Logical).unwrap();
+    assert_eq!(second.schema, manifest.schema);
+    assert_eq!(second.tables, manifest.tables);
+    drop_database(&db, &new.database_name().unwrap());
+}
+
+#[test]
+fn over_a_database_only_when_nobody_is_connected_and_the_old_one_is_kept() {
+    let db = filled();
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    let over = target(&db, "_over");
+    let name = over.database_name().unwrap();
+    db.connect().execute(&format!("CREATE DATABASE \"{name}\""));
+    db.connect()
+        .execute(&format!("ALTER DATABASE \"{name}\" SET work_mem TO '7MB'"));
+    let mut client = Connection::open(&over, Access::ReadWrite).unwrap();
+    client
+        .conn()
+        .batch_execute("CREATE TABLE precious (id int)")
+        .unwrap();
+
+    let mut options = RestoreOptions::default();
+    options.replace = true;
+    let error = restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    assert!(
+        error.to_string().contains("others are connected"),
+        "{error}"
+    );
+    drop(client);
+
+    options.replace = false;
+    let error = wait_until_free(|| restore(&store, &manifest, &over, &options, &mut |_| ()));
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("is there already"), "{error}");
+
+    options.replace = true;
+    let restored = restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap();
+    let kept = restored.kept.unwrap();
+    let mut old = Connection::open(&over.with_database(&kept), Access::ReadWrite).unwrap();
+    old.conn().batch_execute("SELECT * FROM precious").unwrap();
+    drop(old);
+    let mut new = Connection::open(&over, Access::ReadWrite).unwrap();
+    new.conn()
+        .batch_execute(
+            "SELECT 1 / (current_setting('work_mem') = '7MB')::int;
+             SELECT 1 / (count(*) = 300)::int FROM \"odd.schema\".\"my \"\"table\"",
+        )
+        .unwrap();
+    drop(new);
+    drop_database(&db, &kept);
+    drop_database(&db, &name);
+}
+
+/// A connection that was closed is gone from the server a moment later.
+fn wait_until_free<T>(mut again: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let since = std::time::Instant::now();
+    loop {
+        match again() {
+            Err(Error::Refused { reason, .. })
+                if reason.contains("others are connected") && since.elapsed().as_secs() < 30 => {}
+            done => return done,
+        }
+    }
+}
+
+fn url_text(url: &DatabaseUrl) -> String {
+    match url {
+        DatabaseUrl::Postgres(text) => text.clone(),
+        other => panic!("{other}"),
+    }
+}

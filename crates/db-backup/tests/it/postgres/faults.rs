@@ -1,0 +1,224 @@
+//! What goes wrong: passwords, programs, flipped bytes, stops and kills.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use db_backup::{Error, LocalStore, Method, Selector, VerifyOptions, create, find, list, verify};
+use db_core::Interrupt;
+use db_testkit::TestDb;
+
+use super::{back_up, options, place, source, visible};
+
+/// So many bytes are flipped, unless `BITCRAPS_TEST_FLIPS` says more.
+const FLIPS: usize = 40;
+
+/// Where the child of [`a_killed_dump_leaves_nothing`] finds what to do: the URL and the folder.
+const CHILD: &str = "BITCRAPS_TEST_DUMP_CHILD";
+
+fn small() -> TestDb {
+    let db = TestDb::postgres();
+    db.connect().execute(
+        "CREATE TABLE dice (face int PRIMARY KEY);
+         INSERT INTO dice SELECT n FROM generate_series(1, 5000) n",
+    );
+    db
+}
+
+#[test]
+fn a_wrong_password_and_wrong_programs_are_named() {
+    let db = small();
+    let (folder, store) = place();
+    let wrong = db.url().replacen("postgres:pw@", "postgres:hunter2@", 1);
+    let wrong = if wrong == db.url() {
+        with_password(&db.url(), "hunter2")
+    } else {
+        wrong
+    };
+    let error = back_up(&wrong, &store, Method::Logical).unwrap_err();
+    let shown = format!("{error} {error:?}");
+    assert!(matches!(error, Error::Database { .. }), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+
+    let bin = tempfile::tempdir().unwrap();
+    let mut chosen = options(Method::Logical);
+    chosen.postgres.bin = Some(bin.path().to_owned());
+    let error = create(&source(&db.url()), &store, &chosen, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Tool { .. }), "{error}");
+    for program in ["pg_dump", "pg_restore"] {
+        let path = bin.path().join(program);
+        std::fs::write(
+            &path,
+            format!("#!/bin/sh\necho '{program} (PostgreSQL) 9.6.1'\n"),
+        )
+        .unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let error = create(&source(&db.url()), &store, &chosen, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Tool { .. }), "{error}");
+    assert!(error.to_string().contains("is of version 9"), "{error}");
+    assert!(error.hint().unwrap().contains("apt install"), "{error:?}");
+    assert_eq!(
+        visible(&folder.path().join("backups")),
+        Vec::<String>::new()
+    );
+}
+
+/// The URL with another password.
+fn with_password(url: &str, password: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (info, rest) = rest.split_once('@').unwrap();
+    let user = info.split(':').next().unwrap();
+    format!("{scheme}://{user}:{password}@{rest}")
+}
+
+#[test]
+fn every_flipped_byte_is_found() {
+    let db = small();
+    let (folder, store) = place();
+    back_up(&db.url(), &store, Method::Logical).unwrap();
+    let flips = std::env::var("BITCRAPS_TEST_FLIPS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(FLIPS);
+    let place = folder.path().join("backups");
+    let files = visible(&place);
+    assert_eq!(files.len(), 2, "{files:?}");
+    let whole = |store: &LocalStore| {
+        let manifest = find(store, Selector::Latest)?;
+        verify(store, &manifest, &VerifyOptions::default(), &mut |_| ())
+    };
+    whole(&store).unwrap();
+    for flip in 0..flips {
+        let path = place.join(&files[flip % 2]);
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        let at = fastrand::usize(..bad.len());
+        bad[at] ^= 1 << fastrand::u8(..8);
+        std::fs::write(&path, &bad).unwrap();
+        let found = whole(&store);
+        assert!(found.is_err(), "byte {at} of {}", path.display());
+        std::fs::write(&path, &good).unwrap();
+    }
+    whole(&store).unwrap();
+}
+
+/// A dump that waits for a lock shows what others can see of it, and stops when it is asked to.
+#[test]
+fn a_dump_shows_no_password_and_stops_when_asked() {
+    let db = small();
+    let (folder, store) = place();
+    let mut blocker = db.connect();
+    blocker.execute("BEGIN; LOCK TABLE dice IN ACCESS EXCLUSIVE MODE");
+    let name = db_core::DatabaseUrl::parse(&db.url())
+        .unwrap()
+        .database_name()
+        .unwrap();
+    let target = db_core::DatabaseUrl::parse(&db.url())
+        .unwrap()
+        .for_programs()
+        .unwrap();
+    let password = target.password.unwrap();
+    let interrupt = Interrupt::default();
+    let mut chosen = options(Method::Logical);
+    chosen.interrupt = interrupt.clone();
+    std::thread::scope(|scope| {
+        let dump = scope.spawn(|| create(&source(&db.url()), &store, &chosen, &mut |_| ()));
+        let line = wait_for(|| command_lines().into_iter().find(|l| is_dump_of(l, &name)));
+        assert!(!line.contains(&format!(":{password}@")), "{line}");
+        assert!(!line.split('\0').any(|word| word == password), "{line}");
+        interrupt.interrupt().unwrap();
+        let stopped = dump.join().unwrap();
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    });
+    assert!(!command_lines().iter().any(|line| is_dump_of(line, &name)));
+    assert_eq!(
+        visible(&folder.path().join("backups")),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_killed_dump_leaves_nothing() {
+    let db = small();
+    let (folder, store) = place();
+    let place = folder.path().join("backups");
+    let mut blocker = db.connect();
+    blocker.execute("BEGIN; LOCK TABLE dice IN ACCESS EXCLUSIVE MODE");
+    let name = db_core::DatabaseUrl::parse(&db.url())
+        .unwrap()
+        .database_name()
+        .unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "postgres::faults::child_of_the_killed_dump",
+            "--nocapture",
+        ])
+        .env(CHILD, format!("{}\n{}", db.url(), place.display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(|| {
+        command_lines()
+            .into_iter()
+            .find(|line| is_dump_of(line, &name))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(visible(&place), Vec::<String>::new());
+    assert!(list(&store).unwrap().backups.is_empty());
+    blocker.execute("ROLLBACK");
+    // What it started ends by itself: nobody reads what it writes.
+    wait_for(|| (!command_lines().iter().any(|line| is_dump_of(line, &name))).then_some(()));
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    verify(&store, &manifest, &VerifyOptions::default(), &mut |_| ()).unwrap();
+    let hidden = place.read_dir().unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .ends_with(".partial")
+    });
+    assert_eq!(hidden.count(), 0);
+}
+
+/// Makes a backup when [`a_killed_dump_leaves_nothing`] asks for it, and is killed in it.
+#[test]
+fn child_of_the_killed_dump() {
+    let Ok(task) = std::env::var(CHILD) else {
+        return;
+    };
+    let (url, place) = task.split_once('\n').unwrap();
+    back_up(url, &LocalStore::new(place), Method::Logical).unwrap();
+}
+
+fn is_dump_of(line: &str, database: &str) -> bool {
+    line.contains("pg_dump\0") && line.contains(database)
+}
+
+/// The arguments of all processes, which everybody on the machine can read.
+fn command_lines() -> Vec<String> {
+    let processes = std::path::Path::new("/proc").read_dir().unwrap().flatten();
+    processes
+        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect()
+}
+
+/// Looks again and again, for half a minute at most.
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(30),
+            "it did not happen"
+        );
+        std::thread::yield_now();
+    }
+}

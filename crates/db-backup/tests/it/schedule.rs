@@ -1,0 +1,415 @@
+//! The timetable by a clock of the test's own: jitter, catching up, clocks that jump, alarms, the end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use db_backup::schedule::{
+    Alarm, BackupScheduler, Event, Facts, Job, Schedule, State, StoreJob, SystemTimer, Timer, run,
+};
+use db_backup::{BackupOptions, Error, LocalStore, Source, Store, VerifyOptions, list, status};
+use db_core::{DatabaseUrl, Interrupt};
+use db_testkit::TestDb;
+
+fn start() -> DateTime<Utc> {
+    "2026-11-22T00:00:00Z".parse().unwrap()
+}
+
+/// A clock that runs by as much as is slept, and stops the scheduler at its end.
+#[derive(Debug)]
+struct Fake {
+    now: Mutex<DateTime<Utc>>,
+    end: DateTime<Utc>,
+    /// At this moment the clock jumps by so much: a machine that slept, or a wrong clock.
+    jump: Mutex<Option<(DateTime<Utc>, TimeDelta)>>,
+}
+
+impl Fake {
+    fn new(hours: i64) -> Arc<Self> {
+        Arc::new(Self {
+            now: Mutex::new(start()),
+            end: start() + TimeDelta::hours(hours),
+            jump: Mutex::new(None),
+        })
+    }
+}
+
+impl Timer for Fake {
+    fn now(&self) -> DateTime<Utc> {
+        *self.now.lock().unwrap()
+    }
+
+    fn nap(&self, longest: Duration, interrupt: &Interrupt) {
+        let mut now = self.now.lock().unwrap();
+        *now += TimeDelta::from_std(longest.max(Duration::from_millis(1))).unwrap();
+        let mut jump = self.jump.lock().unwrap();
+        if let Some((_, by)) = jump.take_if(|(at, _)| *now >= *at) {
+            *now += by;
+        }
+        if *now >= self.end {
+            interrupt.interrupt().unwrap();
+        }
+    }
+
+    fn wake(&self) {}
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    backups: Vec<DateTime<Utc>>,
+    drills: Vec<DateTime<Utc>>,
+    prunes: usize,
+}
+
+struct Fakes {
+    timer: Arc<Fake>,
+    log: Arc<Mutex<Log>>,
+    facts: Facts,
+    /// Which attempts fail or find the store locked, counted from 0.
+    fails: fn(usize) -> Option<Error>,
+    drill_fails: bool,
+    attempts: usize,
+}
+
+impl Fakes {
+    fn new(timer: &Arc<Fake>) -> (Self, Arc<Mutex<Log>>) {
+        let log = Arc::new(Mutex::new(Log::default()));
+        let fakes = Self {
+            timer: Arc::clone(timer),
+            log: Arc::clone(&log),
+            facts: Facts::default(),
+            fails: |_| None,
+            drill_fails: false,
+            attempts: 0,
+        };
+        (fakes, log)
+    }
+}
+
+fn broken() -> Error {
+    Error::Store {
+        place: "the store".to_owned(),
+        reason: "it is gone".to_owned(),
+    }
+}
+
+fn locked() -> Error {
+    Error::Locked {
+        what: "the store".to_owned(),
+        holder: None,
+    }
+}
+
+impl Job for Fakes {
+    fn facts(&mut self) -> Result<Facts, Error> {
+        Ok(self.facts)
+    }
+
+    fn back_up(&mut self, _: &Interrupt) -> Result<String, Error> {
+        let attempt = self.attempts;
+        self.attempts += 1;
+        if let Some(error) = (self.fails)(attempt) {
+            return Err(error);
+        }
+        let now = self.timer.now();
+        self.facts.newest = self.facts.newest.max(Some(now));
+        self.log.lock().unwrap().backups.push(now);
+        Ok(format!("b{attempt}"))
+    }
+
+    fn prune(&mut self, _: &Interrupt) -> Result<usize, Error> {
+        self.log.lock().unwrap().prunes += 1;
+        Ok(0)
+    }
+
+    fn drill(&mut self, _: &Interrupt) -> Result<(), Error> {
+        if self.drill_fails {
+            return Err(broken());
+        }
+        let now = self.timer.now();
+        self.facts.last_drill = Some(now);
+        self.log.lock().unwrap().drills.push(now);
+        Ok(())
+    }
+}
+
+fn shared(timer: &Arc<Fake>) -> Arc<dyn Timer> {
+    Arc::<Fake>::clone(timer)
+}
+
+/// Runs it to the end of its clock, and returns what was raised and cleared.
+fn live(job: Fakes, timer: &Arc<Fake>, schedule: Schedule) -> (State, Vec<String>) {
+    let mut told = Vec::new();
+    let state = run(
+        schedule,
+        job,
+        (shared(timer), &Interrupt::default()),
+        false,
+        &mut |event| match event {
+            Event::Raised { alarm } => told.push(format!("raised: {alarm}")),
+            Event::Cleared { alarm } => told.push(format!("cleared: {alarm}")),
+            _ => {}
+        },
+    );
+    (state.unwrap(), told)
+}
+
+fn gaps(moments: &[DateTime<Utc>]) -> Vec<i64> {
+    let gap = |pair: &[DateTime<Utc>]| (pair[1] - pair[0]).num_seconds();
+    moments.windows(2).map(gap).collect()
+}
+
+#[test]
+fn a_backup_an_hour_and_a_drill_a_day() {
+    let timer = Fake::new(72);
+    let (job, log) = Fakes::new(&timer);
+    let (state, told) = live(job, &timer, Schedule::default());
+    let log = log.lock().unwrap();
+    // One hour, and up to three minutes.
+    assert!(
+        (69..=72).contains(&log.backups.len()),
+        "{}",
+        log.backups.len()
+    );
+    assert_eq!(log.backups[0], start());
+    let gaps = gaps(&log.backups);
+    assert!(
+        gaps.iter().all(|gap| (3600..3810).contains(gap)),
+        "{gaps:?}"
+    );
+    assert!(gaps.iter().any(|gap| *gap != gaps[0]), "no jitter");
+    assert_eq!(log.prunes, log.backups.len());
+    assert_eq!(log.drills.len(), 3);
+    assert_eq!(state.made, log.backups.len() as u64);
+    assert_eq!((state.failed, told.len()), (0, 0), "{told:?}");
+}
+
+#[test]
+fn a_restart_makes_none_too_many() {
+    let timer = Fake::new(1);
+    let (mut job, log) = Fakes::new(&timer);
+    job.facts.newest = Some(start() - TimeDelta::minutes(30));
+    live(job, &timer, Schedule::default());
+    let log = log.lock().unwrap();
+    assert_eq!(log.backups.len(), 1);
+    assert!(log.backups[0] >= start() + TimeDelta::minutes(30));
+}
+
+#[test]
+fn a_machine_that_slept_catches_up_once() {
+    let timer = Fake::new(24);
+    *timer.jump.lock().unwrap() = Some((start() + TimeDelta::minutes(90), TimeDelta::hours(10)));
+    let (job, log) = Fakes::new(&timer);
+    live(job, &timer, Schedule::default());
+    let log = log.lock().unwrap();
+    let awake = start() + TimeDelta::minutes(690);
+    let after: Vec<_> = log.backups.iter().filter(|at| **at >= awake).collect();
+    assert!(*after[0] - awake < TimeDelta::minutes(1), "{after:?}");
+    assert!(*after[1] - *after[0] >= TimeDelta::hours(1), "{after:?}");
+}
+
+#[test]
+fn a_clock_that_was_set_back_stops_nothing() {
+    let timer = Fake::new(12);
+    *timer.jump.lock().unwrap() = Some((start() + TimeDelta::hours(5), TimeDelta::days(-400)));
+    // The clock of the test ends when it has caught up; so far it is stopped by count.
+    let (mut job, log) = Fakes::new(&timer);
+    job.fails = |attempt| (attempt >= 20).then_some(Error::Interrupted);
+    let interrupt = Interrupt::default();
+    let stop = interrupt.clone();
+    let state = run(
+        Schedule::default(),
+        job,
+        (shared(&timer), &interrupt),
+        false,
+        &mut |event| {
+            if let Event::Failed { .. } = event {
+                stop.interrupt().unwrap();
+            }
+        },
+    );
+    assert_eq!(state.unwrap().made, 20);
+    let log = log.lock().unwrap();
+    let gaps = gaps(&log.backups);
+    assert_eq!(gaps.iter().filter(|gap| **gap < 0).count(), 1, "{gaps:?}");
+    assert!(gaps.iter().all(|gap| *gap < 3810), "{gaps:?}");
+    assert!(
+        gaps.iter().filter(|gap| **gap >= 3600).count() >= 18,
+        "{gaps:?}"
+    );
+}
+
+#[test]
+fn failures_are_alarming_and_tried_again() {
+    let timer = Fake::new(6);
+    let (mut job, log) = Fakes::new(&timer);
+    job.fails = |attempt| (1..4).contains(&attempt).then(broken);
+    let (state, told) = live(job, &timer, Schedule::default());
+    assert_eq!(
+        told,
+        [
+            "raised: the last backup failed",
+            "cleared: the last backup failed"
+        ]
+    );
+    assert_eq!(state.failed, 3);
+    let log = log.lock().unwrap();
+    // After one, two and four minutes more.
+    let gap = (log.backups[1] - log.backups[0]).num_minutes();
+    assert!((67..75).contains(&gap), "{gap}");
+    // One that is in the way is no failure.
+    let timer = Fake::new(3);
+    let (mut job, locked_log) = Fakes::new(&timer);
+    job.fails = |attempt| (attempt < 5).then(locked);
+    let (state, told) = live(job, &timer, Schedule::default());
+    assert_eq!((state.failed, told.len()), (0, 0));
+    let first = locked_log.lock().unwrap().backups[0];
+    assert!((5..8).contains(&(first - start()).num_minutes()), "{first}");
+}
+
+#[test]
+fn an_old_trial_restore_is_alarming() {
+    let timer = Fake::new(80);
+    let (mut job, _) = Fakes::new(&timer);
+    job.drill_fails = true;
+    let (state, told) = live(job, &timer, Schedule::default());
+    assert_eq!(
+        told,
+        [
+            "raised: the last trial restore failed",
+            "raised: no backup was restored on trial for too long"
+        ]
+    );
+    assert_eq!(state.alarms, [Alarm::DrillFailing, Alarm::VerifiedTooOld]);
+    let timer = Fake::new(80);
+    let (mut job, _) = Fakes::new(&timer);
+    job.facts.last_drill = Some(start() - TimeDelta::hours(100));
+    let (state, told) = live(job, &timer, Schedule::default());
+    assert_eq!(
+        told,
+        [
+            "raised: no backup was restored on trial for too long",
+            "cleared: no backup was restored on trial for too long"
+        ]
+    );
+    assert!(state.alarms.is_empty());
+}
+
+#[test]
+fn once_does_what_is_due_and_no_more() {
+    let timer = Fake::new(1);
+    for (age, made) in [(None, 1), (Some(30), 0), (Some(70), 1)] {
+        let (mut job, log) = Fakes::new(&timer);
+        job.facts.newest = age.map(|minutes| start() - TimeDelta::minutes(minutes));
+        let state = run(
+            Schedule::default(),
+            job,
+            (shared(&timer), &Interrupt::default()),
+            true,
+            &mut |_| {},
+        );
+        assert_eq!(state.unwrap().made, made);
+        assert_eq!(log.lock().unwrap().backups.len() as u64, made);
+    }
+}
+
+fn store_job(db: &TestDb, store: &LocalStore) -> StoreJob {
+    StoreJob {
+        source: Source {
+            url: DatabaseUrl::parse(&db.url()).unwrap(),
+            key: None,
+        },
+        store: Arc::new(store.clone()),
+        backup: BackupOptions::default(),
+        verify: VerifyOptions::default(),
+        policy: db_backup::retention::Policy {
+            last: 2,
+            ..db_backup::retention::Policy::none()
+        },
+    }
+}
+
+#[test]
+fn a_thread_backs_up_a_real_database_and_ends() {
+    let db = TestDb::sqlite();
+    db.connect()
+        .execute("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(folder.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    let schedule = Schedule {
+        every: Duration::from_millis(50),
+        jitter: Duration::ZERO,
+        ..Schedule::default()
+    };
+    let scheduler = BackupScheduler::start(
+        schedule,
+        store_job(&db, &store),
+        Arc::new(SystemTimer::default()),
+        move |event| match event {
+            Event::Pruned { .. } => tell.send(Ok(())).unwrap_or_default(),
+            Event::Failed { part, error } => {
+                let failed = format!("{part}: {error}");
+                tell.send(Err(failed)).unwrap_or_default();
+            }
+            _ => {}
+        },
+    )
+    .unwrap();
+    for _ in 0..4 {
+        told.recv_timeout(Duration::from_mins(2)).unwrap().unwrap();
+    }
+    let state = scheduler.stop();
+    assert!(state.made >= 3 && state.alarms.is_empty(), "{state:?}");
+    let listing = list(&store).unwrap();
+    // Two are kept, and the one that was verified.
+    assert!((2..=4).contains(&listing.backups.len()), "{listing:?}");
+    assert!(listing.backups.iter().all(db_backup::Entry::is_complete));
+    let now = db_core::Clock::now(&db_core::SystemClock);
+    let found = status(&store, now).unwrap();
+    assert!(found.rto_ms.is_some() && found.rpo_s.is_some(), "{found:?}");
+    assert!(found.newest_verified.is_some());
+}
+
+#[test]
+fn nobody_overlaps_with_another_process() {
+    let db = TestDb::sqlite();
+    db.connect()
+        .execute("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(folder.path());
+    let lock = store.lock("backup").unwrap();
+    let mut was_locked = false;
+    let mut once = |job| {
+        let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
+        run(
+            Schedule::default(),
+            job,
+            (timer, &Interrupt::default()),
+            true,
+            &mut |event| match event {
+                Event::Locked => was_locked = true,
+                Event::Failed { part, error } => panic!("{part}: {error}"),
+                _ => {}
+            },
+        )
+        .unwrap()
+    };
+    let state = once(store_job(&db, &store));
+    assert_eq!((state.made, state.failed), (0, 0));
+    drop(lock);
+    assert_eq!(once(store_job(&db, &store)).made, 1);
+    assert!(was_locked);
+}
+
+#[test]
+fn an_interval_of_nothing_is_refused() {
+    let timer = Fake::new(1);
+    let (job, _) = Fakes::new(&timer);
+    let schedule = Schedule {
+        every: Duration::ZERO,
+        ..Schedule::default()
+    };
+    let timer: Arc<dyn Timer> = timer;
+    BackupScheduler::start(schedule, job, timer, |_| {}).unwrap_err();
+}

@@ -1,0 +1,9 @@
+//! SQLite: made beside writers, read back, restored.
+
+mod bank;
+mod encrypted;
+mod flips;
+mod hostile;
+mod round_trip;
+mod soak;
+mod swap;

@@ -1,0 +1,160 @@
+//! Backups beside writers that never stop: each one restores, conserves money, and is a prefix of the
+//! acknowledged history.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use db_testkit::size;
+
+use super::bank::*;
+
+const WRITERS: usize = 3;
+
+/// `BITCRAPS_TEST_BACKUPS` makes more of them; 1,000 are the promise.
+#[test]
+fn backups_beside_saturating_transfers_are_prefixes_of_the_history() {
+    let rounds = size("BACKUPS", 8);
+    let bank = Bank::new();
+    fill(&bank, 500);
+    let database = bank.open();
+    let stop = AtomicBool::new(false);
+    let acknowledged: Vec<AtomicI64> = (0..WRITERS).map(|_| AtomicI64::new(0)).collect();
+    let acks = || -> Vec<i64> {
+        let loaded = acknowledged.iter().map(|a| a.load(Ordering::SeqCst));
+        loaded.collect()
+    };
+    let mut made = Vec::new();
+    std::thread::scope(|scope| {
+        for (writer, acknowledged) in acknowledged.iter().enumerate() {
+            let (database, stop) = (&database, &stop);
+            scope.spawn(move || {
+                let mut random = fastrand::Rng::with_seed(writer as u64 + 7);
+                let writer = i64::try_from(writer).unwrap() + 1;
+                for seq in 1.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    transfer(database, &mut random, writer, seq);
+                    acknowledged.store(seq, Ordering::SeqCst);
+                }
+            });
+        }
+        // Whatever fails below, the writers end.
+        let stopper = Stop(&stop);
+        for (round, codec) in (0..rounds).zip(codecs().into_iter().cycle()) {
+            let before = acks();
+            let manifest = bank.create(&options(codec)).unwrap();
+            let after = acks();
+            made.push((manifest, before, after));
+            let (manifest, ..) = &made[made.len() - 1];
+            let verify = {
+                let mut verify = db_backup::VerifyOptions::default();
+                verify.identities = identities();
+                verify.invariants = vec![conserved()];
+                verify
+            };
+            if round % 2 == 0 {
+                db_backup::drill(&bank.store, manifest, &verify, &mut |_| {}).unwrap();
+            }
+        }
+        drop(stopper);
+    });
+    close(&database);
+    let whole = history(bank.path());
+    let mut longest = 0;
+    for (manifest, before, after) in &made {
+        let to = bank.root.path().join(format!("{}.db", manifest.name));
+        bank.restore(manifest, &to).unwrap();
+        let entries = history(&to);
+        assert_eq!(
+            entries,
+            whole[..entries.len()],
+            "{} is no prefix",
+            manifest.name
+        );
+        assert!(entries.len() >= longest, "a later backup is shorter");
+        longest = entries.len();
+        for writer in 0..WRITERS {
+            let number = i64::try_from(writer).unwrap() + 1;
+            let of_writer = entries.iter().filter(|e| e.writer == number);
+            let last = of_writer.map(|e| e.seq).max().unwrap_or(0);
+            // What was acknowledged before is in it; of what was not by its end, one may be.
+            assert!(
+                last >= before[writer],
+                "an acknowledged transfer is missing"
+            );
+            assert!(
+                last <= after[writer] + 1,
+                "a transfer of the future is in it"
+            );
+        }
+        std::fs::remove_file(to).unwrap();
+    }
+    let acked: i64 = acks().iter().sum();
+    assert!(acked > 0);
+    let kept = whole.iter().filter(|entry| entry.writer > 0).count();
+    assert_eq!(i64::try_from(kept).unwrap(), acked);
+}
+
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Locks of this process on a file.
+#[cfg(target_os = "linux")]
+fn locks(path: &std::path::Path) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let inode = format!(":{} ", std::fs::metadata(path).unwrap().ino());
+    let me = format!(" {} ", std::process::id());
+    let text = std::fs::read_to_string("/proc/locks").unwrap();
+    let ours = |line: &&str| line.contains("POSIX") && line.contains(&inode) && line.contains(&me);
+    text.lines().filter(ours).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_keeps_its_locks() {
+    let bank = Bank::new();
+    let database = bank.open();
+    let mut random = fastrand::Rng::with_seed(3);
+    transfer(&database, &mut random, 0, 1);
+    let before = locks(bank.path());
+    assert!(before > 0);
+    for (codec, seq) in codecs().into_iter().zip(2..) {
+        let manifest = bank.create(&options(codec)).unwrap();
+        let mut verify = db_backup::VerifyOptions::default();
+        verify.identities = identities();
+        db_backup::verify(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
+        db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
+        db_backup::list(&bank.store).unwrap();
+        transfer(&database, &mut random, 0, seq);
+        assert!(locks(bank.path()) > 0, "the locks of the process are gone");
+    }
+    close(&database);
+}
+
+/// A log that a backup let grow is cut when it is done.
+#[test]
+fn a_long_log_is_cut_afterwards() {
+    let bank = Bank::new();
+    // Another program, which does no checkpoints.
+    let mut connection = open(bank.path());
+    connection
+        .conn()
+        .batch_execute(
+            "PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE ballast (x);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)
+             INSERT INTO ballast SELECT randomblob(2000) FROM n;",
+        )
+        .unwrap();
+    let log = bank.path().with_file_name("bank.db-wal");
+    let length = || std::fs::metadata(&log).map_or(0, |meta| meta.len());
+    assert!(length() > 16 << 20, "{}", length());
+    bank.made(plain(Some(1)));
+    assert!(length() < 1 << 20, "{}", length());
+    drop(connection);
+}
