@@ -5,6 +5,10 @@
 )]
 
 mod audit;
+mod backup;
+mod care;
+mod health;
+mod schedule;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +23,13 @@ use crate::exit::Code;
 use crate::output::{self, Output};
 
 pub(crate) use audit::{Audit, AuditCommand, Seal, Show, Verify};
+pub(crate) use backup::{
+    Backup, BackupCommand, BackupCreate, BackupList, BackupPlace, BackupVerify, CheckLevel,
+    Compress, CopyMethod, PostgresTools, Restore, WalFetch, WalPush, compress,
+};
+pub(crate) use care::{Maintenance, Salvage};
+pub(crate) use health::Health;
+pub(crate) use schedule::{BackupPrune, BackupSchedule, BackupStatus, Keep};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -127,6 +138,13 @@ pub(crate) enum Command {
   bitcraps-db validate
   bitcraps-db validate --rebuild       on PostgreSQL, also build the schema anew and compare")]
     Validate(Validate),
+    /// Check the health of a database; changes nothing
+    #[command(before_help = "Examples:
+  bitcraps-db health                   exit 0 healthy, 3 attention, 8 unhealthy, 9 unreachable
+  bitcraps-db health --full            also what reads all of the data
+  bitcraps-db health --watch 5         again every five seconds
+  bitcraps-db health --json | jq '.checks[] | select(.state != \"ok\")'")]
+    Health(Health),
     /// Mend checksums and the ledger
     #[command(before_help = "Examples:
   bitcraps-db repair                   heal what can be healed without a decision
@@ -164,6 +182,30 @@ pub(crate) enum Command {
   bitcraps-db seed
   bitcraps-db seed --users 10000 --games 2000 --seed 7")]
     Seed(Seed),
+    /// Make, list and verify backups
+    #[command(before_help = "Examples:
+  bitcraps-db backup                                   into ./backups
+  bitcraps-db backup --dir /mnt/backups --recipient age1...
+  bitcraps-db backup list
+  bitcraps-db backup verify --restore                  restore the latest on trial")]
+    Backup(Box<Backup>),
+    /// Restore a backup, into a new place or over a database that is kept aside
+    #[command(before_help = "Examples:
+  bitcraps-db restore --target ./restored.db           the latest, beside what is there
+  bitcraps-db restore backup_20261122_143005           over the database, after typing its name
+  bitcraps-db restore latest --force                   without a question")]
+    Restore(Restore),
+    /// Check, vacuum, analyze, reindex or checkpoint, beside running writers
+    #[command(before_help = "Examples:
+  bitcraps-db maintenance                              statistics and the log: in nobody's way
+  bitcraps-db maintenance --vacuum --dry-run           whom it would hold up, and for how much
+  bitcraps-db maintenance --check --reindex --wait 1m")]
+    Maintenance(Maintenance),
+    /// Read what is readable of a damaged SQLite file into a new one
+    #[command(before_help = "Examples:
+  bitcraps-db salvage --to salvaged.db
+  bitcraps-db --database-url damaged.db salvage --to salvaged.db --json")]
+    Salvage(Salvage),
     /// Print a completion script for a shell
     #[command(before_help = "Examples:
   bitcraps-db completions bash > /etc/bash_completion.d/bitcraps-db
@@ -314,6 +356,11 @@ pub(crate) struct Man {
 pub(crate) struct Rejected {
     error: clap::Error,
     output: Output,
+}
+
+/// Whether a server runs this to bring a file of its log, before the arguments are understood.
+pub(crate) fn is_restore_command() -> bool {
+    std::env::args_os().skip(1).any(|word| word == "wal-fetch")
 }
 
 impl Rejected {

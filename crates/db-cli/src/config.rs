@@ -3,21 +3,30 @@
 //! The settings of the database are `db_core`'s, in the file and in the environment; the file holds
 //! one more, which says where the migrations are.
 
+mod backup;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use db_backup::health::HealthLimits;
 use db_core::DatabaseConfig;
 use db_migrate::{Migrator, Source};
 
 use crate::args::Global;
 use crate::error::Error;
 
+pub(crate) use backup::BackupSettings;
+
 /// The configuration file that is read without being named.
 const FILE_NAME: &str = "bitcraps-db.toml";
 
 /// What the configuration file says beside the database's settings.
 const MIGRATIONS: &str = "migrations";
+const BACKUP: &str = "backup";
+
+/// The table of the limits that `health` holds a database against.
+const HEALTH: &str = "health";
 
 /// The set of this project's own migrations, compiled in or read from one folder.
 const OWN_SET: &str = "bitcraps";
@@ -28,6 +37,10 @@ pub(crate) struct File {
     path: PathBuf,
     migrations: Vec<String>,
     settings: DatabaseConfig,
+    /// The table of backups.
+    pub(crate) backup: BackupSettings,
+    /// What `health` holds a database against.
+    pub(crate) health: HealthLimits,
 }
 
 /// A folder of migrations, and the name of its set if one is given.
@@ -134,7 +147,7 @@ fn argument(
 
 fn parse(path: &Path, text: &str) -> Result<File, Error> {
     let settings = DatabaseConfig::default()
-        .with_toml_beside(path, text, &[MIGRATIONS])
+        .with_toml_beside(path, text, &[MIGRATIONS, BACKUP, HEALTH])
         .map_err(Error::setting)?;
     let wrong = |message: String| Error::Configuration {
         message: format!("{}: {message}", path.display()),
@@ -143,6 +156,11 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
     let mut table: toml::Table = text
         .parse()
         .map_err(|e: toml::de::Error| wrong(db_core::redact(e.message())))?;
+    let health = limits(table.remove(HEALTH)).map_err(|message| Error::Configuration {
+        message: format!("{}: [{HEALTH}]: {message}", path.display()),
+        hint: "each limit is written as wal_size = { warn = \"256MiB\", fail = \"1GiB\" }"
+            .to_owned(),
+    })?;
     let texts = || wrong(format!("{MIGRATIONS} is a text or a list of texts"));
     let migrations = match table.remove(MIGRATIONS) {
         None => Vec::new(),
@@ -156,11 +174,29 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
             .collect::<Result<_, _>>()?,
         Some(_) => return Err(texts()),
     };
+    let backup = match table.remove(BACKUP) {
+        None => BackupSettings::default(),
+        Some(value) => BackupSettings::read(path, value)?,
+    };
     Ok(File {
         path: path.to_owned(),
         migrations,
         settings,
+        backup,
+        health,
     })
+}
+
+/// The limits that the table names, and the usual ones for all others.
+fn limits(table: Option<toml::Value>) -> Result<HealthLimits, String> {
+    let Some(table) = table else {
+        return Ok(HealthLimits::default());
+    };
+    let limits: HealthLimits = table
+        .try_into()
+        .map_err(|e: toml::de::Error| db_core::redact(e.message()))?;
+    limits.check().map_err(|e| e.to_string())?;
+    Ok(limits)
 }
 
 /// `NAME=DIR` or `DIR`; a folder of that very name comes first.
@@ -222,6 +258,14 @@ mod tests {
                 "url = true (etc/bitcraps-db.toml:1): it must be a text",
             ),
             ("url = ", "(etc/bitcraps-db.toml:1): "),
+            (
+                "[health]\nwall_size = { warn = 1, fail = 2 }",
+                "[health]: unknown field `wall_size`",
+            ),
+            (
+                "[health]\ndisk_free = { warn = 0.1, fail = 0.2 }",
+                "[health]: disk_free: must be shares",
+            ),
         ] {
             let error = parsed(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -31,6 +31,8 @@ pub(crate) enum Error {
         reverted: Box<db_migrate::Report>,
         error: Box<Error>,
     },
+    /// Backups and restores.
+    Backup(db_backup::Error),
     /// The database.
     Database(db_core::Error),
     /// A file.
@@ -135,6 +137,7 @@ impl Error {
             Self::Unhealthy { .. } => ("unhealthy", Code::Unhealthy),
             Self::BadInput { .. } => ("bad_input", Code::BadInput),
             Self::Migrate(error) => exit::of_migrate(error),
+            Self::Backup(error) => exit::of_backup(error),
             Self::HalfReset { error, .. } => error.classified(),
             Self::Database(error) => exit::of_database(error.kind()),
             Self::Io { error, .. } | Self::Output(error) => match error.kind() {
@@ -158,6 +161,7 @@ impl Error {
                 format!("{doing}: {}", error.told())
             }
             Self::Migrate(error) => error.to_string(),
+            Self::Backup(error) => error.to_string(),
             Self::HalfReset { reverted, error } if reverted.steps.is_empty() => error.message(),
             Self::HalfReset { reverted, error } => format!(
                 "{}\nBefore that, {} rolled back.",
@@ -191,6 +195,7 @@ impl Error {
                 error.hint().unwrap_or_else(|| hint_for(self.code()))
             }
             Self::Migrate(error) => hint_of_migrate(error),
+            Self::Backup(error) => error.hint().unwrap_or_else(|| hint_for(self.code())),
             Self::Io { .. } => hint_for(self.code()),
             Self::Output(_) => {
                 "what the command did is done; only its output could not be written in full"
@@ -282,6 +287,12 @@ impl From<db_migrate::Error> for Error {
 impl From<db_migrate::TargetError> for Error {
     fn from(error: db_migrate::TargetError) -> Self {
         Self::Migrate(error.into())
+    }
+}
+
+impl From<db_backup::Error> for Error {
+    fn from(error: db_backup::Error) -> Self {
+        Self::Backup(error)
     }
 }
 

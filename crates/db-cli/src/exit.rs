@@ -1,5 +1,8 @@
 //! Exit codes: the one place where an error becomes a number, and a word in JSON.
 
+use std::io;
+
+use db_backup::Error as BackupError;
 use db_core::ErrorKind;
 use db_migrate::{Error as MigrateError, SourceError};
 
@@ -41,6 +44,8 @@ pub(crate) enum Code {
     Interrupted = 130,
     /// SIGTERM.
     Terminated = 143,
+    /// A server that recovers must stop: above 125, as its `restore_command` has to end.
+    StopRecovery = 255,
 }
 
 /// When several hold, the first of these counts: what needs action first.
@@ -158,6 +163,43 @@ pub(crate) fn of_migrate(error: &MigrateError) -> (&'static str, Code) {
         MigrateError::Write { .. } => ("write", Code::Disk),
         // `Unencodable`, and errors that a later db-migrate adds.
         _ => ("unexpected", Code::Unexpected),
+    }
+}
+
+/// The word and the code for an error of backups and restores.
+pub(crate) fn of_backup(error: &BackupError) -> (&'static str, Code) {
+    match error {
+        BackupError::Database { error, .. } => of_database(error.kind()),
+        BackupError::Io { error, .. } => of_io(error.kind()),
+        BackupError::Schema(error) => of_migrate(error),
+        BackupError::Usage { .. } => ("usage", Code::Usage),
+        BackupError::NotFound { .. } => ("backup_not_found", Code::Usage),
+        BackupError::Damaged { .. } => ("backup_damaged", Code::Unhealthy),
+        BackupError::Unsound { .. } => ("unsound", Code::Unhealthy),
+        BackupError::TooNew { .. } => ("newer_backup", Code::Refused),
+        BackupError::Refused { .. } => ("refused", Code::Refused),
+        BackupError::Identity { .. } => ("wrong_identity", Code::Credentials),
+        BackupError::Locked { .. } => ("locked", Code::Locked),
+        BackupError::Store { .. } => ("store_unreachable", Code::Unreachable),
+        BackupError::Credentials { .. } => ("store_credentials", Code::Credentials),
+        BackupError::Forbidden { .. } => ("store_forbidden", Code::Permission),
+        BackupError::Tool { .. } => ("tool_missing", Code::Usage),
+        BackupError::Interrupted => ("interrupted", Code::Interrupted),
+        // `ToolFailed`, and errors that a later db-backup adds.
+        _ => ("unexpected", Code::Unexpected),
+    }
+}
+
+/// The word and the code for what the system says of a file.
+pub(crate) const fn of_io(kind: io::ErrorKind) -> (&'static str, Code) {
+    match kind {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            ("permission_denied", Code::Permission)
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            ("disk_full", Code::Disk)
+        }
+        _ => ("io", Code::Disk),
     }
 }
 

@@ -16,7 +16,16 @@ mod scratch;
 mod signals;
 
 fn main() {
-    exit::leave(run());
+    exit::leave(if args::is_restore_command() {
+        // PostgreSQL takes 1 to 125 for the end of the log: neither a wrong argument nor a panic may
+        // end so.
+        match std::panic::catch_unwind(run) {
+            Ok(code @ (exit::Code::Done | exit::Code::Attention)) => code,
+            _ => exit::Code::StopRecovery,
+        }
+    } else {
+        run()
+    });
 }
 
 fn run() -> exit::Code {

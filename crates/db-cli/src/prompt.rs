@@ -14,13 +14,51 @@ pub(crate) fn confirm(output: &Output, force: bool, question: &str) -> Result<()
     if force {
         return Ok(());
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Error::Refused {
-            message: format!("not done without a terminal to ask on: {question}"),
-            hint: "add --force if that is what you want".to_owned(),
-        });
+    refuse_without_terminal(question)?;
+    let answer = ask(output, &format!("{question} [yes/no] "))?;
+    if is_yes(&answer) {
+        Ok(())
+    } else {
+        Err(not_confirmed("answer yes, or add --force"))
     }
-    output.ask(&format!("{question} [yes/no] "));
+}
+
+/// Asks for the name of what will be replaced, because a yes is typed by habit.
+///
+/// # Errors
+/// As [`confirm`].
+pub(crate) fn confirm_by_name(
+    output: &Output,
+    force: bool,
+    question: &str,
+    name: &str,
+) -> Result<(), Error> {
+    if force {
+        return Ok(());
+    }
+    refuse_without_terminal(question)?;
+    let answer = ask(output, &format!("{question}.\nType its name, {name}: "))?;
+    if answer.trim() == name {
+        Ok(())
+    } else {
+        Err(not_confirmed(
+            "type the name as it is shown, or add --force",
+        ))
+    }
+}
+
+fn refuse_without_terminal(question: &str) -> Result<(), Error> {
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        message: format!("not done without a terminal to ask on: {question}"),
+        hint: "add --force if that is what you want".to_owned(),
+    })
+}
+
+fn ask(output: &Output, question: &str) -> Result<String, Error> {
+    output.ask(question);
     let _suspended = signals::suspend();
     let mut answer = String::new();
     io::stdin()
@@ -30,13 +68,13 @@ pub(crate) fn confirm(output: &Output, force: bool, question: &str) -> Result<()
             place: "standard input".to_owned(),
             error,
         })?;
-    if is_yes(&answer) {
-        Ok(())
-    } else {
-        Err(Error::Refused {
-            message: "not confirmed; nothing was changed".to_owned(),
-            hint: "answer yes, or add --force".to_owned(),
-        })
+    Ok(answer)
+}
+
+fn not_confirmed(hint: &str) -> Error {
+    Error::Refused {
+        message: "not confirmed; nothing was changed".to_owned(),
+        hint: hint.to_owned(),
     }
 }
 

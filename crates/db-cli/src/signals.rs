@@ -1,10 +1,10 @@
 //! Ctrl-C and SIGTERM: the first stops what is running and rolls it back, the second ends at once.
 
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use db_core::Interrupt;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::error::Error;
@@ -77,6 +77,8 @@ fn start_thread() -> std::io::Result<()> {
     if *listening {
         return Ok(());
     }
+    // A file over its limit is an error like a full disk, not the end of the program.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     std::thread::Builder::new()
         .name("signals".to_owned())

@@ -1,15 +1,20 @@
 //! One module per command, and what they share.
 
 mod audit;
+mod backup;
 mod baseline;
 mod completions;
 mod create;
+mod health;
+mod maintenance;
 mod man;
 mod migrate;
 mod reconcile;
 mod repair;
 mod reset;
+mod restore;
 mod rollback;
+mod salvage;
 mod seed;
 mod status;
 mod validate;
@@ -45,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error>
         Command::Rollback(options) => rollback::run(&context, options),
         Command::Status(options) => status::run(&context, options),
         Command::Validate(options) => validate::run(&context, options),
+        Command::Health(options) => health::run(&context, options),
         Command::Repair(options) => repair::run(&context, options),
         Command::Baseline(options) => baseline::run(&context, options),
         Command::Create(options) => create::run(&context, options),
@@ -52,13 +58,19 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error>
         Command::Audit(options) => audit::run(&context, options),
         Command::Reconcile(options) => reconcile::run(&context, options),
         Command::Seed(options) => seed::run(&context, options),
+        Command::Backup(options) => backup::run(&context, options),
+        Command::Restore(options) => restore::run(&context, options),
+        Command::Maintenance(options) => maintenance::run(&context, options),
+        Command::Salvage(options) => salvage::run(&context, options),
         Command::Completions(options) => completions::run(&context, options),
         Command::Man(options) => man::run(&context, options),
     };
     match &arguments.command {
-        Command::Audit(_) | Command::Reconcile(_) | Command::Status(_) | Command::Validate(_) => {
-            done.map_err(Error::of_a_command_that_does_not_wait)
-        }
+        Command::Audit(_)
+        | Command::Health(_)
+        | Command::Reconcile(_)
+        | Command::Status(_)
+        | Command::Validate(_) => done.map_err(Error::of_a_command_that_does_not_wait),
         _ => done,
     }
 }

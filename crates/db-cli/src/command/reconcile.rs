@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context<'_>, options: &Reconcile) -> Result<Code, Er
 }
 
 /// Sums of two moments would differ beside writes that go on.
-fn in_one_snapshot(
+pub(super) fn in_one_snapshot(
     conn: &mut Conn<'_>,
     reconciliation: Reconciliation,
 ) -> Result<ReconcileReport, db_repo::Error> {

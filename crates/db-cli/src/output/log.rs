@@ -65,7 +65,9 @@ pub(crate) fn start(output: &Output, verbose: u8) {
     let filter = env::var(VARIABLE)
         .ok()
         .and_then(|text| text.parse::<Targets>().ok())
-        .unwrap_or_else(|| Targets::new().with_default(level));
+        .unwrap_or_else(|| Targets::new().with_default(level))
+        // Its lines hold addresses of requests, and those may hold signatures.
+        .with_target("object_store", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(output.has_colours() && !output.is_json())
         .with_target(false)

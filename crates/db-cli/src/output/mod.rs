@@ -3,6 +3,7 @@
 //! A closed pipe is a reader who has seen enough: printing to it does nothing and is no error.
 
 pub(crate) mod log;
+pub(crate) mod phases;
 pub(crate) mod progress;
 pub(crate) mod run;
 pub(crate) mod style;

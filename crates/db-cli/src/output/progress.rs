@@ -62,9 +62,18 @@ pub(crate) struct Progress {
 
 /// The thread that shows the bar after a while, unless the run ends before.
 #[derive(Debug)]
-struct Later {
+pub(super) struct Later {
     end: Sender<()>,
     thread: JoinHandle<()>,
+}
+
+impl Later {
+    /// Ends the thread, whether the bar was shown or not.
+    pub(super) fn end(self) {
+        drop(self.end);
+        // A thread that panicked has nothing to show any more.
+        drop(self.thread.join());
+    }
 }
 
 impl Progress {
@@ -122,9 +131,7 @@ impl Progress {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(later) = later {
-            drop(later.end);
-            // A thread that panicked has nothing to show any more.
-            drop(later.thread.join());
+            later.end();
         }
         self.bar.finish_and_clear();
     }
@@ -134,7 +141,7 @@ impl Progress {
     }
 }
 
-fn show_later(bar: ProgressBar) -> Option<Later> {
+pub(super) fn show_later(bar: ProgressBar) -> Option<Later> {
     let (end, ended) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("progress".to_owned())

@@ -2,17 +2,22 @@
 #![cfg(test)]
 
 mod audit;
+mod backup;
 mod bad_input;
+mod bucket;
+mod care;
 mod commands;
 mod configuration;
 mod create;
 mod disagree;
+mod health;
 mod interrupt;
 mod json;
 mod passwords;
 mod postgres;
 mod reconcile;
 mod reset;
+mod restore;
 mod seed;
 mod sqlite;
 mod support;

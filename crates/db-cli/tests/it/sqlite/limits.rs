@@ -154,7 +154,7 @@ fn open(path: &Path, mode: u32) {
 }
 
 /// The binary where everyone may run it: the folder it was built in may be private.
-fn reachable_binary(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn reachable_binary(folder: &Path) -> std::path::PathBuf {
     let there = folder.join("bitcraps-db");
     if fs::hard_link(BINARY, &there).is_err() {
         fs::write(&there, fs::read(BINARY).unwrap()).unwrap();
@@ -164,7 +164,7 @@ fn reachable_binary(folder: &Path) -> std::path::PathBuf {
 }
 
 /// The binary as a user without rights: root's own are not stopped by modes.
-fn unprivileged(binary: &Path) -> Command {
+pub(crate) fn unprivileged(binary: &Path) -> Command {
     let id = Command::new("id").arg("-u").output().unwrap();
     if id.stdout != b"0\n" {
         return Command::new(binary);

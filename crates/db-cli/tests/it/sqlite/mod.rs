@@ -2,5 +2,5 @@
 
 mod encryption;
 mod files;
-mod limits;
+pub(crate) mod limits;
 mod read_only;

@@ -1,0 +1,165 @@
+//! `backup create`.
+
+use chrono::{DateTime, Utc};
+use db_backup::{BackupOptions, Codec, MadeBy, Manifest, Method, Proof, Source};
+use db_core::{Access, Conn, Connection};
+use diesel::sql_types::BigInt;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use serde::Serialize;
+
+use super::{OWN_TABLE, Work, invariants, postgres, recipients, store_for};
+use crate::args::{BackupCreate, CopyMethod};
+use crate::command::Context;
+use crate::config::BackupSettings;
+use crate::database::{self, show_size};
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::style::Style;
+use crate::output::text::Text;
+
+#[derive(Debug, Serialize)]
+struct Document<'m> {
+    engine: &'static str,
+    location: String,
+    dir: String,
+    name: &'m str,
+    manifest: String,
+    files: Vec<&'m str>,
+    kind: &'static str,
+    started_at: DateTime<Utc>,
+    schema_version: Option<&'m str>,
+    content_bytes: u64,
+    stored_bytes: u64,
+    content_sha256: &'m str,
+    tables: usize,
+    rows: u64,
+    proof: &'m Proof,
+    duration_ms: u64,
+}
+
+pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code, Error> {
+    let file = context.file()?;
+    let settings = &file.backup;
+    let mut backup = self::options(options, settings)?;
+
+    let job = context.job()?;
+    let store = store_for(&options.place, settings, job.target.path())?;
+    // Before the database is opened, which may write already.
+    let mut work = Work::begin(context)?;
+    let mut connection = database::open(&job, Access::ReadOnly)?;
+    backup.invariants = invariants(has_own_table(&mut connection)?);
+    drop(connection);
+    let source = Source {
+        url: job.target.clone(),
+        key: job.key.clone(),
+    };
+    backup.interrupt = work.interrupt.clone();
+    let made = db_backup::create(&source, &*store, &backup, &mut |p| work.phases.at(p));
+    work.phases.finish();
+    let manifest = made?;
+    let dir = store.location();
+    if context.output.is_json() {
+        context.output.document(&Document {
+            engine: job.url.engine().name(),
+            location: database::location(&job.url),
+            name: &manifest.name,
+            manifest: format!("{}.json", manifest.name),
+            files: manifest.parts.iter().map(|p| p.name.as_str()).collect(),
+            kind: manifest.kind.name(),
+            started_at: manifest.started_at,
+            schema_version: manifest.schema.as_ref().map(|s| s.version.as_str()),
+            content_bytes: manifest.content.bytes,
+            stored_bytes: manifest.stored_bytes(),
+            content_sha256: &manifest.content.sha256,
+            tables: manifest.tables.len(),
+            rows: rows(&manifest),
+            proof: &manifest.proof,
+            duration_ms: manifest.duration_ms,
+            dir,
+        })?;
+        return Ok(Code::Done);
+    }
+    let mut text = Text::default();
+    for part in &manifest.parts {
+        text.line(format!("{dir}/{}", part.name));
+    }
+    text.line(format!(
+        "{} of {}, stored as {}; {} rows in {} tables",
+        show_size(manifest.content.bytes),
+        database::location(&job.url),
+        show_size(manifest.stored_bytes()),
+        rows(&manifest),
+        manifest.tables.len(),
+    ));
+    let proof = &manifest.proof;
+    let level = proof.level.name();
+    let also = match proof.invariants.as_slice() {
+        [] => String::new(),
+        some => format!(", {}", some.join(", ")),
+    };
+    let paint = context.output.paint();
+    let done = format!(
+        "verified ({level} check, foreign keys, hashes{also}) in {} ms of {}",
+        proof.integrity_ms + proof.foreign_keys_ms + proof.rows_ms,
+        manifest.duration_ms
+    );
+    text.line(paint.text(&done, Style::Green));
+    context.output.report(&text.into_string())?;
+    Ok(Code::Done)
+}
+
+/// How a backup is made: as the arguments say, or the configuration.
+pub(super) fn options(
+    options: &BackupCreate,
+    settings: &BackupSettings,
+) -> Result<BackupOptions, Error> {
+    let mut backup = BackupOptions::default();
+    let compress = settings.compress().unwrap_or_default();
+    backup.codec = Codec {
+        level: options
+            .compress
+            .or(compress)
+            .map_or(Codec::default().level, crate::args::Compress::level),
+        recipients: recipients(
+            (&options.recipient, options.recipients_file.as_ref()),
+            settings,
+        )?,
+    };
+    backup.check = options.check.or(settings.check).unwrap_or_default().into();
+    backup.method = match options.method {
+        CopyMethod::Dump => Method::Logical,
+        CopyMethod::Base => Method::Base,
+    };
+    backup.postgres = postgres(&options.tools, settings);
+    backup.made_by = MadeBy::this(concat!("bitcraps-db ", env!("CARGO_PKG_VERSION")));
+    Ok(backup)
+}
+
+fn rows(manifest: &Manifest) -> u64 {
+    manifest.tables.iter().map(|table| table.rows).sum()
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    n: i64,
+}
+
+/// Whether it is a database of BitCraps.
+pub(super) fn has_own_table(connection: &mut Connection) -> Result<bool, Error> {
+    let mut conn = connection.conn();
+    let engine = conn.engine();
+    let count = match conn.reborrow() {
+        Conn::Sqlite(c) => sql_query(format!(
+            "SELECT count(*) AS n FROM sqlite_schema WHERE type = 'table' AND name = '{OWN_TABLE}'"
+        ))
+        .get_result::<Count>(c),
+        Conn::Postgres(c) => sql_query(format!(
+            "SELECT count(*) AS n FROM pg_catalog.pg_class
+             WHERE relname = '{OWN_TABLE}' AND relkind IN ('r', 'p')"
+        ))
+        .get_result::<Count>(c),
+    };
+    let count = count.map_err(|e| db_core::Error::classify(engine, &e))?;
+    Ok(count.n > 0)
+}

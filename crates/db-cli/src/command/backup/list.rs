@@ -1,0 +1,134 @@
+//! `backup list`.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use db_backup::Entry;
+use serde::Serialize;
+
+use super::store;
+use crate::args::BackupList;
+use crate::command::Context;
+use crate::database::show_size;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::style::Style;
+use crate::output::table::{Align, Table};
+use crate::output::text::Text;
+
+#[derive(Debug, Serialize)]
+struct Document {
+    dir: String,
+    exit_code: u8,
+    backups: Vec<Line>,
+    orphans: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    kind: Option<&'static str>,
+    started_at: Option<DateTime<Utc>>,
+    content_bytes: Option<u64>,
+    stored_bytes: Option<u64>,
+    compressed: Option<bool>,
+    encrypted: Option<bool>,
+    schema_version: Option<String>,
+    verified_at: Option<DateTime<Utc>>,
+    verified_ms: Option<u64>,
+    complete: bool,
+    problems: Vec<String>,
+}
+
+pub(super) fn run(context: &Context<'_>, options: &BackupList) -> Result<Code, Error> {
+    let file = context.file()?;
+    let store = store(&options.place, &file.backup)?;
+    let listing = db_backup::list(&*store)?;
+    let lines: Vec<Line> = listing.backups.iter().map(line).collect();
+    let code = if lines.iter().all(|line| line.complete) {
+        Code::Done
+    } else {
+        Code::Unhealthy
+    };
+    if context.output.is_json() {
+        context.output.document(&Document {
+            dir: store.location(),
+            exit_code: code.number(),
+            backups: lines,
+            orphans: listing.orphans,
+        })?;
+        return Ok(code);
+    }
+    let mut text = Text::default();
+    if lines.is_empty() {
+        text.line(format!("no backups in {}", store.location()));
+    } else {
+        text.lines(&table(&lines).render(context.output.paint()));
+    }
+    for orphan in &listing.orphans {
+        context.output.note(&format!(
+            "{orphan} has no manifest, so it is no backup: it was not finished"
+        ));
+    }
+    context.output.data(&text.into_string())?;
+    Ok(code)
+}
+
+fn line(entry: &Entry) -> Line {
+    let manifest = entry.manifest.as_ref().ok();
+    let problem = entry.manifest.as_ref().err().map(ToString::to_string);
+    Line {
+        name: entry.name.to_string(),
+        kind: manifest.map(|m| m.kind.name()),
+        started_at: manifest.map(|m| m.started_at),
+        content_bytes: manifest.map(|m| m.content.bytes),
+        stored_bytes: manifest.map(db_backup::Manifest::stored_bytes),
+        compressed: manifest.map(|m| m.compression.is_some()),
+        encrypted: manifest.map(|m| m.encryption.is_some()),
+        schema_version: manifest.and_then(|m| m.schema.as_ref().map(|s| s.version.clone())),
+        verified_at: entry.verification.as_ref().map(|v| v.at),
+        verified_ms: entry.verification.as_ref().map(|v| v.total_ms),
+        complete: entry.is_complete(),
+        problems: problem
+            .into_iter()
+            .chain(entry.faults.iter().cloned())
+            .collect(),
+    }
+}
+
+fn table(lines: &[Line]) -> Table<'_> {
+    let mut table = Table::new(&[
+        ("name", Align::Left),
+        ("kind", Align::Left),
+        ("holds", Align::Right),
+        ("stored", Align::Right),
+        ("encrypted", Align::Left),
+        ("schema", Align::Left),
+        ("last trial restore", Align::Left),
+        ("problem", Align::Left),
+    ]);
+    for line in lines {
+        let size = |bytes: Option<u64>| bytes.map(show_size).unwrap_or_default();
+        let drill = line.verified_at.map(|at| {
+            let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            format!("{at} ({} ms)", line.verified_ms.unwrap_or_default())
+        });
+        table.row(
+            vec![
+                line.name.as_str().into(),
+                line.kind.unwrap_or_default().into(),
+                size(line.content_bytes).into(),
+                size(line.stored_bytes).into(),
+                if line.encrypted == Some(true) {
+                    "yes"
+                } else {
+                    ""
+                }
+                .into(),
+                line.schema_version.as_deref().unwrap_or_default().into(),
+                drill.unwrap_or_default().into(),
+                line.problems.join("; ").into(),
+            ],
+            (!line.complete).then_some(Style::Red),
+        );
+    }
+    table
+}

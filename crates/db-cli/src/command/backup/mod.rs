@@ -1,0 +1,212 @@
+//! `backup`: made, listed, verified.
+
+mod create;
+mod list;
+mod prune;
+mod schedule;
+mod status;
+mod verify;
+mod wal;
+
+use std::env;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use db_backup::postgres::PostgresOptions;
+use db_backup::{BucketStore, Identities, Invariant, LocalStore, Manifest, Recipients, Store};
+use db_core::{ErrorKind, Interrupt};
+use db_repo::Reconciliation;
+
+use super::Context;
+use crate::args::{Backup, BackupCommand, BackupPlace, PostgresTools};
+use crate::config::BackupSettings;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::phases::Phases;
+use crate::signals::{self, Guard};
+
+/// A table that every database of BitCraps has, and whose money is reconciled.
+const OWN_TABLE: &str = "token_balances";
+
+/// Files of keys are small.
+const LARGEST_KEY_FILE: u64 = 1 << 20;
+
+pub(super) fn run(context: &Context<'_>, options: &Backup) -> Result<Code, Error> {
+    match &options.command {
+        None => create::run(context, &options.create),
+        Some(BackupCommand::Create(options)) => create::run(context, options),
+        Some(BackupCommand::List(options)) => list::run(context, options),
+        Some(BackupCommand::Verify(options)) => verify::run(context, options),
+        Some(BackupCommand::WalPush(options)) => wal::push(context, options),
+        Some(BackupCommand::WalFetch(options)) => Ok(wal::fetch(context, options)),
+        Some(BackupCommand::Prune(options)) => prune::run(context, options),
+        Some(BackupCommand::Schedule(options)) => schedule::run(context, options),
+        Some(BackupCommand::Status(options)) => status::run(context, options),
+    }
+}
+
+/// Work that a signal can stop, and that shows how far it is.
+pub(super) struct Work {
+    pub(super) interrupt: Interrupt,
+    pub(super) phases: Phases,
+    _guard: Guard,
+}
+
+impl Work {
+    pub(super) fn begin(context: &Context<'_>) -> Result<Self, Error> {
+        let interrupt = Interrupt::default();
+        let guard = signals::guard(&interrupt);
+        signals::listen()?;
+        Ok(Self {
+            phases: Phases::new(context.output),
+            interrupt,
+            _guard: guard,
+        })
+    }
+}
+
+/// The store that is meant, where no database is at hand.
+pub(super) fn store(
+    place: &BackupPlace,
+    settings: &BackupSettings,
+) -> Result<Box<dyn Store>, Error> {
+    store_for(place, settings, None)
+}
+
+/// The store that is meant. What goes into a bucket is prepared beside the database, if that is a
+/// file: there is room for it as a rule, and nobody reads it who may not read the database.
+pub(super) fn store_for(
+    place: &BackupPlace,
+    settings: &BackupSettings,
+    database: Option<&Path>,
+) -> Result<Box<dyn Store>, Error> {
+    let dir = settings.dir(place.dir.as_deref());
+    if !dir.contains("://") {
+        return Ok(Box::new(LocalStore::new(dir)));
+    }
+    let given = place.staging.as_ref().or(settings.staging.as_ref());
+    let staging = match (given, database) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(database)) => {
+            let mut name = OsString::from(".");
+            name.push(database.file_name().unwrap_or_default());
+            name.push(".staging");
+            database.with_file_name(name)
+        }
+        (None, None) => cache()?.join("bitcraps-db").join("staging"),
+    };
+    // Variables that are no text are none of a bucket's.
+    let variables = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Box::new(BucketStore::open(dir, staging, variables)?))
+}
+
+/// The user's folder for what can be made again.
+fn cache() -> Result<PathBuf, Error> {
+    let folder = |name| {
+        env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    folder("XDG_CACHE_HOME")
+        .or_else(|| Some(folder("HOME")?.join(".cache")))
+        .ok_or_else(|| {
+            Error::usage(
+                "there is no folder to prepare files for a bucket in".to_owned(),
+                "name one with --staging",
+            )
+        })
+}
+
+/// How PostgreSQL's own programs are used: as was given, or else as the configuration says.
+pub(super) fn postgres(tools: &PostgresTools, settings: &BackupSettings) -> PostgresOptions {
+    let mut postgres = PostgresOptions::default();
+    postgres.bin = tools.pg_bin.clone().or_else(|| settings.pg_bin.clone());
+    postgres.run_as.clone_from(&tools.run_as);
+    postgres
+}
+
+/// The identities in a file, if one is named.
+pub(super) fn identities(
+    given: Option<&PathBuf>,
+    settings: &BackupSettings,
+) -> Result<Identities, Error> {
+    match given.or(settings.identity.as_ref()) {
+        None => Ok(Identities::default()),
+        Some(path) => {
+            let name = path.display().to_string();
+            Ok(Identities::parse_file(&name, &key_file(path)?)?)
+        }
+    }
+}
+
+/// Those to encrypt to: what was given, or else what the configuration says.
+fn recipients(
+    (keys, file): (&[String], Option<&PathBuf>),
+    settings: &BackupSettings,
+) -> Result<Recipients, Error> {
+    let (keys, file) = if keys.is_empty() && file.is_none() {
+        (
+            settings.recipients.as_slice(),
+            settings.recipients_file.as_ref(),
+        )
+    } else {
+        (keys, file)
+    };
+    let recipients = Recipients::parse(keys)?;
+    match file {
+        None => Ok(recipients),
+        Some(path) => {
+            let more = Recipients::parse_file(&key_file(path)?)?;
+            if more.is_empty() {
+                // Nobody who names such a file means that nothing shall be encrypted.
+                return Err(Error::usage(
+                    format!("{} holds no public key", path.display()),
+                    "write one a line: age1…",
+                ));
+            }
+            Ok(recipients.and(more))
+        }
+    }
+}
+
+fn key_file(path: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(LARGEST_KEY_FILE).read_to_string(&mut text))
+        .map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::usage(
+                format!("{}: there is no such file", path.display()),
+                "name the file of keys",
+            ),
+            _ => Error::io(path, e),
+        })?;
+    Ok(text)
+}
+
+/// What has to be true of a database of BitCraps: that its money adds up.
+pub(super) fn invariants(has_own_tables: bool) -> Vec<Invariant> {
+    if !has_own_tables {
+        return Vec::new();
+    }
+    vec![Invariant::new("reconcile", |conn| {
+        match Reconciliation::new().with_most_differences(10).run(conn) {
+            Ok(report) => Ok(report.differences.iter().map(ToString::to_string).collect()),
+            // Of an earlier version of the schema, which this program cannot reconcile.
+            Err(db_repo::Error::Database(error)) if error.kind() == ErrorKind::Statement => {
+                tracing::debug!(%error, "the money is not reconciled");
+                Ok(Vec::new())
+            }
+            Err(db_repo::Error::Database(error)) => Err(error),
+            Err(error) => Ok(vec![error.to_string()]),
+        }
+    })]
+}
+
+/// Whether a backup is of BitCraps.
+pub(super) fn has_own_tables(manifest: &Manifest) -> bool {
+    let is_own = |name: &str| name == OWN_TABLE || name == "public.token_balances";
+    manifest.tables.iter().any(|table| is_own(&table.name))
+}

@@ -1,0 +1,102 @@
+//! `backup verify`.
+
+use chrono::{DateTime, Utc};
+use db_backup::{Selector, VerifyOptions};
+use serde::Serialize;
+
+use super::{Work, has_own_tables, identities, invariants, postgres, store};
+use crate::args::BackupVerify;
+use crate::command::Context;
+use crate::database::show_size;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::style::Style;
+
+#[derive(Debug, Serialize)]
+struct Document<'m> {
+    dir: String,
+    name: &'m str,
+    sound: bool,
+    restored: bool,
+    level: &'static str,
+    content_bytes: u64,
+    copy_ms: u64,
+    verify_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<String>,
+}
+
+pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code, Error> {
+    let file = context.file()?;
+    let settings = &file.backup;
+    let selector = Selector::parse(&options.name)?;
+    let store = store(&options.place, settings)?;
+    let manifest = db_backup::find(&*store, selector)?;
+    let mut verify = VerifyOptions::default();
+    verify.identities = identities(options.identity.as_ref(), settings)?;
+    let job = context.job()?;
+    verify.key.clone_from(&job.key);
+    verify.postgres = postgres(&options.tools, settings);
+    if job.target.engine() == db_core::Engine::Postgres {
+        verify.postgres.server = Some(job.target.clone());
+    }
+    verify.level = options.check.or(settings.check).unwrap_or_default().into();
+    verify.invariants = invariants(has_own_tables(&manifest));
+    let mut work = Work::begin(context)?;
+    verify.interrupt = work.interrupt.clone();
+    let mut document = Document {
+        dir: store.location(),
+        name: &manifest.name,
+        sound: true,
+        restored: options.restore,
+        level: verify.level.name(),
+        content_bytes: manifest.content.bytes,
+        copy_ms: 0,
+        verify_ms: 0,
+        total_ms: None,
+        verified_at: None,
+        record: None,
+    };
+    let progress = &mut |p| work.phases.at(p);
+    let done = if options.restore {
+        db_backup::drill(&*store, &manifest, &verify, progress).map(|drill| {
+            document.level = drill.level.name();
+            document.copy_ms = drill.copy_ms;
+            document.verify_ms = drill.verify_ms;
+            document.total_ms = Some(drill.total_ms);
+            document.verified_at = Some(drill.at);
+            document.record = Some(format!("{}.verified.json", manifest.name));
+        })
+    } else {
+        db_backup::verify(&*store, &manifest, &verify, progress).map(|verified| {
+            document.copy_ms = verified.decode_ms;
+            document.verify_ms = verified.check_ms;
+        })
+    };
+    work.phases.finish();
+    done?;
+    if context.output.is_json() {
+        context.output.document(&document)?;
+        return Ok(Code::Done);
+    }
+    let what = if options.restore {
+        "was restored on trial and is sound"
+    } else {
+        "is as it was made"
+    };
+    let line = format!(
+        "{} {what}: {} read in {} ms, {} check in {} ms",
+        manifest.name,
+        show_size(document.content_bytes),
+        document.copy_ms,
+        document.level,
+        document.verify_ms
+    );
+    let line = context.output.paint().text(&line, Style::Green);
+    context.output.report(&format!("{line}\n"))?;
+    Ok(Code::Done)
+}

@@ -1,0 +1,124 @@
+//! `restore` of a base backup of PostgreSQL: into a new data folder, to the moment that is wanted.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use db_backup::postgres::{RecoveryTarget, restore_base};
+use db_backup::{Manifest, RestoreOptions, Store};
+use serde::Serialize;
+
+use crate::args::Restore;
+use crate::command::Context;
+use crate::command::backup::Work;
+use crate::database::show_size;
+use crate::error::Error;
+use crate::exit::Code;
+use crate::output::style::Style;
+use crate::output::text::Text;
+
+#[derive(Debug, Serialize)]
+struct Document {
+    dir: String,
+    name: String,
+    kind: &'static str,
+    target: PathBuf,
+    last_commit: Option<DateTime<Utc>>,
+    lsn: Option<String>,
+    timeline: u32,
+    wal_files: u64,
+    content_bytes: u64,
+    copy_ms: u64,
+    recovery_ms: u64,
+    verify_ms: u64,
+    duration_ms: u64,
+    start_with: String,
+}
+
+/// Refuses a point in time for what has none.
+pub(super) fn refuse_targets(options: &Restore, manifest: &Manifest) -> Result<(), Error> {
+    if target(options) == RecoveryTarget::End {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!(
+            "{} is one moment of one database, and can be restored to no other",
+            manifest.name
+        ),
+        "points in time need base backups (`backup --method base`) and the archived log",
+    ))
+}
+
+pub(super) fn run(
+    context: &Context<'_>,
+    options: &Restore,
+    (store, manifest): (&dyn Store, &Manifest),
+    mut restore: RestoreOptions,
+) -> Result<Code, Error> {
+    let Some(folder) = options
+        .target
+        .as_deref()
+        .filter(|text| !text.contains("://"))
+    else {
+        return Err(Error::usage(
+            format!("{} is of a whole PostgreSQL server", manifest.name),
+            "name a new data folder with --target",
+        ));
+    };
+    let mut work = Work::begin(context)?;
+    restore.interrupt = work.interrupt.clone();
+    let place = (Path::new(folder), &target(options));
+    let done = restore_base(store, manifest, place, &restore, &mut |p| work.phases.at(p));
+    work.phases.finish();
+    let done = done?;
+    if context.output.is_json() {
+        context.output.document(&Document {
+            dir: store.location(),
+            name: done.name,
+            kind: manifest.kind.name(),
+            target: done.folder,
+            last_commit: done.last_commit,
+            lsn: done.lsn,
+            timeline: done.timeline,
+            wal_files: done.wal_files,
+            content_bytes: done.bytes,
+            copy_ms: done.copy_ms,
+            recovery_ms: done.recovery_ms,
+            verify_ms: done.verify_ms,
+            duration_ms: done.total_ms,
+            start_with: done.start_with,
+        })?;
+        return Ok(Code::Done);
+    }
+    let mut text = Text::default();
+    let line = format!(
+        "{} is restored from {}: {} and {} files of the log, in {} ms ({} ms of recovery)",
+        done.folder.display(),
+        done.name,
+        show_size(done.bytes),
+        done.wal_files,
+        done.total_ms,
+        done.recovery_ms
+    );
+    text.line(context.output.paint().text(&line, Style::Green));
+    if let Some(commit) = done.last_commit {
+        text.line(format!(
+            "its last transaction was committed at {}",
+            commit.format("%Y-%m-%d %H:%M:%S%.6f UTC")
+        ));
+    }
+    text.line(format!("start it with: {}", done.start_with));
+    context.output.report(&text.into_string())?;
+    Ok(Code::Done)
+}
+
+fn target(options: &Restore) -> RecoveryTarget {
+    if let Some(time) = options.at {
+        RecoveryTarget::Time(time)
+    } else if let Some(lsn) = options.lsn {
+        RecoveryTarget::Lsn(lsn)
+    } else if let Some(name) = &options.restore_point {
+        RecoveryTarget::RestorePoint(name.clone())
+    } else {
+        RecoveryTarget::End
+    }
+}

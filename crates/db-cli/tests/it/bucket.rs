@@ -1,0 +1,352 @@
+//! Backups in a bucket of an S3-compatible server, with kills, cut connections and wrong keys.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use db_backup::{BucketStore, Store, WriteMode};
+use db_testkit::{Proxy, TestBucket, TestDb};
+use serde_json::Value;
+
+use crate::support::{Done, Place, bare, finish};
+
+const MIB: u64 = 1 << 20;
+
+/// The size of the parts of an upload as small as ours.
+const PART: u64 = 8 * MIB;
+
+struct World {
+    place: Place,
+    bucket: TestBucket,
+}
+
+impl World {
+    /// A database with so many MiB that cannot be compressed.
+    fn new(mib: u64) -> Self {
+        let place = Place::migrated(TestDb::sqlite());
+        place.db.connect().execute(&format!(
+            "CREATE TABLE noise (data BLOB NOT NULL);
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {mib})
+             INSERT INTO noise SELECT randomblob({MIB}) FROM n"
+        ));
+        Self {
+            place,
+            bucket: TestBucket::create(),
+        }
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        self.bucket.variables(self.bucket.port())
+    }
+
+    fn store(&self) -> BucketStore {
+        let staging = self.place.path("other");
+        BucketStore::open(self.bucket.url(), staging, self.variables()).unwrap()
+    }
+
+    fn command(&self, port: u16, arguments: &[&str]) -> Command {
+        let mut command = self.place.command(arguments);
+        command
+            .args(["--dir", self.bucket.url(), "--staging"])
+            .arg(self.staging())
+            .envs(self.bucket.variables(port));
+        command
+    }
+
+    /// Runs it by way of a port, and looks that no secret shows.
+    #[track_caller]
+    fn by(&self, port: u16, code: i32, arguments: &[&str]) -> Done {
+        let done = finish(&mut self.command(port, arguments));
+        assert_eq!(done.code, code, "{arguments:?}: {done:#?}");
+        self.assert_no_secret(&done);
+        done
+    }
+
+    #[track_caller]
+    fn ends(&self, code: i32, arguments: &[&str]) -> Done {
+        self.by(self.bucket.port(), code, arguments)
+    }
+
+    #[track_caller]
+    fn assert_no_secret(&self, done: &Done) {
+        for text in [&done.out, &done.err] {
+            assert!(!text.contains(self.bucket.secret()), "a secret in {text}");
+            assert!(!text.contains("Signature="), "a signature in {text}");
+        }
+    }
+
+    fn staging(&self) -> std::path::PathBuf {
+        self.place.path("staging")
+    }
+
+    /// What waits in the staging folder.
+    fn staged(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.staging()).into_iter().flatten();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let list = self.ends(0, &["backup", "list", "--json"]).document();
+        assert_eq!(list["orphans"].as_array().unwrap().len(), 0, "{list}");
+        let backups = list["backups"].as_array().unwrap();
+        backups
+            .iter()
+            .map(|backup| backup["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The name of the only artifact.
+    fn artifact(&self) -> (String, Vec<u8>) {
+        let store = self.store();
+        let files = store.list().unwrap();
+        let file = files
+            .iter()
+            .find(|f| f.name.strip_suffix(".json").is_none())
+            .unwrap();
+        let mut bytes = Vec::new();
+        store
+            .read(&file.name)
+            .unwrap()
+            .read_to_end(&mut bytes)
+            .unwrap();
+        assert_eq!(bytes.len() as u64, file.bytes);
+        (file.name.clone(), bytes)
+    }
+}
+
+const PLAIN: [&str; 4] = ["backup", "create", "--compress", "none"];
+
+/// Parts that are done, as the note in the staging folder says.
+fn parts_done(staging: &Path) -> usize {
+    let entries = std::fs::read_dir(staging).into_iter().flatten().flatten();
+    let mut done = 0;
+    for entry in entries {
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with(".upload.") && name.strip_suffix(".json").is_some() {
+            let note: Value =
+                serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
+            done += note["uploads"][0]["parts"].as_object().unwrap().len();
+        }
+    }
+    done
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_round_trip_of_sqlite() {
+    let world = World::new(20);
+    assert_eq!(world.names(), [""; 0]);
+    world.ends(0, &PLAIN);
+    world.ends(0, &["-vv", "backup", "create"]);
+    assert_eq!(world.names().len(), 2);
+    assert_eq!(world.staged(), [""; 0], "something was left behind");
+    world.ends(0, &["backup", "verify"]);
+    world.ends(0, &["-vv", "backup", "verify", "--restore"]);
+    let files = world.store().list().unwrap();
+    assert!(files.iter().any(|f| f.name.ends_with(".verified.json")));
+    let target = world.place.path("restored.db");
+    world.ends(0, &["restore", "--target", target.to_str().unwrap()]);
+    let sum = "SELECT count(*), sum(length(data)) FROM noise";
+    let restored = Command::new("sqlite3").arg(&target).arg(sum).output();
+    // Not every machine has the program; the restore has counted the rows all the same.
+    if let Ok(restored) = restored {
+        assert_eq!(restored.stdout, format!("20|{}\n", 20 * MIB).into_bytes());
+    }
+    let store = world.store();
+    for file in files {
+        store.remove(&file.name).unwrap();
+    }
+    assert_eq!(world.names(), [""; 0]);
+}
+
+#[test]
+fn an_upload_that_was_killed_goes_on_where_it_stopped() {
+    const SIZE: u64 = 66;
+    let world = World::new(SIZE);
+    let mut proxy = Proxy::to(world.bucket.port());
+    // At most four parts are under way, so that one at least is done by then.
+    proxy.hold_after(44 * MIB);
+    let mut child = world
+        .command(proxy.port(), &PLAIN)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("the middle of the upload", || {
+        proxy.is_holding() && parts_done(&world.staging()) > 0
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let done = parts_done(&world.staging()) as u64;
+    // A truncated upload cannot be seen.
+    assert_eq!(world.store().list().unwrap(), []);
+    assert_eq!(world.names(), [""; 0]);
+
+    proxy.reset();
+    proxy.pass();
+    let before = proxy.sent();
+    let again = world.by(proxy.port(), 0, &PLAIN);
+    assert!(again.err.contains("is complete now"), "{again:?}");
+    let names = world.names();
+    assert_eq!(
+        names.len(),
+        2,
+        "the first backup is complete, the second made"
+    );
+    for name in names {
+        world.ends(0, &["backup", "verify", &name]);
+    }
+    let bytes: u64 = {
+        let files = world.store().list().unwrap();
+        files.iter().map(|file| file.bytes).sum()
+    };
+    let sent = proxy.sent() - before;
+    let most = bytes - done * PART + 2 * MIB;
+    assert!(
+        sent <= most,
+        "{done} parts were there, and {sent} of {most} bytes were sent"
+    );
+    assert!(
+        sent >= bytes - done * PART - 4 * PART,
+        "only {sent} bytes were sent"
+    );
+    assert_eq!(world.staged(), [""; 0], "something was left behind");
+}
+
+#[test]
+fn an_upload_survives_connections_that_are_cut() {
+    let world = World::new(34);
+    let mut proxy = Proxy::to(world.bucket.port());
+    proxy.hold_after(20 * MIB);
+    let child = world
+        .command(proxy.port(), &PLAIN)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the middle of the upload", || proxy.is_holding());
+    proxy.reset();
+    proxy.pass();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(world.names().len(), 1);
+    world.ends(0, &["backup", "verify"]);
+}
+
+#[test]
+fn altered_and_truncated_objects_are_found_before_a_restore() {
+    let world = World::new(9);
+    world.ends(0, &PLAIN);
+    let (name, good) = world.artifact();
+    let target = world.place.path("restored.db");
+    let restore = ["restore", "--target", target.to_str().unwrap()];
+    let mut altered = good.clone();
+    altered[good.len() / 2] ^= 1;
+    let store = world.store();
+    for bad in [&altered[..], &good[..good.len() - 1], &good[..5]] {
+        store.write_small(&name, bad, WriteMode::Replace).unwrap();
+        world.ends(8, &["backup", "verify"]);
+        world.ends(8, &restore);
+        assert!(!target.exists());
+    }
+    world.ends(8, &["backup", "list"]);
+    store.remove(&name).unwrap();
+    world.ends(8, &["backup", "verify"]);
+    store.write_small(&name, &good, WriteMode::Create).unwrap();
+    world.ends(0, &restore);
+}
+
+#[test]
+fn nothing_in_a_bucket_is_overwritten() {
+    let world = World::new(1);
+    let store = world.store();
+    let publish = |bytes: &[u8]| {
+        let draft = store.draft().unwrap();
+        draft.file().write_all(bytes).unwrap();
+        store.publish(draft, "file", &mut |_| Ok(()))
+    };
+    for size in [10, 9 << 20] {
+        let (first, second) = (vec![1; size], vec![2; size]);
+        publish(&first).unwrap();
+        let error = publish(&second).unwrap_err();
+        assert!(
+            matches!(&error, db_backup::Error::Io { error, .. }
+                if error.kind() == std::io::ErrorKind::AlreadyExists),
+            "{error:?}"
+        );
+        let mut there = Vec::new();
+        store.read("file").unwrap().read_to_end(&mut there).unwrap();
+        assert!(there == first, "another content of {} bytes", there.len());
+        // The very same is as good as done.
+        publish(&first).unwrap();
+        store.remove("file").unwrap();
+    }
+}
+
+#[test]
+fn a_bucket_is_locked_across_processes() {
+    let world = World::new(1);
+    let store = world.store();
+    let lock = store.lock("a test").unwrap();
+    let done = world.ends(6, &PLAIN);
+    assert!(done.err.contains("a test (process"), "{done:?}");
+    drop(lock);
+    world.ends(0, &PLAIN);
+    drop(store.lock("another").unwrap());
+}
+
+#[test]
+fn what_goes_wrong_has_its_code_and_no_secret() {
+    let world = World::new(1);
+    let list = ["-vv", "backup", "list"];
+    let with = |code, changes: &[(&str, &str)]| {
+        let mut command = world.command(world.bucket.port(), &list);
+        command.envs(changes.iter().copied());
+        let done = finish(&mut command);
+        assert_eq!(done.code, code, "{changes:?}: {done:#?}");
+        world.assert_no_secret(&done);
+        assert!(
+            done.err.contains(world.bucket.url()) || code == 2,
+            "{done:?}"
+        );
+        for (_, value) in changes {
+            assert!(!done.err.contains(value) || value.len() < 10, "{done:?}");
+        }
+    };
+    with(12, &[("AWS_SECRET_ACCESS_KEY", "hunter2hunter2")]);
+    with(12, &[("AWS_ACCESS_KEY_ID", "AKIAHUNTER2HUNTER2")]);
+    with(2, &[("AWS_ALLOW_HTTP", "false")]);
+    // Nobody listens there.
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    with(
+        9,
+        &[("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"))],
+    );
+    for (dir, code) in [
+        ("s3://forbidden/x", 14),
+        ("s3://key:hunter2hunter2@bucket/x", 2),
+        ("ftp://hunter2hunter2/x", 2),
+    ] {
+        let mut command = bare(world.place.root.path());
+        command
+            .args(["backup", "list", "--dir", dir, "--staging", "staging"])
+            .envs(world.variables());
+        let done = finish(&mut command);
+        assert_eq!(done.code, code, "{dir}: {done:#?}");
+        assert!(!done.err.contains("hunter2"), "{done:?}");
+    }
+}
