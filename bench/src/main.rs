@@ -13,6 +13,7 @@
     reason = "a program for the terminal"
 )]
 
+mod backup;
 mod bars;
 mod contest;
 mod data;
@@ -87,6 +88,8 @@ enum Area {
     Data,
     /// The repositories beside the same SQL on rusqlite and the `postgres` crate
     Repo,
+    /// Backups and restores beside `sqlite3`, `cp`, `pg_dump` and `pg_basebackup`
+    Backup,
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
@@ -112,6 +115,7 @@ impl Area {
             Self::Folders => "folders",
             Self::Data => "data",
             Self::Repo => "repo",
+            Self::Backup => "backup",
             Self::Measure => "measure",
             Self::Work => "work",
         }
@@ -181,6 +185,7 @@ fn run(args: &Args) -> Result<()> {
         Area::Folders => folders::measure(&paths, args)?,
         Area::Data => data::measure(&paths, args)?,
         Area::Repo => repo::measure(&paths, args)?,
+        Area::Backup => backup::measure(&paths, args)?,
         Area::Measure | Area::Work => Outcome::default(),
     };
 

@@ -91,6 +91,24 @@ impl Invocation {
         Ok(usage)
     }
 
+    /// Runs it to its end and demands success; returns what it wrote on standard output.
+    ///
+    /// # Errors
+    /// If it cannot be started or does not exit 0.
+    pub(crate) fn answer(&self) -> Result<Vec<u8>> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args);
+        let output = self
+            .prepare(&mut command)
+            .output()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("{}: {}\n{}", self.line(), output.status, tail(&said));
+        }
+        Ok(output.stdout)
+    }
+
     /// Starts it without waiting, its output discarded.
     ///
     /// # Errors
