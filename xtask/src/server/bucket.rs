@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::install;
 use crate::{process, workspace};
 
 /// The environment variable that names a server for tests.
@@ -93,9 +94,20 @@ fn python() -> Result<PathBuf> {
         return Ok(python);
     }
     eprintln!("installing moto {MOTO} into {}", folder.display());
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv", "--clear"]).arg(&folder);
-    process::output(&mut venv).context(ADVICE)?;
+    let venv = || {
+        let mut venv = Command::new("python3");
+        venv.args(["-m", "venv", "--clear"]).arg(&folder);
+        process::output(&mut venv)
+    };
+    if let Err(error) = venv() {
+        // Debian's Python comes without it.
+        if !install::is_possible()? {
+            return Err(error.context(ADVICE));
+        }
+        eprintln!("no Python that can make an environment: installing Debian's `python3-venv`");
+        install::package("python3-venv").context(ADVICE)?;
+        venv().context(ADVICE)?;
+    }
     let mut pip = Command::new(&python);
     pip.args([
         "-m",

@@ -1,4 +1,4 @@
-//! Installs the server from Debian's packages, where we are root and that is possible.
+//! Installs servers from Debian's packages, where we are root and that is possible.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,23 +19,31 @@ const ADVICE: &str = "no PostgreSQL server (13 or newer) was found. Install one 
 
 /// Installs the server programs, or says how to.
 pub(crate) fn install() -> Result<()> {
-    if !db_testserver::is_root(super::run)?
-        || !process::succeeds(Command::new("apt-get").arg("--version"))
-    {
+    if !is_possible()? {
         bail!(ADVICE);
     }
     eprintln!("no PostgreSQL server found: installing Debian's package `postgresql`");
     let _no_cluster = NoCluster::announce()?;
+    package("postgresql").context(ADVICE)
+}
+
+/// Whether packages of Debian can be installed here.
+pub(super) fn is_possible() -> Result<bool> {
+    Ok(db_testserver::is_root(super::run)?
+        && process::succeeds(Command::new("apt-get").arg("--version")))
+}
+
+/// Installs one package.
+pub(super) fn package(name: &str) -> Result<()> {
     // A machine without lists knows no package at all.
-    process::run(apt().args(["update", "--quiet"])).context(ADVICE)?;
+    process::run(apt().args(["update", "--quiet"]))?;
     process::run(apt().args([
         "install",
         "--quiet",
         "--yes",
         "--no-install-recommends",
-        "postgresql",
+        name,
     ]))
-    .context(ADVICE)
 }
 
 fn apt() -> Command {
