@@ -23,6 +23,16 @@ impl Engine {
             Self::Postgres => "postgres",
         }
     }
+
+    /// The version of the library that is linked to speak with it: SQLite itself, and libpq, the client
+    /// of PostgreSQL; as in `3.53.2` and `17.5`.
+    #[must_use]
+    pub fn library_version(self) -> String {
+        match self {
+            Self::Sqlite => crate::sqlite::library_version(),
+            Self::Postgres => crate::postgres::library_version(),
+        }
+    }
 }
 
 impl fmt::Display for Engine {

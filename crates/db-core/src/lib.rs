@@ -21,6 +21,7 @@
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
+pub mod bulk;
 mod cache;
 mod clock;
 mod condemned;
@@ -33,6 +34,7 @@ mod encryption;
 mod engine;
 mod error;
 mod failure;
+pub mod folder;
 mod held;
 mod interrupt;
 mod metrics;
@@ -51,8 +53,8 @@ pub use cache::{CacheCounts, CacheOptions, QueryCache};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use condemned::condemn;
 pub use config::{
-    ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions, SqliteOptions,
-    Synchronous, TlsMode,
+    ConfigEntry, ConfigError, DEFAULT_URL, DatabaseConfig, Options, Origin, PostgresOptions,
+    SqliteOptions, Synchronous, TlsMode,
 };
 pub use conn::Conn;
 pub use connection::{Access, Connection};

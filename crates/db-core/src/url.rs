@@ -4,6 +4,7 @@
 //! becomes a SQLite file of that name. Here everything that is not clearly one or the other is an
 //! error with a hint.
 
+mod address;
 mod postgres;
 mod programs;
 mod redact;
@@ -21,7 +22,8 @@ pub(crate) use redact::scrub;
 /// The endings that make a bare path a SQLite database even before the file exists.
 const SQLITE_ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
 
-/// A parsed database URL. `Display` and `Debug` mask the password.
+/// A parsed database URL. `Display` and `Debug` mask the password, and leave out the parameters that
+/// the settings add to every connection, which would bury the rest.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// A SQLite database file.
@@ -142,8 +144,9 @@ impl DatabaseUrl {
     }
 
     /// The same without the parameters that the settings add to every connection, which would bury
-    /// what an error says.
-    pub(crate) fn without_pacing(&self) -> Self {
+    /// what a message says.
+    #[must_use]
+    pub fn without_pacing(&self) -> Self {
         let Self::Postgres(text) = self else {
             return self.clone();
         };
@@ -186,7 +189,10 @@ impl fmt::Display for DatabaseUrl {
         match self {
             Self::SqliteFile(path) => write!(f, "sqlite://{}", path.display()),
             Self::SqliteMemory => f.write_str("sqlite::memory:"),
-            Self::Postgres(url) => f.write_str(&redact(url)),
+            Self::Postgres(_) => match self.without_pacing() {
+                Self::Postgres(url) => f.write_str(&redact(&url)),
+                other => other.fmt(f),
+            },
         }
     }
 }

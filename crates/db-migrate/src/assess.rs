@@ -6,12 +6,13 @@ use serde::Serialize;
 
 use crate::Version;
 use crate::error::counted;
-use crate::ledger::{Applied, History, Status};
+use crate::ledger::{Applied, DIESEL_TABLE, History, Status};
 use crate::migration::Migration;
 use crate::source::{MigrationSet, SourceError};
 
 /// How bad an edit of an applied migration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
     /// Comments, white space, line ends or the case of keywords: it means the same.
@@ -22,6 +23,7 @@ pub enum Edit {
 
 /// Something in which files and history disagree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(tag = "problem", rename_all = "snake_case")]
 pub enum Problem {
     /// An applied migration was edited since.
@@ -75,6 +77,12 @@ pub enum Problem {
         /// How many are of other sets; if all are, it is only a warning.
         others: usize,
     },
+    /// A table of the history is gone, and the other one says what was in it: the next run makes it
+    /// again.
+    LostTable {
+        /// Which one.
+        table: String,
+    },
 }
 
 impl Problem {
@@ -87,6 +95,7 @@ impl Problem {
                 edit: Edit::Cosmetic,
                 ..
             } | Self::NoMigrations { applied: 0, .. }
+                | Self::LostTable { .. }
         )
     }
 
@@ -99,7 +108,7 @@ impl Problem {
             | Self::Newer { version, .. }
             | Self::OutOfOrder { version, .. }
             | Self::HalfReverted { version, .. } => Some(version),
-            Self::NoMigrations { .. } => None,
+            Self::NoMigrations { .. } | Self::LostTable { .. } => None,
         }
     }
 }
@@ -162,6 +171,15 @@ impl std::fmt::Display for Problem {
                 "{place}: there are no migrations here, but the database has {}; is that the right \
                  folder?",
                 counted(*applied as u64, "applied migration")
+            ),
+            Self::LostTable { table } if table == DIESEL_TABLE => write!(
+                f,
+                "the table {table} is gone; `migrate` makes it again from the ledger"
+            ),
+            Self::LostTable { table } => write!(
+                f,
+                "the table {table} is gone, and with it the texts that were applied; `migrate` makes \
+                 it again, with the files as they are now"
             ),
         }
     }

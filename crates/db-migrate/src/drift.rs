@@ -10,6 +10,7 @@ use crate::ledger::{History, Ledger, Stamp};
 
 /// Why the stored schema says nothing about the live one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Unknown {
     /// No migration of this engine has stored one yet.
@@ -24,6 +25,7 @@ pub enum Unknown {
 
 /// How the live schema compares with the stored one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Drift {
     /// It is the same.

@@ -5,6 +5,7 @@
 
 pub mod audit_context;
 pub mod constraints;
+pub mod disparities;
 pub mod migrations;
 pub mod rows;
 pub mod schema;

@@ -18,6 +18,7 @@ use tokio::time::{Sleep, sleep};
 use tracing::Span;
 
 use super::threads::Job;
+use crate::duration;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Holder, longest};
 
@@ -114,8 +115,8 @@ impl<T, E: From<Error>> Call<T, E> {
         let error = Error::new(
             ErrorKind::Timeout,
             format!(
-                "it had not begun within {:?}{}",
-                self.patience,
+                "it had not begun within {}{}",
+                duration::show(self.patience),
                 longest(holder())
             ),
         );

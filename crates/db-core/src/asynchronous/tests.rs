@@ -146,7 +146,10 @@ async fn a_deadline_ends_the_wait_to_begin() {
     let limit = Duration::from_secs(5);
     let error = submit(&threads, limit, || Ok(())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    assert!(error.message().contains("not begun within 5s"), "{error}");
+    assert!(
+        error.message().contains("not begun within 5.0 s"),
+        "{error}"
+    );
     drop(release);
     first.await.unwrap();
 }

@@ -66,6 +66,16 @@ impl DatabaseConfig {
         options::resolve(self)
     }
 
+    /// All settings in the order of the documentation, without passwords, and where each was said:
+    /// what an operator asks who has to know why a program does what it does.
+    pub fn entries(&self) -> impl Iterator<Item = ConfigEntry> {
+        Settings::KEYS.iter().map(|name| ConfigEntry {
+            name,
+            value: crate::encryption::mask(&crate::redact(&self.settings.show(name))).into_owned(),
+            origin: self.origin(name),
+        })
+    }
+
     fn origin(&self, field: &str) -> Origin {
         self.origins.get(field).cloned().unwrap_or(Origin::Default)
     }
@@ -96,6 +106,17 @@ impl DatabaseConfig {
     fn wrong(&self, field: &str, reason: impl Into<String>) -> ConfigError {
         ConfigError::new(field, self.settings.show(field), self.origin(field), reason)
     }
+}
+
+/// One setting as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigEntry {
+    /// Its name, as in a TOML file.
+    pub name: &'static str,
+    /// Its value in words, with passwords masked; empty where it is unset.
+    pub value: String,
+    /// Where it was said.
+    pub origin: Origin,
 }
 
 impl fmt::Debug for DatabaseConfig {

@@ -158,7 +158,7 @@ fn what_is_wrong_names_the_field_the_value_and_the_place() {
         ("synchronous = 'off'", "it must be one of normal, full"),
         (
             "encryption_key_command = 'cat $KEY'",
-            "encryption_key_command = \"cat $KEY\" (etc/app.toml:1): no shell runs the key command",
+            "encryption_key_command = cat … (etc/app.toml:1): no shell runs the key command",
         ),
         (
             "encryption_key_command = []",
@@ -435,6 +435,34 @@ fn a_connection_gets_its_parameters_and_the_url_counts_before_them() {
     );
 }
 
+/// A password or a token may be among them, and looks like any other word.
+#[test]
+fn arguments_of_the_key_command_are_never_shown() {
+    const SECRET: &str = "hunter2";
+    let list = vec!["--password".to_owned(), SECRET.to_owned()];
+    let good = DatabaseConfig::new("sqlite::memory:")
+        .encryption_key_command(crate::KeyCommand::new("print-key", list));
+    let both = good.clone().encryption_key_file("key".into());
+    let mut shown = format!("{good:?}");
+    for config in [&good, &both] {
+        let error = config.options().unwrap_err();
+        write!(shown, "{error} {error:?}").unwrap();
+    }
+    for entry in good.entries() {
+        write!(shown, "{entry:?}").unwrap();
+    }
+    for text in ["print-key -p hunter2 | head", "KEY=hunter2 print-key $KEY"] {
+        let toml = format!("encryption_key_command = '{text}'");
+        let error = good.clone().with_toml("a.toml", &toml).unwrap_err();
+        write!(shown, "{error} {error:?}").unwrap();
+        let variable = ("BITCRAPS_DB_ENCRYPTION_KEY_COMMAND", text);
+        let error = good.clone().with_variables([variable]).unwrap_err();
+        write!(shown, "{error} {error:?}").unwrap();
+    }
+    assert!(shown.contains("print-key …"), "{shown}");
+    assert!(!shown.contains(SECRET), "{shown}");
+}
+
 #[test]
 fn passwords_are_never_shown() {
     const SECRET: &str = "hunter2";
@@ -511,8 +539,7 @@ fn where_the_key_is_said_is_one_place_and_for_a_file() {
     for (config, said) in [
         (
             file.clone().encryption_key_command(command),
-            "encryption_key_command = pass show key (set in the program): encryption_key_file is \
-             set too",
+            "encryption_key_command = pass … (set in the program): encryption_key_file is set too",
         ),
         (
             file.clone().url("sqlite::memory:".to_owned()),

@@ -26,13 +26,12 @@ impl Raw<'_> {
         }
     }
 
-    /// The value in words for an error; `secret` ones only as far as they are known to be harmless.
-    pub(super) fn shown(&self, secret: bool) -> String {
+    /// The value in words for an error; `secret` says how texts are shown that may hold a secret.
+    pub(super) fn shown(&self, secret: Option<fn(&str) -> String>) -> String {
+        let shown = |text: &str| secret.map_or_else(|| format!("{text:?}"), |show| show(text));
         match self {
-            Self::Text(text) if secret => shown_url(&text.to_string_lossy()),
-            Self::Text(text) => format!("{:?}", text.to_string_lossy()),
-            Self::Toml(DeValue::String(text)) if secret => shown_url(text),
-            Self::Toml(DeValue::String(text)) => format!("{text:?}"),
+            Self::Text(text) => shown(&text.to_string_lossy()),
+            Self::Toml(DeValue::String(text)) => shown(text),
             Self::Toml(DeValue::Integer(number)) => number.to_string(),
             Self::Toml(DeValue::Float(number)) => number.to_string(),
             Self::Toml(DeValue::Boolean(truth)) => truth.to_string(),
@@ -53,8 +52,8 @@ pub(super) fn shown_url(text: &str) -> String {
 
 /// What a setting can hold.
 pub(super) trait Value: Sized {
-    /// Whether errors and `Debug` have to mask it.
-    const SECRET: bool = false;
+    /// How errors show a text that cannot be, if a secret may be in it.
+    const SECRET: Option<fn(&str) -> String> = None;
 
     /// Reads it, or says what it should be.
     fn read(raw: &Raw<'_>) -> Result<Self, String>;
@@ -164,7 +163,7 @@ impl From<String> for UrlText {
 }
 
 impl Value for UrlText {
-    const SECRET: bool = true;
+    const SECRET: Option<fn(&str) -> String> = Some(shown_url);
 
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
         raw.text()
@@ -189,7 +188,7 @@ impl From<Vec<String>> for UrlTexts {
 }
 
 impl Value for UrlTexts {
-    const SECRET: bool = true;
+    const SECRET: Option<fn(&str) -> String> = Some(shown_url);
 
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
         let words = || "it must be a list of texts".to_owned();
@@ -239,6 +238,8 @@ impl Value for PathBuf {
 }
 
 impl Value for KeyCommand {
+    const SECRET: Option<fn(&str) -> String> = Some(crate::encryption::shown_text);
+
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
         let words = || "it must be a text, or a list of a program and its arguments".to_owned();
         if let Raw::Toml(DeValue::Array(list)) = raw {
@@ -259,7 +260,7 @@ impl Value for KeyCommand {
 }
 
 impl<T: Value> Value for Option<T> {
-    const SECRET: bool = T::SECRET;
+    const SECRET: Option<fn(&str) -> String> = T::SECRET;
 
     fn read(raw: &Raw<'_>) -> Result<Self, String> {
         T::read(raw).map(Some)

@@ -59,22 +59,34 @@ impl KeyCommand {
         }
     }
 
-    /// In words.
+    /// The program, and whether it has arguments: a password or a token may be among those.
     pub(crate) fn shown(&self) -> String {
-        let mut shown = self.program.clone();
-        for argument in &self.arguments {
-            shown.push(' ');
-            shown.push_str(argument);
-        }
-        super::mask(&crate::redact(&shown)).into_owned()
+        shown(&self.program, !self.arguments.is_empty())
     }
 }
 
-/// Shows no password and no key, if one of the words should be one.
+/// Shows no argument, and no key where the program belongs.
 impl fmt::Debug for KeyCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyCommand({})", self.shown())
     }
+}
+
+/// What may be shown of a text that is no command.
+pub(crate) fn shown_text(text: &str) -> String {
+    let mut words = text.split_whitespace();
+    shown(words.next().unwrap_or_default(), words.next().is_some())
+}
+
+fn shown(program: &str, has_arguments: bool) -> String {
+    // What is assigned here, a shell would put into the environment.
+    let (program, value) = match program.split_once('=') {
+        Some((name, _)) => (name, "=…"),
+        None => (program, ""),
+    };
+    let program = crate::redact(program);
+    let more = if has_arguments { " …" } else { "" };
+    format!("{}{value}{more}", super::mask(&program))
 }
 
 /// Runs the command, and takes what it prints if it ends well in time.

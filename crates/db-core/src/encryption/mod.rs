@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind};
 
 pub use command::KeyCommand;
+pub(crate) use command::shown_text;
 
 /// Hexadecimal digits of a key of 256 bits.
 const DIGITS: usize = 64;

@@ -8,15 +8,18 @@
 mod mask;
 mod postgres;
 mod sqlite;
+mod sqlstate;
 mod violation;
 
 use std::fmt;
+use std::num::NonZeroI32;
 
 use diesel::ConnectionError;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
 use crate::{DatabaseUrl, Engine, UrlError};
 
+pub(crate) use sqlstate::Report;
 pub use violation::{ConstraintKind, ConstraintMap, ConstraintRow, Violation};
 
 /// What kind of trouble a database reported.
@@ -105,16 +108,21 @@ pub enum ErrorKind {
 /// An error that a database reported, classified.
 #[derive(Debug, Clone)]
 pub struct Error {
-    kind: ErrorKind,
+    pub(crate) kind: ErrorKind,
     message: String,
     detail: Option<Box<str>>,
     /// Whether the message lacks its values, and the detail begins with the whole of it.
     masked: bool,
     hint: Option<Box<str>>,
-    sqlite_code: Option<i32>,
+    context: Option<Box<Context>>,
+    sqlite_code: Option<NonZeroI32>,
     position: Option<Position>,
     violation: Option<Box<Violation>>,
 }
+
+/// What a server was doing, one pointer wide: every result of every crate has room for an error.
+#[derive(Debug, Clone)]
+struct Context(Box<str>);
 
 /// Where in a statement's text the engine saw the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +157,7 @@ impl Error {
             detail: None,
             masked: false,
             hint: None,
+            context: None,
             sqlite_code: None,
             position: None,
             violation: None,
@@ -165,6 +174,11 @@ impl Error {
     /// An error that SQLite reported to this crate itself, by its extended result code.
     pub(crate) fn from_sqlite_code(code: i32, message: &str) -> Self {
         sqlite::from_code(code, message)
+    }
+
+    /// An error that PostgreSQL reported to this crate itself.
+    pub(crate) fn from_report(report: Report) -> Self {
+        sqlstate::classify(report)
     }
 
     /// Moves a message that holds values into the detail, and leaves it without them.
@@ -290,6 +304,13 @@ impl Error {
         }
     }
 
+    /// What the server was doing, where it said so and this crate asked: of a COPY the table, line,
+    /// column and value (its CONTEXT). It holds values, as the detail does.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_ref().map(|context| &*context.0)
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
@@ -299,7 +320,10 @@ impl Error {
     /// SQLite's extended result code, where it was recorded.
     #[must_use]
     pub const fn sqlite_code(&self) -> Option<i32> {
-        self.sqlite_code
+        match self.sqlite_code {
+            Some(code) => Some(code.get()),
+            None => None,
+        }
     }
 
     /// Where in the statement the fault is, where the engine says so.

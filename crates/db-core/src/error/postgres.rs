@@ -67,6 +67,11 @@ const MESSAGES: &[(Part, &str, ErrorKind)] = &[
         ErrorKind::PermissionDenied,
     ),
     (
+        Begins("query would be affected by row-level security policy"),
+        "42501",
+        ErrorKind::PermissionDenied,
+    ),
+    (
         Begins("permission denied"),
         "42501",
         ErrorKind::PermissionDenied,
@@ -103,7 +108,60 @@ const MESSAGES: &[(Part, &str, ErrorKind)] = &[
         ErrorKind::OutOfMemory,
     ),
     (Begins("invalid page in block"), "XX001", ErrorKind::Corrupt),
-    (Begins("could not read block"), "XX001", ErrorKind::Io),
+    // A block that the file is too short for; any other trouble with reading is the disk's.
+    (Holds(": read only "), "XX001", ErrorKind::Corrupt),
+    (Begins("could not read block"), "58030", ErrorKind::Io),
+    (Begins("missing chunk number"), "XX001", ErrorKind::Corrupt),
+    (
+        Begins("unexpected chunk number"),
+        "XX001",
+        ErrorKind::Corrupt,
+    ),
+    (Holds("data is corrupt"), "XX001", ErrorKind::Corrupt),
+    (
+        Holds("from before relfrozenxid"),
+        "XX001",
+        ErrorKind::Corrupt,
+    ),
+    (Holds("from before relminmxid"), "XX001", ErrorKind::Corrupt),
+    // What amcheck and the B-trees themselves find.
+    (Holds("invariant violated"), "XX002", ErrorKind::Corrupt),
+    (
+        Holds("lacks matching index tuple within"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
+    (
+        Holds("lacks a main relation fork"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
+    (
+        Holds("contains unexpected zero page at block"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
+    (
+        Holds("contains corrupted page at block"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
+    (Holds("is not a btree"), "XX002", ErrorKind::Corrupt),
+    (
+        Begins("circular link chain found in"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
+    (
+        Begins("left link/right link pair in"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
+    (
+        Begins("could not find parent of block"),
+        "XX002",
+        ErrorKind::Corrupt,
+    ),
     (
         Begins("terminating connection due to"),
         "57P01",
@@ -297,7 +355,8 @@ pub(super) fn classify(kind: DatabaseErrorKind, said: &dyn DatabaseErrorInformat
     error
 }
 
-fn by_text(message: &str) -> ErrorKind {
+/// The kind that a message stands for.
+pub(super) fn by_text(message: &str) -> ErrorKind {
     // libpq puts the severity before what it read while the connection broke.
     let begin = ["FATAL:  ", "PANIC:  ", "ERROR:  "]
         .into_iter()

@@ -1,5 +1,7 @@
 //! SQLite's extended result codes, <https://www.sqlite.org/rescode.html>.
 
+use std::num::NonZeroI32;
+
 use diesel::result::DatabaseErrorKind;
 use libsqlite3_sys as ffi;
 
@@ -50,7 +52,7 @@ fn from_record(recorded: Option<LastError>, message: &str) -> Option<Error> {
 /// Classifies by an extended result code.
 pub(super) fn from_code(code: i32, message: &str) -> Error {
     let mut error = Error::new(by_code(code, message), message);
-    error.sqlite_code = Some(code);
+    error.sqlite_code = NonZeroI32::new(code);
     finish(error, constraint_of(code))
 }
 

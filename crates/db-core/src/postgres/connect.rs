@@ -23,10 +23,10 @@ const CANCEL_PAUSE: Duration = Duration::from_millis(20);
 const APPLICATION_NAME: &str = "bitcraps-db";
 
 /// Only a superuser may, and then it need not be in the way of anybody else.
-const SPEAK_ENGLISH: &str = "SET lc_messages = 'C'";
+pub(super) const SPEAK_ENGLISH: &str = "SET lc_messages = 'C'";
 
 /// Diesel reads text as UTF-8, whatever the URL says.
-const SPEAK_UTF8: &str = "SET client_encoding = 'UTF8'";
+pub(super) const SPEAK_UTF8: &str = "SET client_encoding = 'UTF8'";
 
 #[derive(QueryableByName)]
 struct Greeting {
@@ -131,11 +131,16 @@ pub(super) fn cancel_all(url: &DatabaseUrl, pids: &[i32]) -> Result<(), Error> {
 }
 
 fn connect(url: &DatabaseUrl) -> Result<PgConnection, Error> {
+    establish(url, &with_defaults(url))
+}
+
+/// The URL with a deadline and our name, where it says nothing else.
+pub(super) fn with_defaults(url: &DatabaseUrl) -> String {
     let defaults = [
         ("connect_timeout", CONNECT_TIMEOUT_S.to_string()),
         ("application_name", APPLICATION_NAME.to_owned()),
     ];
-    establish(url, &crate::url::with_parameters(text_of(url), &defaults))
+    crate::url::with_parameters(text_of(url), &defaults)
 }
 
 fn text_of(url: &DatabaseUrl) -> &str {
@@ -231,7 +236,7 @@ fn pooled(url: &str, options: &PostgresOptions, keeps_state: bool) -> String {
     crate::url::with_parameters(&crate::url::without_parameter(url, "options"), &parameters)
 }
 
-fn is_english(lc_messages: &str) -> bool {
+pub(super) fn is_english(lc_messages: &str) -> bool {
     // An empty value means the server's environment decided; the default build answers in English.
     lc_messages.is_empty()
         || lc_messages.starts_with('C')

@@ -6,13 +6,17 @@
 //! - `session`, `plain`, `signs`: what one closure leaves behind is gone before the next.
 //! - `transaction`: a closure between BEGIN and COMMIT.
 //! - `replica`, `lsn`, `written`: reads on standbys that show what was written.
+//! - `library`: the version of libpq.
 //! - `touched`: which tables a write changed.
+//! - `bulk`: rows by the million, by COPY.
 //! - `database`: all of it together.
 
 mod breaker;
+mod bulk;
 mod connect;
 mod database;
 mod gate;
+mod library;
 mod lsn;
 mod pace;
 mod plain;
@@ -25,8 +29,10 @@ mod touched;
 mod transaction;
 mod written;
 
+pub use bulk::{CopyIn, CopyOut, PostgresBulk};
 pub(crate) use connect::{cancel, open};
 pub(crate) use database::PostgresDatabase;
 pub use database::PostgresStats;
 pub use gate::GateStats;
+pub(crate) use library::library_version;
 pub use lsn::Lsn;

@@ -6,9 +6,11 @@
 
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use libsqlite3_sys as ffi;
 
+use super::identity::Identity;
 #[cfg(feature = "sqlcipher")]
 use super::raw_statement::RawStatement;
 use crate::encryption;
@@ -25,7 +27,7 @@ const MANY_VALUES: usize = 230;
 /// Gives the connection its key, which must come before all else, and makes sure that it is used: a
 /// library without encryption would not mind a key that it does not know.
 #[cfg(feature = "sqlcipher")]
-pub(super) fn unlock(handle: NonNull<ffi::sqlite3>, key: &EncryptionKey) -> Result<(), Error> {
+pub(super) fn unlock(identity: &Arc<Identity>, key: &EncryptionKey) -> Result<(), Error> {
     let literal = key.literal();
     let length = i32::try_from(literal.len()).unwrap_or_default();
     // Not as a statement, whose text Diesel would hand to every instrumentation.
@@ -33,7 +35,7 @@ pub(super) fn unlock(handle: NonNull<ffi::sqlite3>, key: &EncryptionKey) -> Resu
     // has that many.
     let code = unsafe {
         ffi::sqlite3_key_v2(
-            handle.as_ptr(),
+            identity.handle().as_ptr(),
             c"main".as_ptr(),
             literal.as_ptr().cast(),
             length,
@@ -53,7 +55,7 @@ pub(super) fn unlock(handle: NonNull<ffi::sqlite3>, key: &EncryptionKey) -> Resu
         c"PRAGMA cipher_status",
     ]) {
         // SAFETY: the caller holds the open connection.
-        let statement = unsafe { RawStatement::prepare(handle, question) };
+        let statement = unsafe { RawStatement::prepare(identity, question) };
         *answer = statement?.run()?.unwrap_or_default();
     }
     let [_, version, status] = answers;
@@ -68,7 +70,7 @@ pub(super) fn unlock(handle: NonNull<ffi::sqlite3>, key: &EncryptionKey) -> Resu
 
 /// There is no key in a program without the feature.
 #[cfg(not(feature = "sqlcipher"))]
-pub(super) fn unlock(_handle: NonNull<ffi::sqlite3>, _key: &EncryptionKey) -> Result<(), Error> {
+pub(super) fn unlock(_identity: &Arc<Identity>, _key: &EncryptionKey) -> Result<(), Error> {
     let reason = encryption::unsupported().unwrap_or_default();
     Err(Error::new(ErrorKind::Configuration, reason))
 }

@@ -3,7 +3,7 @@
 //! The database file itself is never opened here: one `open` and `close` beside SQLite drops every
 //! POSIX lock that this process holds on it (docs/adr/0003). `stat` is enough.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Access;
 use crate::error::{Error, ErrorKind};
+use crate::folder::{self, create_private_with, private_file};
 
 /// Checks or creates the file, and returns the URI with which SQLite opens it.
 pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
@@ -25,7 +26,7 @@ pub(super) fn prepare(path: &Path, access: Access) -> Result<String, Error> {
         .with_hint("name the database file in it")),
         Ok(_) => Ok(uri(path, access)),
         Err(e) if e.kind() == io::ErrorKind::NotFound && access == Access::Create => {
-            create(path, &mut sync_folder).map_err(|e| from_io(path, &e))?;
+            create(path, &mut folder::sync).map_err(|e| from_io(path, &e))?;
             Ok(uri(path, access))
         }
         Err(e) => Err(from_io(path, &e)),
@@ -131,21 +132,14 @@ fn dangling(path: &Path) -> Option<(&Path, PathBuf)> {
 /// if its name is not on the disk. SQLite itself does that for the last folder only, and with
 /// `synchronous = NORMAL` not before the first checkpoint.
 fn create(path: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    let folder = folder_of(path);
-    private_folder(folder, sync)?;
+    let folder = folder::of(path);
+    create_private_with(folder, sync)?;
     let draft = folder.join(draft_name(path));
     drop(private_file(&draft)?);
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     unless_there(link_or(linked, || private_file(path).map(drop)))?;
     sync(folder)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }
 
 /// A name that no other call has, in this process or another: two that shared a draft would take
@@ -175,57 +169,6 @@ fn unless_there(made: io::Result<()>) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }
-}
-
-/// Makes a folder, and those above it that are missing.
-fn private_folder(folder: &Path, sync: &mut dyn FnMut(&Path) -> io::Result<()>) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let above = folder_of(folder);
-    let made = match builder.create(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound && above != folder => {
-            private_folder(above, sync)?;
-            builder.create(folder)
-        }
-        made => made,
-    };
-    match made {
-        Ok(()) => sync(above),
-        // It is there, whatever kept it from being made.
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(e) => Err(e),
-    }
-}
-
-/// Makes sure that the names in a folder are on the disk, as far as the file system can tell.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // To create in a folder takes no right to read it. SQLite passes over that, too.
-    let synced = File::open(folder).map(|opened| opened.sync_all());
-    match synced {
-        Ok(Err(e)) if e.kind() != io::ErrorKind::InvalidInput => Err(e),
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) | Err(error) => {
-            tracing::debug!(%error, folder = %folder.display(), "a folder cannot be synced");
-            Ok(())
-        }
-    }
-}
-
-/// There is no way to.
-#[cfg(not(unix))]
-fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// A new file; one that is there is an error and stays as it is.
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 fn from_io(path: &Path, error: &io::Error) -> Error {
@@ -333,7 +276,7 @@ mod tests {
         let mut synced = Vec::new();
         let mut sync = |folder: &Path| {
             synced.push((folder.to_owned(), names(folder)));
-            sync_folder(folder)
+            folder::sync(folder)
         };
         create(&path, &mut sync).unwrap();
         let expected = [("", "a"), ("a", "b"), ("a/b", "new.db")]

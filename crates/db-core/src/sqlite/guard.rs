@@ -8,18 +8,23 @@
     reason = "SQLite's C interface; every block states why it is sound"
 )]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
-use std::ptr::NonNull;
-use std::sync::Arc;
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use diesel::SqliteConnection;
+use diesel::{RunQueryDsl, SqliteConnection, sql_query};
 use libsqlite3_sys as ffi;
 
 use super::touched::Touched;
 
 /// The savepoint that keeps the members of a group apart.
 const MEMBER: &str = "bitcraps_member";
+
+/// How Diesel's own savepoints begin, whose end it counts.
+const NESTED: &str = "diesel_savepoint_";
 
 /// Pragmas that may be given a value: they ask about what the value names, or change what the
 /// transaction takes back. All others change the session, or the file behind the transaction.
@@ -41,14 +46,26 @@ const WITH_VALUE: [&str; 15] = [
     "user_version",
 ];
 
+thread_local! {
+    /// The guard that was asked last on this thread.
+    static ASKED: Cell<*const Guard> = const { Cell::new(ptr::null()) };
+    /// None while the code of a connection's last call is asked for.
+    static CODE: Cell<Option<c_int>> = const { Cell::new(Some(ffi::SQLITE_OK)) };
+}
+
 /// Stands between closures and one connection.
 #[derive(Default)]
 pub(super) struct Guard {
-    /// Null until it is attached.
-    handle: AtomicPtr<ffi::sqlite3>,
     inside: AtomicBool,
     /// A closure has asked for its foreign keys to be checked at COMMIT.
     defers: AtomicBool,
+    /// Whether closures share transactions, so that one may find what another has left.
+    of_groups: bool,
+    /// Savepoints of their own that closures have begun, where they share transactions.
+    savepoints: Mutex<BTreeSet<CString>>,
+    has_savepoints: AtomicBool,
+    /// The connection; null before it has one.
+    handle: AtomicPtr<ffi::sqlite3>,
     /// Is told what statements can write to.
     touched: Option<Arc<Touched>>,
 }
@@ -58,6 +75,14 @@ impl Guard {
         Self {
             touched,
             ..Self::default()
+        }
+    }
+
+    /// Before a connection on which closures share transactions.
+    pub(super) fn of_groups(touched: Arc<Touched>) -> Self {
+        Self {
+            of_groups: true,
+            ..Self::new(Some(touched))
         }
     }
 
@@ -73,26 +98,32 @@ impl Guard {
         self.defers.load(Ordering::Relaxed) && self.defers.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether a COMMIT would fail for a foreign key that nothing satisfies yet. `_conn` must be
-    /// the connection that this guards.
-    pub(super) fn has_open_references(&self, _conn: &mut SqliteConnection) -> bool {
-        let handle = self.handle.load(Ordering::Relaxed);
-        if handle.is_null() {
-            return false;
+    /// The names of the savepoints that closures have begun; asked once. They may have ended, too.
+    pub(super) fn take_savepoints(&self) -> BTreeSet<CString> {
+        if self.has_savepoints.load(Ordering::Relaxed) {
+            self.has_savepoints.store(false, Ordering::Relaxed);
+            return std::mem::take(&mut self.savepoints());
         }
-        let (mut open, mut unused) = (0, 0);
-        // SAFETY: `handle` is that of the connection that is borrowed here, so it is open and
-        // nobody else uses it; the call writes two numbers.
-        let status = unsafe {
-            ffi::sqlite3_db_status(
-                handle,
-                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
-                &raw mut open,
-                &raw mut unused,
-                0,
-            )
-        };
-        status == ffi::SQLITE_OK && open != 0
+        BTreeSet::new()
+    }
+
+    fn savepoints(&self) -> MutexGuard<'_, BTreeSet<CString>> {
+        self.savepoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this is what stands before the connection, which is asked with a statement that
+    /// means nothing; then the extended code of the connection's last call. No instrumentation of a
+    /// stranger's may listen meanwhile.
+    pub(super) fn stands_before(&self, conn: &mut SqliteConnection) -> Option<c_int> {
+        ASKED.set(ptr::null());
+        CODE.set(None);
+        // Not as a script, before which SQLite forgets that code.
+        let prepared = sql_query("SELECT 1").execute(conn);
+        let asked = ASKED.replace(ptr::null());
+        let code = CODE.replace(Some(ffi::SQLITE_OK)).unwrap_or(ffi::SQLITE_OK);
+        (prepared.is_ok() && ptr::eq(asked, self)).then_some(code)
     }
 
     /// What SQLite is to say to a statement that is being prepared.
@@ -127,6 +158,17 @@ impl Guard {
             ffi::SQLITE_ATTACH => Some("ATTACH"),
             ffi::SQLITE_DETACH => Some("DETACH"),
             ffi::SQLITE_SAVEPOINT if text(second) == MEMBER => Some("the database's savepoint"),
+            ffi::SQLITE_SAVEPOINT => {
+                let begins = text(first) == "begin" && !text(second).starts_with(NESTED);
+                if self.of_groups
+                    && begins
+                    && let Some(name) = second
+                {
+                    self.savepoints().insert(name.to_owned());
+                    self.has_savepoints.store(true, Ordering::Relaxed);
+                }
+                None
+            }
             ffi::SQLITE_PRAGMA if second.is_some() => {
                 let name = text(first);
                 if name == "defer_foreign_keys" {
@@ -142,11 +184,9 @@ impl Guard {
 /// Sets the guard before a connection. False when SQLite is out of memory.
 ///
 /// # Safety
-/// `handle` is an open connection that no other thread uses during the call, and the one that
-/// every later call is given.
+/// `handle` is an open connection that no other thread uses during the call.
 pub(super) unsafe fn attach(handle: NonNull<ffi::sqlite3>, guard: &Arc<Guard>) -> bool {
     const NAME: &CStr = c"bitcraps-db guard";
-    guard.handle.store(handle.as_ptr(), Ordering::Relaxed);
     let handle = handle.as_ptr();
     let owned = Arc::into_raw(Arc::clone(guard)).cast_mut().cast::<c_void>();
     // SAFETY: the caller's promise. SQLite takes the one strong count of `owned` and gives it back
@@ -157,6 +197,7 @@ pub(super) unsafe fn attach(handle: NonNull<ffi::sqlite3>, guard: &Arc<Guard>) -
     if status != ffi::SQLITE_OK {
         return false;
     }
+    guard.handle.store(handle, Ordering::Relaxed);
     // SAFETY: as above; the callback only reads through the pointer.
     let status = unsafe { ffi::sqlite3_set_authorizer(handle, Some(on_authorize), owned) };
     status == ffi::SQLITE_OK
@@ -172,6 +213,12 @@ unsafe extern "C" fn on_authorize(
 ) -> c_int {
     // SAFETY: `guard` is the pointer that `attach` registered, alive until the close.
     let guard = unsafe { &*guard.cast::<Guard>() };
+    ASKED.set(guard);
+    if CODE.get().is_none() {
+        // SAFETY: of the connection that this is a callback of, on the thread that uses it.
+        let code = unsafe { ffi::sqlite3_extended_errcode(guard.handle.load(Ordering::Relaxed)) };
+        CODE.set(Some(code));
+    }
     // SAFETY: the arguments are null, or end in NUL and live for this call.
     let [first, second] = [first, second].map(|text| unsafe { optional(text) });
     guard.judge(action, first, second)

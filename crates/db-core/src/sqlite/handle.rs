@@ -1,8 +1,8 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `cipher`, in `copy`, in `fault`, in `guard`, in `raw_statement`, in
-//! `touched`, in `watch` and in `writer::job`. Each block says why it is sound.
+//! `unsafe` is at home here, in `bulk`, in `cipher`, in `copy`, in `fault`, in `guard`, in `identity`, in
+//! `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each block says why it is sound.
 #![expect(
     unsafe_code,
     reason = "SQLite's C interface; every block states why it is sound"
@@ -22,6 +22,7 @@ use libsqlite3_sys as ffi;
 use super::cipher;
 use super::fault::{self, Fault};
 use super::guard::{self, Guard};
+use super::identity::{Identity, Kept};
 use super::touched::Touched;
 use super::watch::{self, Health, Watch};
 use crate::Interrupt;
@@ -66,8 +67,7 @@ pub(crate) fn take_last_error(message: &str) -> Option<LastError> {
 
 /// Refuses to work with a SQLite library that is known to corrupt databases.
 pub(crate) fn refuse_corrupting_library() -> Result<(), Error> {
-    // SAFETY: takes no argument and returns a constant of the library.
-    let version = unsafe { ffi::sqlite3_libversion_number() };
+    let version = version_number();
     if is_safe_version(version) {
         return Ok(());
     }
@@ -76,6 +76,29 @@ pub(crate) fn refuse_corrupting_library() -> Result<(), Error> {
         format!("SQLite {version} is linked, which can corrupt a database in WAL mode"),
     )
     .with_hint("link SQLite 3.51.3 or newer, as the feature `bundled` of libsqlite3-sys does"))
+}
+
+/// The version of the library, as people write it.
+pub(crate) fn library_version() -> String {
+    let version = version_number();
+    let (major, minor, patch) = (
+        version / 1_000_000,
+        version / 1_000 % 1_000,
+        version % 1_000,
+    );
+    format!("{major}.{minor}.{patch}")
+}
+
+/// How far threads may share a connection: 1 for a lock in each, 2 for none.
+#[cfg(test)]
+pub(super) fn threading() -> c_int {
+    // SAFETY: takes no argument and returns a constant of the library.
+    unsafe { ffi::sqlite3_threadsafe() }
+}
+
+fn version_number() -> c_int {
+    // SAFETY: takes no argument and returns a constant of the library.
+    unsafe { ffi::sqlite3_libversion_number() }
 }
 
 fn is_safe_version(version: c_int) -> bool {
@@ -103,11 +126,11 @@ pub(crate) struct Attached {
     pub(crate) key: Option<EncryptionKey>,
 }
 
-/// A connection, and SQLite's own handle of it, which is valid as long as it is open.
+/// A connection that nobody was lent yet, and SQLite's own handle of it, which is valid as long as it
+/// is open.
 pub(super) struct Opened {
     conn: SqliteConnection,
-    handle: NonNull<ffi::sqlite3>,
-    health: Option<Arc<Health>>,
+    identity: Arc<Identity>,
 }
 
 impl Opened {
@@ -119,13 +142,38 @@ impl Opened {
         self.conn
     }
 
-    /// Where damage is noted.
-    pub(super) fn health(&self) -> Option<Arc<Health>> {
-        self.health.clone()
+    /// To lend it.
+    pub(super) fn into_kept(self) -> Kept {
+        Kept::new(self.conn, self.identity)
+    }
+
+    pub(super) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
     }
 
     pub(super) fn handle(&self) -> NonNull<ffi::sqlite3> {
-        self.handle
+        self.identity.handle()
+    }
+}
+
+/// Whom a connection tells of its errors.
+#[derive(Clone, Default)]
+pub(super) struct Listeners {
+    /// Where damage is noted.
+    pub(super) health: Option<Arc<Health>>,
+    /// Where it is noted that the connection cannot be used any more.
+    pub(super) fault: Option<Arc<Fault>>,
+}
+
+impl Listeners {
+    /// Tells them of an extended code.
+    pub(super) fn note(&self, code: c_int) {
+        if let Some(health) = &self.health {
+            health.note(code);
+        }
+        if let Some(fault) = &self.fault {
+            fault.note(code);
+        }
     }
 }
 
@@ -144,8 +192,13 @@ pub(super) fn establish(
             "SQLite did not run the connection hook".to_owned(),
         ));
     };
+    let listeners = Listeners {
+        health: attached.health,
+        fault: attached.fault,
+    };
+    let identity = Arc::new(Identity::new(handle, attached.guard.clone(), listeners));
     if let Some(key) = &attached.key {
-        cipher::unlock(handle, key)
+        cipher::unlock(&identity, key)
             .map_err(|e| ConnectionError::BadConnection(e.message().to_owned()))?;
     }
     watch_interrupt(handle.as_ptr(), interrupt.flag())?;
@@ -165,17 +218,38 @@ pub(super) fn establish(
         // SAFETY: whoever passed it made it for the connection that it gets back from here.
         unsafe { touched.is_of(handle.as_ptr()) };
     }
+    // SAFETY: `handle` is that of `conn`.
+    unsafe { record(&mut conn, handle, identity.listeners()) };
+    Ok(Opened { conn, identity })
+}
+
+/// Records the errors of a connection from now on.
+///
+/// # Safety
+/// `handle` must be that of this connection.
+pub(super) unsafe fn record(
+    conn: &mut SqliteConnection,
+    handle: NonNull<ffi::sqlite3>,
+    listeners: &Listeners,
+) {
     conn.set_instrumentation(Recorder {
-        handle: handle.as_ptr(),
-        health: attached.health.clone(),
-        fault: attached.fault,
+        handle,
+        listeners: listeners.clone(),
         next: get_default_instrumentation(),
     });
-    Ok(Opened {
-        conn,
-        handle,
-        health: attached.health,
-    })
+}
+
+/// Takes away whatever instrumentation a connection has.
+pub(super) fn record_nothing(conn: &mut SqliteConnection) {
+    conn.set_instrumentation(|_: InstrumentationEvent<'_>| {});
+}
+
+/// The handle of a connection whose errors are recorded: of those that were opened here, unless they
+/// were given another instrumentation.
+#[inline]
+pub(super) fn recorded(conn: &mut SqliteConnection) -> Option<NonNull<ffi::sqlite3>> {
+    let recorder = conn.instrumentation().downcast_ref::<Recorder>();
+    recorder.map(|recorder| recorder.handle)
 }
 
 /// Asks SQLite to tell this module of each connection that the process opens.
@@ -233,9 +307,8 @@ unsafe extern "C" fn release_flag(flag: *mut c_void) {
 
 /// Records code and offset of each failed statement; the connection owns it.
 struct Recorder {
-    handle: *mut ffi::sqlite3,
-    health: Option<Arc<Health>>,
-    fault: Option<Arc<Fault>>,
+    handle: NonNull<ffi::sqlite3>,
+    listeners: Listeners,
     next: Option<Box<dyn Instrumentation>>,
 }
 
@@ -247,13 +320,8 @@ impl Recorder {
     /// Records the error that the connection stands at, which has this text.
     fn record(&self, code: c_int, message: String) {
         // SAFETY: the owning connection is open and in the call that led here.
-        let offset = unsafe { ffi::sqlite3_error_offset(self.handle) };
-        if let Some(health) = &self.health {
-            health.note(code);
-        }
-        if let Some(fault) = &self.fault {
-            fault.note(code);
-        }
+        let offset = unsafe { ffi::sqlite3_error_offset(self.handle.as_ptr()) };
+        self.listeners.note(code);
         let last = LastError {
             code,
             offset: usize::try_from(offset).ok(),
@@ -265,12 +333,12 @@ impl Recorder {
     /// such failure; SQLite still stands at it when the next statement begins.
     fn untold(&self) -> Option<(c_int, String)> {
         // SAFETY: the owning connection is open and in this very call, which reads its state.
-        let code = unsafe { fault::code_of(self.handle) };
+        let code = unsafe { fault::code_of(self.handle.as_ptr()) };
         if matches!(code, ffi::SQLITE_OK | ffi::SQLITE_ROW | ffi::SQLITE_DONE) {
             return None;
         }
         // SAFETY: as above; SQLite never returns null here.
-        let text = unsafe { ffi::sqlite3_errmsg(self.handle) };
+        let text = unsafe { ffi::sqlite3_errmsg(self.handle.as_ptr()) };
         // SAFETY: it ends in NUL and stays until the next call on this connection.
         let text = unsafe { CStr::from_ptr(text) };
         Some((code, text.to_string_lossy().into_owned()))
@@ -282,7 +350,7 @@ impl Instrumentation for Recorder {
         match &event {
             InstrumentationEvent::FinishQuery { error: Some(e), .. } => {
                 // SAFETY: the owning connection is open and in this call, which reads its state.
-                let code = unsafe { fault::code_of(self.handle) };
+                let code = unsafe { fault::code_of(self.handle.as_ptr()) };
                 self.record(code, e.to_string());
             }
             InstrumentationEvent::StartQuery { .. } => {

@@ -23,13 +23,20 @@ use crate::{Conn, DatabaseUrl};
 pub(super) struct MemoryDatabase {
     gate: Gate,
     held: Arc<Held>,
-    connection: Mutex<Option<MemoryConnection>>,
+    place: Mutex<Place>,
+}
+
+/// What has become of the connection.
+enum Place {
+    Open(Box<MemoryConnection>),
+    /// A closure has put another one in its place.
+    Lost,
+    Closed,
 }
 
 struct MemoryConnection {
     connection: Transactional,
     touched: Arc<Touched>,
-    guard: Arc<Guard>,
 }
 
 /// The turn, until it is dropped.
@@ -50,11 +57,10 @@ impl MemoryDatabase {
     ) -> Result<Self, Error> {
         super::handle::refuse_corrupting_library()?;
         let touched = Arc::new(Touched::new(Arc::clone(clock)));
-        let guard = Arc::new(Guard::new(Some(Arc::clone(&touched))));
         let attached = Attached {
             health: Some(Arc::clone(health)),
             touched: Some(Arc::clone(&touched)),
-            guard: Some(Arc::clone(&guard)),
+            guard: Some(Arc::new(Guard::new(Some(Arc::clone(&touched))))),
             ..Attached::default()
         };
         let connection = MemoryConnection {
@@ -65,12 +71,11 @@ impl MemoryDatabase {
                 c"BEGIN IMMEDIATE",
             )?,
             touched,
-            guard,
         };
         Ok(Self {
             gate: Gate::new(1),
             held: Arc::new(Held::new("SQLite in memory", 1)),
-            connection: Mutex::new(Some(connection)),
+            place: Mutex::new(Place::Open(Box::new(connection))),
         })
     }
 
@@ -89,25 +94,29 @@ impl MemoryDatabase {
         E: From<Error>,
     {
         let _turn = self.turn(patience, caller)?;
-        let mut place = lock(&self.connection);
-        let connection = place.as_mut().ok_or_else(closed)?;
+        let mut place = lock(&self.place);
+        let connection = match &mut *place {
+            Place::Open(connection) => connection,
+            Place::Lost => return Err(lost().into()),
+            Place::Closed => return Err(closed().into()),
+        };
         connection.begin(what)?;
         // As in a reader: the panic goes on at the caller, and the connection is put in order.
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            f(&mut Conn::Sqlite(connection.connection.conn()))
+            f(&mut Conn::Sqlite(connection.connection.lend()))
         }));
+        let ended = connection.end(what, matches!(outcome, Ok(Ok(_))));
+        if connection.connection.is_away() {
+            *place = Place::Lost;
+        }
         match outcome {
-            Ok(Ok(value)) => {
-                connection.end(what, true)?;
+            // What the closure says goes before what its transaction became.
+            Ok(result) => {
+                let value = result?;
+                ended?;
                 Ok(value)
             }
-            Ok(Err(error)) => {
-                // What the closure says goes before what its transaction became.
-                let _ = connection.end(what, false);
-                Err(error)
-            }
             Err(panic) => {
-                let _ = connection.end(what, false);
                 drop(place);
                 resume_unwind(panic)
             }
@@ -127,7 +136,7 @@ impl MemoryDatabase {
                 ),
             ));
         }
-        drop(lock(&self.connection).take());
+        *lock(&self.place) = Place::Closed;
         Ok(())
     }
 
@@ -172,14 +181,16 @@ impl MemoryConnection {
             }
             Use::Write => self.touched.begin(self.connection.conn()),
         }
-        self.guard.lent(true);
         Ok(())
     }
 
     /// Commits if `keep` and if the transaction is still the one that was begun, else rolls back;
     /// leaves the connection as a new one in any case.
     fn end(&mut self, what: Use, keep: bool) -> Result<(), Error> {
-        self.guard.lent(false);
+        if let Err(lost) = self.connection.returned() {
+            self.touched.lost_track();
+            return Err(lost);
+        }
         let intact = self.connection.in_transaction() && self.connection.depth() == Some(1);
         let ended = if intact && keep {
             self.commit(what)
@@ -220,4 +231,11 @@ impl MemoryConnection {
 
 fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database is closed")
+}
+
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::ConnectionLost,
+        "the database in memory went with its connection, which a closure has exchanged",
+    )
 }

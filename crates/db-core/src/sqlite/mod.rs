@@ -1,5 +1,6 @@
 //! SQLite: opening a file with the house's pragmas, and what Diesel does not tell of it.
 
+mod bulk;
 mod cipher;
 mod copy;
 mod database;
@@ -7,6 +8,7 @@ mod fault;
 mod file;
 mod guard;
 mod handle;
+mod identity;
 mod memory;
 mod raw_statement;
 mod reader;
@@ -24,11 +26,12 @@ use crate::encryption::{self, EncryptionKey};
 use crate::error::{Error, ErrorKind};
 use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
+pub use bulk::{CellRef, SqliteBulk, SqliteStatement};
 pub use copy::{CopyStep, OnlineCopy};
 pub(crate) use database::SqliteDatabase;
 pub use database::SqliteStats;
 pub(crate) use fault::primary;
-pub(crate) use handle::{LastError, take_last_error};
+pub(crate) use handle::{LastError, library_version, take_last_error};
 pub use reader::ReaderStats;
 pub use side_file::open_side_file;
 #[cfg(feature = "tokio")]

@@ -45,7 +45,7 @@ pub(super) fn open_writer(
     // The watch's busy handler stands where `PRAGMA busy_timeout` would, which replaces it.
     watch.set_patience(options.busy_timeout);
     let touched = Arc::new(Touched::new(Arc::clone(clock)));
-    let guard = Arc::new(Guard::new(Some(Arc::clone(&touched))));
+    let guard = Arc::new(Guard::of_groups(Arc::clone(&touched)));
     let attached = Attached {
         health: Some(Arc::clone(health)),
         watch: Some(Arc::clone(&watch)),

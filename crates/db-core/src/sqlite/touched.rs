@@ -201,7 +201,7 @@ impl Touched {
         }
         let owned = Arc::into_raw(Arc::clone(self)).cast_mut().cast::<c_void>();
         // SAFETY: by the promise of `is_of`, `handle` belongs to the connection that is borrowed
-        // here, so it is open and nobody else uses it. SQLite takes the one strong count of `owned`
+        // here, at home (see `identity`), so it is open and nobody else uses it. SQLite takes the one strong count of `owned`
         // and gives it back through `release` when the connection closes, also if this call fails;
         // so the pointer that the callback below gets outlives its last call.
         let status =

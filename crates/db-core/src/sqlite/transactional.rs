@@ -4,15 +4,14 @@
 //! closure makes a savepoint, and BEGIN and COMMIT are statements that were prepared once: Diesel
 //! sends them as text, which is parsed each time.
 
-use std::ffi::CStr;
-use std::sync::Arc;
+use std::ffi::{CStr, CString};
 
 use diesel::SqliteConnection;
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
 
 use super::handle::{self, Attached, Opened};
+use super::identity::Kept;
 use super::raw_statement::RawStatement;
-use super::watch::Health;
 use crate::error::Error;
 use crate::{DatabaseUrl, Engine, Interrupt};
 
@@ -22,8 +21,7 @@ pub(super) struct Transactional {
     begin: RawStatement,
     commit: RawStatement,
     rollback: RawStatement,
-    conn: SqliteConnection,
-    health: Option<Arc<Health>>,
+    conn: Kept,
 }
 
 impl Transactional {
@@ -54,8 +52,7 @@ impl Transactional {
             commit: begin.sibling(c"COMMIT")?,
             rollback: begin.sibling(c"ROLLBACK")?,
             begin,
-            health: opened.health(),
-            conn: opened.into_conn(),
+            conn: opened.into_kept(),
         })
     }
 
@@ -67,8 +64,34 @@ impl Transactional {
         self.begin.sibling(sql)
     }
 
+    /// The connection, for what the database itself does. It must be at home.
     pub(super) fn conn(&mut self) -> &mut SqliteConnection {
-        &mut self.conn
+        self.conn.conn()
+    }
+
+    /// The connection for a closure. It is away until [`returned`](Self::returned).
+    #[inline]
+    pub(super) fn lend(&mut self) -> &mut SqliteConnection {
+        self.conn.lend()
+    }
+
+    /// After the closure, and before anything else.
+    ///
+    /// # Errors
+    /// That the closure left another connection here: nothing of this one is to be used any more.
+    #[inline]
+    pub(super) fn returned(&mut self) -> Result<(), Error> {
+        self.conn.returned()
+    }
+
+    /// Whether the connection is away, after [`returned`](Self::returned) for ever.
+    pub(super) fn is_away(&self) -> bool {
+        !self.conn.identity().at_home()
+    }
+
+    /// Whether a COMMIT would fail for a foreign key that nothing satisfies yet.
+    pub(super) fn owes_foreign_keys(&self) -> bool {
+        self.begin.owes_foreign_keys()
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
@@ -92,7 +115,7 @@ impl Transactional {
 
     /// What a statement of this connection came to. Damage is noted, as it is of Diesel's.
     pub(super) fn noted(&self, done: Result<Option<i64>, Error>) -> Result<(), Error> {
-        if let (Err(error), Some(health)) = (&done, &self.health)
+        if let (Err(error), Some(health)) = (&done, &self.conn.identity().listeners().health)
             && let Some(code) = error.sqlite_code()
         {
             health.note(code);
@@ -101,7 +124,7 @@ impl Transactional {
     }
 
     pub(super) fn execute(&mut self, sql: &str) -> Result<(), Error> {
-        execute(&mut self.conn, sql)
+        execute(self.conn.conn(), sql)
     }
 
     /// Whether SQLite is in a transaction.
@@ -122,7 +145,7 @@ impl Transactional {
     /// How many transactions Diesel believes to be open, one within the other: 1 outside of its
     /// own; none if it has given the connection up.
     pub(super) fn depth(&mut self) -> Option<u32> {
-        AnsiTransactionManager::transaction_manager_status_mut(&mut self.conn)
+        AnsiTransactionManager::transaction_manager_status_mut(self.conn.conn())
             .transaction_depth()
             .ok()?
             .map(u32::from)
@@ -131,15 +154,27 @@ impl Transactional {
     /// Keeps what Diesel's transactions inside the open one did, and ends them.
     pub(super) fn release_nested(&mut self) -> Result<(), Error> {
         while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::commit_transaction(&mut self.conn).map_err(|e| classify(&e))?;
+            AnsiTransactionManager::commit_transaction(self.conn.conn())
+                .map_err(|e| classify(&e))?;
         }
         Ok(())
+    }
+
+    /// Makes all savepoints of this name one with the transaction.
+    pub(super) fn release_savepoints(&mut self, name: &CStr) {
+        let name = name.to_string_lossy().replace('"', "\"\"");
+        // Without a NUL inside, since the name has none.
+        let sql = CString::new(format!("RELEASE \"{name}\"")).unwrap_or_default();
+        // Until there is none of this name.
+        if let Ok(mut release) = self.prepare(&sql) {
+            while release.run().is_ok() {}
+        }
     }
 
     /// Undoes what Diesel's transactions inside the open one did, and ends them.
     pub(super) fn undo_nested(&mut self) -> Result<(), Error> {
         while self.depth().is_some_and(|depth| depth > 1) {
-            AnsiTransactionManager::rollback_transaction(&mut self.conn)
+            AnsiTransactionManager::rollback_transaction(self.conn.conn())
                 .map_err(|e| classify(&e))?;
         }
         Ok(())
@@ -157,13 +192,20 @@ impl Transactional {
         {
             before = Some(depth);
             // It counts down also where the savepoint is gone already.
-            let _ = AnsiTransactionManager::rollback_transaction(&mut self.conn);
+            let _ = AnsiTransactionManager::rollback_transaction(self.conn.conn());
         }
         self.rollback()?;
         if self.depth().is_none() {
-            count_one(&mut self.conn)?;
+            count_one(self.conn.conn())?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Transactional {
+    fn drop(&mut self) {
+        // After a panic beside a closure. Before the statements go, which are leaked otherwise.
+        let _ = self.returned();
     }
 }
 

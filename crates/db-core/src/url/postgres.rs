@@ -13,6 +13,9 @@ const PORT: &str = "the port is not a number; if it is a part of the password, t
      (postgres://USER:PASSWORD@HOST/NAME), or the password has characters that must be \
      percent-encoded (@ is %40, / is %2F, ? is %3F, # is %23)";
 
+/// Where a server listens if nothing else is said.
+const DEFAULT_PORT: &str = "5432";
+
 /// Parameters whose value may hold an '@' without being the rest of a password.
 const WITH_AT: [&str; 6] = [
     "user",
@@ -120,6 +123,42 @@ pub(super) fn without_password(url: &str) -> (String, Option<String>) {
         None => url.to_owned(),
     };
     (without_parameter(&plain, "password"), password)
+}
+
+/// The servers that are asked, as `host:port,host:port`.
+pub(super) fn servers(url: &str) -> String {
+    let listed = parameter(url, "host").filter(|hosts| !hosts.is_empty());
+    let ports = parameter(url, "port").unwrap_or_default();
+    let ports: Vec<&str> = ports.split(',').collect();
+    let hosts = listed.as_deref().unwrap_or(split(url).hosts).split(',');
+    let servers = hosts.enumerate().map(|(at, host)| {
+        // An address of IPv6 has colons of its own, and a folder of sockets is no host.
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if listed.is_none() && !port.contains(']') => (name, port),
+            _ => (host, ""),
+        };
+        let name = match decode(name).unwrap_or(Cow::Borrowed(name)).as_ref() {
+            "" => "localhost".to_owned(),
+            name => name.to_ascii_lowercase(),
+        };
+        let port = match (port, ports.get(at).or(ports.last())) {
+            ("", Some(port)) if !port.is_empty() => port,
+            ("", _) => DEFAULT_PORT,
+            (port, _) => port,
+        };
+        format!("{name}:{port}")
+    });
+    servers.collect::<Vec<_>>().join(",")
+}
+
+/// Who connects, if the URL says it.
+pub(super) fn user(url: &str) -> Option<String> {
+    let in_authority = || {
+        let info = split(url).user_info?;
+        let name = info.split_once(':').map_or(info, |(user, _)| user);
+        decode(name).map(Cow::into_owned)
+    };
+    parameter(url, "user").or_else(in_authority)
 }
 
 /// The URL with another database.

@@ -1,6 +1,7 @@
 //! Tests of `db-core` with real databases.
 #![cfg(test)]
 
+mod bulk;
 mod database;
 mod encryption;
 mod errors;

@@ -8,6 +8,9 @@
 // The files under test name them so.
 use db_core::{Error, ErrorKind};
 
+#[expect(unreachable_pub, reason = "it is a part of the library's interface")]
+#[path = "../../src/duration.rs"]
+mod duration;
 mod park;
 
 #[expect(dead_code, reason = "what the models leave out, the library uses")]

@@ -20,6 +20,7 @@ pub enum Mode {
 
 /// How an object differs from what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// It exists and was not expected.
@@ -43,6 +44,7 @@ pub enum Change {
 
 /// One object that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// What kind of object it is.
     pub kind: Kind,

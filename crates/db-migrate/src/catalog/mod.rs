@@ -11,9 +11,11 @@
 //! everything again after each of them, and [`model`] holds the same schema as typed values.
 
 mod compare;
+pub mod diagram;
 mod fingerprint;
 pub mod model;
 mod object;
+pub mod parity;
 mod postgres;
 mod scope;
 mod sqlite;

@@ -10,6 +10,7 @@ use super::fingerprint::Digest;
 
 /// What an object is. The order is the one in which differences are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A PostgreSQL schema other than the home schema.

@@ -38,6 +38,9 @@ pub(crate) const DIESEL_TABLE: &str = "__diesel_schema_migrations";
 /// Our own beside it.
 const LEDGER_TABLE: &str = "__db_migrate_ledger";
 
+/// The log of what happened.
+const EVENTS_TABLE: &str = "__db_migrate_events";
+
 /// How a ledger row came to be, and whether it counts as applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -172,7 +175,7 @@ impl Ledger {
     }
 
     fn events(&self) -> String {
-        self.table("__db_migrate_events")
+        self.table(EVENTS_TABLE)
     }
 
     fn objects(&self) -> String {

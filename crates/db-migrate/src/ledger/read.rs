@@ -7,8 +7,10 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{Queryable, QueryableByName, RunQueryDsl, sql_query};
 
 use super::{
-    Applied, DIESEL_TABLE, DieselRow, History, LEDGER_TABLE, Ledger, Status, StoredTexts, Tables,
+    Applied, DIESEL_TABLE, DieselRow, EVENTS_TABLE, History, LEDGER_TABLE, Ledger, Status,
+    StoredTexts, Tables, quote,
 };
+use crate::assess::Problem;
 use crate::error::{Error, in_database};
 use crate::sql::Checksums;
 use crate::{LoggedEvent, Version};
@@ -103,6 +105,45 @@ impl Ledger {
             None
         };
         Ok(History::merge(ledger, diesel))
+    }
+
+    /// Which of the two tables was dropped. Without the ledger's others Diesel's is that of diesel_cli
+    /// alone, which has no ledger.
+    pub(crate) fn lost_table(
+        &self,
+        conn: &mut Conn<'_>,
+        history: &History,
+    ) -> Result<Option<Problem>, Error> {
+        let table = match (history.has_ledger, history.has_diesel) {
+            (true, false) => DIESEL_TABLE,
+            (false, true) if self.has_remains(conn)? => LEDGER_TABLE,
+            _ => return Ok(None),
+        };
+        let table = table.to_owned();
+        Ok(Some(Problem::LostTable { table }))
+    }
+
+    /// Whether the log of events is there, which is made with the ledger.
+    fn has_remains(&self, conn: &mut Conn<'_>) -> Result<bool, Error> {
+        let query = match conn.engine() {
+            Engine::Sqlite => {
+                "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name = $1".to_owned()
+            }
+            Engine::Postgres => format!(
+                "SELECT relname::text AS name FROM pg_catalog.pg_class
+                 WHERE relkind = 'r' AND relname = $1
+                   AND relnamespace = '{}'::regnamespace",
+                quote(&self.schema).replace('\'', "''")
+            ),
+        };
+        let found: Vec<Name> = with_conn!(conn, |c| sql_query(query)
+            .bind::<Text, _>(EVENTS_TABLE)
+            .load(c))
+        .map_err(in_database(
+            self.engine,
+            "looking for the log of migrations",
+        ))?;
+        Ok(!found.is_empty())
     }
 
     /// Other PostgreSQL schemas that have a ledger of their own: someone else migrates them.

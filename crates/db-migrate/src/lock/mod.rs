@@ -9,6 +9,7 @@ mod sqlite;
 
 use std::time::{Duration, Instant};
 
+use db_core::folder::LockedFile;
 use db_core::{Conn, Interrupt};
 
 use crate::error::Error;
@@ -28,7 +29,7 @@ const SLICE: Duration = Duration::from_millis(20);
 pub(crate) enum Held {
     Sqlite {
         #[expect(dead_code, reason = "the open file is the lock")]
-        file: Option<sqlite::LockFile>,
+        file: Option<LockedFile>,
     },
     Postgres(postgres::AdvisoryLock),
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
+use db_core::folder::LockedFile;
 use db_core::{Engine, open_side_file};
 
 use super::{Patience, Try, poll};
@@ -24,13 +25,6 @@ const SUFFIX: &str = "-migrate.lock";
 /// Longer texts than this are not written by us.
 const MAX_HOLDER_BYTES: u64 = 512;
 
-/// The open, locked file; closing it releases the lock.
-#[derive(Debug)]
-pub(crate) struct LockFile {
-    #[expect(dead_code, reason = "the open file is the lock")]
-    file: File,
-}
-
 #[derive(QueryableByName)]
 struct Attached {
     #[diesel(sql_type = Text)]
@@ -42,7 +36,7 @@ struct Attached {
 pub(super) fn acquire(
     conn: &mut SqliteConnection,
     patience: &mut Patience<'_>,
-) -> Result<Option<LockFile>, Error> {
+) -> Result<Option<LockedFile>, Error> {
     // A database in memory belongs to this connection alone.
     let Some(database) = database_file(conn)? else {
         return Ok(None);
@@ -51,14 +45,15 @@ pub(super) fn acquire(
     let mut path = database.into_os_string();
     path.push(SUFFIX);
     let path = PathBuf::from(path);
-    let mut file = opened.map_err(|e| Error::lock_file(&path, &e))?;
+    let file = opened.map_err(|e| Error::lock_file(&path, &e))?;
     poll(patience, || match file.try_lock() {
         Ok(()) => Ok(Try::Got(())),
         Err(TryLockError::WouldBlock) => Ok(Try::Held(holder(&path))),
         Err(TryLockError::Error(e)) => Err(Error::lock_file(&path, &e)),
     })?;
-    write_holder(&mut file).map_err(|e| Error::lock_file(&path, &e))?;
-    Ok(Some(LockFile { file }))
+    let file = LockedFile::of(file);
+    write_holder(&file).map_err(|e| Error::lock_file(&path, &e))?;
+    Ok(Some(file))
 }
 
 /// The file behind `main`, if there is one.
@@ -78,7 +73,7 @@ pub(crate) fn database_file(conn: &mut SqliteConnection) -> Result<Option<PathBu
 }
 
 /// Writes who holds the lock, for those who wait.
-fn write_holder(file: &mut File) -> std::io::Result<()> {
+fn write_holder(mut file: &File) -> std::io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     write!(

@@ -15,6 +15,7 @@ use crate::plan::nameable;
 
 /// Whether a migration is in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It was run by this engine, taken over from diesel_cli, or declared by `baseline`.
@@ -29,6 +30,7 @@ pub enum State {
 
 /// One migration, as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Entry {
     /// Its position in the order of versions, from 1: what `rollback 5` counts.
     pub position: usize,
@@ -82,7 +84,9 @@ impl Migrator {
     pub fn status<'c>(&self, conn: impl Into<Conn<'c>>) -> Result<StatusReport, Error> {
         let mut conn = conn.into();
         let (look, drift) = self.drift_beside(&mut conn)?;
-        let assessment = assess(&look.set, &look.history)?;
+        let mut assessment = assess(&look.set, &look.history)?;
+        let lost = look.ledger.lost_table(&mut conn, &look.history)?;
+        assessment.problems.extend(lost);
         let all = nameable(&look.set, &look.history);
         let position = |version: &Version| {
             all.binary_search_by(|m| m.version.cmp(version))

@@ -27,6 +27,7 @@ pub struct Repair {
 
 /// What was repaired.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct RepairReport {
     /// Cosmetic edits that were recorded.
     pub restamped: Vec<String>,

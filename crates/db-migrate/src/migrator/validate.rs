@@ -17,6 +17,7 @@ const CONTEXT_LINES: usize = 2;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Validation {
     /// Everything in which files and history disagree.
     pub problems: Vec<Problem>,
@@ -34,6 +35,7 @@ pub struct Validation {
 
 /// An edited migration, and how its text differs from the one that was applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct EditedText {
     /// Its version.
     pub version: String,
@@ -45,6 +47,7 @@ pub struct EditedText {
 
 /// The outcome of building the schema anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Rebuild {
     /// It was not asked for.
@@ -106,7 +109,9 @@ impl Migrator {
             // What the migrations build is compared with this history, too.
             |_| false,
         )?;
-        let assessment = assess(&look.set, &look.history)?;
+        let mut assessment = assess(&look.set, &look.history)?;
+        let lost = look.ledger.lost_table(conn, &look.history)?;
+        assessment.problems.extend(lost);
         let edits = edited_texts(&look, conn, &assessment.problems)?;
         let rebuild = rebuild(&look, &live, scratch, &self.stop())?;
         Ok(Validation {

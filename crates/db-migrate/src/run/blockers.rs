@@ -16,6 +16,7 @@ use crate::sql::names;
 
 /// A session that holds a lock which a migration waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, QueryableByName)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Blocker {
     /// Its server process, for `pg_terminate_backend`.
     #[diesel(sql_type = Integer)]

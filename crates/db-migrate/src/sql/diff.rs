@@ -13,6 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One line of a difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct DiffLine {
     /// Whether the line is old, new or both.
     pub kind: DiffKind,
@@ -26,6 +27,7 @@ pub struct DiffLine {
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DiffKind {
     /// Unchanged, shown to find the place.

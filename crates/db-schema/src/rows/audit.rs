@@ -22,6 +22,7 @@ vocabulary! {
 
 /// A line of the audit trail: one change of one row.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable, Identifiable, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[diesel(table_name = audit_logs, check_for_backend(Sqlite, Pg))]
 pub struct AuditLog {
     /// Key, in the order of writing.

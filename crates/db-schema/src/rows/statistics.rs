@@ -62,7 +62,7 @@ pub struct GameStatistics {
     pub total_won: i64,
     /// The largest of them.
     pub biggest_win: i64,
-    /// When the first bet was placed.
+    /// When the game was created.
     pub created_at: UtcTime,
     /// When the row was last changed.
     pub updated_at: UtcTime,

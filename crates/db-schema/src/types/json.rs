@@ -28,6 +28,7 @@ pub struct JsonDoc;
 /// Rows can be read straight into a [`Value`]. What is written or compared has to be of this
 /// type, because only a type of this crate can be an expression of a SQL type of this crate.
 #[derive(Debug, Clone, Default, PartialEq, AsExpression, FromSqlRow, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[diesel(sql_type = JsonDoc)]
 #[serde(transparent)]
 pub struct Json(pub Value);

@@ -70,6 +70,7 @@ impl SqlOrd for UtcTimestamp {}
     Serialize,
     Deserialize,
 )]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[diesel(sql_type = UtcTimestamp)]
 #[serde(from = "DateTime<Utc>", into = "DateTime<Utc>")]
 pub struct UtcTime(DateTime<Utc>);

@@ -15,7 +15,6 @@ use crate::sqlite::watch::Health;
 /// A `query_only` connection.
 pub(super) struct ReaderConnection {
     connection: Transactional,
-    guard: Arc<Guard>,
     fault: Arc<Fault>,
     health: Arc<Health>,
     /// Reads that the anchor did not spare from locking, since it was moved by this connection.
@@ -25,11 +24,10 @@ pub(super) struct ReaderConnection {
 impl ReaderConnection {
     pub(super) fn open(source: &Source) -> Result<Self, Error> {
         let fault = Arc::new(Fault::default());
-        let guard = Arc::new(Guard::new(None));
         let attached = Attached {
             health: Some(Arc::clone(&source.health)),
             key: source.key.clone(),
-            guard: Some(Arc::clone(&guard)),
+            guard: Some(Arc::new(Guard::new(None))),
             fault: Some(Arc::clone(&fault)),
             ..Attached::default()
         };
@@ -38,30 +36,29 @@ impl ReaderConnection {
         })?;
         Ok(Self {
             connection,
-            guard,
             fault,
             health: Arc::clone(&source.health),
             unspared: 0,
         })
     }
 
-    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
-        self.connection.conn()
+    /// For the closure.
+    pub(super) fn lend(&mut self) -> &mut SqliteConnection {
+        self.connection.lend()
     }
 
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.connection.begin()?;
-        self.guard.lent(true);
-        Ok(())
+        self.connection.begin()
     }
 
     /// Ends the transaction after its closure.
     ///
     /// # Errors
     /// [`ErrorKind::TransactionEnded`] if it is no longer the one that [`begin`](Self::begin)
-    /// opened: what the closure has read may then be of several snapshots.
+    /// opened: what the closure has read may then be of several snapshots. Also if the connection is
+    /// no longer the one that was lent.
     pub(super) fn end(&mut self) -> Result<(), Error> {
-        self.guard.lent(false);
+        self.connection.returned()?;
         // Of a failure while rows were read Diesel tells nobody (see `handle`).
         let code = self.connection.last_code();
         if code != 0 {
@@ -80,16 +77,17 @@ impl ReaderConnection {
 
     /// After a panic: ends whatever is open.
     pub(super) fn abandon(&mut self) {
-        self.guard.lent(false);
-        if let Err(error) = self.connection.rollback() {
+        let undone = self.connection.returned();
+        if let Err(error) = undone.and_then(|()| self.connection.rollback()) {
             tracing::debug!(%error, "a read that panicked could not be rolled back");
         }
     }
 
-    /// Whether the next read may use this connection: no error has broken it, and nothing of the
-    /// last read is left.
+    /// Whether the next read may use this connection: it is the one that was opened, no error has
+    /// broken it, and nothing of the last read is left.
     pub(super) fn is_clean(&mut self) -> bool {
-        !self.fault.is_set()
+        !self.connection.is_away()
+            && !self.fault.is_set()
             && !self.connection.in_transaction()
             && !self.connection.holds_snapshot()
             && self.connection.depth() == Some(1)

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::Conn;
 use crate::DatabaseUrl;
+use crate::duration;
 use crate::encryption::EncryptionKey;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, Holder, longest};
@@ -171,7 +172,7 @@ impl Readers {
         connection.begin()?;
         // Unwind safety: what the closure shares with its caller is the caller's business, because
         // the panic goes on there; the connection is checked before anybody else gets it.
-        let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut Conn::Sqlite(connection.conn()))));
+        let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut Conn::Sqlite(connection.lend()))));
         if let Some(anchor) = &shared.anchor
             && anchor.after_read(&mut connection.unspared, &shared.source)
         {
@@ -304,9 +305,9 @@ impl Shared {
         Error::new(
             ErrorKind::Timeout,
             format!(
-                "none of {} connections for reading became free within {:?}; {} in use, {} callers waiting{}",
+                "none of {} connections for reading became free within {}; {} in use, {} callers waiting{}",
                 self.slots.len(),
-                patience,
+                duration::show(patience),
                 self.gate.taken(),
                 self.gate.waiting(),
                 longest(self.held.oldest())

@@ -68,8 +68,9 @@ pub(super) trait Backend {
     fn begin(&mut self, turn: Turn) -> Result<(), BeginError>;
     /// The connection; only between `begin` and `commit` or `rollback`.
     fn conn(&mut self) -> &mut Self::Conn;
-    /// Looks whether the transaction is still the one that `begin` opened.
-    fn transaction(&mut self) -> Transaction;
+    /// Takes the connection back from a closure, and looks whether the transaction is still the one
+    /// that `begin` opened. An error means that the connection itself is another one.
+    fn transaction(&mut self) -> Result<Transaction, Error>;
     /// Begins one member's part.
     fn savepoint(&mut self) -> Result<(), Error>;
     /// Why the part would make the COMMIT fail, if it would.

@@ -18,10 +18,10 @@ use crate::error::{Error, ErrorKind};
 use crate::sqlite::file::Pinned;
 use crate::sqlite::guard::Guard;
 use crate::sqlite::raw_statement::RawStatement;
-use crate::sqlite::session;
 use crate::sqlite::touched::Touched;
 use crate::sqlite::transactional::Transactional;
 use crate::sqlite::watch::{Health, Watch};
+use crate::sqlite::{identity, session};
 
 /// How long the last checkpoint waits for readers that are still there.
 const CLOSING_PATIENCE: Duration = Duration::from_millis(200);
@@ -51,6 +51,8 @@ pub(super) struct SqliteBackend {
     wal_pages: Arc<AtomicU32>,
     /// Rollbacks that the connection had seen when the present transaction began.
     rollbacks: u64,
+    /// Whether a member has a part in the transaction, which the next one's failure must not undo.
+    shared: bool,
 }
 
 /// The connection, and the statements around each member of a group.
@@ -73,6 +75,13 @@ impl Lane {
             rollback_to: connection.prepare(c"ROLLBACK TO bitcraps_member")?,
             connection,
         })
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // After a panic beside a closure. Before the statements go, which are leaked otherwise.
+        let _ = self.connection.returned();
     }
 }
 
@@ -120,6 +129,7 @@ impl SqliteBackend {
             observer,
             wal_pages,
             rollbacks: 0,
+            shared: false,
         })
     }
 
@@ -219,6 +229,37 @@ impl SqliteBackend {
         Ok(())
     }
 
+    /// Undoes the transaction, which nobody else has a part in, and opens it anew with the same turn.
+    fn begin_again(&mut self) -> Result<(), Error> {
+        self.touched.rolled_back();
+        self.guard.take_defers();
+        self.guard.take_savepoints();
+        let connection = &mut self.open_lane().connection;
+        connection.rollback()?;
+        connection.begin()?;
+        self.rollbacks = self.watch.rollbacks();
+        if let Some(lane) = &mut self.lane {
+            self.touched.begin(lane.connection.conn());
+        }
+        Ok(())
+    }
+
+    /// The connection comes back from a closure. False if it is another one: the lane is given up, with
+    /// its watch sealed and its guard closed, so that nobody commits what it had begun.
+    fn taken_back(&mut self) -> bool {
+        let Some(lane) = &mut self.lane else {
+            return false;
+        };
+        let known = lane.connection.returned().is_ok();
+        if known {
+            // Of a failure while rows were read Diesel tells nobody (see `handle`).
+            self.health.note(lane.connection.last_code());
+        } else {
+            self.lane = None;
+        }
+        known
+    }
+
     fn checkpoint(&mut self, effort: Effort) -> Result<bool, Error> {
         let done = checkpoint::run(self.reopen()?.connection.conn(), effort)?;
         let log = u32::try_from(done.log).unwrap_or(0);
@@ -271,6 +312,8 @@ impl Backend for SqliteBackend {
             });
         }
         self.rollbacks = self.watch.rollbacks();
+        self.shared = false;
+        self.guard.take_savepoints();
         self.watch.set_patience(self.options.busy_timeout);
         if let Some(lane) = &mut self.lane {
             self.touched.begin(lane.connection.conn());
@@ -280,45 +323,64 @@ impl Backend for SqliteBackend {
     }
 
     fn conn(&mut self) -> &mut SqliteConnection {
-        self.guard.lent(true);
-        self.open_lane().connection.conn()
+        self.open_lane().connection.lend()
     }
 
-    fn transaction(&mut self) -> Transaction {
-        self.guard.lent(false);
+    fn transaction(&mut self) -> Result<Transaction, Error> {
+        if !self.taken_back() {
+            return Err(identity::lost());
+        }
         let connection = &mut self.open_lane().connection;
         let is_open = connection.in_transaction() && connection.depth().is_some();
-        if is_open && self.watch.rollbacks() == self.rollbacks {
+        Ok(if is_open && self.watch.rollbacks() == self.rollbacks {
             Transaction::Intact
         } else {
             Transaction::Ended
-        }
+        })
     }
 
+    /// The first needs none: nobody else is there to be kept. Under a savepoint SQLite keeps all pages that
+    /// change as they were, in a list in memory, and walks it at the end of each statement: a member of
+    /// ten thousand statements takes minutes (`memjrnlTruncate`).
     fn savepoint(&mut self) -> Result<(), Error> {
+        if !self.shared {
+            return Ok(());
+        }
         let lane = self.open_lane();
         lane.connection.noted(lane.savepoint.run())
     }
 
     fn unsatisfied(&mut self) -> Option<Error> {
-        let conn = self.lane.as_mut()?.connection.conn();
         // SQLite's own words for it, at COMMIT.
-        self.guard.has_open_references(conn).then(|| {
+        self.open_lane().connection.owes_foreign_keys().then(|| {
             let message = "FOREIGN KEY constraint failed";
             Error::from_sqlite_code(ffi::SQLITE_CONSTRAINT_FOREIGNKEY, message)
         })
     }
 
     fn release(&mut self) -> Result<(), Error> {
+        let under_savepoint = std::mem::replace(&mut self.shared, true);
+        let left = self.guard.take_savepoints();
         let lane = self.open_lane();
         lane.connection.release_nested()?;
-        lane.connection.noted(lane.release.run())?;
+        if under_savepoint {
+            lane.connection.noted(lane.release.run())?;
+        } else {
+            // The next member could release them, and its own savepoint with them.
+            for name in &left {
+                lane.connection.release_savepoints(name);
+            }
+        }
         self.undefer()
     }
 
     fn rollback_to(&mut self) -> Result<(), Error> {
         let lane = self.open_lane();
         lane.connection.undo_nested()?;
+        if !self.shared {
+            return self.begin_again();
+        }
+        let lane = self.open_lane();
         lane.connection.noted(lane.rollback_to.run())?;
         lane.connection.noted(lane.release.run())?;
         self.undefer()
@@ -352,14 +414,13 @@ impl Backend for SqliteBackend {
     }
 
     fn rollback(&mut self) {
-        self.guard.lent(false);
-        self.touched.rolled_back();
-        self.watch.seal(false);
-        if let Some(lane) = &mut self.lane
-            && let Err(error) = lane.connection.settle()
-        {
-            tracing::warn!(%error, "a transaction could not be rolled back; its connection is closed");
-            self.lane = None;
+        if self.taken_back() {
+            self.touched.rolled_back();
+            self.watch.seal(false);
+            if let Err(error) = self.open_lane().connection.settle() {
+                tracing::warn!(%error, "a transaction could not be rolled back; its connection is closed");
+                self.lane = None;
+            }
         }
         self.leave();
     }
@@ -454,5 +515,50 @@ fn outcome(error: Error) -> Error {
         )
         .with_hint("read what the write was to change, and decide"),
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::transactional::execute;
+    use crate::sqlite::writer::{NoObserver, NoSnapshot};
+
+    /// The first is whoever has the transaction to itself, also after others who failed.
+    #[test]
+    fn the_first_member_runs_without_a_savepoint() {
+        let mut backend = SqliteBackend::open(
+            SqliteOptions::defaults("sqlite::memory:"),
+            Arc::default(),
+            Arc::new(NoSnapshot),
+            Arc::new(NoObserver),
+            Arc::new(TableClock::new()),
+        )
+        .unwrap();
+        for round in 0..2 {
+            backend.begin(Turn::IfFree).ok().unwrap();
+            for (member, stays, savepoints) in
+                [(0, false, 0), (1, true, 0), (2, true, 1), (3, false, 2)]
+            {
+                backend.savepoint().unwrap();
+                let table = format!("CREATE TABLE t{round}{member} (id INTEGER)");
+                execute(backend.conn(), &table).unwrap();
+                assert_eq!(backend.transaction().unwrap(), Transaction::Intact);
+                if stays {
+                    backend.release().unwrap();
+                } else {
+                    backend.rollback_to().unwrap();
+                }
+                assert_eq!(backend.transaction().unwrap(), Transaction::Intact);
+                let runs = backend.open_lane().savepoint.runs();
+                assert_eq!(runs, 2 * round + savepoints, "member {member}");
+            }
+            backend.commit().unwrap();
+        }
+        let mut tables =
+            backend.lane.as_ref().unwrap().connection.prepare(
+                c"SELECT group_concat(substr(name, 2), '') FROM sqlite_schema ORDER BY name",
+            );
+        assert_eq!(tables.as_mut().unwrap().run().unwrap(), Some(1_021_112));
     }
 }

@@ -39,6 +39,7 @@ struct Platter {
     closed: bool,
     commits_to_fail: u32,
     begins_to_contend: u32,
+    rollbacks_to_fail: u32,
     /// What each commit leaves to do.
     leaves: Option<Chores>,
     chores: Option<Chores>,
@@ -48,6 +49,14 @@ impl Disk {
     pub(crate) fn that_fails_once() -> Self {
         Self::with(Platter {
             commits_to_fail: 1,
+            ..Platter::default()
+        })
+    }
+
+    /// A disk that is somebody else's when a part is to be undone.
+    pub(crate) fn that_is_taken_away_once() -> Self {
+        Self::with(Platter {
+            rollbacks_to_fail: 1,
             ..Platter::default()
         })
     }
@@ -125,9 +134,15 @@ impl Disk {
 pub(crate) struct Conn {
     open: Option<Vec<u32>>,
     savepoint: Option<usize>,
+    owes: bool,
 }
 
 impl Conn {
+    /// Leaves something undone, without which nothing can be committed.
+    pub(crate) fn owe(&mut self) {
+        self.owes = true;
+    }
+
     pub(crate) fn insert(&mut self, n: u32) {
         self.open.as_mut().expect("a transaction is open").push(n);
     }
@@ -200,11 +215,11 @@ impl Backend for Mock {
         &mut self.conn
     }
 
-    fn transaction(&mut self) -> Transaction {
-        match self.conn.open {
+    fn transaction(&mut self) -> Result<Transaction, Error> {
+        Ok(match self.conn.open {
             Some(_) => Transaction::Intact,
             None => Transaction::Ended,
-        }
+        })
     }
 
     fn savepoint(&mut self) -> Result<(), Error> {
@@ -214,7 +229,8 @@ impl Backend for Mock {
     }
 
     fn unsatisfied(&mut self) -> Option<Error> {
-        None
+        let owes = std::mem::take(&mut self.conn.owes);
+        owes.then(|| Error::new(ErrorKind::Constraint, "owed"))
     }
 
     fn release(&mut self) -> Result<(), Error> {
@@ -224,6 +240,12 @@ impl Backend for Mock {
 
     fn rollback_to(&mut self) -> Result<(), Error> {
         let length = self.conn.savepoint.take().expect("a savepoint");
+        let mut disk = self.disk.platter();
+        if disk.rollbacks_to_fail > 0 {
+            disk.rollbacks_to_fail -= 1;
+            self.conn.end();
+            return Err(Error::new(ErrorKind::Busy, "taken"));
+        }
         self.conn.open.as_mut().unwrap().truncate(length);
         Ok(())
     }
@@ -276,11 +298,18 @@ impl Backend for Mock {
 pub(crate) struct Boxed {
     n: u32,
     abandoned: bool,
+    owes: bool,
     answers: Arc<Mutex<Vec<bool>>>,
     disk: Arc<Disk>,
 }
 
 impl Boxed {
+    /// One that leaves something undone, and expects to be told that, whatever else happens.
+    pub(crate) fn that_owes(mut self) -> Self {
+        self.owes = true;
+        self
+    }
+
     pub(crate) fn new(
         n: u32,
         abandoned: bool,
@@ -290,6 +319,7 @@ impl Boxed {
         Self {
             n,
             abandoned,
+            owes: false,
             answers,
             disk,
         }
@@ -303,10 +333,17 @@ impl BoxedJob<Conn> for Boxed {
 
     fn run(&mut self, conn: &mut Conn) -> Ran {
         conn.insert(self.n);
+        if self.owes {
+            conn.owe();
+        }
         Ran::Well
     }
 
     fn finish(self: Box<Self>, failure: Option<Error>) {
+        if self.owes {
+            let kind = failure.as_ref().map(Error::kind);
+            assert_eq!(kind, Some(ErrorKind::Constraint), "{failure:?}");
+        }
         assert_eq!(failure.is_none(), self.disk.holds(self.n), "{failure:?}");
         self.answers.lock().unwrap().push(failure.is_none());
     }

@@ -198,6 +198,26 @@ fn a_failed_commit_fails_all_who_shared_it_and_no_one_else() {
     });
 }
 
+/// Whoever writes alone is told by the COMMIT.
+#[test]
+fn who_owes_something_is_told_so_also_where_the_transaction_is_lost() {
+    explore(limits(), Disk::that_is_taken_away_once, |writer, disk| {
+        let other = {
+            let (writer, disk) = (Arc::clone(writer), Arc::clone(disk));
+            thread::spawn(move || match write(&writer, &disk, None, 1) {
+                Ok(()) => {}
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Busy),
+            })
+        };
+        let answers = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let job = Boxed::new(2, false, Arc::clone(&answers), Arc::clone(disk)).that_owes();
+        writer.submit(Box::new(job));
+        other.join().unwrap();
+        writer.close(None).unwrap();
+        assert_eq!(*answers.lock().unwrap(), [false]);
+    });
+}
+
 #[test]
 fn a_caller_that_has_to_wait_for_another_process_hands_over() {
     explore(limits(), Disk::that_is_busy_once, |writer, disk| {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The meaning of a type, as far as the engine knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LogicalType {
     /// 16 bits.
@@ -86,9 +87,9 @@ impl LogicalType {
     }
 
     /// How SQLite stores values of that meaning, which is what the two engines can be compared
-    /// by: times are integers there, JSON is text.
+    /// by: times are integers there, JSON is text, and what SQLite calls BOOLEAN is 0 and 1.
     #[must_use]
-    pub const fn storage(&self) -> Storage {
+    pub fn storage(&self) -> Storage {
         match self {
             Self::SmallInt | Self::Integer | Self::BigInt | Self::Bool | Self::Timestamp => {
                 Storage::Integer
@@ -96,6 +97,9 @@ impl LogicalType {
             Self::Float | Self::Real => Storage::Real,
             Self::Text | Self::Json => Storage::Text,
             Self::Blob => Storage::Blob,
+            Self::Other(declared) if declared.to_ascii_uppercase().starts_with("BOOL") => {
+                Storage::Integer
+            }
             Self::Other(_) => Storage::Any,
         }
     }

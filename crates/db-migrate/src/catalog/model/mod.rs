@@ -47,6 +47,7 @@ impl Model {
 
 /// A table. Its constraints and indexes are sorted by name, or by what they say without one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Table {
     /// Its name, with the schema unless that is the home schema.
     pub name: String,
@@ -115,6 +116,7 @@ impl Table {
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -138,6 +140,7 @@ pub struct Column {
 
 /// How a generated column is computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Generated {
     /// The expression, as the engine writes it.
     pub expression: String,
@@ -147,6 +150,7 @@ pub struct Generated {
 
 /// A primary key or unique constraint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Key {
     /// The name; PostgreSQL invents one, SQLite does without.
     pub name: Option<String>,
@@ -156,6 +160,7 @@ pub struct Key {
 
 /// A foreign key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ForeignKey {
     /// The name; PostgreSQL invents one, SQLite does without.
     pub name: Option<String>,
@@ -175,6 +180,7 @@ pub struct ForeignKey {
 
 /// What a foreign key does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Refuse at the end of the statement.
@@ -192,6 +198,7 @@ pub enum Action {
 
 /// A check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Check {
     /// The name; PostgreSQL invents one, SQLite does without.
     pub name: Option<String>,
@@ -201,6 +208,7 @@ pub struct Check {
 
 /// An index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Index {
     /// Its name.
     pub name: String,
@@ -216,6 +224,7 @@ pub struct Index {
 
 /// One key of an index: a column or an expression.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct IndexKey {
     /// The column, if it is one.
     pub column: Option<String>,
@@ -227,6 +236,7 @@ pub struct IndexKey {
 
 /// A trigger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Trigger {
     /// Its name.
     pub name: String,

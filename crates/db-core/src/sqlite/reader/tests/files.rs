@@ -4,10 +4,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diesel::RunQueryDsl;
+use diesel::connection::InstrumentationEvent;
+use diesel::{Connection as _, RunQueryDsl};
 
 use super::support::{Fixture, PATIENCE, classify, count, execute, open, options, sqlite, until};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
+use crate::sqlite::database::SqliteDatabase;
 use crate::{Access, Conn, Connection};
 
 /// Whether this process holds a lock on the database file, as the kernel knows it.
@@ -93,6 +95,46 @@ fn another_process_may_open_and_close_the_database_at_any_time() {
 
 #[test]
 fn a_damaged_page_stops_writes_and_not_reads() {
+    /// A listener of the closure's own hears of failures in the place of the database's.
+    fn count_heard_by_another(c: &mut Conn<'_>) -> Result<i64, Error> {
+        sqlite(c).set_instrumentation(|_: InstrumentationEvent<'_>| {});
+        count(c)
+    }
+    let here = Location::caller();
+    let (_folder, db) = damaged();
+    let error = db.read(None, here, count).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    is_refused_writes(&db);
+    let (_folder, db) = damaged();
+    db.read(None, here, count_heard_by_another).unwrap_err();
+    is_refused_writes(&db);
+    // The same where it is a write that reads.
+    let (_folder, db) = damaged();
+    db.write(None, here, count).unwrap_err();
+    is_refused_writes(&db);
+    let (_folder, db) = damaged();
+    db.write(None, here, count_heard_by_another).unwrap_err();
+    is_refused_writes(&db);
+}
+
+#[track_caller]
+fn is_refused_writes(db: &SqliteDatabase) {
+    let here = Location::caller();
+    let error = db.write(None, here, add).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(db.stats().damage.is_some());
+    db.read(None, here, |c| {
+        execute(c, "SELECT y FROM other WHERE x = 1")
+    })
+    .unwrap();
+}
+
+fn add(c: &mut Conn<'_>) -> Result<(), Error> {
+    execute(c, "INSERT INTO other (y) VALUES ('more')")
+}
+
+/// A folder with a database whose table of numbers cannot be read any more.
+fn damaged() -> (tempfile::TempDir, SqliteDatabase) {
     let it = Fixture::new();
     it.write(|c| {
         execute(
@@ -121,16 +163,6 @@ fn a_damaged_page_stops_writes_and_not_reads() {
     std::fs::write(&path, bytes).unwrap();
 
     let db = open(&options(&path));
-    let here = Location::caller();
-    let add = |c: &mut Conn<'_>| execute(c, "INSERT INTO other (y) VALUES ('more')");
-    db.write(None, here, add).unwrap();
-    let error = db.read(None, here, count).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    let error = db.write(None, here, add).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    assert!(db.stats().damage.is_some());
-    db.read(None, here, |c| {
-        execute(c, "SELECT y FROM other WHERE x = 1")
-    })
-    .unwrap();
+    db.write(None, Location::caller(), add).unwrap();
+    (folder, db)
 }

@@ -2,6 +2,7 @@
 
 mod anchor;
 mod closures;
+mod exchanged;
 mod fairness;
 mod files;
 mod leaks;

@@ -1,8 +1,8 @@
 //! Who may use the one writing connection, and whose closures share a COMMIT.
 //!
 //! A lone caller runs its closure on its own thread, without savepoint or hand-off. While somebody
-//! writes, others queue, and the writer's thread runs their closures in one transaction, a
-//! savepoint each, and answers them after its COMMIT. It keeps the right to write as long as there
+//! writes, others queue, and the writer's thread runs their closures in one transaction, each behind
+//! the first under a savepoint, and answers them after its COMMIT. It keeps the right to write as long as there
 //! is a queue, and a moment longer, then gives it back.
 //!
 //! Here is what callers do, and the right to write; what the writer's thread does is in `serve`.
@@ -20,6 +20,7 @@ use super::backend::{
 };
 use super::job::{Answer, JobId, JobRef, Ran, attempt, lend, resolve};
 use super::sync::{Condvar, Mutex, MutexGuard, wait};
+use crate::duration;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, longest};
 
@@ -337,8 +338,8 @@ impl<B: Backend> Executor<B> {
     /// The error of a caller that came `since` and waits no longer.
     fn too_late(&self, since: Instant) -> Error {
         let message = format!(
-            "no turn to write within {:?}{}",
-            since.elapsed(),
+            "no turn to write within {}{}",
+            duration::show(since.elapsed()),
             longest(self.held.oldest())
         );
         let obstacle = self.waiting.as_ref().and_then(|waiting| waiting.obstacle());
@@ -430,8 +431,9 @@ fn fault<B: Backend>(backend: &mut B) -> Option<Error> {
         return Some(damage);
     }
     match backend.transaction() {
-        Transaction::Intact => None,
-        Transaction::Ended => Some(
+        Ok(Transaction::Intact) => None,
+        Err(lost) => Some(lost),
+        Ok(Transaction::Ended) => Some(
             Error::new(
                 ErrorKind::TransactionEnded,
                 "the transaction was ended before its COMMIT, and rolled back",

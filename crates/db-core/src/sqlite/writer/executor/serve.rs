@@ -156,11 +156,9 @@ impl<B: Backend> Executor<B> {
         while fault.is_none()
             && let Some(mut job) = self.next(group, opened)
         {
-            let own = member(&mut *backend, &mut job).unwrap_or_else(|error| {
-                fault = Some(error);
-                None
-            });
-            group.push(job, own);
+            let part = member(&mut *backend, &mut job);
+            fault = part.fault;
+            group.push(job, part.own);
         }
         let members = group.members.len();
         let start = Instant::now();
@@ -271,23 +269,36 @@ impl<B: Backend> Executor<B> {
     }
 }
 
-/// Runs one member of a group under its own savepoint. An error is the whole group's; the member's
-/// own is returned, if it is not the closure's.
-fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Result<Option<Error>, Error> {
-    backend.savepoint()?;
+/// What went wrong with a member's part.
+struct Part {
+    /// The member's own error, if it is not the closure's.
+    own: Option<Error>,
+    /// The whole group's.
+    fault: Option<Error>,
+}
+
+/// Runs one member of a group, under its own savepoint if another has a part in the transaction.
+fn member<B: Backend>(backend: &mut B, job: &mut Job<B::Conn>) -> Part {
+    let shared = |fault| Part { own: None, fault };
+    if let Err(fault) = backend.savepoint() {
+        return shared(Some(fault));
+    }
     let ran = job.run(backend.conn());
     if let Some(fault) = fault(backend) {
-        return Err(fault);
+        return shared(Some(fault));
     }
     if ran != Ran::Well {
-        return backend.rollback_to().map(|()| None);
+        return shared(backend.rollback_to().err());
     }
     // Asked of each, because at COMMIT nobody knows whose fault it is.
-    let unsatisfied = backend.unsatisfied();
-    if unsatisfied.is_some() {
-        backend.rollback_to()?;
-    } else {
-        backend.release()?;
+    let own = backend.unsatisfied();
+    let done = match own {
+        // Also where the transaction cannot be begun anew, its fault is the member's own.
+        Some(_) => backend.rollback_to(),
+        None => backend.release(),
+    };
+    Part {
+        own,
+        fault: done.err(),
     }
-    Ok(unsatisfied)
 }

@@ -20,7 +20,11 @@ fn in_the_file(bed: &Bed) -> i64 {
     let crate::Conn::Sqlite(conn) = connection.conn() else {
         unreachable!();
     };
-    number(conn, "SELECT count(*) AS n FROM entry")
+    // Before the first checkpoint there is not even the table.
+    match number(conn, "SELECT count(*) AS n FROM sqlite_schema") {
+        0 => 0,
+        _ => number(conn, "SELECT count(*) AS n FROM entry"),
+    }
 }
 
 fn log_bytes(database: &Path) -> u64 {

@@ -6,21 +6,23 @@ use diesel::Connection as _;
 
 use super::*;
 
-/// Runs the case between two good members of one group, and then alone. What the case did must be
-/// gone, and the others' work there.
+/// Runs the case before and between two good members of one group, and then alone. What the case did
+/// must be gone, and the others' work there. The first member of a group runs without a savepoint.
 fn beside_others(case: impl Fn(&Bed) + Sync) {
     let bed = Bed::new();
     std::thread::scope(|scope| {
         let hold = bed.hold(scope);
-        scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 1)).unwrap());
-        bed.await_pending(1);
         scope.spawn(|| case(&bed));
+        bed.await_pending(1);
+        scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 1)).unwrap());
         bed.await_pending(2);
-        scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 2)).unwrap());
+        scope.spawn(|| case(&bed));
         bed.await_pending(3);
+        scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 2)).unwrap());
+        bed.await_pending(4);
         hold.let_go();
     });
-    assert_eq!(bed.groups.sizes(3), [3]);
+    assert_eq!(bed.groups.sizes(4), [4]);
     case(&bed);
     assert_eq!(bed.entries(), 2);
     bed.writer.run(None, |conn| insert(conn, 3)).unwrap();
@@ -153,6 +155,50 @@ fn what_a_closure_left_open_is_kept_or_undone_with_it() {
         })
         .unwrap();
     assert_eq!(bed.entries(), 1);
+}
+
+/// The first member has no savepoint of the database's around its own.
+#[test]
+fn savepoints_that_the_first_member_leaves_are_not_there_for_the_next() {
+    let bed = Bed::new();
+    std::thread::scope(|scope| {
+        let hold = bed.hold(scope);
+        let first = scope.spawn(|| {
+            bed.writer.run(None, |conn| {
+                for (id, name) in [(1, "mine"), (2, "MINE"), (3, "\"the \"\"other\"\"\"")] {
+                    execute(conn, &format!("SAVEPOINT {name}"))?;
+                    insert(conn, id)?;
+                }
+                Ok::<_, Error>(())
+            })
+        });
+        bed.await_pending(1);
+        let second = scope.spawn(|| {
+            bed.writer.run(None, |conn| {
+                insert(conn, 4)?;
+                for sql in [
+                    "RELEASE mine",
+                    "ROLLBACK TO mine",
+                    "ROLLBACK TO \"the \"\"other\"\"\"",
+                ] {
+                    assert!(execute(conn, sql).is_err(), "{sql}");
+                }
+                // Of its own there may be some, and of the same name.
+                execute(conn, "SAVEPOINT mine")?;
+                insert(conn, 100)?;
+                execute(conn, "ROLLBACK TO mine")
+            })
+        });
+        bed.await_pending(2);
+        let third = scope.spawn(|| bed.writer.run(None, |conn| insert(conn, 5)));
+        bed.await_pending(3);
+        hold.let_go();
+        for member in [first, second, third] {
+            member.join().unwrap().unwrap();
+        }
+    });
+    assert_eq!(bed.groups.sizes(3), [3]);
+    assert_eq!(bed.number("SELECT sum(id) AS n FROM entry"), 15);
 }
 
 #[test]

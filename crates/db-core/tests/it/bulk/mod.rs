@@ -1,0 +1,4 @@
+//! The two doors for bulk data.
+
+mod postgres;
+mod sqlite;
