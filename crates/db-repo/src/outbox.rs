@@ -24,7 +24,7 @@ pub(crate) use lease::reported_attempt;
 pub use lease::{FailedDelivery, Lease};
 pub use relay::{OutboxRelay, RelayReport};
 pub use schedule::RetrySchedule;
-use statements::{DeadBefore, DeadNewest, DeleteDelivered, Enqueue, OldestWaiting};
+use statements::{DeadBefore, DeadNewest, DeleteDelivered, DeliverOfSeed, Enqueue, OldestWaiting};
 
 use crate::dialect::claim;
 use crate::page::time_cursor;
@@ -144,6 +144,32 @@ impl OutboxRepository {
         }?;
         claimed.sort_by_key(|entry| entry.lease.id);
         Ok(claimed)
+    }
+
+    /// The highest key there is, or 0.
+    pub(crate) fn newest(conn: &mut Conn<'_>) -> Result<i64> {
+        let newest = outbox::table.select(diesel::dsl::max(outbox::id));
+        let found: Option<i64> = with_conn!(conn, |c| newest.first(c))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Marks as delivered what was enqueued after an entry for users whose keys begin with `prefix`
+    /// and a hyphen: those of a demonstration, which nobody outside waits for.
+    pub(crate) fn deliver_of_seed(
+        conn: &mut Conn<'_>,
+        after: i64,
+        prefix: &str,
+        now: UtcTime,
+    ) -> Result<usize> {
+        // The byte after a hyphen is a full stop.
+        let (from, to) = (format!("{prefix}-"), format!("{prefix}."));
+        let deliver = DeliverOfSeed {
+            after,
+            from: &from,
+            to: &to,
+            now,
+        };
+        Ok(with_conn!(conn, |c| deliver.execute(c))?)
     }
 
     /// The entry of this key.

@@ -31,6 +31,7 @@ pub struct Reconciliation {
 
 /// What was looked at, and what does not add up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct ReconcileReport {
     /// Players.
     pub users: u64,

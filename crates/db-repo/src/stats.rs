@@ -3,6 +3,7 @@
 //! The money operations call the writes, in the order of their locks: a player's row before that of
 //! the game.
 
+mod counted;
 mod leaderboard;
 
 use db_core::{Conn, statement, with_conn};
@@ -13,6 +14,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Text};
 
+pub(crate) use counted::Counted;
 pub use leaderboard::LeaderboardOrder;
 
 use crate::refusal::{Parent, Row, refused};
@@ -126,14 +128,15 @@ statement! {
 }
 
 statement! {
-    /// Run for each bet, whatever it pays: who appends events to a game has to hold this row.
+    /// Run whatever bets pay: who appends events to a game has to hold this row.
     struct GamePays<'a> {
         game_id: &'a str as Text,
-        payout: i64 as BigInt,
+        total: i64 as BigInt,
+        biggest: i64 as BigInt,
         now: UtcTime as UtcTimestamp,
     }
     "INSERT INTO game_statistics (game_id, total_won, biggest_win, created_at, updated_at)
-    VALUES (" game_id ", " payout ", " payout ", " now ", " now ")
+    VALUES (" game_id ", " total ", " biggest ", " now ", " now ")
     ON CONFLICT (game_id) DO UPDATE SET
     total_won = CASE WHEN game_statistics.total_won > 9223372036854775807 - excluded.total_won
     THEN 9223372036854775807 ELSE game_statistics.total_won + excluded.total_won END,
@@ -190,22 +193,18 @@ impl StatsRepository {
         Ok(())
     }
 
-    /// Counts how a bet ended.
+    /// Counts how a bet ended. The caller holds the player's balance, as every operation on money does: on
+    /// PostgreSQL two who count a player's first bet at once would otherwise count one.
     ///
     /// # Errors
     /// `MissingParent`, `Database`.
     pub fn bet_resolved(conn: &mut Conn<'_>, bet: BetResolved<'_>, now: UtcTime) -> Result<()> {
         player_ends(conn, bet.player_id, bet.outcome, bet.payout, now)?;
-        let game = GamePays {
-            game_id: bet.game_id,
-            payout: match bet.outcome {
-                BetOutcome::Won => bet.payout,
-                _ => 0,
-            },
-            now,
+        let paid = match bet.outcome {
+            BetOutcome::Won => bet.payout,
+            _ => 0,
         };
-        with_conn!(conn, |c| game.execute(c)).map_err(|error| no_game(conn, error, bet.game_id))?;
-        Ok(())
+        game_pays(conn, bet.game_id, paid, paid, now)
     }
 
     /// Counts a game that a player won.
@@ -251,7 +250,7 @@ impl StatsRepository {
         Ok(with_conn!(conn, |c| query.get_result(c)).optional()?)
     }
 
-    /// The totals of a game in which there was a bet.
+    /// The totals of a game: nothing but zeros before its first bet.
     ///
     /// # Errors
     /// `Database`.
@@ -312,6 +311,24 @@ fn player_ends(
         }
     };
     counted.map_err(|error| no_player(conn, error, player_id))?;
+    Ok(())
+}
+
+/// Counts what a game has paid: in all, and for one bet at most.
+fn game_pays(
+    conn: &mut Conn<'_>,
+    game_id: &str,
+    total: i64,
+    biggest: i64,
+    now: UtcTime,
+) -> Result<()> {
+    let game = GamePays {
+        game_id,
+        total,
+        biggest,
+        now,
+    };
+    with_conn!(conn, |c| game.execute(c)).map_err(|error| no_game(conn, error, game_id))?;
     Ok(())
 }
 

@@ -10,8 +10,23 @@ use db_testserver::{Cluster, Host, Options};
 #[must_use]
 #[track_caller]
 pub fn cluster(settings: &[(&str, &str)]) -> Cluster {
+    started(false, settings)
+}
+
+/// Like [`cluster`], but its commits wait for the disk, for tests that kill it.
+///
+/// # Panics
+/// As [`cluster`] does.
+#[must_use]
+#[track_caller]
+pub fn durable_cluster(settings: &[(&str, &str)]) -> Cluster {
+    started(true, settings)
+}
+
+#[track_caller]
+fn started(durable: bool, settings: &[(&str, &str)]) -> Cluster {
     let options = Options {
-        durable: false,
+        durable,
         settings: settings
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))

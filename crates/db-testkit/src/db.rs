@@ -5,6 +5,7 @@ use std::path::Path;
 use db_core::Engine;
 use db_migrate::{MigrateOptions, Migrator, Source};
 use db_schema::migrations::{POSTGRES, SQLITE};
+use db_testserver::Cluster;
 
 use crate::TestConn;
 use crate::file::FileDb;
@@ -55,6 +56,17 @@ impl TestDb {
     pub fn postgres() -> Self {
         Self {
             place: Place::Server(ServerDb::create()),
+        }
+    }
+
+    /// A new database on a server of the test's own.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    #[must_use]
+    pub fn on(cluster: &Cluster) -> Self {
+        Self {
+            place: Place::Server(ServerDb::create_on(cluster.url())),
         }
     }
 

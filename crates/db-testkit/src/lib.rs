@@ -30,6 +30,7 @@ mod file;
 mod proxy;
 pub mod schema_check;
 mod server;
+pub mod tools;
 
 /// What the guides show must compile. This crate may know all that they use.
 #[cfg(doctest)]
@@ -48,7 +49,7 @@ mod guides {
 }
 
 pub use bucket::{BUCKET_VARIABLE, TestBucket};
-pub use cluster::cluster;
+pub use cluster::{cluster, durable_cluster};
 pub use conn::TestConn;
 pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};

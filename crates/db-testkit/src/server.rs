@@ -28,6 +28,11 @@ impl ServerDb {
             "this test needs a PostgreSQL server: run `cargo xtask test`, which starts one, \
              or set {SERVER_VARIABLE} to a superuser's URL of a server for tests"
         );
+        Self::create_on(server)
+    }
+
+    /// On the server of this superuser's URL.
+    pub(crate) fn create_on(server: String) -> Self {
         let name = unique_name();
         let url = with_database(&server, &name);
         // template0, because template1 cannot be copied while anyone is connected to it.

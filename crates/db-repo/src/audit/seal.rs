@@ -42,12 +42,14 @@ statement! {
 
 /// What [`AuditRepository::seal_all`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Sealed {
     /// How many seals it made.
     pub seals: i64,
     /// How many lines are under them.
     pub lines: i64,
     /// The newest seal, also of an earlier run; none while nothing was ever sealed.
+    #[cfg_attr(feature = "json-schema", schemars(with = "Option<String>"))]
     pub head: Option<Anchor>,
 }
 

@@ -24,6 +24,7 @@ statement! {
 
 /// The first thing that is wrong with a trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
     /// A sealed line is not what it was.
@@ -96,6 +97,7 @@ pub enum Fault {
 
 /// What verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Verification {
     /// The first thing that is wrong, in the order of the trail; nothing behind it was looked at.
     pub fault: Option<Fault>,
@@ -108,6 +110,7 @@ pub struct Verification {
     /// Lines behind the last seal, of which nothing can be said; none counted after a fault.
     pub unsealed: i64,
     /// The last whole seal.
+    #[cfg_attr(feature = "json-schema", schemars(with = "Option<String>"))]
     pub head: Option<Anchor>,
 }
 

@@ -3,7 +3,7 @@
 
 use db_core::statement;
 use db_schema::types::{Json, JsonDoc, UtcTime, UtcTimestamp};
-use diesel::sql_types::{BigInt, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text};
 use diesel::{PgConnection, QueryResult, RunQueryDsl as _, SqliteConnection};
 
 use crate::outbox::{ClaimedEntry, Lease, reported_attempt};
@@ -60,6 +60,21 @@ statement! {
     RETURNING id, user_id, outbox_type, payload, attempts, created_at, metadata"
 }
 
+statement! {
+    /// Done, those whose lease still holds.
+    struct CompleteMany<'a> {
+        ids: &'a [i64] as Array<BigInt>,
+        attempts: &'a [i32] as Array<Integer>,
+        ends: &'a [UtcTime] as Array<UtcTimestamp>,
+        now: UtcTime as UtcTimestamp,
+    }
+    "UPDATE outbox SET status = 'delivered', next_retry_at = NULL, updated_at = " now "
+    FROM unnest(" ids "::bigint[], " attempts "::integer[], " ends "::timestamptz[])
+    AS held (id, attempts, ends_at)
+    WHERE outbox.id = held.id AND status = 'processing' AND outbox.attempts = held.attempts
+    AND next_retry_at = held.ends_at"
+}
+
 pub(crate) fn claim_sqlite(
     c: &mut SqliteConnection,
     now: UtcTime,
@@ -105,4 +120,25 @@ fn entry(row: Claimed, ends_at: UtcTime) -> ClaimedEntry {
         created_at,
         unreported: attempt > 1 && reported != Some(i64::from(attempt) - 1),
     }
+}
+
+/// How many of the leases held.
+pub(crate) fn complete_postgres(
+    c: &mut PgConnection,
+    leases: &[Lease],
+    now: UtcTime,
+) -> QueryResult<usize> {
+    if leases.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<_> = leases.iter().map(|lease| lease.id).collect();
+    let attempts: Vec<_> = leases.iter().map(|lease| lease.attempt).collect();
+    let ends: Vec<_> = leases.iter().map(|lease| lease.ends_at).collect();
+    CompleteMany {
+        ids: &ids,
+        attempts: &attempts,
+        ends: &ends,
+        now,
+    }
+    .execute(c)
 }

@@ -68,6 +68,21 @@ statement! {
 }
 
 statement! {
+    struct HoldAccount<'a> {
+        id: &'a str as Text,
+    }
+    "SELECT id FROM accounts WHERE id = " id " FOR NO KEY UPDATE"
+}
+
+statement! {
+    struct HoldStatistics<'a> {
+        players: &'a [&'a str] as Array<Text>,
+    }
+    "SELECT player_id FROM player_statistics WHERE player_id = ANY (" players ")
+    ORDER BY player_id FOR NO KEY UPDATE"
+}
+
+statement! {
     struct HoldPosition<'a> {
         id: &'a str as Text,
     }
@@ -98,6 +113,15 @@ pub(crate) fn game_postgres(
 /// The balances of all of these players, whatever their order.
 pub(crate) fn balances_postgres(c: &mut PgConnection, users: &[&str]) -> QueryResult<()> {
     HoldBalances { users }.execute(c).map(drop)
+}
+
+pub(crate) fn account_postgres(c: &mut PgConnection, id: &str) -> QueryResult<()> {
+    HoldAccount { id }.execute(c).map(drop)
+}
+
+/// The totals of all of these players, whatever their order.
+pub(crate) fn statistics_postgres(c: &mut PgConnection, players: &[&str]) -> QueryResult<()> {
+    HoldStatistics { players }.execute(c).map(drop)
 }
 
 pub(crate) fn position_postgres(c: &mut PgConnection, id: &str) -> QueryResult<()> {

@@ -9,4 +9,5 @@ pub(crate) mod locking;
 pub(crate) mod metrics;
 pub(crate) mod old;
 pub(crate) mod settings;
+pub(crate) mod sheet;
 pub(crate) mod worlds;

@@ -5,6 +5,7 @@ mod view;
 
 use db_core::{Conn, ErrorKind, statement, with_conn};
 use db_schema::rows::{NewGameEvent, StoredGameEvent};
+use db_schema::schema::game_events;
 use db_schema::types::{Json, JsonDoc, UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
@@ -20,6 +21,9 @@ const EVENT_TYPE: std::ops::RangeInclusive<usize> = 1..=64;
 
 /// Most events of one call of [`EventStore::read`].
 const MOST: i64 = 1_000;
+
+/// Events of one statement.
+const BATCH: usize = 1_000;
 
 statement! {
     /// Appends an event if the game is at the expected version; a negative one is any.
@@ -93,7 +97,7 @@ impl EventStore {
         now: UtcTime,
     ) -> Result<i64> {
         events.iter().try_for_each(check_new)?;
-        let mut wanted = match expected {
+        let wanted = match expected {
             Expected::Any => None,
             Expected::Version(version) => {
                 check::within("version", version, 0..=i64::MAX)?;
@@ -107,12 +111,10 @@ impl EventStore {
                 _ => Ok(found),
             };
         }
-        let mut version = 0;
-        for event in events {
-            version = append_one(conn, game, wanted, event, now)?;
-            wanted = Some(version);
+        match events {
+            [event] => append_one(conn, game, wanted, event, now),
+            events => append_many(conn, game, wanted, events, now),
         }
-        Ok(version)
     }
 
     /// Events of a game from this version on, in order: at most `limit`, and at most a thousand.
@@ -168,18 +170,57 @@ fn append_one(
         payload: &event.payload,
         at: now,
     };
-    let parent = Parent {
-        constraint: "fk_game_events_game_id",
-        field: "game_id",
-        row: Row::Game(game),
-    };
     let appended: Option<i64> = with_conn!(conn, |c| append.get_result(c).optional())
-        .map_err(|error| refused(conn, error, |name| overtaken(name, game), &[parent]))?;
+        .map_err(|error| not_appended(conn, game, error))?;
     match (appended, wanted) {
         (Some(version), _) => Ok(version),
         (None, Some(version)) => Err(wrong(game, version, EventStore::version(conn, game)?)),
         (None, None) => Err(diesel::result::Error::NotFound.into()),
     }
+}
+
+/// A look at the version, and a statement for a thousand events.
+fn append_many(
+    conn: &mut Conn<'_>,
+    game: &str,
+    wanted: Option<i64>,
+    events: &[NewGameEvent],
+    now: UtcTime,
+) -> Result<i64> {
+    let mut version = EventStore::version(conn, game)?;
+    if let Some(expected) = wanted.filter(|expected| *expected != version) {
+        return Err(wrong(game, expected, version));
+    }
+    for batch in events.chunks(BATCH) {
+        let values: Vec<_> = batch
+            .iter()
+            .map(|event| {
+                version += 1;
+                (
+                    game_events::game_id.eq(game),
+                    game_events::version.eq(version),
+                    game_events::event_type.eq(&event.event_type),
+                    game_events::payload.eq(&event.payload),
+                    game_events::created_at.eq(now),
+                )
+            })
+            .collect();
+        with_conn!(conn, |c| diesel::insert_into(game_events::table)
+            .values(values)
+            .execute(c))
+        .map_err(|error| not_appended(conn, game, error))?;
+    }
+    Ok(version)
+}
+
+/// There is no such game, or another transaction was faster.
+fn not_appended(conn: &mut Conn<'_>, game: &str, error: diesel::result::Error) -> Error {
+    let parent = Parent {
+        constraint: "fk_game_events_game_id",
+        field: "game_id",
+        row: Row::Game(game),
+    };
+    refused(conn, error, |name| overtaken(name, game), &[parent])
 }
 
 fn wrong(game: &str, expected: i64, found: i64) -> Error {

@@ -20,12 +20,20 @@ pub(super) enum Account<'a> {
 
 impl Account<'_> {
     /// Its key.
-    fn id(self) -> String {
+    pub(super) fn id(self) -> String {
         match self {
             Self::House => "house".to_owned(),
             Self::Treasury => "treasury".to_owned(),
             Self::Pot(game) => format!("pot:{game}"),
         }
+    }
+
+    /// Why it cannot take a change, with what it has; `None` if it can.
+    pub(super) fn refusal(self, available: i64, amount: i64) -> Option<Error> {
+        if available < -amount {
+            return Some(self.short(-amount, available));
+        }
+        (available > i64::MAX - amount.max(0)).then(|| Error::Overflow { owner: self.id() })
     }
 
     /// It cannot pay.
@@ -60,6 +68,18 @@ statement! {
     returns BigInt;
     "UPDATE accounts SET balance = balance + " amount ", updated_at = " now
     " WHERE id = " id " AND balance >= " least " AND balance <= " most " RETURNING balance"
+}
+
+statement! {
+    /// Of an account that has what it had.
+    struct ReplaceBalance<'a> {
+        id: &'a str as Text,
+        before: i64 as BigInt,
+        after: i64 as BigInt,
+        now: UtcTime as UtcTimestamp,
+    }
+    "UPDATE accounts SET balance = " after ", updated_at = " now
+    " WHERE id = " id " AND balance = " before
 }
 
 statement! {
@@ -138,15 +158,28 @@ pub(super) fn change(
     Ok(after)
 }
 
+/// Sets what an account has, whose lines the caller writes; false if it had something else by now.
+pub(super) fn replace(
+    conn: &mut Conn<'_>,
+    id: &str,
+    before: i64,
+    after: i64,
+    now: UtcTime,
+) -> Result<bool> {
+    let replace = ReplaceBalance {
+        id,
+        before,
+        after,
+        now,
+    };
+    Ok(with_conn!(conn, |c| replace.execute(c))? == 1)
+}
+
 /// Why an account cannot take a change; `None` if it can.
 fn why_not(conn: &mut Conn<'_>, account: Account<'_>, amount: i64) -> Result<Option<Error>> {
     Ok(match find(conn, account)? {
         None => Some(Error::not_found("account", account.id())),
-        Some(available) if available < -amount => Some(account.short(-amount, available)),
-        Some(available) if available > i64::MAX - amount.max(0) => Some(Error::Overflow {
-            owner: account.id(),
-        }),
-        Some(_) => None,
+        Some(available) => account.refusal(available, amount),
     })
 }
 

@@ -239,35 +239,37 @@ pub(super) fn why_not(conn: &mut Conn<'_>, user: &str, change: Change) -> Result
             Err(failed) => return Err(failed),
         },
     };
+    Ok(refusal(user, balances, change))
+}
+
+/// Why balances cannot take a change; `None` if they can.
+pub(super) fn refusal(user: &str, balances: Balances, change: Change) -> Option<Error> {
     if balances.available < -change.available {
-        return Ok(Some(Error::InsufficientFunds {
+        return Some(Error::InsufficientFunds {
             user: user.to_owned(),
             needed: -change.available,
             available: balances.available,
-        }));
+        });
     }
     for (balance, held, needed) in [
         ("locked_balance", balances.locked, -change.locked),
         ("staked_balance", balances.staked, -change.staked),
     ] {
         if held < needed {
-            return Ok(Some(Error::Imbalance {
+            return Some(Error::Imbalance {
                 user: user.to_owned(),
                 balance,
                 needed,
                 held,
-            }));
+            });
         }
     }
     let room = i64::MAX - change.total().max(0);
     let total =
         i128::from(balances.available) + i128::from(balances.locked) + i128::from(balances.staked);
-    if total > i128::from(room) {
-        return Ok(Some(Error::Overflow {
-            owner: user.to_owned(),
-        }));
-    }
-    Ok(None)
+    (total > i128::from(room)).then(|| Error::Overflow {
+        owner: user.to_owned(),
+    })
 }
 
 /// What a player has; `None` without a row of balances.

@@ -2,18 +2,20 @@
 
 use db_core::{Conn, statement, with_conn};
 use db_schema::rows::{
-    BetOutcome, EntryType, GameEvent, NewNotification, NotificationType, OutboxType,
-    TransactionType,
+    BetOutcome, EntryType, GameEvent, NewNotification, NewOutboxEntry, NotificationType,
+    OutboxType, TransactionType,
 };
+use db_schema::schema::bets;
 use db_schema::types::{BetId, UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Text};
 use serde_json::json;
 
-use super::accounts::{self, Account, Entry};
-use super::balances::{self, Balances, Change, Line};
-use super::tell;
-use crate::{BetResolved, Error, NotificationRepository, Result, StatsRepository};
+use super::accounts::{Account, Entry};
+use super::balances::{Balances, Change, Line};
+use super::ledger::Ledger;
+use crate::dialect::sheet::BATCH;
+use crate::{BetResolved, Error, Result};
 
 statement! {
     struct FindBet {
@@ -81,6 +83,31 @@ pub(super) fn decide(
     }
 }
 
+/// Writes down how bets ended, which the caller holds open.
+pub(super) fn decide_many(
+    conn: &mut Conn<'_>,
+    decided: &[(OpenBet, Verdict)],
+    now: UtcTime,
+) -> Result<()> {
+    for &outcome in BetOutcome::ALL {
+        let of = decided
+            .iter()
+            .filter(|(_, verdict)| verdict.outcome == outcome);
+        let ids: Vec<_> = of.map(|(bet, _)| bet.id).collect();
+        for some in ids.chunks(BATCH) {
+            let open = bets::table
+                .filter(bets::id.eq_any(some))
+                .filter(bets::outcome.is_null());
+            let set = (bets::outcome.eq(outcome), bets::resolved_at.eq(now));
+            let rows = with_conn!(conn, |c| diesel::update(open).set(set).execute(c))?;
+            if let (true, Some(first)) = (rows != some.len(), some.first()) {
+                return Err(Error::AlreadyResolved(*first));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A game that the caller holds, while its bets are settled.
 pub(super) struct HeldGame<'a> {
     pub(super) id: &'a str,
@@ -95,7 +122,7 @@ impl HeldGame<'_> {
     /// Moves the money of a bet that was decided, and counts it.
     pub(super) fn settle(
         &mut self,
-        conn: &mut Conn<'_>,
+        ledger: &mut impl Ledger,
         bet: &OpenBet,
         verdict: &Verdict,
     ) -> Result<Settled> {
@@ -117,10 +144,10 @@ impl HeldGame<'_> {
             staked: 0,
         };
         let line = Line::of(kind, &reference);
-        let balances = balances::change(conn, &bet.player_id, change, line, self.now)?;
+        let balances = ledger.change(&bet.player_id, change, line, self.now)?;
         match verdict.outcome {
-            BetOutcome::Lost => self.collect(conn, bet.amount, &reference)?,
-            BetOutcome::Won => self.pay(conn, verdict.winnings, &reference)?,
+            BetOutcome::Lost => self.collect(ledger, bet.amount, &reference)?,
+            BetOutcome::Won => self.pay(ledger, verdict.winnings, &reference)?,
             BetOutcome::Push | BetOutcome::Void => {}
         }
         let counted = BetResolved {
@@ -129,22 +156,22 @@ impl HeldGame<'_> {
             outcome: verdict.outcome,
             payout,
         };
-        StatsRepository::bet_resolved(conn, counted, self.now)?;
+        ledger.count(counted, self.now)?;
         Ok(Settled { payout, balances })
     }
 
     /// A lost stake.
-    fn collect(&mut self, conn: &mut Conn<'_>, stake: i64, reference: &str) -> Result<()> {
+    fn collect(&mut self, ledger: &mut impl Ledger, stake: i64, reference: &str) -> Result<()> {
         let entry = Entry {
             kind: EntryType::BetLost,
             reference,
         };
-        self.pot = accounts::change(conn, Account::Pot(self.id), stake, entry, self.now)?;
+        self.pot = ledger.change_account(Account::Pot(self.id), stake, entry, self.now)?;
         Ok(())
     }
 
     /// Winnings, from the pot and as far as it lacks from the house.
-    fn pay(&mut self, conn: &mut Conn<'_>, winnings: i64, reference: &str) -> Result<()> {
+    fn pay(&mut self, ledger: &mut impl Ledger, winnings: i64, reference: &str) -> Result<()> {
         let entry = Entry {
             kind: EntryType::BetWon,
             reference,
@@ -152,10 +179,10 @@ impl HeldGame<'_> {
         let of_pot = winnings.min(self.pot);
         let of_house = winnings - of_pot;
         if of_pot > 0 {
-            self.pot = accounts::change(conn, Account::Pot(self.id), -of_pot, entry, self.now)?;
+            self.pot = ledger.change_account(Account::Pot(self.id), -of_pot, entry, self.now)?;
         }
         if of_house > 0 {
-            accounts::change(conn, Account::House, -of_house, entry, self.now)?;
+            ledger.change_account(Account::House, -of_house, entry, self.now)?;
         }
         Ok(())
     }
@@ -170,32 +197,39 @@ impl HeldGame<'_> {
         }
     }
 
-    /// Tells the outside, and the player who won.
-    pub(super) fn announce(
-        &self,
-        conn: &mut Conn<'_>,
-        bet: &OpenBet,
-        verdict: &Verdict,
-        settled: &Settled,
-    ) -> Result<()> {
-        let (user, payout) = (bet.player_id.as_str(), settled.payout);
+    /// What the outside should know of it.
+    pub(super) fn entry(&self, bet: &OpenBet, verdict: &Verdict, payout: i64) -> NewOutboxEntry {
+        let user = bet.player_id.as_str();
         let payload = json!({
             "reference": self.reference, "bet_id": bet.id, "game_id": self.id, "player_id": user,
             "outcome": verdict.outcome, "winnings": verdict.winnings, "payout": payout,
         });
-        tell(conn, Some(user), OutboxType::BetResolved, payload, self.now)?;
+        NewOutboxEntry {
+            user_id: Some(user.to_owned()),
+            outbox_type: OutboxType::BetResolved,
+            payload: payload.into(),
+            created_at: self.now,
+        }
+    }
+
+    /// What the player who won should know.
+    pub(super) fn note(
+        &self,
+        bet: &OpenBet,
+        verdict: &Verdict,
+        payout: i64,
+    ) -> Option<NewNotification> {
         if verdict.outcome != BetOutcome::Won {
-            return Ok(());
+            return None;
         }
         let metadata = json!({"bet_id": bet.id, "game_id": self.id, "payout": payout});
-        let note = NewNotification {
-            user_id: user.to_owned(),
+        Some(NewNotification {
+            user_id: bet.player_id.clone(),
             notification_type: NotificationType::Win,
             title: "Bet won".to_owned(),
             message: format!("Your bet paid {payout} CRAP."),
             metadata: Some(metadata.into()),
             created_at: self.now,
-        };
-        NotificationRepository::create(conn, &note).map(drop)
+        })
     }
 }

@@ -13,8 +13,9 @@ use serde_json::json;
 use super::accounts::{self, Account, Entry};
 use super::balances::{self, Change, Line};
 use super::bet_settlement::{self, HeldGame, OpenBet, Verdict};
+use super::sheet::Sheet;
 use super::{games, tell};
-use crate::{Error, NotificationRepository, Result, StatsRepository};
+use crate::{Error, NotificationRepository, OutboxRepository, Result, StatsRepository};
 
 statement! {
     struct EndGame<'a> {
@@ -46,21 +47,32 @@ impl<'a> Ending<'a> {
         }
     }
 
-    /// One bet of it.
+    /// Some bets of it, whose players' balances the caller holds.
     pub(super) fn settle(
         &mut self,
         conn: &mut Conn<'_>,
-        bet: &OpenBet,
-        verdict: &Verdict,
+        decided: &[(OpenBet, Verdict)],
     ) -> Result<()> {
-        bet_settlement::decide(conn, bet.id, verdict.outcome, self.game.now)?;
-        let settled = self.game.settle(conn, bet, verdict)?;
-        let paid = self.paid.checked_add(settled.payout);
-        self.paid = paid.ok_or_else(|| Error::Overflow {
-            owner: format!("game {}", self.game.id),
-        })?;
-        self.events.push(self.game.event(bet, verdict));
-        self.game.announce(conn, bet, verdict, &settled)
+        let now = self.game.now;
+        bet_settlement::decide_many(conn, decided, now)?;
+        let players = decided.iter().map(|(bet, _)| bet.player_id.as_str());
+        let mut sheet = Sheet::of(conn, players)?;
+        let mut entries = Vec::with_capacity(decided.len());
+        let mut notes = Vec::new();
+        for (bet, verdict) in decided {
+            let payout = self.game.settle(&mut sheet, bet, verdict)?.payout;
+            let paid = self.paid.checked_add(payout);
+            self.paid = paid.ok_or_else(|| Error::Overflow {
+                owner: format!("game {}", self.game.id),
+            })?;
+            self.events.push(self.game.event(bet, verdict));
+            entries.push(self.game.entry(bet, verdict, payout));
+            notes.extend(self.game.note(bet, verdict, payout));
+        }
+        sheet.write(now)?;
+        OutboxRepository::enqueue_many(conn, &entries)?;
+        NotificationRepository::create_many(conn, &notes)?;
+        Ok(())
     }
 
     /// The game itself, when its bets are settled.

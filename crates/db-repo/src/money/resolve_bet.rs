@@ -10,7 +10,7 @@ use super::bet_settlement::{HeldGame, Verdict, decide, find};
 use super::operations::{Asked, OperationKind, once};
 use super::{MOST, games};
 use crate::dialect::locking::Hold;
-use crate::{Error, Result, check};
+use crate::{Error, NotificationRepository, OutboxRepository, Result, check};
 
 /// Settles a bet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,13 +78,17 @@ pub fn resolve_bet(conn: &mut Conn<'_>, request: &ResolveBet, now: UtcTime) -> R
             games::mirror_pot(conn, &game_id, game.pot)?;
         }
         games::record(conn, &game_id, &[game.event(&open, &verdict)], now)?;
-        game.announce(conn, &open, &verdict, &settled)?;
+        let payout = settled.payout;
+        OutboxRepository::enqueue(conn, &game.entry(&open, &verdict, payout))?;
+        if let Some(note) = game.note(&open, &verdict, payout) {
+            NotificationRepository::create(conn, &note)?;
+        }
         let pot_size = game.pot;
         Ok(ResolvedBet {
             bet_id: open.id,
             game_id,
             player_id: open.player_id,
-            payout: settled.payout,
+            payout,
             pot_size,
             balances: settled.balances,
         })

@@ -65,8 +65,11 @@ pub struct SettleGame {
     pub settlement: Settlement,
 }
 
-/// Most bets that one settlement settles: some seconds of the only writer of SQLite.
-const MOST_BETS: usize = 10_000;
+/// Bets that are settled together: what is written of them is in memory meanwhile.
+const AT_ONCE: usize = 1_000;
+
+/// Most bets that one settlement settles: all of it is one write, which others wait for on SQLite.
+const MOST_BETS: usize = 100_000;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,8 +89,10 @@ pub struct SettledGame {
 }
 
 /// Ends a game: settles its open bets, lost ones first, and gives the pot to the winner or to the
-/// house. All of it is one write, so a game with more than 10,000 open bets has most of them settled
-/// by [`resolve_bet`](super::resolve_bet) before.
+/// house. All of it is one write, so a game with more than 100,000 open bets has most of them settled
+/// by [`resolve_bet`](super::resolve_bet) before. Bets are settled in batches of a
+/// thousand, each by as many statements as one bet: of each player's balance the audit trail has one line for
+/// each batch.
 ///
 /// # Errors
 /// `Invalid`, also for a bet of another game or one named twice; `NotFound` game, bet or user;
@@ -129,8 +134,8 @@ pub fn settle_game(conn: &mut Conn<'_>, request: &SettleGame, now: UtcTime) -> R
             now,
         };
         let mut ending = Ending::of(held, decided.len());
-        for (bet, verdict) in &decided {
-            ending.settle(conn, bet, verdict)?;
+        for some in decided.chunks(AT_ONCE) {
+            ending.settle(conn, some)?;
         }
         ending.end(conn, state, winner)?;
         Ok(SettledGame {

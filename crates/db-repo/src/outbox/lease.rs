@@ -7,6 +7,7 @@ use diesel::RunQueryDsl as _;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 
 use super::OutboxRepository;
+use crate::dialect::claim;
 use crate::{Error, Result};
 
 /// Characters of an error that are kept.
@@ -112,6 +113,28 @@ impl OutboxRepository {
         };
         let rows = with_conn!(conn, |c| complete.execute(c))?;
         held(rows, lease)
+    }
+
+    /// These entries were delivered; how many of the leases held. The others are as they were.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub fn complete_many(conn: &mut Conn<'_>, leases: &[Lease], now: UtcTime) -> Result<usize> {
+        match conn {
+            Conn::Sqlite(_) => {
+                let mut held = 0;
+                for lease in leases {
+                    match Self::complete(conn, *lease, now) {
+                        Ok(()) => held += 1,
+                        Err(Error::LeaseLost { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(held)
+            }
+            // One round trip.
+            Conn::Postgres(c) => Ok(claim::complete_postgres(c, leases, now)?),
+        }
     }
 
     /// The entry was not delivered: it waits for another attempt, or is given up.

@@ -123,6 +123,7 @@ impl OutboxRelay {
             clock,
             stop_at,
             reported_at: now,
+            delivered: Vec::new(),
             endings: Vec::new(),
             report: RelayReport {
                 claimed: claimed.len(),
@@ -138,21 +139,22 @@ impl OutboxRelay {
 fn hand_over<E: fmt::Display>(
     entry: &ClaimedEntry,
     handler: &mut impl FnMut(&ClaimedEntry) -> std::result::Result<(), E>,
-) -> Ending {
-    match catch_unwind(AssertUnwindSafe(|| handler(entry))) {
-        Ok(Ok(())) => Ending::Delivered,
-        Ok(Err(error)) => Ending::Failed(error.to_string()),
+) -> std::result::Result<(), Ending> {
+    let why = match catch_unwind(AssertUnwindSafe(|| handler(entry))) {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
         Err(panic) => {
             let said = panic
                 .downcast_ref::<&str>()
                 .map(|said| (*said).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned());
-            Ending::Failed(match said {
+            match said {
                 Some(said) => format!("the handler panicked: {said}"),
                 None => "the handler panicked".to_owned(),
-            })
+            }
         }
-    }
+    };
+    Err(Ending::Failed(why))
 }
 
 impl fmt::Debug for OutboxRelay {

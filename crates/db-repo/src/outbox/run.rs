@@ -15,9 +15,8 @@ const REPORT: usize = 25;
 /// Parts of the lease after each of which what is done is reported.
 const REPORTS: u32 = 10;
 
-/// What became of an entry.
+/// Why an entry was not delivered.
 pub(super) enum Ending {
-    Delivered,
     Failed(String),
     /// There was no time left for it.
     NotBegun,
@@ -32,7 +31,9 @@ pub(super) struct Run<'r> {
     /// From then on nothing is handed over.
     pub(super) stop_at: UtcTime,
     pub(super) reported_at: UtcTime,
-    /// What is not yet reported.
+    /// What was delivered, and is not yet reported.
+    pub(super) delivered: Vec<Lease>,
+    /// What was not, and is not yet reported.
     pub(super) endings: Vec<(Lease, Ending)>,
     pub(super) report: RelayReport,
 }
@@ -41,7 +42,7 @@ impl Run<'_> {
     pub(super) fn deliver(
         &mut self,
         claimed: Vec<ClaimedEntry>,
-        handler: &mut dyn FnMut(&ClaimedEntry) -> Ending,
+        handler: &mut dyn FnMut(&ClaimedEntry) -> std::result::Result<(), Ending>,
     ) -> Result<()> {
         let schedule = self.relay.schedule;
         let (alone, together): (Vec<_>, Vec<_>) = claimed
@@ -49,30 +50,38 @@ impl Run<'_> {
             .partition(|entry| entry.unreported && !schedule.is_over(entry.lease.attempt));
         let alone = self.take_back(alone)?;
         for entry in together {
-            let ending = if schedule.is_over(entry.lease.attempt) {
-                Ending::Failed("no attempt was reported on before its lease ended".to_owned())
+            let ended = if schedule.is_over(entry.lease.attempt) {
+                let why = "no attempt was reported on before its lease ended";
+                Err(Ending::Failed(why.to_owned()))
             } else if self.is_late() {
-                Ending::NotBegun
+                Err(Ending::NotBegun)
             } else {
                 handler(&entry)
             };
-            self.endings.push((entry.lease, ending));
+            self.note(entry.lease, ended);
             if self.is_report_due()? {
                 self.report(None)?;
             }
         }
         for mut entry in alone {
             if self.is_late() {
-                self.endings.push((entry.lease, Ending::NotCounted));
+                self.note(entry.lease, Err(Ending::NotCounted));
                 continue;
             }
             if let Some(lease) = self.report(Some(entry.lease))? {
                 entry.lease = lease;
-                self.endings.push((lease, handler(&entry)));
+                self.note(lease, handler(&entry));
             }
         }
         self.report(None)?;
         Ok(())
+    }
+
+    fn note(&mut self, lease: Lease, ended: std::result::Result<(), Ending>) {
+        match ended {
+            Ok(()) => self.delivered.push(lease),
+            Err(ending) => self.endings.push((lease, ending)),
+        }
     }
 
     /// Takes the attempt of each back until it is begun: if one brings us down, the others have not
@@ -108,7 +117,8 @@ impl Run<'_> {
 
     fn is_report_due(&self) -> Result<bool> {
         let due = later(self.reported_at, self.relay.lease / REPORTS)?;
-        Ok(self.endings.len() >= REPORT || self.clock.now() >= *due)
+        let noted = self.delivered.len() + self.endings.len();
+        Ok(noted >= REPORT || self.clock.now() >= *due)
     }
 
     /// Reports what is not yet reported, and counts the attempt of the entry that comes next; its
@@ -116,9 +126,13 @@ impl Run<'_> {
     fn report(&mut self, next: Option<Lease>) -> Result<Option<Lease>> {
         let now = UtcTime::from(self.clock.now());
         let mut lease = None;
-        if !self.endings.is_empty() || next.is_some() {
+        let noted = self.delivered.len() + self.endings.len();
+        if noted > 0 || next.is_some() {
             (self.report, lease) = self.database.write_with_retry(&self.relay.retry, |conn| {
                 let mut report = self.report;
+                let delivered = OutboxRepository::complete_many(conn, &self.delivered, now)?;
+                report.delivered += delivered;
+                report.lost += self.delivered.len() - delivered;
                 for ended in &self.endings {
                     self.settle(conn, ended, now, &mut report)?;
                 }
@@ -130,6 +144,7 @@ impl Run<'_> {
                 Ok::<_, Error>((report, counted))
             })?;
         }
+        self.delivered.clear();
         self.endings.clear();
         self.reported_at = now;
         Ok(lease)
@@ -144,10 +159,6 @@ impl Run<'_> {
     ) -> Result<()> {
         let lease = *lease;
         let (settled, count) = match ending {
-            Ending::Delivered => (
-                OutboxRepository::complete(conn, lease, now),
-                &mut report.delivered,
-            ),
             Ending::NotBegun => (
                 OutboxRepository::give_back(conn, lease, now),
                 &mut report.returned,

@@ -74,3 +74,19 @@ statement! {
         SELECT id FROM outbox WHERE status = 'delivered' AND created_at < " before "
         ORDER BY created_at LIMIT 1000)"
 }
+
+statement! {
+    /// Those of these users, or of nobody, that were enqueued after an entry, as delivered. The bounds
+    /// are keys of users in the order of bytes, which both engines compare them in; what is of nobody
+    /// is known by its moment, which is in the past of whoever else writes.
+    pub(super) struct DeliverOfSeed<'e> {
+        after: i64 as BigInt,
+        from: &'e str as Text,
+        to: &'e str as Text,
+        now: UtcTime as UtcTimestamp,
+    }
+    "UPDATE outbox SET status = 'delivered', next_retry_at = NULL, updated_at = " now ",
+    metadata = '{\"delivered_by\": \"seed\"}'
+    WHERE id > " after " AND status = 'pending'
+    AND (user_id >= " from " AND user_id < " to " OR user_id IS NULL AND created_at <= " now ")"
+}

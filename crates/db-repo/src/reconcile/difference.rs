@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// What was compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// A player's available balance with the lines.
@@ -43,6 +44,7 @@ pub enum Check {
 /// Two figures that have to be equal and are not: smallest unit of CRAP, or how many accounts or
 /// answers there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Difference {
     /// What was compared.
     pub check: Check,

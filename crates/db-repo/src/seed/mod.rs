@@ -25,7 +25,7 @@ use db_core::{Conn, Database, RetryPolicy};
 use db_schema::types::UtcTime;
 use fastrand::Rng;
 
-use crate::{Actor, Error, Result, UserRepository, check, money};
+use crate::{Actor, Error, OutboxRepository, Result, check, money};
 
 /// Most users and games of one call.
 const MOST: u64 = 10_000_000;
@@ -63,6 +63,7 @@ impl Default for Options {
 
 /// What there is now more than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Filled {
     /// Players.
     pub users: u64,
@@ -74,6 +75,17 @@ pub struct Filled {
     pub house_games: u64,
     /// Staking positions.
     pub positions: u64,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being made: `users`, then `games`.
+    pub phase: &'static str,
+    /// How many of them are there, those of an interrupted run included.
+    pub done: u64,
+    /// How many there will be.
+    pub total: u64,
 }
 
 /// Where the data comes from: random numbers, and a time that goes on.
@@ -96,16 +108,16 @@ impl Source {
     }
 }
 
-/// Fills a migrated database; `progress` is told after each part. Each part is a write of its own, so what
-/// was written stays when it is interrupted; take another seed, or an empty database, to begin again.
+/// Fills a migrated database; `progress` is told after each part. Each part is a write of its own: after an
+/// interruption what was written is there, and the same call goes on behind it and ends in the same data.
 ///
 /// # Errors
-/// `Invalid` for too many; `AlreadyExists` if the database holds the data of this seed already, with
-/// nothing changed; `Database`.
+/// `Invalid` for too many, and for other numbers than those that the data of this seed was begun with;
+/// `AlreadyExists` if the database holds all of it already, with nothing changed; `Database`.
 pub fn fill(
     database: &Database,
     options: &Options,
-    mut progress: impl FnMut(&Filled),
+    mut progress: impl FnMut(Progress),
 ) -> Result<Filled> {
     check::within("users", options.users, 2..=MOST)?;
     check::within("games", options.games, 0..=MOST)?;
@@ -114,20 +126,28 @@ pub fn fill(
         now: DateTime::from_timestamp(BEGINNING, 0).unwrap_or_default(),
         prefix: format!("seed{}", options.seed),
     };
-    let first = source.key("user", 0);
-    if database.read(|conn| UserRepository::exists(conn, &first))? {
-        return Err(Error::already_exists("user", first));
-    }
     let mut filled = Filled::default();
     funds(database, &mut source)?;
     players::fill(database, options, &mut source, &mut filled, &mut progress)?;
     play::fill(database, options, &mut source, &mut filled, &mut progress)?;
+    if filled == Filled::default() {
+        return Err(Error::already_exists("user", source.key("user", 0)));
+    }
     Ok(filled)
+}
+
+/// Refuses to go on with data that does not follow from these options.
+fn same(is_same: bool) -> Result<()> {
+    check::rule(
+        "seed",
+        is_same,
+        "was begun with other numbers of users and games",
+    )
 }
 
 fn funds(database: &Database, source: &mut Source) -> Result<()> {
     let now = source.next_moment();
-    write(database, now, |conn| {
+    write(database, &source.prefix, now, |conn| {
         for account in [money::Fundable::House, money::Fundable::Treasury] {
             let fund = money::Fund {
                 reference: source.key("fund", u64::from(account == money::Fundable::House)),
@@ -140,14 +160,20 @@ fn funds(database: &Database, source: &mut Source) -> Result<()> {
     })
 }
 
-/// One write, which the trail says was seeding.
+/// One write, which the trail says was seeding. What it enqueues for the players of this seed is
+/// marked as delivered, by the seed: nobody outside waits for the news of a demonstration, and left
+/// waiting they would be a year old when a relay or a health check first sees them.
 pub(super) fn write<T: Send>(
     database: &Database,
+    prefix: &str,
     now: UtcTime,
     mut f: impl FnMut(&mut Conn<'_>) -> Result<T> + Send,
 ) -> Result<T> {
     let actor = Actor::new().user("seed");
     database.write_with_retry(&RetryPolicy::default(), |conn| {
-        actor.acts(conn, now, &mut f)
+        let last = OutboxRepository::newest(conn)?;
+        let done = actor.acts(conn, now, &mut f)?;
+        OutboxRepository::deliver_of_seed(conn, last, prefix, now)?;
+        Ok(done)
     })
 }

@@ -5,7 +5,7 @@ use db_schema::rows::{BetOutcome, BetType, HouseOutcome, NewGame};
 use db_schema::types::{BetId, UtcTime};
 use uuid::Uuid;
 
-use super::{Filled, Options, Source, write};
+use super::{Filled, Options, Progress, Source, same, write};
 use crate::money::{self, BetResult, Settlement};
 use crate::{Error, GameRepository, Result, TokenRepository};
 
@@ -35,16 +35,29 @@ pub(super) fn fill(
     options: &Options,
     source: &mut Source,
     filled: &mut Filled,
-    progress: &mut impl FnMut(&Filled),
+    progress: &mut impl FnMut(Progress),
 ) -> Result<()> {
     for game in 0..options.games {
         let script = script(options, source, game);
-        let (bets, house_games) = write(database, script.at, |conn| play(conn, &script))?;
-        filled.games += 1;
-        filled.bets += bets;
-        filled.house_games += house_games;
-        if filled.games.is_multiple_of(64) || filled.games == options.games {
-            progress(filled);
+        let found = database.read(|conn| GameRepository::find(conn, &script.game))?;
+        if let Some(found) = found {
+            // Of an interrupted run; each game is one write.
+            same(found.created_at == script.at)?;
+        } else {
+            let (bets, house_games) = write(database, &source.prefix, script.at, |conn| {
+                play(conn, &script)
+            })?;
+            filled.games += 1;
+            filled.bets += bets;
+            filled.house_games += house_games;
+        }
+        let done = game + 1;
+        if done.is_multiple_of(64) || done == options.games {
+            progress(Progress {
+                phase: "games",
+                done,
+                total: options.games,
+            });
         }
     }
     Ok(())

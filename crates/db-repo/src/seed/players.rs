@@ -1,9 +1,9 @@
 //! Players, their first money, and what some of them stake.
 
-use db_core::Database;
+use db_core::{Conn, Database};
 use db_schema::rows::NewUser;
 
-use super::{CHUNK, Filled, Options, Source, names, write};
+use super::{CHUNK, Filled, Options, Progress, Source, names, same, write};
 use crate::{Result, UserRepository, money};
 
 /// Bytes of an Ed25519 key.
@@ -20,7 +20,7 @@ pub(super) fn fill(
     options: &Options,
     source: &mut Source,
     filled: &mut Filled,
-    progress: &mut impl FnMut(&Filled),
+    progress: &mut impl FnMut(Progress),
 ) -> Result<()> {
     let mut number = 0;
     while number < options.users {
@@ -59,7 +59,17 @@ pub(super) fn fill(
             }
         }
         let now = source.next_moment();
-        write(database, now, |conn| {
+        let told = Progress {
+            phase: "users",
+            done: until,
+            total: options.users,
+        };
+        number = until;
+        if database.read(|conn| are_there(conn, &new))? {
+            progress(told);
+            continue;
+        }
+        write(database, &source.prefix, now, |conn| {
             UserRepository::create_many(conn, &new)?;
             for deposit in &deposits {
                 money::deposit(conn, deposit, now)?;
@@ -69,10 +79,25 @@ pub(super) fn fill(
             }
             Ok(())
         })?;
-        filled.users += until - number;
+        filled.users += new.len() as u64;
         filled.positions += stakes.len() as u64;
-        number = until;
-        progress(filled);
+        progress(told);
     }
     Ok(())
+}
+
+/// Whether an interrupted run has made these, which it did in one write.
+fn are_there(conn: &mut Conn<'_>, new: &[NewUser]) -> Result<bool> {
+    let (Some(first), Some(last)) = (new.first(), new.last()) else {
+        return Ok(true);
+    };
+    let first_found = UserRepository::find(conn, &first.id)?;
+    let last_found = UserRepository::find(conn, &last.id)?;
+    if first_found.is_none() && last_found.is_none() {
+        return Ok(false);
+    }
+    for (found, new) in [(first_found, first), (last_found, last)] {
+        same(found.is_some_and(|found| found.public_key == new.public_key))?;
+    }
+    Ok(true)
 }

@@ -189,6 +189,32 @@ both_engines! {
         assert!(matches!(again, Error::LeaseLost { .. }));
     }
 
+    fn of_many_reports_those_count_whose_lease_held(db: TestDb) {
+        let database = open(&db);
+        for number in 1..=3 {
+            write(&database, |conn| OutboxRepository::enqueue(conn, &entry(number, 0)));
+        }
+        let mut leases: Vec<Lease> = write(&database, |conn| claim(conn, at(0), 10))
+            .iter()
+            .map(|entry| entry.lease)
+            .collect();
+        assert_eq!(leases.len(), 3);
+        // One ended, and somebody else has the entry.
+        leases[1].attempt += 1;
+        let held = write(&database, |conn| OutboxRepository::complete_many(conn, &leases, at(5)));
+        assert_eq!(held, 2);
+        let states = leases.iter().map(|lease| {
+            read(&database, |conn| OutboxRepository::find(conn, lease.id)).unwrap().status
+        });
+        assert_eq!(
+            states.collect::<Vec<_>>(),
+            [OutboxStatus::Delivered, OutboxStatus::Processing, OutboxStatus::Delivered]
+        );
+        let again = write(&database, |conn| OutboxRepository::complete_many(conn, &leases, at(6)));
+        assert_eq!(again, 0);
+        assert_eq!(write(&database, |conn| OutboxRepository::complete_many(conn, &[], at(7))), 0);
+    }
+
     fn a_lease_from_before_a_requeue_counts_no_more(db: TestDb) {
         let database = open(&db);
         let id = write(&database, |conn| OutboxRepository::enqueue(conn, &entry(1, 0)));

@@ -76,6 +76,31 @@ both_engines! {
         assert_eq!(settled.items.len(), 18);
     }
 
+    fn an_interrupted_seed_is_gone_on_with(db: TestDb) {
+        // Several parts of each phase.
+        let options = seed::Options { users: 300, games: 70, seed: 5 };
+        let other = TestDb::new(db.engine());
+        let whole = open(&other);
+        let mut steps = Vec::new();
+        let filled = seed::fill(&whole, &options, |at| steps.push(at)).unwrap();
+        assert_eq!(steps.len(), 4, "{steps:?}");
+        let database = open(&db);
+        let mut sum = seed::Filled::default();
+        for stop in &steps {
+            let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                seed::fill(&database, &options, |at| assert_ne!(at, *stop, "interrupted"))
+            }));
+            assert!(died.is_err(), "{stop:?} was not told");
+            (sum.users, sum.games) = users_and_games(&database);
+        }
+        assert_eq!((sum.users, sum.games), (filled.users, filled.games));
+        let again = seed::fill(&database, &options, |_| {}).unwrap_err();
+        assert!(matches!(again, Error::AlreadyExists { entity: "user", .. }), "{again:?}");
+        assert_eq!(read(&database, balances), read(&whole, balances));
+        let report = read(&database, |conn| Reconciliation::new().run(conn));
+        assert!(report.is_sound(), "{report:?}");
+    }
+
     fn a_seed_is_used_once(db: TestDb) {
         let database = open(&db);
         fill(&database);
@@ -83,10 +108,25 @@ both_engines! {
         assert!(matches!(again, Error::AlreadyExists { entity: "user", .. }), "{again:?}");
         let other = seed::Options { seed: 4, ..OPTIONS };
         seed::fill(&database, &other, |_| {}).unwrap();
+        let fewer = seed::Options { users: OPTIONS.users - 1, ..OPTIONS };
+        let mixed = seed::fill(&database, &fewer, |_| {}).unwrap_err();
+        assert!(matches!(mixed, Error::Invalid { field: "seed", .. }), "{mixed:?}");
+        let more = seed::Options { games: OPTIONS.games + 2, ..OPTIONS };
+        let filled = seed::fill(&database, &more, |_| {}).unwrap();
+        assert_eq!((filled.users, filled.games), (0, 2));
         let none = seed::Options { users: 0, seed: 5, ..OPTIONS };
         let refused = seed::fill(&database, &none, |_| {}).unwrap_err();
         assert!(matches!(refused, Error::Invalid { field: "users", .. }), "{refused:?}");
     }
+}
+
+fn users_and_games(database: &Database) -> (u64, u64) {
+    let (users, games): (i64, i64) = read(database, |conn| {
+        let users = with_conn!(conn, |c| users::table.count().get_result(c))?;
+        let games = with_conn!(conn, |c| games::table.count().get_result(c))?;
+        Ok((users, games))
+    });
+    (users.unsigned_abs(), games.unsigned_abs())
 }
 
 fn balances(conn: &mut Conn<'_>) -> Result<BTreeMap<String, (i64, i64, i64)>, Error> {

@@ -13,6 +13,9 @@ use diesel::prelude::*;
 
 use crate::support::{at, open, read, users, write};
 
+/// Seconds over which a player's lines are spread, each of which is asked for.
+const MOMENTS: i64 = 1_000;
+
 /// A line to be written as it stands; with balance 100 before, unless said otherwise.
 #[derive(Clone, Copy)]
 pub(crate) struct Line<'a> {
@@ -192,7 +195,7 @@ both_engines! {
         write(&database, |conn| {
             add(conn, Line { amount: 1_000, before: 0, ..LINE })?;
             model.insert(0, now);
-            for n in 1..200 {
+            for n in 1..MOMENTS * 3 / 2 {
                 // Often several lines of one moment, now and then one that moves nothing.
                 let seconds = n / 3 * 2;
                 let status = if n % 7 == 0 { TransactionStatus::Failed } else { TransactionStatus::Completed };
@@ -220,7 +223,7 @@ both_engines! {
             read(&database, |conn| TransactionRepository::balances_at(conn, "u1", at(seconds)))
         };
         assert_eq!(balances_at(-1), Balances::default());
-        for seconds in 0..140 {
+        for seconds in 0..MOMENTS {
             let (_, expected) = model.range(..=seconds).next_back().unwrap();
             assert_eq!(balances_at(seconds), *expected, "after {seconds} s");
         }

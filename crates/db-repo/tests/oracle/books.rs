@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use db_core::{Conn, Database, with_conn};
 use db_repo::Error;
 use db_repo::money::Balances;
-use db_schema::rows::{BetOutcome, GameState, StakingPosition};
-use db_schema::schema::{accounts, bets, games, staking_positions, token_balances};
+use db_schema::rows::{BetOutcome, GameState, HouseGame, StakingPosition};
+use db_schema::schema::{accounts, bets, games, house_games, staking_positions, token_balances};
 use db_schema::types::BetId;
 use diesel::prelude::*;
 
 use crate::model::{Bet, Game, Model};
+use crate::statistics::Statistics;
 
 /// Compares the rows of a history, which all begin with its prefix.
 pub(crate) fn compare(database: &Database, model: &Model, prefix: &str) -> Result<(), String> {
@@ -26,6 +27,12 @@ pub(crate) fn compare(database: &Database, model: &Model, prefix: &str) -> Resul
     same("games", &stored.games, &model.games)?;
     same("bets", &stored.bets, &model.bets)?;
     same("positions", &stored.positions, &model.positions)?;
+    same("house games", &stored.house_games, &model.house_games)?;
+    let statistics = database
+        .read(|conn| Statistics::stored(conn, prefix))
+        .map_err(|error| error.to_string())?;
+    let expected = model.statistics.clone().comparable();
+    same("statistics", &statistics.comparable(), &expected)?;
     let pots = model
         .games
         .iter()
@@ -59,6 +66,7 @@ struct Stored {
     games: BTreeMap<String, Game>,
     bets: BTreeMap<BetId, Bet>,
     positions: BTreeMap<String, StakingPosition>,
+    house_games: Vec<HouseGame>,
     accounts: BTreeMap<String, i64>,
 }
 
@@ -100,6 +108,13 @@ fn stored(conn: &mut Conn<'_>, prefix: &str) -> Result<Stored, Error> {
     let positions: Vec<StakingPosition> = with_conn!(conn, |c| staking_positions::table
         .filter(staking_positions::id.like(&like))
         .load(c))?;
+    let mut house_games: Vec<HouseGame> = with_conn!(conn, |c| house_games::table
+        .filter(house_games::user_id.like(&like))
+        .order(house_games::id)
+        .load(c))?;
+    for game in &mut house_games {
+        game.id = 0;
+    }
     let accounts: Vec<(String, i64)> = {
         let query = accounts::table
             .filter(
@@ -142,6 +157,7 @@ fn stored(conn: &mut Conn<'_>, prefix: &str) -> Result<Stored, Error> {
             .into_iter()
             .map(|position| (position.id.clone(), position))
             .collect(),
+        house_games,
         accounts: accounts.into_iter().collect(),
     })
 }

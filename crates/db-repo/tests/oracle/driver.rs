@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration};
 use db_core::{Conn, Database, DatabaseConfig, RetryPolicy};
 use db_repo::money::{self, BetResult, Fundable, Settlement};
 use db_repo::{Error, GameRepository, UserRepository};
-use db_schema::rows::{GameState, HouseOutcome, NewGame, NewUser};
+use db_schema::rows::{GameState, HouseOutcome, NewGame, NewUser, PlayerStatistics};
 use db_schema::types::{BetId, UtcTime};
 use db_testkit::TestDb;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::books;
 use crate::model::{Model, Request};
 use crate::operation::{Operation, USERS};
+use crate::statistics::compare_leaderboards;
 
 /// A database and what all histories before have left in it.
 pub(crate) struct Driver {
@@ -23,6 +24,8 @@ pub(crate) struct Driver {
     histories: u64,
     /// How often each operation went well, and was refused for each reason.
     counts: BTreeMap<String, u64>,
+    /// Totals of the players of all histories that agreed.
+    players: Vec<PlayerStatistics>,
 }
 
 /// One history in the making.
@@ -39,6 +42,7 @@ impl Driver {
             database: Database::open(&DatabaseConfig::new(db.url())).unwrap(),
             histories: 0,
             counts: BTreeMap::new(),
+            players: Vec::new(),
         }
     }
 
@@ -87,7 +91,15 @@ impl Driver {
                     .map_err(|error| format!("step {step}: {error}"))?;
             }
         }
-        books::compare(&self.database, &history.model, &history.prefix())
+        books::compare(&self.database, &history.model, &history.prefix())?;
+        let players = history.model.statistics.players;
+        self.players.extend(players.into_values());
+        Ok(())
+    }
+
+    /// All leaderboards over the players of all histories; how many players there are.
+    pub(crate) fn leaderboards(&self) -> Result<usize, String> {
+        compare_leaderboards(&self.database, &self.players)
     }
 
     fn compare(
@@ -429,12 +441,16 @@ impl History {
                 std::cmp::Ordering::Equal => HouseOutcome::Push,
                 std::cmp::Ordering::Less => HouseOutcome::Lost,
             },
-            multiplier: 0.0,
+            multiplier: f64::from(reference) / 4.0,
             payout_amount: payout,
             house_edge: 0.014,
-            session_id: None,
-            seed: None,
-            metadata: None,
+            session_id: reference.is_multiple_of(2).then(|| format!("s{reference}")),
+            seed: reference
+                .is_multiple_of(3)
+                .then(|| self.reference(reference)),
+            metadata: reference
+                .is_multiple_of(5)
+                .then(|| serde_json::json!({ "roll": [reference, 6] }).into()),
         }
     }
 }

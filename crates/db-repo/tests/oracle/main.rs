@@ -1,5 +1,8 @@
 //! Random operations on money, on each engine and in a model in memory: all have to agree.
 //!
+//! Compared are each answer, and after each history all balances, accounts, games, bets, positions, games
+//! against the house and the statistics of players and games; in the end every page of every leaderboard.
+//!
 //! Both engines get the same operations, so they agree with each other as well. The number of
 //! operations and the seed come from outside: `BITCRAPS_TEST_OPERATIONS=1000000
 //! BITCRAPS_TEST_SEED=7 cargo xtask test -- oracle`.
@@ -13,6 +16,7 @@ mod books;
 mod driver;
 mod model;
 mod operation;
+mod statistics;
 
 use std::cell::RefCell;
 
@@ -34,7 +38,7 @@ both_engines! {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let mut runner = TestRunner::new_with_rng(
-            Config { cases, failure_persistence: None, max_shrink_iters: 300, ..Config::default() },
+            Config { cases, failure_persistence: None, max_shrink_iters: size("SHRINKS", 300).try_into().unwrap(), ..Config::default() },
             TestRng::from_seed(RngAlgorithm::ChaCha, &bytes),
         );
         let driver = RefCell::new(Driver::open(&db));
@@ -46,5 +50,7 @@ both_engines! {
             panic!("BITCRAPS_TEST_SEED={seed}: {error}");
         }
         println!("{}", driver.borrow().summary());
+        let players = driver.borrow().leaderboards().unwrap();
+        println!("{players} players in the order of every leaderboard");
     }
 }

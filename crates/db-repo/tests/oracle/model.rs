@@ -9,10 +9,12 @@ use db_repo::money::{
     SettledGame, Settlement, Stake, Staked, Transfer, Transferred, Unlock, Unstake, Unstaked,
     Withdraw, reward,
 };
-use db_schema::rows::{BetOutcome, GameState, StakingPosition};
+use db_schema::rows::{BetOutcome, GameState, HouseGame, StakingPosition};
 use db_schema::types::{BetId, UtcTime};
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::statistics::Statistics;
 
 /// One of the requests.
 #[derive(Debug, Clone)]
@@ -62,6 +64,10 @@ pub(crate) struct Model {
     operations: HashMap<(&'static str, String), (String, Value)>,
     /// What came in from outside, less what went out.
     pub(crate) outside: i128,
+    /// In the order of their playing; their keys are the database's to choose.
+    pub(crate) house_games: Vec<HouseGame>,
+    /// Totals of players and games.
+    pub(crate) statistics: Statistics,
 }
 
 type Answer = Result<Value, Error>;
@@ -143,14 +149,14 @@ impl Model {
                 bounded("amount", r.amount, 1)?;
                 self.once("unlock", &r.reference, r, |m| m.unlock(r))
             }
-            Request::CreateGame(game) => self.create_game(game),
+            Request::CreateGame(game) => self.create_game(game, now),
             Request::PlaceBet(r) => {
                 bounded("amount", r.amount, 1)?;
-                self.once("place_bet", &r.reference, r, |m| m.place_bet(r))
+                self.once("place_bet", &r.reference, r, |m| m.place_bet(r, now))
             }
             Request::ResolveBet(r) => {
                 check_outcome(r.outcome, r.winnings)?;
-                self.once("resolve_bet", &r.reference, r, |m| m.resolve_bet(r))
+                self.once("resolve_bet", &r.reference, r, |m| m.resolve_bet(r, now))
             }
             Request::SettleGame(r) => {
                 if let Settlement::Completed { results, .. } = &r.settlement {
@@ -158,12 +164,12 @@ impl Model {
                         check_outcome(result.outcome, result.winnings)?;
                     }
                 }
-                self.once("settle_game", &r.reference, r, |m| m.settle_game(r))
+                self.once("settle_game", &r.reference, r, |m| m.settle_game(r, now))
             }
             Request::House(r) => {
                 bounded("bet_amount", r.bet_amount, 1)?;
                 bounded("payout_amount", r.payout_amount, 0)?;
-                self.once("play_house_game", &r.reference, r, |m| m.house_game(r))
+                self.once("play_house_game", &r.reference, r, |m| m.house_game(r, now))
             }
             Request::Stake(r) => {
                 bounded("amount", r.amount, 1)?;
@@ -261,7 +267,7 @@ impl Model {
         }
     }
 
-    fn create_game(&mut self, game: &str) -> Answer {
+    fn create_game(&mut self, game: &str, now: UtcTime) -> Answer {
         if self.games.contains_key(game) {
             return Err(Error::AlreadyExists {
                 entity: "game",
@@ -274,6 +280,7 @@ impl Model {
             winner: None,
         };
         self.games.insert(game.to_owned(), new);
+        self.statistics.created(game, now);
         Ok(Value::Null)
     }
 
@@ -289,7 +296,7 @@ impl Model {
         }
     }
 
-    fn place_bet(&mut self, r: &PlaceBet) -> Answer {
+    fn place_bet(&mut self, r: &PlaceBet, now: UtcTime) -> Answer {
         self.open_game(&r.game_id)?;
         let balances = self.change(&r.player_id, [-r.amount, r.amount, 0])?;
         if self.bets.contains_key(&r.bet_id) {
@@ -298,6 +305,12 @@ impl Model {
                 key: r.bet_id.to_string(),
             });
         }
+        let first = !self
+            .bets
+            .values()
+            .any(|bet| bet.game == r.game_id && bet.player == r.player_id);
+        self.statistics
+            .placed((&r.game_id, &r.player_id), r.amount, first, now);
         let bet = Bet {
             game: r.game_id.clone(),
             player: r.player_id.clone(),
@@ -311,7 +324,7 @@ impl Model {
         }))
     }
 
-    fn resolve_bet(&mut self, r: &ResolveBet) -> Answer {
+    fn resolve_bet(&mut self, r: &ResolveBet, now: UtcTime) -> Answer {
         let Some(bet) = self.bets.get(&r.bet_id).cloned() else {
             return Err(not_found("bet", &r.bet_id));
         };
@@ -319,7 +332,7 @@ impl Model {
             return Err(Error::AlreadyResolved(r.bet_id));
         }
         self.open_game(&bet.game)?;
-        let (payout, balances) = self.resolve(r.bet_id, r.outcome, r.winnings)?;
+        let (payout, balances) = self.resolve(r.bet_id, (r.outcome, r.winnings), now)?;
         Ok(value(ResolvedBet {
             bet_id: r.bet_id,
             pot_size: self.games[&bet.game].pot,
@@ -334,8 +347,8 @@ impl Model {
     fn resolve(
         &mut self,
         id: BetId,
-        outcome: BetOutcome,
-        winnings: i64,
+        (outcome, winnings): (BetOutcome, i64),
+        now: UtcTime,
     ) -> Result<(i64, Balances), Error> {
         let bet = self.bets.get_mut(&id).unwrap();
         bet.outcome = Some(outcome);
@@ -361,6 +374,8 @@ impl Model {
                 bet.amount + winnings
             }
         };
+        self.statistics
+            .resolved(&bet.game, &bet.player, (outcome, payout), now);
         let balances = self.change(&bet.player, [payout, -bet.amount, 0])?;
         Ok((payout, balances))
     }
@@ -374,7 +389,7 @@ impl Model {
         open.map(|(id, _)| *id).collect()
     }
 
-    fn settle_game(&mut self, r: &SettleGame) -> Answer {
+    fn settle_game(&mut self, r: &SettleGame, now: UtcTime) -> Answer {
         self.open_game(&r.game_id)?;
         let open = self.open_bets(&r.game_id);
         let (results, winner, state) = match &r.settlement {
@@ -402,7 +417,7 @@ impl Model {
             .partition(|result| result.outcome == BetOutcome::Lost);
         for result in lost.into_iter().chain(others) {
             paid += self
-                .resolve(result.bet_id, result.outcome, result.winnings)?
+                .resolve(result.bet_id, (result.outcome, result.winnings), now)?
                 .0;
         }
         let pot = self.games[&r.game_id].pot;
@@ -415,6 +430,9 @@ impl Model {
             }
             Some(_) => {}
             None => self.house += pot,
+        }
+        if let Some(winner) = &winner {
+            self.statistics.game_won(winner, now);
         }
         let game = Game {
             state,
@@ -432,7 +450,7 @@ impl Model {
         }))
     }
 
-    fn house_game(&mut self, r: &PlayHouseGame) -> Answer {
+    fn house_game(&mut self, r: &PlayHouseGame, now: UtcTime) -> Answer {
         self.change(&r.user_id, [-r.bet_amount, 0, 0])?;
         self.house += r.bet_amount;
         if self.house < r.payout_amount {
@@ -442,6 +460,22 @@ impl Model {
             });
         }
         self.house -= r.payout_amount;
+        self.statistics
+            .house_game(&r.user_id, r.bet_amount, r.payout_amount, now);
+        self.house_games.push(HouseGame {
+            id: 0,
+            user_id: r.user_id.clone(),
+            algorithm_type: r.algorithm_type.clone(),
+            bet_amount: r.bet_amount,
+            outcome: Some(r.outcome),
+            multiplier: r.multiplier,
+            payout_amount: r.payout_amount,
+            house_edge: r.house_edge,
+            session_id: r.session_id.clone(),
+            seed: r.seed.clone(),
+            created_at: now,
+            metadata: r.metadata.clone(),
+        });
         // The key of the row is the engine's own and left out of what is compared.
         Ok(value(self.change(&r.user_id, [r.payout_amount, 0, 0])?))
     }

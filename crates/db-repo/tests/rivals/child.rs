@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::DateTime;
-use db_core::{Database, DatabaseConfig, RetryPolicy};
+use db_core::{Database, DatabaseConfig, Engine, ErrorKind, RetryPolicy};
 use db_repo::Error;
 use db_schema::types::UtcTime;
 
@@ -13,6 +14,9 @@ use crate::request::Request;
 pub(crate) const URL: &str = "BITCRAPS_TEST_RIVALS_URL";
 pub(crate) const NEXT: &str = "BITCRAPS_TEST_RIVALS_NEXT";
 
+/// How long a client waits before it asks a server again that is not there.
+const BREATH: Duration = Duration::from_millis(5);
+
 /// Past the test harness, which holds back what is printed.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
@@ -20,7 +24,13 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-pub(crate) fn live(url: &str) {
+/// Whether this process is a child; if so, its life is over now.
+pub(crate) fn is_one() -> bool {
+    let url = std::env::var(URL);
+    url.map(|url| live(&url)).is_ok()
+}
+
+fn live(url: &str) {
     let database = Database::open(&DatabaseConfig::new(url)).unwrap();
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -61,6 +71,17 @@ fn ask(database: &Database, client: usize, number: u64) -> bool {
             true
         }
         Err(Error::Database(error)) if error.is_retryable() => false,
+        Err(Error::Database(error)) if database.engine() == Engine::Postgres => {
+            match error.kind() {
+                ErrorKind::OutcomeUnknown => say(&format!("unknown\t{client}\t{number}")),
+                ErrorKind::ConnectionLost | ErrorKind::Unavailable | ErrorKind::Timeout => {
+                    // Nobody wakes it: a server that is not there is asked again after a breath.
+                    std::thread::park_timeout(BREATH);
+                }
+                _ => panic!("{request:?}: {error}"),
+            }
+            false
+        }
         Err(Error::Database(error)) => panic!("{request:?}: {error}"),
         Err(refused) => {
             let shown = format!("{refused:?}");

@@ -12,11 +12,8 @@
 
 pub mod constraints;
 pub mod declared;
-mod exceptions;
 pub mod invariants;
-mod literals;
 mod live;
-mod outline;
 pub mod parity;
 pub mod snapshot;
 pub mod tables;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use db_core::Engine;
 use db_migrate::catalog::model::{LogicalType, Model, Storage, Table};
+use db_migrate::catalog::parity::{has_lower_bound, has_upper_bound};
 
 use super::Finding;
 use super::declared::{self, DeclaredTable};
-use super::literals::{has_lower_bound, has_upper_bound};
 
 /// What PostgreSQL has no table for, and so no declaration that is generated.
 const BY_HAND: [&str; 1] = ["audit_context"];

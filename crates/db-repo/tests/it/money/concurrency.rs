@@ -8,7 +8,7 @@ use db_core::{Conn, Database, RetryPolicy, statement};
 use db_repo::money::{self, PlayHouseGame, Transfer};
 use db_repo::{Error, GameRepository};
 use db_schema::rows::{BetOutcome, GamePhase, HouseOutcome};
-use db_testkit::{TestDb, both_engines};
+use db_testkit::{TestDb, both_engines, size};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
@@ -18,11 +18,18 @@ use crate::support::{at, write};
 
 const THREADS: usize = 16;
 
+/// Threads that ask for the same things.
+const DUPLICATES: usize = 64;
+
 /// Runs a closure on each of the threads, all beginning together.
 fn together<T: Send>(f: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let barrier = Barrier::new(THREADS);
+    so_many(THREADS, f)
+}
+
+fn so_many<T: Send>(count: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let barrier = Barrier::new(count);
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS)
+        let threads: Vec<_> = (0..count)
             .map(|n| {
                 let (barrier, f) = (&barrier, &f);
                 scope.spawn(move || {
@@ -102,15 +109,21 @@ both_engines! {
     }
 
     fn duplicates_have_one_effect_and_one_answer(db: TestDb) {
+        let keys = u128::from(size("KEYS", 20));
+        assert!(keys.is_multiple_of(2) && keys <= 2_000, "each of two players has 1,000");
         let database = table(&db);
-        let answers = together(|n| {
-            (0..20)
+        let answers = so_many(DUPLICATES, |n| {
+            (0..keys)
                 .map(|step| {
                     // Each begins elsewhere, so that they meet at many references.
-                    let number = (step + n as u128) % 20;
-                    let request = bet(number, "g1", ["ada", "bob"][number as usize % 2], 10);
+                    let number = (step + n as u128) % keys;
+                    let request = bet(number, "g1", ["ada", "bob"][number as usize % 2], 1);
                     let answer = database
                         .write_with_retry(&policy(), |conn| money::place_bet(conn, &request, at(6)));
+                    let other = bet(number, "g1", ["ada", "bob"][number as usize % 2], 2);
+                    let refused = database
+                        .write_with_retry(&policy(), |conn| money::place_bet(conn, &other, at(6)));
+                    assert!(matches!(refused, Err(Error::ReferenceConflict { .. })), "{refused:?}");
                     (number, serde_json::to_string(&answer.unwrap()).unwrap())
                 })
                 .collect::<Vec<_>>()
@@ -118,13 +131,16 @@ both_engines! {
         let mut answers: Vec<_> = answers.into_iter().flatten().collect();
         answers.sort();
         answers.dedup();
-        assert_eq!(answers.len(), 20, "one answer for each reference: {answers:?}");
+        assert_eq!(answers.len() as u128, keys, "one answer for each reference: {answers:?}");
         let books = books(&database);
-        assert_eq!(books.bets.len(), 20);
-        assert_eq!((books.of("ada"), books.of("bob")), ((900, 100, 0), (900, 100, 0)));
-        assert_eq!(books.game_statistics[0].bet_count, 20);
+        let keys = i64::try_from(keys).unwrap();
+        let half = keys / 2;
+        assert_eq!(i64::try_from(books.bets.len()).unwrap(), keys);
+        let has = (1_000 - half, half, 0);
+        assert_eq!((books.of("ada"), books.of("bob")), (has, has));
+        assert_eq!(books.game_statistics[0].bet_count, keys);
         assert_eq!(books.game_statistics[0].player_count, 2);
-        assert_eq!(books.counts["game_events"], 21);
+        assert_eq!(books.counts["game_events"], keys + 1);
     }
 
     fn everything_at_once_adds_up(db: TestDb) {

@@ -8,6 +8,7 @@ mod house_games;
 mod lines;
 mod moves;
 mod once;
+mod one_by_one;
 mod refusals;
 mod settling;
 mod staking;

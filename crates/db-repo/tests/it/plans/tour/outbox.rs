@@ -58,6 +58,11 @@ pub(super) fn run(step: Step<'_>) {
         "outbox: oldest_waiting",
         OutboxRepository::oldest_waiting,
     );
+    go(step, "outbox: complete_many", |conn| {
+        let id = OutboxRepository::enqueue(conn, &entry(4, 0))?;
+        OutboxRepository::claim(conn, at(3), MINUTE, 100)?;
+        OutboxRepository::complete_many(conn, &[lease(id, 1, 63)], at(4))
+    });
     go(step, "outbox: enqueue_many", |conn| {
         OutboxRepository::enqueue_many(conn, &[entry(8, 0), entry(9, 0)])
     });
