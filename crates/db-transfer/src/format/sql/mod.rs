@@ -1,0 +1,7 @@
+//! Scripts of SQL, statement by statement.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+pub use read::{SqlReader, Statement};

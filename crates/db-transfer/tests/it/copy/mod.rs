@@ -1,0 +1,12 @@
+//! Whole databases from one place to another.
+
+mod foreseen;
+mod generated;
+mod interrupted;
+mod misfits;
+mod omitted;
+mod same;
+mod samples;
+mod schema;
+mod snapshot;
+mod support;
