@@ -16,13 +16,15 @@ use crate::codec::{Codec, Encoded, Encoder};
 use crate::error::Error;
 use crate::manifest::{
     Content, EngineFacts, FORMAT, Kind, Level, MadeBy, Manifest, Part, Proof, SchemaFacts,
-    TableRows,
+    TableRows, clean,
 };
 use crate::name::{BackupName, FileName};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Phase, Progress, Watcher};
+use crate::series;
 use crate::sqlite;
-use crate::store::{Draft, Finished, Store};
+use crate::store::{Draft, Finished, Resumed, Store, Waiting};
+use crate::tolerated::Tolerated;
 
 /// Bytes of one step.
 const CHUNK: usize = 1 << 18;
@@ -76,12 +78,16 @@ impl Invariant {
     }
 
     /// What is wrong, each with the invariant's name.
+    pub(crate) fn look(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, db_core::Error> {
+        let found = (self.check)(conn)?;
+        let named = |finding| format!("{}: {finding}", self.name);
+        Ok(found.into_iter().map(named).collect())
+    }
+
+    /// The same, as errors of this crate.
     pub(crate) fn findings(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
-        let found = (self.check)(conn).map_err(|e| Error::database(self.name.clone(), e))?;
-        Ok(found
-            .into_iter()
-            .map(|finding| format!("{}: {finding}", self.name))
-            .collect())
+        self.look(conn)
+            .map_err(|e| Error::database(self.name.clone(), e))
     }
 }
 
@@ -103,6 +109,11 @@ pub struct BackupOptions {
     pub check: Level,
     /// What else has to be true of it.
     pub invariants: Vec<Invariant>,
+    /// Whether a database whose foreign keys or invariants are broken is backed up all the same. The
+    /// manifest says what was found; such a backup never counts as verified, and a restore asks for
+    /// [`RestoreOptions::accept_unsound`](crate::RestoreOptions::accept_unsound). A file whose pages
+    /// are damaged is refused all the same: salvage it.
+    pub accept_unsound: bool,
     /// Where a plain copy is kept that is then compressed or encrypted. By default where the backup
     /// is prepared; the folder of a SQLite database if the backup is encrypted, because what is
     /// plain should not be where only what is encrypted may be.
@@ -124,6 +135,7 @@ impl Default for BackupOptions {
             method: Method::default(),
             check: Level::default(),
             invariants: Vec::new(),
+            accept_unsound: false,
             scratch: None,
             postgres: PostgresOptions::default(),
             made_by: MadeBy::this(concat!("db-backup ", env!("CARGO_PKG_VERSION"))),
@@ -140,6 +152,7 @@ impl fmt::Debug for BackupOptions {
             .field("method", &self.method)
             .field("check", &self.check)
             .field("invariants", &self.invariants)
+            .field("accept_unsound", &self.accept_unsound)
             .field("scratch", &self.scratch)
             .finish_non_exhaustive()
     }
@@ -157,6 +170,8 @@ pub(crate) struct Work<'a, 'w> {
     pub(crate) name: BackupName,
     pub(crate) store: &'a dyn Store,
     pub(crate) options: &'a BackupOptions,
+    /// Where faults of the data are noted that are accepted, if they are.
+    pub(crate) tolerated: Option<Tolerated>,
     pub(crate) watcher: Watcher<'w>,
 }
 
@@ -225,23 +240,29 @@ pub fn create(
     options.codec.check()?;
     let half = half_of(source.url.engine(), options.method)?;
     let began = Instant::now();
+    store.obey(&options.interrupt);
     let _lock = store.lock("a backup")?;
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
-    for manifest in store.resume(&mut |done, total| watcher.at(Phase::Publish, done, total))? {
-        tracing::warn!(
-            manifest,
-            "a backup whose upload had stopped is complete now"
-        );
-    }
+    let resumed = store.resume(&mut |done, total| watcher.at(Phase::Publish, done, total))?;
+    tell(&resumed);
     let name = free_name(store, options.clock.now())?;
+    let tolerated = options.accept_unsound.then(Tolerated::default);
+    let mut relaxed = options.clone();
+    if let Some(tolerated) = &tolerated {
+        relaxed.invariants = tolerated.invariants(&options.invariants);
+    }
     let mut work = Work {
         source,
         name,
         store,
-        options,
+        options: &relaxed,
+        tolerated,
         watcher,
     };
-    let taken = half.take(&mut work)?;
+    let mut taken = half.take(&mut work)?;
+    if let Some(tolerated) = &work.tolerated {
+        taken.proof.unsound = tolerated.take();
+    }
     let mut manifest = Manifest {
         format: FORMAT,
         name: name.to_string(),
@@ -273,8 +294,42 @@ pub fn create(
     store.publish_backup(finished, &mut |done| {
         watcher.at(Phase::Publish, done, total)
     })?;
+    if !manifest.is_sound() {
+        tracing::warn!(
+            backup = %name,
+            findings = manifest.proof.unsound.join("; "),
+            "the backup is not sound, and says so"
+        );
+    }
     tracing::info!(backup = %name, bytes = manifest.stored_bytes(), "a backup was made");
     Ok(manifest)
+}
+
+/// What became of the backups that waited is not what was asked for: a word, and on.
+fn tell(resumed: &Resumed) {
+    let reason = |waiting: &Waiting| waiting.reason.clone().unwrap_or_default();
+    for one in &resumed.completed {
+        tracing::warn!(
+            backup = one.name,
+            "a backup whose upload had stopped is complete now"
+        );
+    }
+    for one in &resumed.waiting {
+        tracing::warn!(
+            backup = one.name,
+            failures = one.failures,
+            reason = reason(one),
+            "a backup still waits to be sent"
+        );
+    }
+    for one in &resumed.given_up {
+        tracing::warn!(
+            backup = one.name,
+            failures = one.failures,
+            reason = reason(one),
+            "a backup that could not be sent is given up"
+        );
+    }
 }
 
 fn half_of(engine: Engine, method: Method) -> Result<Box<dyn Half>, Error> {
@@ -289,13 +344,19 @@ fn half_of(engine: Engine, method: Method) -> Result<Box<dyn Half>, Error> {
     }
 }
 
-/// A name that no file in the store has.
+/// A name that no file in the store has, nor one that waits for it.
 fn free_name(store: &dyn Store, now: DateTime<Utc>) -> Result<BackupName, Error> {
     let files = store.list()?;
+    let waiting = store.waiting();
     let taken: Vec<_> = files
         .iter()
         .filter_map(|file| FileName::parse(&file.name))
         .map(FileName::backup)
+        .chain(
+            waiting
+                .iter()
+                .filter_map(|w| BackupName::parse(&w.name).ok()),
+        )
         .collect();
     let mut name = BackupName::at(now);
     while taken.contains(&name) {
@@ -308,13 +369,11 @@ fn free_name(store: &dyn Store, now: DateTime<Utc>) -> Result<BackupName, Error>
 
 /// Where a database is, as the manifest names it.
 pub(crate) fn shown(url: &DatabaseUrl) -> String {
-    match url.path() {
-        Some(path) => std::path::absolute(path)
-            .unwrap_or_else(|_| path.to_owned())
-            .display()
-            .to_string(),
+    let shown = match url.path() {
+        Some(path) => series::real(path).display().to_string(),
         None => url.to_string(),
-    }
+    };
+    clean(&shown)
 }
 
 /// Whole milliseconds.

@@ -1,18 +1,24 @@
 //! What backups a store holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+use db_core::{Clock, SystemClock};
+
 use crate::error::Error;
-use crate::manifest::{Manifest, Verification};
+use crate::manifest::{Kind, Manifest, Verification};
 use crate::name::{BackupName, FileName};
-use crate::store::{Store, read_small};
+use crate::series::{self, Wanted, is_future};
+use crate::store::{Store, StoredFile, read_small};
 
 /// A backup as a list shows it.
 #[derive(Debug)]
 pub struct Entry {
     /// Its name.
     pub name: BackupName,
+    /// What it holds, as far as its manifest or the names of its files say.
+    pub kind: Option<Kind>,
     /// Its manifest, or why that cannot be read.
     pub manifest: Result<Manifest, Error>,
     /// The last drill with it, if there was one.
@@ -27,6 +33,13 @@ impl Entry {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.manifest.is_ok() && self.faults.is_empty()
+    }
+
+    /// Whether it is dated later than any clock of now can be.
+    #[must_use]
+    pub fn is_future(&self, now: DateTime<Utc>) -> bool {
+        let at = self.manifest.as_ref().map(|manifest| manifest.started_at);
+        is_future(at.unwrap_or_else(|_| self.name.moment()), now)
     }
 }
 
@@ -43,7 +56,7 @@ pub struct Listing {
 /// Which backup is meant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Selector {
-    /// The one with the latest name.
+    /// The newest one.
     #[default]
     Latest,
     /// The one of this name.
@@ -76,74 +89,156 @@ impl fmt::Display for Selector {
     }
 }
 
-/// Reads what a store holds. A backup that is damaged is listed as such.
+/// Reads what a store holds. A backup that is damaged is listed as such; one that somebody removes
+/// meanwhile is not.
 ///
 /// # Errors
 /// What keeps the store from being read.
 pub fn list(store: &dyn Store) -> Result<Listing, Error> {
-    let mut found: BTreeMap<BackupName, Files> = BTreeMap::new();
-    for file in store.list()? {
-        let Some(kind) = FileName::parse(&file.name) else {
-            continue;
-        };
-        let files = found.entry(kind.backup()).or_default();
-        match kind {
-            FileName::Manifest(_) => files.manifest = true,
-            FileName::Verification(_) => files.verification = true,
-            FileName::Part(_) => files.parts.push((file.name, file.bytes)),
-        }
-    }
-    let mut listing = Listing::default();
-    for (name, files) in found {
-        if files.manifest {
-            listing.backups.push(entry(store, name, &files)?);
-        } else {
-            let parts = files.parts.into_iter().map(|(part, _)| part);
-            listing.orphans.extend(parts);
-            if files.verification {
-                listing.orphans.push(name.verification());
+    Memory::default().list(store)
+}
+
+/// What was read before and has not changed since, so that looking often is cheap.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    manifests: HashMap<StoredFile, Manifest>,
+    drills: HashMap<StoredFile, Verification>,
+}
+
+impl Memory {
+    /// As [`list`]. Files of the same name, length and time are not read again.
+    pub(crate) fn list(&mut self, store: &dyn Store) -> Result<Listing, Error> {
+        let found = files_of(store)?;
+        let mut listing = Listing::default();
+        let before = std::mem::take(self);
+        let mut again: Option<BTreeMap<BackupName, Files>> = None;
+        for (name, files) in found {
+            if files.manifest.is_none() {
+                listing.orphans.extend(files.names());
+                continue;
+            }
+            let entry = self.entry(store, name, &files, &before)?;
+            if entry.is_complete() {
+                listing.backups.push(entry);
+                continue;
+            }
+            // A folder is not read in one moment: it may be on its way out, or in. A second look is
+            // enough for all, however many are damaged.
+            let again = match &mut again {
+                Some(again) => again,
+                none => none.insert(files_of(store)?),
+            };
+            let files = again.remove(&name).unwrap_or_default();
+            if files.manifest.is_some() {
+                let again = self.entry(store, name, &files, &Self::default())?;
+                listing.backups.push(again);
             }
         }
+        Ok(listing)
     }
-    Ok(listing)
+
+    fn entry(
+        &mut self,
+        store: &dyn Store,
+        name: BackupName,
+        files: &Files,
+        before: &Self,
+    ) -> Result<Entry, Error> {
+        let known = files
+            .manifest
+            .as_ref()
+            .and_then(|f| before.manifests.get(f));
+        let manifest = match known {
+            Some(manifest) => Ok(manifest.clone()),
+            None => match read_manifest(store, name) {
+                Err(error) if is_of_the_store(&error) => return Err(error),
+                read => read,
+            },
+        };
+        if let (Ok(manifest), Some(file)) = (&manifest, &files.manifest) {
+            remember(&mut self.manifests, file, manifest);
+        }
+        let faults = manifest
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |manifest| faults(manifest, &files.parts));
+        let verification = match &files.verification {
+            None => None,
+            Some(file) => match before.drills.get(file) {
+                Some(drill) => Some(drill.clone()),
+                None => drill(store, name)?,
+            },
+        };
+        if let (Some(drill), Some(file)) = (&verification, &files.verification) {
+            remember(&mut self.drills, file, drill);
+        }
+        let seal = manifest.as_ref().ok().map(|m| m.sha256.as_str());
+        let by_name = || {
+            files
+                .parts
+                .iter()
+                .find_map(|part| Kind::of_file(&part.name))
+        };
+        Ok(Entry {
+            name,
+            kind: manifest.as_ref().ok().map(|m| m.kind).or_else(by_name),
+            verification: verification.filter(|drill| seal == Some(drill.manifest.as_str())),
+            faults,
+            manifest,
+        })
+    }
+}
+
+/// The files of each backup.
+fn files_of(store: &dyn Store) -> Result<BTreeMap<BackupName, Files>, Error> {
+    let mut found: BTreeMap<BackupName, Files> = BTreeMap::new();
+    for file in store.list()? {
+        if let Some(kind) = FileName::parse(&file.name) {
+            found.entry(kind.backup()).or_default().add(kind, file);
+        }
+    }
+    Ok(found)
+}
+
+/// Without a time, a file could be another one of the same length.
+fn remember<T: Clone>(memory: &mut HashMap<StoredFile, T>, file: &StoredFile, read: &T) {
+    if file.modified.is_some() {
+        memory.insert(file.clone(), read.clone());
+    }
+}
+
+/// The record of a drill; none if it is damaged, or gone meanwhile.
+fn drill(store: &dyn Store, name: BackupName) -> Result<Option<Verification>, Error> {
+    match read_verification(store, name) {
+        Ok(drill) => Ok(Some(drill)),
+        Err(error) if is_of_the_store(&error) || matches!(error, Error::Io { .. }) => Err(error),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => {
+            tracing::warn!(%error, backup = %name, "the record of a drill cannot be read");
+            Ok(None)
+        }
+    }
 }
 
 #[derive(Default)]
 struct Files {
-    manifest: bool,
-    verification: bool,
-    parts: Vec<(String, u64)>,
+    manifest: Option<StoredFile>,
+    verification: Option<StoredFile>,
+    parts: Vec<StoredFile>,
 }
 
-fn entry(store: &dyn Store, name: BackupName, files: &Files) -> Result<Entry, Error> {
-    let manifest = match read_manifest(store, name) {
-        Err(error) if is_of_the_store(&error) => return Err(error),
-        read => read,
-    };
-    let faults = manifest
-        .as_ref()
-        .map_or_else(|_| Vec::new(), |manifest| faults(manifest, &files.parts));
-    let verification = files
-        .verification
-        .then(|| read_verification(store, name))
-        .transpose()
-        .or_else(|error| {
-            if is_of_the_store(&error) || matches!(error, Error::Io { .. }) {
-                return Err(error);
-            }
-            tracing::warn!(%error, backup = %name, "the record of a drill cannot be read");
-            Ok(None)
-        })?
-        .filter(|drill| {
-            let seal = manifest.as_ref().ok().map(|m| m.sha256.as_str());
-            seal == Some(drill.manifest.as_str())
-        });
-    Ok(Entry {
-        name,
-        manifest,
-        verification,
-        faults,
-    })
+impl Files {
+    fn add(&mut self, kind: FileName, file: StoredFile) {
+        match kind {
+            FileName::Manifest(_) => self.manifest = Some(file),
+            FileName::Verification(_) => self.verification = Some(file),
+            FileName::Part(_) => self.parts.push(file),
+        }
+    }
+
+    fn names(self) -> impl Iterator<Item = String> {
+        let files = self.parts.into_iter().chain(self.verification);
+        files.map(|file| file.name)
+    }
 }
 
 /// A store that fails has not lost its backups, nor the records of their drills.
@@ -157,14 +252,14 @@ const fn is_of_the_store(error: &Error) -> bool {
     )
 }
 
-fn faults(manifest: &Manifest, files: &[(String, u64)]) -> Vec<String> {
+fn faults(manifest: &Manifest, files: &[StoredFile]) -> Vec<String> {
     let fault = |part: &crate::Part| {
-        let found = files.iter().find(|(name, _)| *name == part.name);
+        let found = files.iter().find(|file| file.name == part.name);
         match found {
             None => Some(format!("{} is not there", part.name)),
-            Some((_, bytes)) if *bytes != part.bytes => Some(format!(
-                "{} has {bytes} bytes, and had {}",
-                part.name, part.bytes
+            Some(file) if file.bytes != part.bytes => Some(format!(
+                "{} has {} bytes, and had {}",
+                part.name, file.bytes, part.bytes
             )),
             Some(_) => None,
         }
@@ -172,36 +267,79 @@ fn faults(manifest: &Manifest, files: &[(String, u64)]) -> Vec<String> {
     manifest.parts.iter().filter_map(fault).collect()
 }
 
-/// Reads the manifest of the backup that is meant.
+/// Reads the manifest of the backup that is meant. `Latest` is [`latest`] of the only database in the
+/// store, by the clock of this machine.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Damaged`] also for the latest, rather than that an older one is
-/// taken in silence.
+/// [`Error::NotFound`]; [`Error::Damaged`]; as [`latest`].
 pub fn find(store: &dyn Store, selector: Selector) -> Result<Manifest, Error> {
-    let not_found = || Error::NotFound {
-        name: selector.to_string(),
-        place: store.location(),
-    };
-    let name = match selector {
-        Selector::Name(name) => name,
-        Selector::Latest => latest(store)?.ok_or_else(not_found)?,
-    };
-    read_manifest(store, name).map_err(|error| match error {
-        Error::NotFound { .. } => not_found(),
-        other => other,
-    })
+    match selector {
+        Selector::Latest => latest(store, &Wanted::default(), SystemClock.now()),
+        Selector::Name(name) => read_manifest(store, name).map_err(|error| match error {
+            Error::NotFound { .. } => Error::NotFound {
+                name: selector.to_string(),
+                place: store.location(),
+            },
+            other => other,
+        }),
+    }
 }
 
-/// The latest name that has a manifest.
-fn latest(store: &dyn Store) -> Result<Option<BackupName>, Error> {
-    let files = store.list()?;
-    let names = files
+/// Reads the manifest of the latest backup of the database that is meant. One that is dated in the
+/// future is not it: its clock was wrong. Nor is one that is not sound, as long as there is one that
+/// is: a warning names it.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Usage`] if it cannot be told which database is meant, or all
+/// its backups are dated in the future; [`Error::Damaged`] if a later one cannot be read and may be
+/// of that database, rather than that an older one is taken in silence.
+pub fn latest(store: &dyn Store, wanted: &Wanted, now: DateTime<Utc>) -> Result<Manifest, Error> {
+    let mut listing = list(store)?;
+    let groups = series::groups(&listing);
+    let meant = wanted.choose(&groups, (&store.location(), now))?;
+    let backups = || meant.iter().flat_map(|group| &group.backups);
+    let past = || backups().filter(|(_, manifest)| !is_future(manifest.started_at, now));
+    let place = |(entry, manifest): &&(&Entry, &Manifest)| (manifest.started_at, entry.name);
+    let very_newest = past().max_by_key(place);
+    let sound = past().filter(|(_, m)| m.is_sound()).max_by_key(place);
+    let newest = sound.or(very_newest);
+    if let (Some((taken, _)), Some((passed, manifest))) = (newest, very_newest)
+        && taken.name != passed.name
+    {
+        tracing::warn!(
+            backup = %passed.name,
+            taken = %taken.name,
+            findings = manifest.proof.unsound.join("; "),
+            "the newest backup is not sound, and is passed over"
+        );
+    }
+    let later = |name: BackupName| newest.is_none_or(|(entry, _)| name > entry.name);
+    let may_be_meant = |entry: &Entry| {
+        let kinds = &wanted.kinds;
+        let fits = entry
+            .kind
+            .is_none_or(|kind| kinds.is_empty() || kinds.contains(&kind));
+        fits && later(entry.name) && !is_future(entry.name.moment(), now)
+    };
+    let unread = listing
+        .backups
         .iter()
-        .filter_map(|file| match FileName::parse(&file.name) {
-            Some(FileName::Manifest(name)) => Some(name),
-            _ => None,
-        });
-    Ok(names.max())
+        .rposition(|entry| entry.manifest.is_err() && may_be_meant(entry));
+    match (newest.map(|(_, manifest)| (*manifest).clone()), unread) {
+        (_, Some(at)) => listing.backups.swap_remove(at).manifest,
+        (Some(manifest), None) => Ok(manifest),
+        (None, None) if backups().next().is_some() => Err(Error::usage(
+            format!(
+                "every backup in {} is dated in the future",
+                store.location()
+            ),
+            "look at the clock of this machine, or write the name of a backup",
+        )),
+        (None, None) => Err(Error::NotFound {
+            name: Selector::Latest.to_string(),
+            place: store.location(),
+        }),
+    }
 }
 
 fn read_manifest(store: &dyn Store, name: BackupName) -> Result<Manifest, Error> {

@@ -52,8 +52,18 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
+    /// The archived log is not whole.
+    #[error("the log in {place} is not whole: {file} {what}")]
+    LogGap {
+        /// Where it is archived.
+        place: String,
+        /// The file that is missing or cannot be followed.
+        file: String,
+        /// What is wrong, and how far the log goes on behind it.
+        what: String,
+    },
     /// The data of a copy or a backup did not pass the checks.
-    #[error("{name} failed its checks: {}", findings.join("; "))]
+    #[error("{name} failed its checks: {}", brief(findings))]
     Unsound {
         /// The backup or the database.
         name: String,
@@ -137,6 +147,52 @@ pub enum Error {
     Interrupted,
 }
 
+/// Findings are looked for up to so many; there may be more.
+const MOST_FINDINGS: usize = 20;
+
+/// More than these in one line are counted.
+const MOST_NAMED: usize = 3;
+
+/// Findings in one line: rows without a parent are counted for each pair of tables, and what is too much
+/// for a line is left out with a word.
+#[must_use]
+pub fn brief(findings: &[String]) -> String {
+    let mut groups: Vec<(&str, Option<&str>, usize)> = Vec::new();
+    for finding in findings {
+        let pair = orphan_of(finding);
+        let known = groups
+            .iter_mut()
+            .find(|(_, p, _)| pair.is_some() && *p == pair);
+        match known {
+            Some((_, _, count)) => *count += 1,
+            None => groups.push((finding, pair, 1)),
+        }
+    }
+    let told = groups.iter().map(|(first, pair, count)| match pair {
+        Some(pair) if *count > 1 => {
+            format!("{count} rows of {}", pair.replacen("has no", "have no", 1))
+        }
+        _ => (*first).to_owned(),
+    });
+    let mut text = told.take(MOST_NAMED).collect::<Vec<_>>().join("; ");
+    match groups.len().saturating_sub(MOST_NAMED) {
+        0 if findings.len() >= MOST_FINDINGS => text.push_str("; there may be more"),
+        0 => {}
+        more => {
+            text.push_str("; and ");
+            text.push_str(&more.to_string());
+            text.push_str(" more");
+        }
+    }
+    text
+}
+
+/// `game_players has no parent in users` of `row 34 of game_players has no parent in users`.
+fn orphan_of(finding: &str) -> Option<&str> {
+    let (_, rest) = finding.strip_prefix("row ")?.split_once(" of ")?;
+    rest.contains(" has no parent in ").then_some(rest)
+}
+
 impl Error {
     /// Wraps what a database said.
     pub(crate) fn database(doing: impl Into<String>, error: db_core::Error) -> Self {
@@ -193,8 +249,12 @@ impl Error {
             }
             Self::NotFound { .. } => Some("`backup list` shows what there is"),
             Self::Damaged { .. } => Some("use another backup; `backup list` shows them"),
+            Self::LogGap { .. } => Some(
+                "push the file again if a server still has it in pg_wal; make a new base backup, which \
+                 does without it; a moment before it can be restored with --at or --lsn",
+            ),
             Self::Unsound { .. } => {
-                Some("use the newest backup that passes; `backup verify` says which do")
+                Some("use the newest backup that was restored on trial; `backup status` names it")
             }
             Self::TooNew { .. } => Some("use the program that made it, or a newer one"),
             Self::Identity { .. } => {
@@ -210,5 +270,29 @@ impl Error {
             Self::Forbidden { .. } => Some("have list, read, write and delete allowed there"),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brief;
+
+    #[test]
+    fn findings_fit_on_a_line() {
+        let orphan = |row: u32, table: &str| format!("row {row} of {table} has no parent in users");
+        let one = [orphan(1, "bets")];
+        assert_eq!(brief(&one), one[0]);
+        let mut many: Vec<String> = (0..12).map(|row| orphan(row, "bets")).collect();
+        many.push(orphan(4, "games"));
+        assert_eq!(
+            brief(&many),
+            "12 rows of bets have no parent in users; row 4 of games has no parent in users"
+        );
+        many.extend((0..7).map(|n| format!("fault {n}")));
+        assert!(
+            brief(&many).ends_with("fault 0; and 6 more"),
+            "{}",
+            brief(&many)
+        );
     }
 }

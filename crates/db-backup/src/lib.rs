@@ -11,6 +11,7 @@
 //! | what is written down of it | `manifest` |
 //! | compression, encryption, hashes | `codec` |
 //! | where backups are kept | `store` |
+//! | which of them belong together | `series` |
 //! | the order of steps, engine by engine | `backup`, `verify`, `restore` |
 //! | what is checked of a live database | [`health`] |
 
@@ -25,30 +26,41 @@ mod name;
 pub mod postgres;
 mod progress;
 pub mod prune;
+mod remove;
+mod replace;
 mod restore;
 pub mod retention;
 pub mod salvage;
 pub mod schedule;
+mod series;
+mod shrunk;
 mod sqlite;
 mod status;
 mod store;
+mod tolerated;
 mod verify;
 
 pub use backup::{BackupOptions, Invariant, Method, Source, create};
-pub use catalog::{Entry, Listing, Selector, find, list};
+pub use catalog::{Entry, Listing, Selector, find, latest, list};
 pub use codec::{
     Codec, DEFAULT_LEVEL, Decoded, Encoded, Encoder, Identities, LEVELS, Recipients, decode,
 };
-pub use error::Error;
+pub use error::{Error, brief};
 pub use manifest::{
-    Compression, Content, Encryption, EngineFacts, FORMAT, Kind, Level, MadeBy, Manifest, Part,
-    Proof, SchemaFacts, TableRows, Verification,
+    Compression, Content, Encryption, EngineFacts, FORMAT, FORMAT_UNSOUND, Kind, Level, MadeBy,
+    Manifest, Part, Proof, SchemaFacts, TableRows, Verification,
 };
 pub use name::{BackupName, FileName};
 pub use progress::{Phase, Progress, Watcher};
+pub use remove::{RemovedBackup, remove, remove_last};
+pub use replace::Replacement;
 pub use restore::{RestoreOptions, Restored, restore};
-pub use status::{Status, status};
+pub use series::{Series, Wanted, is_future};
+pub use shrunk::{Shrunk, shrunk};
+pub use status::{SeriesStatus, Status, of as status_of, status};
 #[cfg(feature = "object-store")]
 pub use store::object::BucketStore;
-pub use store::{Draft, Finished, Lock, Store, StoredFile, WriteMode, local::LocalStore};
+pub use store::{
+    Draft, Finished, Lock, Resumed, Store, StoredFile, Waiting, WriteMode, local::LocalStore,
+};
 pub use verify::{Verified, VerifyOptions, drill, verify};

@@ -109,14 +109,27 @@ impl BackupName {
     /// The name of its artifact.
     #[must_use]
     pub fn artifact(self, kind: Kind, compressed: bool, encrypted: bool) -> String {
-        let ending = match kind {
-            Kind::Sqlite => "db",
-            Kind::PostgresDump => "dump",
-            Kind::PostgresBase => "tar",
-        };
+        let ending = ending(kind);
         let zst = if compressed { ".zst" } else { "" };
         let age = if encrypted { ".age" } else { "" };
         format!("{self}.{ending}{zst}{age}")
+    }
+}
+
+const fn ending(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Sqlite => "db",
+        Kind::PostgresDump => "dump",
+        Kind::PostgresBase => "tar",
+    }
+}
+
+impl Kind {
+    /// What an artifact holds, by the name of its file.
+    pub(crate) fn of_file(file: &str) -> Option<Self> {
+        let told = file.split('.').nth(1)?;
+        let kinds = [Self::Sqlite, Self::PostgresDump, Self::PostgresBase];
+        kinds.into_iter().find(|kind| ending(*kind) == told)
     }
 }
 

@@ -4,7 +4,7 @@
 //! are whole, and files without a manifest that the next one takes away. Of backups that build on one
 //! another the last goes first. A dry run decides by the very same function.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db_core::Interrupt;
@@ -15,7 +15,9 @@ use crate::error::Error;
 use crate::manifest::{Kind, Manifest};
 use crate::name::FileName;
 use crate::retention::{self, Candidate, Extent, Kept, Policy, Removed};
-use crate::store::{Store, StoredFile};
+use crate::series::{self, Series};
+use crate::shrunk;
+use crate::store::{Lock, Store, StoredFile};
 
 /// Files without a manifest are left for so long: a backup may be on its way.
 const GRACE: TimeDelta = TimeDelta::days(1);
@@ -29,6 +31,7 @@ const TIMELINE_DIGITS: usize = 8;
 
 /// What a prune does, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Pruning {
     /// Backups that stay, newest first, each with its reasons.
     pub kept: Vec<Kept>,
@@ -49,6 +52,7 @@ pub struct Pruning {
 
 /// A backup that retention cannot judge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Unreadable {
     /// Its name.
     pub name: String,
@@ -56,35 +60,63 @@ pub struct Unreadable {
     pub reason: String,
 }
 
-/// Decides, and changes nothing.
+/// Which series are pruned, each as its newest backup has it. Every backup of another one stays.
+pub type Meant<'m> = &'m dyn Fn(&Series) -> bool;
+
+/// Decides for all series of a store, and changes nothing.
 ///
 /// # Errors
 /// What keeps the store from being read.
 pub fn plan(store: &dyn Store, policy: &Policy, now: DateTime<Utc>) -> Result<Pruning, Error> {
+    plan_series(store, (policy, &|_| true), now)
+}
+
+/// Decides for some series.
+///
+/// # Errors
+/// What keeps the store from being read.
+pub fn plan_series(
+    store: &dyn Store,
+    (policy, meant): (&Policy, Meant<'_>),
+    now: DateTime<Utc>,
+) -> Result<Pruning, Error> {
     let files = store.list()?;
-    Ok(decide(&files, &catalog::list(store)?, policy, now))
+    Ok(decide(&files, &catalog::list(store)?, (policy, meant), now))
+}
+
+/// As [`prune_series`], for all series of the store.
+///
+/// # Errors
+/// As [`prune_series`].
+pub fn prune(
+    store: &dyn Store,
+    policy: &Policy,
+    now: DateTime<Utc>,
+    watched: (&Interrupt, &mut dyn FnMut(&str)),
+) -> Result<Pruning, Error> {
+    prune_series(store, (policy, &|_| true), now, watched)
 }
 
 /// Removes what no rule keeps, while nobody makes a backup. `on_removed` hears of each backup and
 /// file when it is gone.
 ///
 /// # Errors
-/// [`Error::Locked`]; [`Error::Interrupted`] between two backups; what keeps the store from being
-/// changed. What was removed before that stays removed.
-pub fn prune(
+/// [`Error::Locked`], also if the lock was lost before the next file; [`Error::Interrupted`] between
+/// two backups; what keeps the store from being changed. What was removed before that stays removed.
+pub fn prune_series(
     store: &dyn Store,
-    policy: &Policy,
+    (policy, meant): (&Policy, Meant<'_>),
     now: DateTime<Utc>,
     (interrupt, on_removed): (&Interrupt, &mut dyn FnMut(&str)),
 ) -> Result<Pruning, Error> {
-    let _lock = store.lock("prune")?;
-    let pruning = plan(store, policy, now)?;
+    let lock = store.lock("prune")?;
+    let pruning = plan_series(store, (policy, meant), now)?;
     let files = store.list()?;
     for removed in &pruning.removed {
         if interrupt.is_set() {
             return Err(Error::Interrupted);
         }
-        remove(store, &files, &removed.name)?;
+        remove(store, &lock, &files, &removed.name)?;
         on_removed(&removed.name);
         tracing::info!(backup = removed.name, "removed");
     }
@@ -92,6 +124,7 @@ pub fn prune(
         if interrupt.is_set() {
             return Err(Error::Interrupted);
         }
+        lock.check()?;
         store.remove(file)?;
         on_removed(file);
     }
@@ -99,7 +132,12 @@ pub fn prune(
 }
 
 /// Removes a backup: first what makes it one.
-fn remove(store: &dyn Store, files: &[StoredFile], backup: &str) -> Result<(), Error> {
+pub(crate) fn remove(
+    store: &dyn Store,
+    lock: &Lock,
+    files: &[StoredFile],
+    backup: &str,
+) -> Result<(), Error> {
     let mut own: Vec<(u8, &str)> = files
         .iter()
         .filter_map(|file| {
@@ -113,10 +151,18 @@ fn remove(store: &dyn Store, files: &[StoredFile], backup: &str) -> Result<(), E
         })
         .collect();
     own.sort_unstable();
-    own.into_iter().try_for_each(|(_, file)| store.remove(file))
+    own.into_iter().try_for_each(|(_, file)| {
+        lock.check()?;
+        store.remove(file)
+    })
 }
 
-fn decide(files: &[StoredFile], listing: &Listing, policy: &Policy, now: DateTime<Utc>) -> Pruning {
+fn decide(
+    files: &[StoredFile],
+    listing: &Listing,
+    (policy, meant): (&Policy, Meant<'_>),
+    now: DateTime<Utc>,
+) -> Pruning {
     let mut unreadable = Vec::new();
     let mut readable = Vec::new();
     for entry in &listing.backups {
@@ -132,15 +178,33 @@ fn decide(files: &[StoredFile], listing: &Listing, policy: &Policy, now: DateTim
             }),
         }
     }
-    let candidates: Vec<Candidate> = readable.iter().map(|(e, m)| candidate(e, m)).collect();
-    let retention::Plan { kept, removed } = retention::plan(policy, &candidates, now);
+    let groups = series::groups(listing);
+    let shrunk: HashMap<String, String> = groups
+        .iter()
+        .flat_map(|group| shrunk::of_series(&group.backups, Some(now)))
+        .map(|one| (one.name, one.before))
+        .collect();
+    let candidates: Vec<Candidate> = readable
+        .iter()
+        .map(|(e, m)| candidate(e, m, shrunk.get(&m.name)))
+        .collect();
+    let of_meant = groups.iter().filter(|group| meant(&group.series));
+    let keys: BTreeSet<String> = of_meant.map(|group| group.series.key()).collect();
+    let retention::Plan { kept, removed } =
+        retention::plan_some(policy, &candidates, now, |one| keys.contains(&one.series));
     let leftovers = leftovers(files, &listing.orphans, now);
     let names: BTreeSet<&str> = kept.iter().map(|kept| kept.name.as_str()).collect();
-    let stay = readable
-        .iter()
-        .filter(|(_, manifest)| names.contains(manifest.name.as_str()))
-        .map(|(_, manifest)| *manifest);
-    let (log_files, log_files_stay) = match first_segment(stay, &unreadable) {
+    // Those that are not whole stay, and so does the log that they need.
+    let stay = listing.backups.iter().filter_map(|entry| {
+        let manifest = entry.manifest.as_ref().ok()?;
+        let stays = !entry.faults.is_empty() || names.contains(manifest.name.as_str());
+        stays.then_some(manifest)
+    });
+    let unclear = listing.backups.iter().find(|entry| {
+        let may_be_base = entry.kind.is_none_or(|kind| kind == Kind::PostgresBase);
+        entry.manifest.is_err() && may_be_base
+    });
+    let (log_files, log_files_stay) = match first_segment(stay, unclear) {
         Ok(first) => (older(files, first), None),
         Err(why) if files.iter().any(|file| segment(&file.name).is_some()) => {
             (Vec::new(), Some(why))
@@ -168,21 +232,20 @@ fn decide(files: &[StoredFile], listing: &Listing, policy: &Policy, now: DateTim
     }
 }
 
-fn candidate(entry: &Entry, manifest: &Manifest) -> Candidate {
-    let whose = manifest
-        .engine
-        .system_identifier
-        .as_ref()
-        .filter(|_| manifest.kind == Kind::PostgresBase)
-        .unwrap_or(&manifest.database);
+fn candidate(entry: &Entry, manifest: &Manifest, before: Option<&String>) -> Candidate {
     Candidate {
         name: manifest.name.clone(),
-        series: format!("{} {whose}", manifest.kind.name()),
+        series: Series::of(manifest).key(),
         started_at: manifest.started_at,
         verified: entry.verification.is_some(),
         // Each kind there is holds everything; a base backup brings the log that it needs with it.
-        extent: Extent::Full,
+        extent: if manifest.is_sound() {
+            Extent::Full
+        } else {
+            Extent::Unsound
+        },
         requires: manifest.requires.clone(),
+        shrunk_from: before.cloned(),
         bytes: manifest.stored_bytes(),
     }
 }
@@ -201,11 +264,12 @@ fn leftovers(files: &[StoredFile], orphans: &[String], now: DateTime<Utc>) -> Ve
 /// The first place in the log that a base backup needs which stays; or why no log file may go.
 fn first_segment<'m>(
     stay: impl Iterator<Item = &'m Manifest>,
-    unreadable: &[Unreadable],
+    unclear: Option<&Entry>,
 ) -> Result<&'m str, String> {
-    if let Some(backup) = unreadable.first() {
+    if let Some(backup) = unclear {
         return Err(format!(
-            "{} cannot be read, and may be a base backup that needs them",
+            "{} cannot be read, and may be a base backup that needs them; if it is lost, \
+             `backup remove {0}` removes it",
             backup.name
         ));
     }

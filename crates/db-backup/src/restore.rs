@@ -12,6 +12,7 @@ use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
 use crate::sqlite;
 use crate::store::Store;
+use crate::tolerated::Tolerated;
 
 /// How a backup is restored.
 #[derive(Clone)]
@@ -30,6 +31,9 @@ pub struct RestoreOptions {
     pub newest_schema: Option<String>,
     /// Whether a database that is there may be replaced. It is kept aside.
     pub replace: bool,
+    /// Whether a backup may be restored that was not sound when it was made, see
+    /// [`BackupOptions::accept_unsound`](crate::BackupOptions::accept_unsound).
+    pub accept_unsound: bool,
     /// How PostgreSQL's own programs are used.
     pub postgres: PostgresOptions,
     /// Where the time comes from.
@@ -47,6 +51,7 @@ impl Default for RestoreOptions {
             invariants: Vec::new(),
             newest_schema: None,
             replace: false,
+            accept_unsound: false,
             postgres: PostgresOptions::default(),
             clock: Arc::new(SystemClock),
             interrupt: Interrupt::default(),
@@ -92,7 +97,8 @@ pub struct Restored {
 /// Restores a backup. Until everything is read, compared and checked, the target is not touched.
 ///
 /// # Errors
-/// [`Error::Refused`] if there is a database already, or of another application;
+/// [`Error::Refused`] if there is a database already, or of another application, or if the backup is
+/// not sound;
 /// [`Error::TooNew`] if its schema is newer than the program; [`Error::Locked`] if somebody has the
 /// old one open; as [`verify`](crate::verify); what keeps it from being written.
 pub fn restore(
@@ -103,7 +109,19 @@ pub fn restore(
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored, Error> {
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    store.obey(&options.interrupt);
     refuse_newer(manifest, options)?;
+    refuse_unsound(manifest, options)?;
+    let relaxed;
+    let options = if manifest.is_sound() {
+        options
+    } else {
+        relaxed = RestoreOptions {
+            invariants: Tolerated::default().invariants(&options.invariants),
+            ..options.clone()
+        };
+        &relaxed
+    };
     match (manifest.kind, target) {
         (Kind::Sqlite, DatabaseUrl::SqliteFile(path)) => {
             sqlite::restore::restore(store, manifest, path, options, &mut watcher)
@@ -130,6 +148,28 @@ pub fn restore(
             "name a new data folder with --target",
         )),
     }
+}
+
+fn refuse_unsound(manifest: &Manifest, options: &RestoreOptions) -> Result<(), Error> {
+    if manifest.is_sound() {
+        return Ok(());
+    }
+    let findings = manifest.proof.unsound.join("; ");
+    if options.accept_unsound {
+        tracing::warn!(
+            backup = manifest.name,
+            findings,
+            "a backup is restored that was not sound when it was made"
+        );
+        return Ok(());
+    }
+    Err(Error::refused(
+        format!(
+            "{} was not sound when it was made: {findings}",
+            manifest.name
+        ),
+        "restore the newest sound one (`backup list`), or take this one with --accept-unsound",
+    ))
 }
 
 fn refuse_newer(manifest: &Manifest, options: &RestoreOptions) -> Result<(), Error> {

@@ -7,7 +7,10 @@
 //!
 //! Beside every rule, and for each series (one database, one kind of backup) on its own:
 //! - the newest full backup, and the newest one that is verified, are never removed,
+//! - nor the newest of all, should it be one that is not sound; such ones take no place in a rule by
+//!   count, so that no sound one goes because of them,
 //! - nor is what a kept backup requires, through any number of steps,
+//! - nor the last backup before a kept one that has less than half of its rows,
 //! - nor a backup that is dated in the future.
 //!
 //! **Clocks that jump.** The age of a backup is counted from the newest backup that is not in the
@@ -24,14 +27,14 @@ use std::fmt;
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::Serialize;
 
-/// Further ahead than this is the future; less is the clock of another machine.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+use crate::series;
 
 /// What `keep_days` is where nothing else is said.
 pub const DEFAULT_KEEP_DAYS: u32 = 7;
 
 /// Which backups to keep. 0 switches a rule off, [`u32::MAX`] keeps everything it can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Policy {
     /// All backups of this many times 24 hours.
     pub days: u32,
@@ -88,6 +91,9 @@ pub enum Extent {
     Full,
     /// Only with what it requires.
     Increment,
+    /// By itself, but its data was not sound when it was made: it takes no place in a rule by count, and
+    /// no sound one goes because of it.
+    Unsound,
 }
 
 /// A backup, as far as retention looks at it.
@@ -105,16 +111,22 @@ pub struct Candidate {
     pub extent: Extent,
     /// The names of the backups without which it cannot be restored.
     pub requires: Vec<String>,
+    /// The last backup before this one that had more than twice its rows, if it is so: that one stays
+    /// as long as this one.
+    pub shrunk_from: Option<String>,
     /// What it takes in the store.
     pub bytes: u64,
 }
 
 /// Why a backup is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "rule")]
 pub enum Reason {
     /// There is no rule.
     NoPolicy,
+    /// It is of another database, or of another kind, than is pruned.
+    OtherSeries,
     /// It is younger than `keep_days`.
     Within {
         /// `keep_days`.
@@ -129,6 +141,8 @@ pub enum Reason {
     },
     /// No full backup is newer.
     NewestFull,
+    /// No backup is newer, though it is not sound.
+    NewestUnsound,
     /// No verified full backup is newer.
     LastVerifiedFull,
     /// It is dated later than the present.
@@ -138,10 +152,16 @@ pub enum Reason {
         /// That backup.
         name: String,
     },
+    /// It is the last one before a backup that is kept and has less than half of its rows.
+    BeforeShrunk {
+        /// That backup.
+        name: String,
+    },
 }
 
 /// The rules by count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Every {
     /// `keep_last`.
@@ -175,6 +195,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPolicy => f.write_str("no rule"),
+            Self::OtherSeries => f.write_str("another series"),
             Self::Within { days } => write!(f, "within {days} days"),
             Self::Counted {
                 every,
@@ -185,15 +206,18 @@ impl fmt::Display for Reason {
                 oldest: true,
             } => write!(f, "oldest {every}"),
             Self::NewestFull => f.write_str("newest full backup"),
+            Self::NewestUnsound => f.write_str("newest, though not sound"),
             Self::LastVerifiedFull => f.write_str("last verified full backup"),
             Self::Future => f.write_str("dated in the future"),
             Self::RequiredBy { name } => write!(f, "required by {name}"),
+            Self::BeforeShrunk { name } => write!(f, "last before {name} shrank"),
         }
     }
 }
 
 /// A backup that stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Kept {
     /// Its name.
     pub name: String,
@@ -203,6 +227,7 @@ pub struct Kept {
 
 /// A backup that goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Removed {
     /// Its name.
     pub name: String,
@@ -223,16 +248,31 @@ pub struct Plan {
 /// Decides for each backup of a store.
 #[must_use]
 pub fn plan(policy: &Policy, backups: &[Candidate], now: DateTime<Utc>) -> Plan {
+    plan_some(policy, backups, now, |_| true)
+}
+
+/// The same for those that are meant; every other one stays.
+pub(crate) fn plan_some(
+    policy: &Policy,
+    backups: &[Candidate],
+    now: DateTime<Utc>,
+    is_meant: impl Fn(&Candidate) -> bool,
+) -> Plan {
     let mut reasons: HashMap<&str, Vec<Reason>> = HashMap::new();
     let mut series: BTreeMap<&str, Vec<&Candidate>> = BTreeMap::new();
     for backup in backups {
+        if !is_meant(backup) {
+            let stays = reasons.entry(&backup.name).or_default();
+            stays.push(Reason::OtherSeries);
+            continue;
+        }
         if policy.is_none() {
             reasons
                 .entry(&backup.name)
                 .or_default()
                 .push(Reason::NoPolicy);
         }
-        if is_future(backup, now) {
+        if series::is_future(backup.started_at, now) {
             reasons
                 .entry(&backup.name)
                 .or_default()
@@ -265,12 +305,6 @@ pub fn plan(policy: &Policy, backups: &[Candidate], now: DateTime<Utc>) -> Plan 
     }
 }
 
-/// Whether the backup is dated later than any clock of now can be.
-#[must_use]
-pub fn is_future(backup: &Candidate, now: DateTime<Utc>) -> bool {
-    backup.started_at.signed_duration_since(now) > TOLERANCE
-}
-
 /// Where it stands in time; names decide between backups of one moment.
 fn place(backup: &Candidate) -> (DateTime<Utc>, &str) {
     (backup.started_at, &backup.name)
@@ -298,15 +332,22 @@ fn judge<'c>(
             }
         }
     }
+    if newest.extent == Extent::Unsound {
+        keep(newest, Reason::NewestUnsound);
+    }
+    let sound: Vec<_> = members
+        .iter()
+        .filter(|backup| backup.extent != Extent::Unsound)
+        .collect();
     for (every, mut left) in rules(policy) {
         let mut last = None;
-        for (at, backup) in members.iter().enumerate() {
+        for (at, backup) in sound.iter().enumerate() {
             if left == 0 {
                 break;
             }
             let period = period(every, at, backup.started_at);
             let is_new = last != Some(period);
-            let is_oldest = at + 1 == members.len();
+            let is_oldest = at + 1 == sound.len();
             if is_new || is_oldest {
                 keep(
                     backup,
@@ -368,12 +409,14 @@ fn keep_required<'c>(backups: &'c [Candidate], reasons: &mut HashMap<&'c str, Ve
         .filter(|backup| reasons.contains_key(backup.name.as_str()))
         .collect();
     while let Some(backup) = open.pop() {
-        for name in &backup.requires {
+        let of = || backup.name.clone();
+        let required = backup.requires.iter();
+        let required = required.map(|name| (name, Reason::RequiredBy { name: of() }));
+        let before = backup.shrunk_from.iter();
+        let before = before.map(|name| (name, Reason::BeforeShrunk { name: of() }));
+        for (name, why) in required.chain(before) {
             let Some(required) = by_name.get(name.as_str()) else {
                 continue;
-            };
-            let why = Reason::RequiredBy {
-                name: backup.name.clone(),
             };
             if let Some(known) = reasons.get_mut(name.as_str()) {
                 known.push(why);

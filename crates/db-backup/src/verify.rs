@@ -15,6 +15,7 @@ use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
 use crate::sqlite;
 use crate::store::{Store, WriteMode};
+use crate::tolerated::Tolerated;
 
 /// How a backup is verified.
 #[derive(Clone)]
@@ -28,8 +29,9 @@ pub struct VerifyOptions {
     pub key: Option<EncryptionKey>,
     /// What else has to be true of the data.
     pub invariants: Vec<Invariant>,
-    /// Where it is unpacked. By default where backups are prepared, or in the system's folder for
-    /// temporary files if that cannot be written.
+    /// Where it is unpacked. By default where backups are prepared; in a private folder below the
+    /// system's for temporary files if that cannot be written, or if the backup is encrypted: what is
+    /// plain should not be where only what is encrypted may be.
     pub scratch: Option<PathBuf>,
     /// How PostgreSQL's own programs are used.
     pub postgres: PostgresOptions,
@@ -78,6 +80,7 @@ pub struct Verified {
 }
 
 /// Reads a backup back, compares every hash, and checks the data. Nothing is written into the store.
+/// One that was not sound when it was made passes if it is as it was; see [`Manifest::is_sound`].
 ///
 /// # Errors
 /// [`Error::Damaged`], [`Error::Unsound`], [`Error::Identity`]; what keeps it from being read.
@@ -87,13 +90,24 @@ pub fn verify(
     options: &VerifyOptions,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Verified, Error> {
+    store.obey(&options.interrupt);
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    let options = &fitting(manifest, options);
     let verified = match manifest.kind {
         Kind::Sqlite => sqlite::trial::verify(store, manifest, options, &mut watcher),
         Kind::PostgresDump => postgres::load::verify(store, manifest, options, &mut watcher),
         Kind::PostgresBase => postgres::pitr::verify(store, manifest, options, &mut watcher),
     };
     verified.inspect_err(|error| revoke(store, manifest, error))
+}
+
+/// What was not sound when it was made need not be so now.
+fn fitting(manifest: &Manifest, options: &VerifyOptions) -> VerifyOptions {
+    let mut fitting = options.clone();
+    if !manifest.is_sound() {
+        fitting.invariants = Tolerated::default().invariants(&options.invariants);
+    }
+    fitting
 }
 
 /// Takes the record of an earlier drill away from a backup that is not any more what it was: it must
@@ -114,21 +128,29 @@ fn revoke(store: &dyn Store, manifest: &Manifest, error: &Error) {
 /// writes a record of it beside the backup.
 ///
 /// # Errors
-/// As [`verify`]; what keeps the record from being written.
+/// As [`verify`]; [`Error::Unsound`] also for a backup that was not sound when it was made; what keeps the record from being written.
 pub fn drill(
     store: &dyn Store,
     manifest: &Manifest,
     options: &VerifyOptions,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Verification, Error> {
+    store.obey(&options.interrupt);
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
     let began = Instant::now();
+    let options = &fitting(manifest, options);
     let verified = match manifest.kind {
         Kind::Sqlite => sqlite::trial::drill(store, manifest, options, &mut watcher),
         Kind::PostgresDump => postgres::load::drill(store, manifest, options, &mut watcher),
         Kind::PostgresBase => postgres::pitr::drill(store, manifest, options, &mut watcher),
     }
     .inspect_err(|error| revoke(store, manifest, error))?;
+    if !manifest.is_sound() {
+        return Err(Error::Unsound {
+            name: format!("{}, which is as it was made,", manifest.name),
+            findings: manifest.proof.unsound.clone(),
+        });
+    }
     let mut record = Verification {
         format: FORMAT,
         name: manifest.name.clone(),

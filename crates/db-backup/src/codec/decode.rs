@@ -57,10 +57,15 @@ pub fn decode(
     };
     let content = match outcome {
         Ok(content) => content,
-        Err(Copying::Open(error)) => return Err(parts.error.take().unwrap_or(error)),
+        Err(Copying::Open(error)) => {
+            return Err(match parts.error.take() {
+                Some(error) => error,
+                None => parts.cause(error, manifest, identities, watcher),
+            });
+        }
         Err(Copying::Watcher(error)) => return Err(error),
         Err(Copying::Write(error)) => return Err(Error::io("write", "the restored copy", error)),
-        Err(Copying::Read(error)) => return Err(parts.failed(name, &error)),
+        Err(Copying::Read(error)) => return Err(parts.failed(name, error)),
         Err(Copying::Longer) => {
             let reason = "it holds more than its manifest says";
             return Err(Error::damaged(name, reason));
@@ -112,7 +117,9 @@ pub(crate) fn open<'r>(
             if identities.is_empty() {
                 return Err(Error::Identity {
                     name: name.to_owned(),
-                    reason: format!("it is encrypted to {keys}, and no identity is named"),
+                    reason: format!(
+                        "it is encrypted to {keys}, and no identity is named (--identity FILE)"
+                    ),
                 });
             }
             // A header is read as long as it goes on.
@@ -128,9 +135,7 @@ pub(crate) fn open<'r>(
                         reason: format!("it is encrypted to {keys}, and no identity fits"),
                     });
                 }
-                Err(age::DecryptError::Io(error)) if is_io(&error) => {
-                    return Err(Error::io("read", name, error));
-                }
+                Err(age::DecryptError::Io(error)) => return Err(unreadable(name, error)),
                 Err(error) => {
                     return Err(Error::damaged(
                         name,
@@ -187,9 +192,13 @@ fn copy(
     Ok(out.finish().1)
 }
 
-/// Whether the system is at fault, rather than the bytes.
-fn is_io(error: &io::Error) -> bool {
-    error.raw_os_error().is_some()
+/// Why bytes cannot be read back: what the store or the system said, or else that they are damaged.
+pub(crate) fn unreadable(name: &str, error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) if error.raw_os_error().is_some() => Error::io("read", name, error),
+        Err(error) => Error::damaged(name, format!("it cannot be read back: {error}")),
+    }
 }
 
 /// The stored files one after the other, each compared with its length and hash at its end.
@@ -268,11 +277,28 @@ impl<'p> Parts<'p> {
     }
 
     /// The error behind one that came through the layers.
-    fn failed(&mut self, name: &str, error: &io::Error) -> Error {
+    fn failed(&mut self, name: &str, error: io::Error) -> Error {
         match self.error.take() {
             Some(error) => error,
-            None => Error::damaged(name, format!("it cannot be read back: {error}")),
+            None => unreadable(name, error),
         }
+    }
+
+    /// Why no identity opens it. If one of them should, by the manifest, then the head is not what it
+    /// was, which the hashes tell.
+    fn cause(
+        &mut self,
+        error: Error,
+        manifest: &Manifest,
+        identities: &Identities,
+        watcher: &Watcher<'_>,
+    ) -> Error {
+        let named = manifest.encryption.as_ref().map(|e| &e.recipients);
+        let should_fit = named.is_some_and(|keys| identities.fit_any(keys));
+        if !matches!(error, Error::Identity { .. }) || !should_fit {
+            return error;
+        }
+        self.drain(watcher).err().unwrap_or(error)
     }
 }
 

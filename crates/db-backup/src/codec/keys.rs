@@ -119,6 +119,14 @@ impl Identities {
         self.0.is_empty()
     }
 
+    /// Whether one of them belongs to one of these public keys.
+    pub(crate) fn fit_any(&self, recipients: &[String]) -> bool {
+        let own = |identity: &x25519::Identity| identity.to_public().to_string();
+        self.0
+            .iter()
+            .any(|identity| recipients.contains(&own(identity)))
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
         self.0.iter().map(|key| -> &dyn age::Identity { key })
     }

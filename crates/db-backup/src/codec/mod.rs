@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 use sha2::{Digest, Sha256};
 
 pub use decode::{Decoded, decode};
-pub(crate) use decode::{Layers, open};
+pub(crate) use decode::{Layers, open, unreadable};
 pub use encode::{Encoded, Encoder};
 pub use keys::{Identities, Recipients};
 

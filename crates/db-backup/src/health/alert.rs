@@ -172,6 +172,8 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             took: Duration::ZERO,
             refused: None,
+            met: None,
+            forbidden: None,
             results: vec![CheckResult {
                 name: "disk".into(),
                 cost: Cost::Cheap,
@@ -186,6 +188,7 @@ mod tests {
                 }],
                 took: Duration::ZERO,
                 at: DateTime::UNIX_EPOCH,
+                age: Duration::ZERO,
             }],
         }
     }

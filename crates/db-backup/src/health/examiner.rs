@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use db_core::{Clock, Conn, Interrupt, SystemClock};
+use db_core::{Clock, Conn, DatabaseUrl, Engine, SystemClock, duration};
 use db_migrate::Migrator;
 use serde::{Deserialize, Serialize};
 
+use super::apart::{self, Shared, Word};
 use super::checks::{self, Check};
 use super::look::{Eyes, Look, Memory};
 use super::query::Trouble;
@@ -22,30 +23,46 @@ use super::{
 /// How old backups are: what a store of backups tells of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupAges {
-    /// The moment of the last complete backup's snapshot.
+    /// The moment of the snapshot of the last backup that is whole and sound.
     pub last_backup: Option<DateTime<Utc>>,
     /// When a backup was last restored and verified.
     pub last_verified_restore: Option<DateTime<Utc>>,
     /// Backups that failed since the last that did not.
     pub failures: u64,
+    /// Whether the last backup has less than half of the rows of the one before.
+    #[serde(default)]
+    pub shrunk: bool,
 }
 
 impl BackupAges {
-    /// What a store tells: its newest complete backup and its newest drill. It reads every
-    /// manifest, so a monitor of a bucket better keeps the answer for some minutes. How many
-    /// backups failed it cannot know.
+    /// What a store tells of this database, whatever else it holds: its newest sound backup and
+    /// its newest drill, none of them dated in the future. It reads every manifest, so a monitor of a
+    /// bucket better keeps the answer for some minutes. How many backups failed it cannot know.
     ///
     /// # Errors
     /// What the store says.
-    pub fn of(store: &dyn crate::Store) -> Result<Self, crate::Error> {
-        let backups = crate::list(store)?.backups;
-        let complete = || backups.iter().filter(|backup| backup.is_complete());
-        let manifests = complete().filter_map(|backup| backup.manifest.as_ref().ok());
-        let drills = complete().filter_map(|backup| backup.verification.as_ref());
+    pub fn of(
+        store: &dyn crate::Store,
+        database: &DatabaseUrl,
+        now: DateTime<Utc>,
+    ) -> Result<Self, crate::Error> {
+        let status = crate::status(store, now)?;
+        let own: Vec<_> = status.of(database).collect();
+        // A cluster that was made anew began another series, and the older one says nothing any more.
+        let is_newest = |one: &crate::SeriesStatus| {
+            let mut of_kind = own
+                .iter()
+                .filter(|other| other.series.kind == one.series.kind);
+            of_kind.all(|other| other.newest_at <= one.newest_at)
+        };
         Ok(Self {
-            last_backup: manifests.map(|manifest| manifest.started_at).max(),
-            last_verified_restore: drills.map(|drill| drill.at).max(),
+            last_backup: status.of(database).filter_map(|one| one.newest_at).max(),
+            last_verified_restore: status
+                .of(database)
+                .filter_map(|one| one.last_drill_at)
+                .max(),
             failures: 0,
+            shrunk: own.iter().any(|one| one.shrunk.is_some() && is_newest(one)),
         })
     }
 }
@@ -64,7 +81,7 @@ pub enum Selection {
 }
 
 impl Selection {
-    fn takes(&self, name: &str, cost: Cost) -> bool {
+    pub(super) fn takes(&self, name: &str, cost: Cost) -> bool {
         match self {
             Self::Cheap => cost == Cost::Cheap,
             // What they meet is damage too.
@@ -93,12 +110,10 @@ pub struct Examiner {
     limits: HealthLimits,
     clock: Arc<dyn Clock>,
     migrator: Option<Arc<Migrator>>,
-    backups: Option<Box<Ages>>,
-    custom: Vec<Custom>,
-    memory: Mutex<Memory>,
-    /// What stops the looks that run, and whether each reads the data.
-    running: Mutex<Vec<(bool, Interrupt)>>,
-    stopped: AtomicBool,
+    backups: Option<Arc<Ages>>,
+    custom: Vec<Arc<Custom>>,
+    pub(super) patience: Duration,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Examiner {
@@ -106,16 +121,38 @@ impl Examiner {
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
-            memory: Mutex::new(Memory::of(target.database.as_ref())),
+            shared: Arc::new(Shared::new(Memory::of(target.database.as_ref()))),
             target,
             limits: HealthLimits::default(),
             clock: Arc::new(SystemClock),
             migrator: None,
             backups: None,
             custom: Vec::new(),
-            running: Mutex::default(),
-            stopped: AtomicBool::new(false),
+            patience: apart::PATIENCE,
         }
+    }
+
+    /// One that looks at the same, with the same memory.
+    pub(super) fn twin(&self) -> Self {
+        Self {
+            target: self.target.clone(),
+            limits: self.limits.clone(),
+            clock: Arc::clone(&self.clock),
+            migrator: self.migrator.clone(),
+            backups: self.backups.clone(),
+            custom: self.custom.clone(),
+            patience: self.patience,
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// The same with how long a check may wait for a PostgreSQL server that says nothing, 30 s
+    /// without this. Then the look is given up, and the database cannot be reached. A check that
+    /// reads the data is given up only if the server answers nobody else either.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The same with other limits.
@@ -145,12 +182,14 @@ impl Examiner {
         mut self,
         ages: impl Fn() -> Result<BackupAges, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        self.backups = Some(Box::new(ages));
+        self.backups = Some(Arc::new(ages));
         self
     }
 
     /// The same with a check of one's own. It is given a connection that cannot write, outside of
-    /// a transaction.
+    /// a transaction. An error that is, or has among its causes, one of `db-core` or of Diesel which
+    /// says that the database is damaged or its disk fails is a failure of the check; any other
+    /// leaves it unknown.
     #[must_use]
     pub fn with_check(
         mut self,
@@ -158,11 +197,11 @@ impl Examiner {
         cost: Cost,
         ask: impl Fn(&mut Conn<'_>, &HealthLimits) -> Result<Verdict, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        self.custom.push(Custom {
+        self.custom.push(Arc::new(Custom {
             name: name.into(),
             cost,
             ask: Box::new(ask),
-        });
+        }));
         self
     }
 
@@ -185,6 +224,9 @@ impl Examiner {
 
     /// Looks, sets the gauges, and says what was seen. It blocks for as long as the checks take;
     /// looks that overlap wait for each other.
+    ///
+    /// A server that stops to answer in the middle ends the look: see
+    /// [`with_patience`](Self::with_patience).
     #[must_use]
     pub fn examine(&self, selection: &Selection) -> HealthReport {
         let report = self.look(selection);
@@ -192,17 +234,42 @@ impl Examiner {
         report
     }
 
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// Looks and sets no gauges.
     pub(super) fn look(&self, selection: &Selection) -> HealthReport {
         if *selection == Selection::Expensive {
             // What reads the data remembers nothing, and must not hold up what does.
-            return self.look_with(selection, &mut Memory::of(self.target.database.as_ref()));
+            let memory = Memory::of(self.target.database.as_ref());
+            return self.look_with(selection, memory).0;
         }
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        self.look_with(selection, &mut memory)
+        let _turn = self.shared.turn();
+        let memory = self.shared.memory().clone();
+        let (report, memory) = self.look_with(selection, memory);
+        if let Some(memory) = memory {
+            *self.shared.memory() = memory;
+        }
+        report
     }
 
-    fn look_with(&self, selection: &Selection, memory: &mut Memory) -> HealthReport {
+    /// A file answers or says why it does not; a server may do neither.
+    fn look_with(&self, selection: &Selection, memory: Memory) -> (HealthReport, Option<Memory>) {
+        if self.target.engine() == Engine::Sqlite {
+            let (report, memory) = self.look_here(selection, memory, &mut |_| true);
+            return (report, Some(memory));
+        }
+        apart::look(self, selection, memory)
+    }
+
+    /// Looks on this thread. `tell` says whether anybody still listens.
+    pub(super) fn look_here(
+        &self,
+        selection: &Selection,
+        mut memory: Memory,
+        tell: &mut dyn FnMut(Word) -> bool,
+    ) -> (HealthReport, Memory) {
         let start = Instant::now();
         let now = self.clock.now();
         let eyes = Eyes {
@@ -212,67 +279,164 @@ impl Examiner {
             now,
             backups: self.backups.as_deref(),
         };
-        let mut look = Look::open(&eyes, memory);
-        // One look at a time reads the data, and one does all else.
-        let reads_data = *selection == Selection::Expensive;
-        let interrupt = look.interrupt();
-        self.running().extend(interrupt.map(|it| (reads_data, it)));
-        let results = self.results(&mut look, selection);
-        self.running().retain(|(which, _)| *which != reads_data);
+        let mut look = Look::open(&eyes, &mut memory);
+        let running = look.interrupt().map(|it| self.shared.runs(it));
+        let results = self.results(&mut look, selection, tell);
+        drop(running);
         let refused = look.refused().cloned();
+        // SQLite calls a page that the disk does not give back damaged as well.
+        let met = look.io.take().or(look.damage.take());
+        let forbidden = look.forbidden.take();
         look.memory.newest = look.memory.newest.max(Some(now));
         look.memory.looked = start;
-        HealthReport {
+        drop(look);
+        let report = HealthReport {
             engine: self.target.engine(),
             location: self.target.location(),
             at: now,
             took: start.elapsed(),
             results,
             refused,
-        }
+            met,
+            forbidden,
+        };
+        (report, memory)
     }
 
-    fn results(&self, look: &mut Look<'_>, selection: &Selection) -> Vec<CheckResult> {
+    fn results(
+        &self,
+        look: &mut Look<'_>,
+        selection: &Selection,
+        tell: &mut dyn FnMut(Word) -> bool,
+    ) -> Vec<CheckResult> {
         let mut results = Vec::new();
         for check in self.built_in() {
             if selection.takes(check.name, check.cost) {
+                if !tell(Word::Begins(check.name.into(), check.cost)) {
+                    return results;
+                }
                 let run = |look: &mut Look<'_>| (check.run)(look);
                 results.push(self.result(look, check.name.into(), check.cost, run));
+                tell(Word::saw(&results));
             }
         }
         for check in &self.custom {
             if selection.takes(&check.name, check.cost) {
+                if !tell(Word::Begins(check.name.clone(), check.cost)) {
+                    return results;
+                }
                 let run = |look: &mut Look<'_>| {
                     let limits = look.limits;
                     look.ask(|conn| {
-                        (check.ask)(conn, limits).map_err(|e| Trouble::Other(e.to_string()))
+                        let engine = conn.engine();
+                        (check.ask)(conn, limits).map_err(|e| Trouble::of_custom(&*e, engine))
                     })
                 };
                 results.push(self.result(look, check.name.clone(), check.cost, run));
+                tell(Word::saw(&results));
             }
         }
         // Last, because it says what the others met.
         let damage = &checks::DAMAGE;
+        look.known_damage = self.damage_after(look, selection, &results);
         if selection.takes(damage.name, damage.cost) {
             results.push(self.result(look, damage.name.into(), damage.cost, damage.run));
         }
         results
     }
 
-    /// Stops the looks that run, for good.
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        let running = self.running().clone();
-        let running = running.iter().map(|(_, interrupt)| interrupt);
-        for interrupt in running.chain([&self.target.interrupt]) {
-            if let Err(error) = interrupt.interrupt() {
-                tracing::debug!(%error, "a health check cannot be interrupted");
-            }
+    /// The checks of a selection that are not in these results, with the reason.
+    pub(super) fn unknown(
+        &self,
+        selection: &Selection,
+        results: &[CheckResult],
+        reason: &str,
+    ) -> Vec<CheckResult> {
+        let built_in = self.built_in().map(|check| (check.name.into(), check.cost));
+        let custom = self
+            .custom
+            .iter()
+            .map(|check| (check.name.clone(), check.cost));
+        let damage = (checks::DAMAGE.name.into(), checks::DAMAGE.cost);
+        let missing = |(name, cost): &(Cow<'static, str>, Cost)| {
+            selection.takes(name, *cost) && results.iter().all(|seen| seen.name != *name)
+        };
+        built_in
+            .chain(custom)
+            .chain([damage])
+            .filter(missing)
+            .map(|(name, cost)| {
+                let verdict = Verdict::unknown(reason.to_owned());
+                self.told(name, cost, verdict, (Duration::ZERO, Duration::ZERO))
+            })
+            .collect()
+    }
+
+    /// What the expensive checks would say, if they had looked: nothing came of it in all this time.
+    pub(super) fn unseen(&self, waited: Duration) -> Vec<CheckResult> {
+        let built_in = self.built_in().map(|check| (check.name.into(), check.cost));
+        let custom = self
+            .custom
+            .iter()
+            .map(|check| (check.name.clone(), check.cost));
+        let expensive = built_in
+            .chain(custom)
+            .filter(|(_, cost)| *cost == Cost::Expensive);
+        let observed = format!("nothing was seen in {}", duration::show(waited));
+        let unseen = |(name, cost)| {
+            let verdict = Verdict::unknown(observed.clone());
+            self.told(name, cost, verdict, (Duration::ZERO, waited))
+        };
+        expensive.map(unseen).collect()
+    }
+
+    /// A verdict as a result, with the time that it took and its age.
+    pub(super) fn told(
+        &self,
+        name: Cow<'static, str>,
+        cost: Cost,
+        verdict: Verdict,
+        (took, age): (Duration, Duration),
+    ) -> CheckResult {
+        CheckResult {
+            name,
+            cost,
+            state: verdict.state,
+            observed: verdict.observed,
+            limit: verdict.limit,
+            hint: verdict.hint,
+            names: verdict.names,
+            measures: verdict.measures,
+            took,
+            at: self.clock.now(),
+            age,
         }
     }
 
-    fn running(&self) -> MutexGuard<'_, Vec<(bool, Interrupt)>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is known of damage, now that these checks have looked. A cheap look that meets none
+    /// proves nothing, because it reads next to nothing.
+    fn damage_after(
+        &self,
+        look: &Look<'_>,
+        selection: &Selection,
+        results: &[CheckResult],
+    ) -> Option<Arc<db_core::Error>> {
+        let known = self.shared.damage.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        let reads_all = matches!(selection, Selection::All | Selection::Expensive);
+        let is_sound =
+            |result: &CheckResult| result.name == checks::INTEGRITY && result.state == State::Ok;
+        if let Some(error) = &look.damage {
+            *known = Some(Arc::new(error.clone()));
+        } else if reads_all && look.has_read && results.iter().any(is_sound) {
+            *known = None;
+        }
+        known.clone()
+    }
+
+    /// Stops the looks that run, for good.
+    pub(super) fn stop(&self) {
+        self.shared.stop(&self.target.interrupt);
     }
 
     fn built_in(&self) -> impl Iterator<Item = &'static Check> + use<'_> {
@@ -290,7 +454,7 @@ impl Examiner {
     ) -> CheckResult {
         let start = Instant::now();
         let run = || {
-            if self.stopped.load(Ordering::Relaxed) {
+            if self.shared.stopped.load(Ordering::Relaxed) {
                 return Err(Trouble::Other("stopped".to_owned()));
             }
             if look.refused().is_none() {
@@ -308,26 +472,23 @@ impl Examiner {
             Err(_) => Verdict::unknown("the check panicked"),
         };
         tracing::debug!(%name, state = verdict.state.name(), observed = verdict.observed, "checked");
-        CheckResult {
-            name,
-            cost,
-            state: verdict.state,
-            observed: verdict.observed,
-            limit: verdict.limit,
-            hint: verdict.hint,
-            names: verdict.names,
-            measures: verdict.measures,
-            took: start.elapsed(),
-            at: self.clock.now(),
-        }
+        self.told(name, cost, verdict, (start.elapsed(), Duration::ZERO))
     }
 }
 
-/// That a check could not look is not what it looks for.
+/// That a check could not look is not what it looks for, unless it is the database or its disk that
+/// does not let it.
 fn no_verdict(trouble: &Trouble) -> Verdict {
-    let verdict = Verdict::unknown(trouble.to_string());
+    let state = if trouble.is_fault() {
+        State::Fail
+    } else {
+        State::Unknown
+    };
+    let verdict = Verdict::new(state, trouble.to_string());
     match trouble.database().and_then(db_core::Error::hint) {
         Some(hint) => verdict.hint(hint.to_owned()),
+        None if state == State::Fail => verdict
+            .hint("look at the system's log for the disk, then restore the newest verified backup"),
         None => verdict,
     }
 }

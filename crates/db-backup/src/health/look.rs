@@ -1,24 +1,26 @@
 //! One look at a database: its connection, and what several checks share.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use db_core::{Conn, Connection, Database, DatabaseStats, Engine, Error, ErrorKind, Interrupt};
+use db_core::{Conn, Connection, Database, DatabaseStats, Engine, Error, Interrupt};
 use db_migrate::Migrator;
 
 use super::checks::{copy, schema};
-use super::query::{Trouble, execute};
+use super::query::{Trouble, execute, is_damage, is_forbidden};
+use super::report::CANNOT_BE_OPENED;
 use super::{BackupAges, BoxError, Cost, HealthLimits, Target};
 
 /// A cheap check that takes longer than this on PostgreSQL is ended.
 const CHEAP_STATEMENT_SECONDS: u32 = 10;
 
 /// No check waits longer than this for a lock on a table of PostgreSQL.
-const LOCK_SECONDS: u32 = 2;
+pub(super) const LOCK_SECONDS: u32 = 2;
 
 /// What is remembered from one look to the next.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Memory {
     /// The latest moment that was seen.
     pub(super) newest: Option<DateTime<Utc>>,
@@ -64,12 +66,20 @@ pub(super) struct Look<'a> {
     pub(super) stats: Option<DatabaseStats>,
     /// Damage that a check met.
     pub(super) damage: Option<Error>,
+    /// Whether the check of integrity has read the data, by what would see damage in it.
+    pub(super) has_read: bool,
+    /// What an earlier look met, and none that reads everything has cleared.
+    pub(super) known_damage: Option<Arc<Error>>,
+    /// An error of the disk that a check met.
+    pub(super) io: Option<Error>,
+    /// The first thing of the database that the role may not read.
+    pub(super) forbidden: Option<Error>,
     pub(super) opened: Duration,
     backups: Option<&'a (dyn Fn() -> Result<BackupAges, BoxError> + Send + Sync)>,
     ages: Option<Result<BackupAges, String>>,
     session: Session,
     schema: Option<Rc<Result<schema::Schema, String>>>,
-    copy: Option<Result<copy::Copy, String>>,
+    copy: Option<Result<copy::Copy, Trouble>>,
 }
 
 enum Session {
@@ -112,6 +122,10 @@ impl<'a> Look<'a> {
             memory,
             stats: target.database.as_ref().map(Database::stats),
             damage: None,
+            has_read: false,
+            known_damage: None,
+            io: None,
+            forbidden: None,
             backups: eyes.backups,
             ages: None,
             session,
@@ -142,10 +156,8 @@ impl<'a> Look<'a> {
         f: impl FnOnce(&mut Conn<'_>) -> Result<T, Trouble>,
     ) -> Result<T, Trouble> {
         match &mut self.session {
-            Session::None(error) => Err(Trouble::Other(format!(
-                "the database cannot be opened: {}",
-                error.message()
-            ))),
+            // Why is what the check of the connection says.
+            Session::None(_) => Err(Trouble::Other(CANNOT_BE_OPENED.to_owned())),
             Session::Own(connection) => f(&mut connection.conn()),
             Session::Lent(database) => database.read(f),
         }
@@ -192,11 +204,11 @@ impl<'a> Look<'a> {
         if self.copy.is_none() {
             // The look's own connection tells what is wrong with the file better than a copy.
             self.ask(|_| Ok(()))?;
-            self.copy = Some(copy::Copy::make(self.target).map_err(|t| t.to_string()));
+            self.copy = Some(copy::Copy::make(self.target));
         }
         match &mut self.copy {
             Some(Ok(copy)) => Ok(copy),
-            Some(Err(reason)) => Err(Trouble::Other(reason.clone())),
+            Some(Err(trouble)) => Err(trouble.again()),
             None => Err(Trouble::Other("there is no copy".to_owned())),
         }
     }
@@ -210,12 +222,19 @@ impl<'a> Look<'a> {
         Some(ages.clone())
     }
 
-    /// Remembers damage that a check met.
+    /// Remembers damage, or an error of the disk, that a check met.
     pub(super) fn note(&mut self, trouble: &Trouble) {
-        if let Some(error) = trouble.database()
-            && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotADatabase)
-        {
-            self.damage = Some(error.clone());
+        if self.forbidden.is_none() {
+            self.forbidden = trouble.database().filter(|e| is_forbidden(e)).cloned();
         }
+        let Some(error) = trouble.database().filter(|_| trouble.is_fault()) else {
+            return;
+        };
+        let place = if is_damage(error) {
+            &mut self.damage
+        } else {
+            &mut self.io
+        };
+        *place = Some(error.clone());
     }
 }

@@ -17,6 +17,8 @@ pub const STATE: &str = "bitcraps.db.health.state";
 pub const OVERALL: &str = "bitcraps.db.health.overall";
 /// How long a check took.
 pub const DURATION: &str = "bitcraps.db.health.duration";
+/// How long ago a check looked.
+pub const AGE: &str = "bitcraps.db.health.age";
 /// When the last look began, in seconds since 1970.
 pub const LAST: &str = "bitcraps.db.health.last";
 /// How long a trivial query took.
@@ -63,7 +65,7 @@ pub const ORPHANS: &str = "bitcraps.db.foreign_key.orphans";
 pub const SIZE: &str = "bitcraps.db.size";
 
 /// Every metric of this module, with its unit and what it is.
-pub const ALL: [(&str, Unit, &str); 25] = [
+pub const ALL: [(&str, Unit, &str); 26] = [
     (
         STATE,
         Unit::Count,
@@ -75,6 +77,7 @@ pub const ALL: [(&str, Unit, &str); 25] = [
         "Worst state of all checks: 0 ok, 1 warn, 2 fail, -1 unknown",
     ),
     (DURATION, Unit::Seconds, "How long a check took"),
+    (AGE, Unit::Seconds, "How long ago a check looked"),
     (LAST, Unit::Seconds, "When the last look began, since 1970"),
     (
         RESPONSE_TIME,
@@ -188,6 +191,7 @@ pub(super) fn record(target: &Target, report: &HealthReport) {
         let mut of_check = labels.clone();
         of_check.push(Label::new(CHECK, result.name.clone()));
         gauge!(STATE, of_check.clone()).set(f64::from(result.state.number()));
+        gauge!(AGE, of_check.clone()).set(result.age.as_secs_f64());
         gauge!(DURATION, of_check).set(result.took.as_secs_f64());
         for measure in &result.measures {
             gauge!(measure.metric, labels.clone()).set(measure.value);

@@ -31,6 +31,7 @@
 //! | what is an alert | [`AlertRule`] |
 
 mod alert;
+mod apart;
 mod checks;
 mod examiner;
 mod limits;
@@ -47,7 +48,7 @@ pub use examiner::{BackupAges, Examiner, Selection};
 pub use limits::{HealthLimits, InvalidLimit, Limit};
 pub use monitor::{HealthMonitor, MonitorBuilder};
 pub use outcome::{CheckResult, Cost, Measure, State, Verdict};
-pub use report::{HealthDocument, HealthReport};
+pub use report::{CANNOT_BE_OPENED, HealthDocument, HealthReport};
 pub use target::{Space, Target};
 
 /// An error of a custom check, or of what tells the ages of backups.

@@ -16,6 +16,8 @@ const EVERY: Duration = Duration::from_secs(10);
 const EXPENSIVE_EVERY: Duration = Duration::from_hours(6);
 /// Results that are older than so many rounds say nothing any more.
 const STALE_ROUNDS: u32 = 6;
+/// The same of what reads the data.
+const STALE_DATA_ROUNDS: u32 = 3;
 
 type OnChange = dyn FnMut(Option<State>, &CheckResult) + Send;
 type OnAlert = dyn FnMut(&Alert) + Send;
@@ -43,6 +45,9 @@ pub struct HealthMonitor {
 struct Shared {
     examiner: Examiner,
     every: Duration,
+    started: Instant,
+    /// After this long what was seen of the data is not known any more.
+    stale: Option<Duration>,
     seen: Mutex<Seen>,
     changed: Condvar,
     tell: Mutex<Tell>,
@@ -58,6 +63,8 @@ struct Tell {
 #[derive(Default)]
 struct Seen {
     last: Option<Arc<HealthReport>>,
+    /// What the last expensive look saw, as it was.
+    data: Option<Arc<HealthReport>>,
     cheap: Turns,
     expensive: Turns,
     stop: bool,
@@ -83,7 +90,9 @@ impl MonitorBuilder {
         self
     }
 
-    /// How often the expensive checks run, if ever by themselves; 6 h, and at the start.
+    /// How often the expensive checks run, if ever by themselves; 6 h, and at the start. What they
+    /// saw is unknown after three times as long, if they do not come to an end; what was broken
+    /// stays so.
     #[must_use]
     pub const fn expensive_every(mut self, every: Option<Duration>) -> Self {
         self.expensive_every = every;
@@ -124,6 +133,10 @@ impl MonitorBuilder {
         let shared = Arc::new(Shared {
             examiner: self.examiner,
             every: self.every,
+            started: Instant::now(),
+            stale: self
+                .expensive_every
+                .map(|every| every.saturating_mul(STALE_DATA_ROUNDS)),
             seen: Mutex::default(),
             changed: Condvar::new(),
             tell: Mutex::new(Tell {
@@ -269,6 +282,13 @@ impl Seen {
     }
 }
 
+impl Turns {
+    /// How long ago the last one ended.
+    fn age(&self) -> Duration {
+        self.at.map(|at| at.elapsed()).unwrap_or_default()
+    }
+}
+
 impl Shared {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
@@ -308,18 +328,39 @@ impl Shared {
         });
         // One at a time merges and tells, so that all is told in order.
         let mut tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.seen().last.clone();
-        if self.seen().stop {
+        let mut seen = self.seen();
+        if seen.stop {
             // Whatever was interrupted is no finding.
             return;
         }
-        let report = Arc::new(match &before {
-            Some(before) => report.over(before),
-            None => report,
-        });
+        let before = seen.last.clone();
+        let report = match which {
+            Which::Expensive => {
+                seen.data = Some(Arc::new(report.clone()));
+                let age = seen.cheap.age();
+                match &before {
+                    Some(before) => report.over(before, age, None),
+                    None => report,
+                }
+            }
+            Which::Cheap => {
+                let age = seen.expensive.age();
+                let waited = self.started.elapsed();
+                match &seen.data {
+                    Some(data) => report.over(data, age, self.stale),
+                    None if self.stale.is_some_and(|stale| waited > stale) => {
+                        let mut report = report;
+                        report.results.extend(self.examiner.unseen(waited));
+                        report
+                    }
+                    None => report,
+                }
+            }
+        };
+        drop(seen);
+        let report = Arc::new(report);
         metrics::record(self.examiner.target(), &report);
         tell.after(before.as_deref(), &report);
-        drop(tell);
         let mut seen = self.seen();
         seen.last = Some(report);
         let turns = seen.turns(which);
@@ -327,6 +368,8 @@ impl Shared {
         turns.done += 1;
         turns.served = turns.begun;
         drop(seen);
+        // Not before: who merges next begins with what is kept here.
+        drop(tell);
         self.changed.notify_all();
     }
 }

@@ -8,9 +8,11 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 use super::Limit;
+use super::query::gauge;
 
 /// How it is, the better before the worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// As it should be.
@@ -55,6 +57,7 @@ impl fmt::Display for State {
 
 /// What a check takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cost {
     /// Milliseconds: catalogs, counters, `stat`.
@@ -167,6 +170,7 @@ impl Verdict {
 
 /// What a check found, and when.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct CheckResult {
     /// Its name.
     pub name: Cow<'static, str>,
@@ -185,12 +189,21 @@ pub struct CheckResult {
     pub names: Vec<String>,
     /// The numbers in it, by the names of their metrics.
     #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(
+        feature = "json-schema",
+        schemars(with = "std::collections::BTreeMap<String, f64>")
+    )]
     pub measures: Vec<Measure>,
     /// How long the check took.
     #[serde(rename = "took_ms", serialize_with = "as_millis")]
+    #[cfg_attr(feature = "json-schema", schemars(with = "f64"))]
     pub took: Duration,
     /// When it ended.
     pub at: DateTime<Utc>,
+    /// How long ago that was when the report was made: what reads the data is looked at less often.
+    #[serde(rename = "age_ms", serialize_with = "as_millis")]
+    #[cfg_attr(feature = "json-schema", schemars(with = "f64"))]
+    pub age: Duration,
 }
 
 impl CheckResult {
@@ -208,6 +221,6 @@ fn as_map<S: Serializer>(measures: &[Measure], serializer: S) -> Result<S::Ok, S
 
 fn as_millis<S: Serializer>(took: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     // Microseconds are as much as a clock tells.
-    let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-    serializer.serialize_f64(f64::from(micros) / 1_000.0)
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    serializer.serialize_f64(gauge(micros) / 1_000.0)
 }

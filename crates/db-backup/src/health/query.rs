@@ -1,8 +1,9 @@
 //! Small queries that are the same on both engines, in shapes that most checks need.
 
+use std::error::Error as StdError;
 use std::fmt;
 
-use db_core::{Conn, Error, with_conn};
+use db_core::{Conn, Engine, Error, ErrorKind, with_conn};
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl as _, sql_query};
 
@@ -36,6 +37,60 @@ impl Trouble {
             _ => None,
         }
     }
+
+    /// The trouble of a check of somebody else, which knows its own kinds of errors: what the
+    /// database said is looked for among the causes.
+    pub(super) fn of_custom(error: &(dyn StdError + 'static), engine: Engine) -> Self {
+        let mut causes = std::iter::successors(Some(error), |error: &&(dyn StdError + 'static)| {
+            (*error).source()
+        });
+        let known = causes.find_map(|cause| {
+            if let Some(error) = cause.downcast_ref::<Error>() {
+                return Some(error.clone());
+            }
+            if let Some(crate::Error::Database { error, .. }) = cause.downcast_ref() {
+                return Some(error.clone());
+            }
+            if let Some(db_migrate::Error::Database { error, .. }) = cause.downcast_ref() {
+                return Some(error.clone());
+            }
+            let of_diesel = cause.downcast_ref::<diesel::result::Error>();
+            of_diesel.map(|error| Error::classify(engine, error))
+        });
+        known.map_or_else(|| Self::Other(error.to_string()), Self::Database)
+    }
+
+    /// The same for somebody else who asks.
+    pub(super) fn again(&self) -> Self {
+        match self.database() {
+            Some(error) => Self::Database(error.clone()),
+            None => Self::Other(self.to_string()),
+        }
+    }
+
+    /// Whether the database or the disk under it is broken, and not only what looked at it.
+    pub(super) fn is_fault(&self) -> bool {
+        self.database().is_some_and(is_fault)
+    }
+}
+
+/// What was written cannot be read again.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotADatabase)
+}
+
+/// The role may not read the database itself. Functions of the server are another thing: whoever may
+/// not call them sees less of the server, as `pg_monitor` grants it.
+pub(super) fn is_forbidden(error: &Error) -> bool {
+    let of_server = ["permission denied for function", "pg_monitor", "superuser"];
+    error.kind() == ErrorKind::PermissionDenied
+        && !of_server
+            .iter()
+            .any(|words| error.message().contains(words))
+}
+
+fn is_fault(error: &Error) -> bool {
+    is_damage(error) || error.kind() == ErrorKind::Io
 }
 
 impl fmt::Display for Trouble {

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use db_core::duration::show;
 use db_core::{Engine, Error};
 use serde::Serialize;
 
 use super::checks::{CONNECTIVITY, INDEXES, TABLES};
 use super::examiner::worst;
 use super::{CheckResult, State};
+
+/// What every check but that of the connection observes where there is none.
+pub const CANNOT_BE_OPENED: &str = "the database cannot be opened";
 
 /// All results of a look, in the order of the checks.
 #[derive(Debug, Clone)]
@@ -25,10 +29,16 @@ pub struct HealthReport {
     pub results: Vec<CheckResult>,
     /// Why the database cannot be opened.
     pub refused: Option<Error>,
+    /// The worst that the engine said while a check looked: an error of the disk, or else damage.
+    pub met: Option<Error>,
+    /// The first refusal of the server to let the role read what a check needs: a table, a schema, a
+    /// sequence. What only says more of the server, for which `pg_monitor` is needed, is none.
+    pub forbidden: Option<Error>,
 }
 
 /// A report as JSON: three parts that many tools know, the whole, and each check.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct HealthDocument<'r> {
     engine: &'static str,
     location: &'r str,
@@ -45,12 +55,14 @@ pub struct HealthDocument<'r> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 struct Connectivity<'r> {
     ok: bool,
     error: Option<&'r str>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 struct Missing<'r> {
     ok: bool,
     missing: &'r [String],
@@ -63,10 +75,10 @@ impl HealthReport {
         worst(&self.results)
     }
 
-    /// Whether nothing is broken.
+    /// Whether nothing is broken, and nothing of the database was kept from the role that looked.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        matches!(self.state(), State::Ok | State::Warn)
+        self.forbidden.is_none() && matches!(self.state(), State::Ok | State::Warn)
     }
 
     /// What the check of this name saw.
@@ -103,13 +115,31 @@ impl HealthReport {
         }
     }
 
-    /// This report, with the results of an earlier one where this has none.
+    /// This report, with the results of an earlier one where this has none. They are so much
+    /// older, and what is older than `stale` is not known any more, unless it was broken: that it
+    /// stays until somebody has seen it whole.
     #[must_use]
-    pub(super) fn over(mut self, earlier: &Self) -> Self {
+    pub(super) fn over(mut self, earlier: &Self, age: Duration, stale: Option<Duration>) -> Self {
         let kept = earlier.results.iter();
         let kept = kept.filter(|old| self.find(&old.name).is_none());
-        let kept: Vec<_> = kept.cloned().collect();
+        let kept: Vec<_> = kept.map(|old| aged(old, age, stale)).collect();
         self.results.extend(kept);
+        self.met = self.met.or_else(|| earlier.met.clone());
+        self.forbidden = self.forbidden.or_else(|| earlier.forbidden.clone());
         self
     }
+}
+
+fn aged(result: &CheckResult, age: Duration, stale: Option<Duration>) -> CheckResult {
+    let mut result = CheckResult {
+        age: result.age.max(age),
+        ..result.clone()
+    };
+    if stale.is_some_and(|stale| age > stale) {
+        result.observed = format!("not looked at for {}: {}", show(age), result.observed);
+        if result.state != State::Fail {
+            result.state = State::Unknown;
+        }
+    }
+    result
 }

@@ -1,9 +1,10 @@
 //! What is looked at.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use db_core::{
     Access, Connection, Database, DatabaseConfig, DatabaseUrl, EncryptionKey, Engine, Error,
@@ -30,6 +31,8 @@ pub struct Target {
     /// Whether settings of a session would stay behind for others.
     pub(super) is_pooled: bool,
     pub(super) interrupt: Interrupt,
+    /// Standbys that were asked how they are and have not answered yet.
+    pub(super) asked: Arc<Mutex<BTreeSet<String>>>,
     key: Option<EncryptionKey>,
 }
 
@@ -85,6 +88,7 @@ impl Target {
             scratch: std::env::temp_dir(),
             is_pooled: false,
             interrupt: Interrupt::default(),
+            asked: Arc::default(),
             key: None,
         }
     }
@@ -200,6 +204,10 @@ impl Target {
 
     pub(super) fn key(&self) -> Option<&EncryptionKey> {
         self.key.as_ref()
+    }
+
+    pub(super) fn asked(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn open(&self) -> Result<Connection, Error> {

@@ -8,18 +8,20 @@ mod plan;
 mod postgres;
 mod report;
 mod sqlite;
+mod vacuum;
 
 use std::time::{Duration, Instant};
 
 use db_core::{Conn, Connection, Engine, Interrupt};
 
-pub use plan::{Plan, PlannedTask};
+pub use plan::{Plan, PlannedTask, TemporaryRoom};
 pub use report::{Report, Skipped, TaskReport};
 
 use crate::Error;
 
 /// What can be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Look for damage: structure, indexes, foreign keys.

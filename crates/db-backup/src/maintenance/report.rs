@@ -6,6 +6,7 @@ use super::Task;
 
 /// A run, with its time and what it won.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// `sqlite` or `postgres`.
     pub engine: &'static str,
@@ -23,6 +24,7 @@ pub struct Report {
 
 /// One task of a [`Report`].
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct TaskReport {
     /// Which.
     pub task: Task,
@@ -44,6 +46,7 @@ pub struct TaskReport {
 
 /// A step that was left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Skipped {
     /// The table or index; empty if the task is one step.
     pub object: String,

@@ -9,20 +9,17 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
-use super::{Done, Plan, PlannedTask, Skipped, Steps, Task};
+use super::{Done, Plan, PlannedTask, Skipped, Steps, Task, TemporaryRoom, vacuum};
 use crate::Error;
 
 /// More findings than this say nothing more.
 const MOST_FINDINGS: i64 = 100;
 
-/// VACUUM writes the new database beside the old one and then through the log, or the journal.
-const VACUUM_NEEDS: u64 = 2;
-
 /// How long a checkpoint may hold up writers while it waits for readers to leave.
 const LONGEST_HOLD: Duration = Duration::from_secs(2);
 
 /// What errors say was being done.
-const DOING: &str = "maintenance";
+pub(super) const DOING: &str = "maintenance";
 
 #[derive(QueryableByName)]
 struct Number {
@@ -37,9 +34,9 @@ struct Name {
 }
 
 #[derive(QueryableByName)]
-struct Checkpointed {
+pub(super) struct Checkpointed {
     #[diesel(sql_type = BigInt)]
-    busy: i64,
+    pub(super) busy: i64,
     #[diesel(sql_type = BigInt)]
     log: i64,
     #[diesel(sql_type = BigInt)]
@@ -51,7 +48,6 @@ pub(super) fn plan(
     path: Option<&Path>,
     tasks: &[Task],
 ) -> Result<Plan, Error> {
-    let size = database_bytes(conn)?;
     let is_wal = is_wal(conn)?;
     let mut planned = Vec::new();
     for &task in tasks {
@@ -78,6 +74,11 @@ pub(super) fn plan(
             (Task::Checkpoint, false) => "nobody: there is no log",
         };
         let freeable = free_bytes(conn)?;
+        let needs = if task == Task::Vacuum {
+            Some(vacuum::Needs::of(conn)?)
+        } else {
+            None
+        };
         planned.push(PlannedTask {
             task,
             steps: match task {
@@ -87,8 +88,11 @@ pub(super) fn plan(
                 _ => 1,
             },
             blocks: blocks.to_owned(),
-            needs_bytes: (task == Task::Vacuum)
-                .then(|| size.saturating_sub(freeable).saturating_mul(VACUUM_NEEDS)),
+            needs_bytes: needs.as_ref().map(|needs| needs.beside),
+            needs_temporary: needs.map(|needs| TemporaryRoom {
+                bytes: needs.new,
+                folder: needs.folder,
+            }),
             may_free_bytes: match task {
                 Task::Vacuum => Some(freeable),
                 Task::Checkpoint => Some(log_bytes(path)),
@@ -128,7 +132,7 @@ pub(super) fn run(
             let indexes = indexes(conn)?;
             one_by_one(conn, steps, &indexes, "REINDEX")
         }
-        Task::Vacuum => vacuum(conn, path, steps, wait),
+        Task::Vacuum => vacuum::run(conn, path, steps, wait),
     }
 }
 
@@ -154,7 +158,12 @@ fn check(conn: &mut SqliteConnection, steps: &mut Steps<'_>) -> Result<Done, Err
                 iif(count(*) = 1, ' has', ' have') || ' no parent in ' || parent AS name
          FROM pragma_foreign_key_check GROUP BY \"table\", parent",
     );
-    findings.extend(orphans.map_or_else(damaged, |rows| Ok(names(rows)))?);
+    for line in orphans.map_or_else(damaged, |rows| Ok(names(rows)))? {
+        // Damage that stops both is one.
+        if !findings.contains(&line) {
+            findings.push(line);
+        }
+    }
     Ok(Done {
         steps: 2,
         findings,
@@ -205,72 +214,16 @@ fn checkpoint(
     Ok(done)
 }
 
-fn run_checkpoint(conn: &mut SqliteConnection, mode: &str) -> Result<Checkpointed, Error> {
+pub(super) fn run_checkpoint(
+    conn: &mut SqliteConnection,
+    mode: &str,
+) -> Result<Checkpointed, Error> {
     // A busy checkpoint is a row and no error.
     let mut rows = load::<Checkpointed>(conn, &format!("PRAGMA wal_checkpoint({mode})"))?;
     rows.pop().ok_or_else(|| {
         let error = db_core::Error::new(ErrorKind::Other, "wal_checkpoint returned no row");
         Error::database(DOING, error)
     })
-}
-
-fn vacuum(
-    conn: &mut SqliteConnection,
-    path: Option<&Path>,
-    steps: &mut Steps<'_>,
-    wait: Duration,
-) -> Result<Done, Error> {
-    let mut done = Done::default();
-    let needs = database_bytes(conn)?
-        .saturating_sub(free_bytes(conn)?)
-        .saturating_mul(VACUUM_NEEDS);
-    if let Some(free) = path.and_then(disk_free)
-        && free < needs
-    {
-        return Err(Error::database(
-            DOING,
-            db_core::Error::new(
-                ErrorKind::DiskFull,
-                format!(
-                    "VACUUM may need {needs} bytes beside the database for a time, {free} are free"
-                ),
-            )
-            .with_hint("make room first; nothing was changed"),
-        ));
-    }
-    steps.begin("", 1, 1)?;
-    execute(conn, "VACUUM").map_err(|error| in_use(error, wait))?;
-    done.steps = 1;
-    if is_wal(conn)? {
-        // The new pages are in the log now.
-        let emptied = run_checkpoint(conn, "TRUNCATE")?;
-        if emptied.busy != 0 {
-            done.notes.push(
-                "readers are still in the log; the file shrinks with the next checkpoint that \
-                 nobody hinders"
-                    .to_owned(),
-            );
-        }
-    }
-    Ok(done)
-}
-
-/// Says who is in the way of a statement that needs the file to itself.
-fn in_use(error: Error, wait: Duration) -> Error {
-    match kind(&error) {
-        Some(ErrorKind::Busy | ErrorKind::BusySnapshot) => Error::database(
-            DOING,
-            db_core::Error::new(
-                ErrorKind::Busy,
-                format!(
-                    "VACUUM needs to be the only writer, and did not become it within {} ms",
-                    wait.as_millis()
-                ),
-            )
-            .with_hint("try when less is written, or wait longer with --wait"),
-        ),
-        _ => error,
-    }
 }
 
 /// Runs one statement per object, so that others get in between.
@@ -310,7 +263,7 @@ fn indexes(conn: &mut SqliteConnection) -> Result<Vec<String>, Error> {
     Ok(names(load(conn, sql)?))
 }
 
-fn database_bytes(conn: &mut SqliteConnection) -> Result<u64, Error> {
+pub(super) fn database_bytes(conn: &mut SqliteConnection) -> Result<u64, Error> {
     number(
         conn,
         "SELECT page_count * page_size AS n FROM pragma_page_count, pragma_page_size",
@@ -318,14 +271,14 @@ fn database_bytes(conn: &mut SqliteConnection) -> Result<u64, Error> {
 }
 
 /// What lies unused in the file.
-fn free_bytes(conn: &mut SqliteConnection) -> Result<u64, Error> {
+pub(super) fn free_bytes(conn: &mut SqliteConnection) -> Result<u64, Error> {
     number(
         conn,
         "SELECT freelist_count * page_size AS n FROM pragma_freelist_count, pragma_page_size",
     )
 }
 
-fn is_wal(conn: &mut SqliteConnection) -> Result<bool, Error> {
+pub(super) fn is_wal(conn: &mut SqliteConnection) -> Result<bool, Error> {
     let sql = "SELECT journal_mode = 'wal' AS n FROM pragma_journal_mode";
     Ok(number(conn, sql)? == 1)
 }
@@ -336,12 +289,6 @@ fn log_bytes(path: Option<&Path>) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     fs::metadata(PathBuf::from(log)).map_or(0, |meta| meta.len())
-}
-
-fn disk_free(path: &Path) -> Option<u64> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let found = rustix::fs::statvfs(folder.unwrap_or(Path::new("."))).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 fn number(conn: &mut SqliteConnection, sql: &str) -> Result<u64, Error> {
@@ -361,12 +308,12 @@ where
         .map_err(|e| Error::database(DOING, db_core::Error::classify(Engine::Sqlite, &e)))
 }
 
-fn execute(conn: &mut SqliteConnection, sql: &str) -> Result<(), Error> {
+pub(super) fn execute(conn: &mut SqliteConnection, sql: &str) -> Result<(), Error> {
     conn.batch_execute(sql)
         .map_err(|e| Error::database(DOING, db_core::Error::classify(Engine::Sqlite, &e)))
 }
 
-fn kind(error: &Error) -> Option<ErrorKind> {
+pub(super) fn kind(error: &Error) -> Option<ErrorKind> {
     match error {
         Error::Database { error, .. } => Some(error.kind()),
         _ => None,

@@ -4,6 +4,7 @@
 //! over itself (see `seal`).
 
 mod seal;
+mod text;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,12 +13,18 @@ use crate::error::Error;
 use crate::name::{self, BackupName, FileName};
 
 pub(crate) use seal::{LARGEST, hex};
+pub(crate) use text::clean;
 
-/// The format that this program writes; a larger number is a newer program's.
+/// The format that this program writes of a backup that is sound, and of a drill.
 pub const FORMAT: u32 = 1;
+
+/// The format of a manifest that says what is not sound: who does not know that field must not take it
+/// for damaged. A larger number is a newer program's.
+pub const FORMAT_UNSOUND: u32 = 2;
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A SQLite database file.
@@ -44,6 +51,7 @@ impl Kind {
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Structure (`quick_check`), foreign keys, row counts, hashes.
@@ -68,7 +76,7 @@ impl Level {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// [`FORMAT`].
+    /// [`FORMAT`] or [`FORMAT_UNSOUND`].
     pub format: u32,
     /// The backup's name, see [`BackupName`].
     pub name: String,
@@ -236,6 +244,7 @@ pub struct Encryption {
 
 /// What was checked before a backup was published, and how long it took.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// How thoroughly.
@@ -252,6 +261,9 @@ pub struct Proof {
     pub rows_ms: u64,
     /// What the caller checked besides, such as that money is conserved.
     pub invariants: Vec<String>,
+    /// What was wrong with the data, and was accepted. Nothing as a rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsound: Vec<String>,
 }
 
 /// The record of the last complete restore of a backup, made on a scratch database.
@@ -323,10 +335,55 @@ impl Manifest {
             .fold(0, |sum, part| sum.saturating_add(part.bytes))
     }
 
+    /// Rows of all tables.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        let rows = self.tables.iter().map(|table| table.rows);
+        rows.fold(0, u64::saturating_add)
+    }
+
     /// Whether the artifact is one file, and that file is the content itself.
     #[must_use]
     pub fn is_stored_plain(&self) -> bool {
         self.compression.is_none() && self.encryption.is_none() && self.parts.len() == 1
+    }
+
+    /// Whether the data passed every check when it was made. One that did not was asked for with
+    /// [`BackupOptions::accept_unsound`](crate::BackupOptions::accept_unsound).
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        self.proof.unsound.is_empty()
+    }
+
+    /// What people read of it.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        let engine = &mut self.engine;
+        let encryption = self.encryption.as_mut().map(|e| &mut e.recipients);
+        let schema = self.schema.as_mut();
+        [
+            &mut self.made_by.program,
+            &mut self.made_by.host,
+            &mut self.made_by.user,
+            &mut self.database,
+            &mut engine.version,
+        ]
+        .into_iter()
+        .chain(&mut engine.database)
+        .chain(&mut engine.superuser)
+        .chain(&mut engine.system_identifier)
+        .chain(&mut engine.start_lsn)
+        .chain(&mut engine.stop_lsn)
+        .chain(&mut engine.start_wal)
+        .chain(&mut engine.stop_wal)
+        .chain(
+            schema
+                .into_iter()
+                .flat_map(|s| [&mut s.version, &mut s.fingerprint]),
+        )
+        .chain(self.tables.iter_mut().map(|table| &mut table.name))
+        .chain(encryption.into_iter().flatten())
+        .chain(&mut self.proof.invariants)
+        .chain(&mut self.proof.unsound)
     }
 
     /// Seals it and gives the bytes to write.
@@ -334,7 +391,16 @@ impl Manifest {
     /// # Errors
     /// [`Error::Damaged`] if it holds what no manifest can.
     pub fn seal(&mut self) -> Result<Vec<u8>, Error> {
-        self.format = FORMAT;
+        for text in self.texts() {
+            if !text::is_clean(text) {
+                *text = clean(text);
+            }
+        }
+        self.format = if self.is_sound() {
+            FORMAT
+        } else {
+            FORMAT_UNSOUND
+        };
         self.sha256 = String::new();
         let file = format!("{}.json", self.name);
         self.sha256 = seal::of(&seal::bytes(self, &file)?);
@@ -348,8 +414,11 @@ impl Manifest {
     /// # Errors
     /// [`Error::Damaged`] for every byte that is not as it was written, [`Error::TooNew`].
     pub fn read(file: &str, bytes: &[u8]) -> Result<Self, Error> {
-        seal::refuse_newer(file, bytes, FORMAT)?;
-        let read: Self = seal::parse(file, bytes)?;
+        seal::refuse_newer(file, bytes, FORMAT_UNSOUND)?;
+        let mut read: Self = seal::parse(file, bytes)?;
+        if !read.texts().all(|text| text::is_clean(text)) {
+            return Err(Error::damaged(file, text::ODD));
+        }
         let unsealed = Self {
             sha256: String::new(),
             ..read.clone()
@@ -433,6 +502,7 @@ impl Verification {
     /// [`Error::Damaged`] if it cannot be written as JSON.
     pub fn seal(&mut self) -> Result<Vec<u8>, Error> {
         self.format = FORMAT;
+        self.host = clean(&self.host);
         self.sha256 = String::new();
         let file = format!("{}.verified.json", self.name);
         self.sha256 = seal::of(&seal::bytes(self, &file)?);
@@ -451,6 +521,9 @@ impl Verification {
             ..read.clone()
         };
         seal::check(file, bytes, (&read, &read.sha256), &unsealed)?;
+        if !text::is_clean(&read.host) {
+            return Err(Error::damaged(file, text::ODD));
+        }
         match BackupName::parse(&read.name) {
             Ok(name) if file == name.verification() => Ok(read),
             _ => Err(Error::damaged(file, "it is the record of another backup")),

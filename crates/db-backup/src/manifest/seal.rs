@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::text::clean;
 use crate::error::Error;
 
 /// Larger documents are not looked at.
@@ -66,8 +67,9 @@ pub(super) fn refuse_newer(file: &str, bytes: &[u8], known: u32) -> Result<(), E
 
 /// Reads a document.
 pub(super) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, Error> {
+    // What it says may repeat words of the document.
     serde_json::from_slice(bytes)
-        .map_err(|e| Error::damaged(file, format!("it is no manifest: {e}")))
+        .map_err(|e| Error::damaged(file, clean(&format!("it is no manifest: {e}"))))
 }
 
 /// Compares what was read with the bytes and with its seal.

@@ -63,6 +63,22 @@ fn what_was_sealed_is_read() {
     assert_eq!(Manifest::read(FILE, &bytes).unwrap(), sealed);
 }
 
+/// A program that does not know the findings says that it is too old, and not that the backup is
+/// damaged; whatever else it can read stays so.
+#[test]
+fn what_is_not_sound_is_of_another_format() {
+    let mut sound = manifest();
+    let bytes = sound.seal().unwrap();
+    assert_eq!(sound.format, 1);
+    seal::refuse_newer(FILE, &bytes, 1).unwrap();
+    let mut unsound = manifest();
+    unsound.proof.unsound = vec!["1 row breaks a foreign key".to_owned()];
+    let bytes = unsound.seal().unwrap();
+    assert_eq!(Manifest::read(FILE, &bytes).unwrap().format, 2);
+    let error = seal::refuse_newer(FILE, &bytes, 1).unwrap_err();
+    assert!(matches!(error, Error::TooNew { .. }), "{error}");
+}
+
 #[test]
 fn every_flip_and_every_cut_is_seen() {
     let bytes = manifest().seal().unwrap();
@@ -88,7 +104,7 @@ fn another_backups_manifest_is_not_taken() {
 
 #[test]
 fn a_newer_format_is_told_from_damage() {
-    let text = r#"{"format": 2, "name": "x", "what": {"nobody": "knows"}}"#;
+    let text = r#"{"format": 3, "name": "x", "what": {"nobody": "knows"}}"#;
     let error = Manifest::read(FILE, text.as_bytes()).unwrap_err();
     assert!(matches!(error, Error::TooNew { .. }), "{error}");
 }
@@ -137,6 +153,17 @@ fn hostile_manifests_with_a_good_seal_are_refused() {
             m.engine.page_size = Some(u32::MAX);
         }),
         ("no pages", |m| m.engine.pages = None),
+        ("escape", |m| {
+            m.made_by.user = "\u{1b}]0;owned\u{7}".to_owned();
+        }),
+        ("line", |m| m.database = "a\nb".to_owned()),
+        ("reversed", |m| m.made_by.host = "\u{202e}x".to_owned()),
+        ("table", |m| m.tables[0].name = "\u{9b}31m".to_owned()),
+        ("engine version", |m| m.engine.version = "\r3".to_owned()),
+        ("finding", |m| {
+            m.proof.unsound = vec!["\u{1b}[2J".to_owned()];
+        }),
+        ("without end", |m| m.database = "x".repeat(10_000)),
     ];
     for (what, edit) in edits {
         let mut hostile = manifest();
@@ -145,8 +172,24 @@ fn hostile_manifests_with_a_good_seal_are_refused() {
         let bytes = seal::bytes(&hostile, FILE).unwrap();
         let error = Manifest::read(FILE, &bytes).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "{what}: {error}");
-        hostile.seal().unwrap_err();
+        assert!(!error.to_string().contains(char::is_control), "{what}");
+        // An honest program seals no such thing: it is refused, or cleaned.
+        assert!(
+            hostile
+                .seal()
+                .is_err_and(|e| matches!(e, Error::Damaged { .. }))
+                || Manifest::read(FILE, &hostile.seal().unwrap()).is_ok(),
+            "{what}"
+        );
     }
+}
+
+#[test]
+fn words_of_a_strange_document_are_not_repeated_as_they_are() {
+    let text = "{\"format\": 1, \"\\u001b[31mred\": 1}";
+    let error = Manifest::read(FILE, text.as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("red"), "{error}");
+    assert!(!error.to_string().contains(char::is_control), "{error:?}");
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Under which account a private server runs: PostgreSQL refuses root.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::staging::Staging;
 use crate::error::Error;
 
 /// Accounts that a drill as root steps down to: packages of PostgreSQL make the first one.
@@ -105,30 +106,49 @@ impl Account {
 
     /// A private folder that this account can use, in a place with a short name: the address of a
     /// socket may have 107 bytes.
-    pub(super) fn private_folder(self, prefix: &str) -> Result<tempfile::TempDir, Error> {
-        let temporary = std::env::temp_dir();
-        let parents = [
-            PathBuf::from("/tmp"),
-            temporary.clone(),
-            PathBuf::from("/var/tmp"),
-        ];
+    pub(super) fn private_folder(self, prefix: &str) -> Result<Staging, Error> {
+        let parents = ["/tmp".into(), std::env::temp_dir(), "/var/tmp".into()];
+        self.folder_in(&parents, prefix)
+    }
+
+    /// A private folder that this account can use, for the files of a whole server: `TMPDIR`, or what
+    /// is on a disk as a rule.
+    pub(super) fn large_folder(self, prefix: &str) -> Result<Staging, Error> {
+        let wanted = std::env::var_os("TMPDIR").map(PathBuf::from);
+        let usual = ["/var/tmp".into(), std::env::temp_dir()];
+        let parents: Vec<PathBuf> = wanted.into_iter().chain(usual).collect();
+        self.folder_in(&parents, prefix)
+    }
+
+    fn folder_in(self, parents: &[PathBuf], prefix: &str) -> Result<Staging, Error> {
         let mut last = None;
         for parent in parents {
-            let made = tempfile::Builder::new()
-                .prefix(prefix)
-                // Whoever reaches the socket in it is a superuser.
-                .permissions(std::fs::Permissions::from_mode(0o700))
-                .tempdir_in(&parent);
-            match made {
+            // Whoever reaches the socket in it is a superuser, so it is private.
+            match Staging::new_in(parent, prefix) {
                 Ok(folder) => {
                     self.give(folder.path())?;
-                    return Ok(folder);
+                    if self.reaches(folder.path()) {
+                        return Ok(folder);
+                    }
                 }
                 Err(error) => last = Some(error),
             }
         }
-        let error = last.unwrap_or_else(|| std::io::Error::other("no place for it"));
-        Err(Error::io("make a private folder in", temporary, error))
+        Err(last.unwrap_or_else(|| {
+            Error::usage(
+                "the account that runs the server reaches no folder for temporary files",
+                "set TMPDIR to one that it can walk to",
+            )
+        }))
+    }
+
+    /// Whether the way to a folder of its own is open to it.
+    fn reaches(self, folder: &Path) -> bool {
+        let mut look = Command::new("test");
+        look.arg("-w").arg(folder).current_dir("/");
+        self.wear(&mut look);
+        let status = look.stdin(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
     }
 }
 

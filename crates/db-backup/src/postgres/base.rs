@@ -10,13 +10,12 @@ use db_core::{Access, Clock, DatabaseUrl, Interrupt, Lsn};
 use diesel::PgConnection;
 use serde::Deserialize;
 
-use super::account::Account;
 use super::child::{Fed, Run, Tee};
 use super::dump::stream;
 use super::facts::{self, Server};
+use super::listed::{ALGORITHM, Passed};
 use super::segment::WalFile;
 use super::tools::{Task, Tools};
-use super::unpack::unpack;
 use super::{PostgresOptions, programs};
 use crate::backup::millis;
 use crate::error::Error;
@@ -24,10 +23,10 @@ use crate::manifest::EngineFacts;
 use crate::progress::{Phase, Watcher};
 
 /// PostgreSQL's own list of the files, in every base backup since version 13.
-const LIST: &str = "backup_manifest";
+pub(super) const LIST: &str = "backup_manifest";
 
 /// The longest list of files that is read.
-const LARGEST_LIST: u64 = 4 << 30;
+pub(super) const LARGEST_LIST: u64 = 4 << 30;
 
 /// What is known of a base backup when it is written.
 #[derive(Debug, Clone)]
@@ -40,8 +39,8 @@ pub(crate) struct Based {
     pub(crate) check_ms: u64,
 }
 
-/// Writes a base backup, a tar, to `out`; unpacks it beside that into `staging`, and checks every file
-/// there.
+/// Writes a base backup, a tar, to `out`, and checks every file while it passes. What that needs of it
+/// is put into `staging`.
 ///
 /// The log that it needs to be consistent is in it, so it can be restored without the archive.
 pub(crate) fn base(
@@ -60,6 +59,7 @@ pub(crate) fn base(
     let tools = Tools::find(Task::BaseBackup, options.bin.as_deref(), server.major())?;
     hold_log(conn);
     let mut command = programs(&tools, "pg_basebackup", url)?;
+    command.arg(format!("--manifest-checksums={ALGORITHM}"));
     command.args([
         "--pgdata=-",
         "--format=tar",
@@ -67,7 +67,6 @@ pub(crate) fn base(
         "--wal-method=fetch",
         // The other way is to wait minutes for the next checkpoint.
         "--checkpoint=fast",
-        "--manifest-checksums=SHA256",
         "--label=bitcraps-db",
         "--no-password",
     ]);
@@ -75,8 +74,8 @@ pub(crate) fn base(
     let began = Instant::now();
     let run = Run::start(&mut command, Some(url), watcher.interrupt())?;
     let (from, to) = std::io::pipe().map_err(|e| Error::io("make a pipe for", "the backup", e))?;
-    let (streamed, unpacked) = std::thread::scope(|scope| {
-        let unpacking = scope.spawn(move || unpack(from, staging, Account::Own, u64::MAX));
+    let (streamed, passed) = std::thread::scope(|scope| {
+        let passing = scope.spawn(move || Passed::read(from, staging));
         let mut side = Fed(Some(to));
         let mut tee = Tee {
             first: out,
@@ -84,17 +83,14 @@ pub(crate) fn base(
         };
         let streamed = stream(run, &mut tee, total, watcher);
         drop(side);
-        (
-            streamed,
-            unpacking.join().unwrap_or(Err(Error::Interrupted)),
-        )
+        (streamed, passing.join().unwrap_or(Err(Error::Interrupted)))
     });
     // That the tar ends early is said by the program that wrote it.
     streamed?;
-    unpacked?;
+    let passed = passed?;
     let copy_ms = millis(began.elapsed());
     let began = Instant::now();
-    verify_files(&tools, staging, watcher.interrupt())?;
+    passed.check(&tools, staging, watcher.interrupt())?;
     watcher.at(Phase::Check, 1, 1)?;
     let range = WalRange::read(staging)?;
     Ok(Based {
@@ -157,6 +153,15 @@ impl WalRange {
             start: first.start.clone(),
             end: last.end.clone(),
         })
+    }
+
+    /// What `pg_waldump` is told of it.
+    pub(super) fn arguments(&self) -> [String; 3] {
+        [
+            format!("--timeline={}", self.timeline),
+            format!("--start={}", self.start),
+            format!("--end={}", self.end),
+        ]
     }
 
     fn facts(&self, engine: EngineFacts, segment_size: u64) -> Result<EngineFacts, Error> {

@@ -61,6 +61,8 @@ pub(crate) fn dump(
     let conn = facts::postgres(&mut connection)?;
     let server = Server::read(conn)?;
     let tools = Tools::find(Task::Dump, options.bin.as_deref(), server.major())?;
+    let named = format!("SET application_name = {}", facts::literal(super::NAME));
+    facts::run(conn, &named, "naming the session")?;
     facts::run(
         conn,
         // A policy that hides rows is an error here, as it is for pg_dump.

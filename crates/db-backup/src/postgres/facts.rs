@@ -133,7 +133,7 @@ pub(super) fn count(
         .get_result(conn)
         .map_err(asked(&format!("counting the rows of {}", table.quoted)))?;
         counted.push(TableRows {
-            name: table.quoted.clone(),
+            name: crate::manifest::clean(&table.quoted),
             rows: u64::try_from(count.rows).unwrap_or_default(),
         });
         on_table(counted.len() as u64)?;

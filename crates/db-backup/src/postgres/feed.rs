@@ -4,13 +4,13 @@
 //! another. So the place of the backups, its credentials and the identities that decrypt it stay in
 //! this process, and are neither in an argument nor in a file of the server's.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::account::Account;
 use super::segment::WalFile;
@@ -43,6 +43,7 @@ pub(super) struct Feed {
     ask: File,
     answer: File,
     given: AtomicU64,
+    denied: Mutex<BTreeSet<String>>,
     failure: Mutex<Option<Error>>,
 }
 
@@ -84,6 +85,7 @@ impl Feed {
             ask: pipe("ask")?,
             answer: pipe("answer")?,
             given: AtomicU64::new(0),
+            denied: Mutex::default(),
             failure: Mutex::new(None),
         })
     }
@@ -103,6 +105,11 @@ impl Feed {
         self.given.load(Ordering::Relaxed)
     }
 
+    /// What was asked for and not there.
+    pub(super) fn denied(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Answers until [`Feed::stop`].
     pub(super) fn serve(&self, fetch: &Fetch<'_>) {
         let mut asked = BufReader::new(&self.ask).lines();
@@ -115,7 +122,10 @@ impl Feed {
                     self.given.fetch_add(1, Ordering::Relaxed);
                     "here\n"
                 }
-                Ok(false) => "missing\n",
+                Ok(false) => {
+                    self.denied().insert(name);
+                    "missing\n"
+                }
                 Err(error) => {
                     tracing::warn!(name, %error, "a file of the log cannot be restored");
                     *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);

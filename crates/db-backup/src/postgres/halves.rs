@@ -1,20 +1,15 @@
 //! PostgreSQL's two ways of copying, as the steps that every backup takes.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use tempfile::TempDir;
-
+use super::staging::{PLAIN, Staging};
 use super::{base, dump};
 use crate::backup::{Half, Taken, Work, millis};
 use crate::codec::{Encoded, Encoder};
 use crate::error::Error;
 use crate::manifest::{Kind, Level, Part, Proof};
 use crate::store::Draft;
-
-/// What the names of folders with plain files begin with.
-const STAGING: &str = ".staging.";
 
 /// One database, by `pg_dump`.
 pub(crate) struct Dump;
@@ -116,7 +111,7 @@ fn part(work: &Work<'_, '_>, kind: Kind, draft: Draft, encoded: &Encoded) -> (Dr
 
 /// A private folder for the plain files while they are checked. What is encrypted elsewhere must not
 /// lie plain beside the backups.
-fn staging(scratch: Option<PathBuf>, work: &Work<'_, '_>) -> Result<TempDir, Error> {
+fn staging(scratch: Option<PathBuf>, work: &Work<'_, '_>) -> Result<Staging, Error> {
     let beside = || {
         let folder = work.store.folder()?;
         work.options
@@ -126,30 +121,5 @@ fn staging(scratch: Option<PathBuf>, work: &Work<'_, '_>) -> Result<TempDir, Err
             .then(|| folder.to_owned())
     };
     let folder = scratch.or_else(beside).unwrap_or_else(std::env::temp_dir);
-    if work.store.folder() == Some(folder.as_path()) {
-        // Only who holds the lock of the place stages there, and that is us.
-        sweep(&folder);
-    }
-    staging_in(&folder)
-}
-
-/// Takes away what dead processes staged.
-fn sweep(folder: &Path) {
-    for entry in folder.read_dir().into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with(STAGING)
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
-        {
-            tracing::warn!(%error, folder = %entry.path().display(), "a staged copy is left over");
-        }
-    }
-}
-
-/// A private folder in another one.
-pub(super) fn staging_in(folder: &Path) -> Result<TempDir, Error> {
-    tempfile::Builder::new()
-        .prefix(STAGING)
-        .permissions(std::fs::Permissions::from_mode(0o700))
-        .tempdir_in(folder)
-        .map_err(|e| Error::io("create a folder in", folder, e))
+    Staging::new_in(&folder, PLAIN)
 }

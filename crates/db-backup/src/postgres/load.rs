@@ -1,7 +1,7 @@
 //! A dump back into a server: into a scratch database first, and into its place when it is proven.
 
 use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use db_core::{Access, DatabaseUrl};
@@ -24,9 +24,12 @@ use crate::verify::{Verified, VerifyOptions};
 /// The longest name that PostgreSQL keeps whole, in bytes.
 const LONGEST_NAME: usize = 63;
 
+/// The server notices within this time that a client is gone, which may be this program itself.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+
 /// What stands where a dump is to be restored to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// No database of the name.
     Missing,
     /// A database without any object.
@@ -39,14 +42,29 @@ enum Place {
 ///
 /// # Errors
 /// [`Error::Refused`] while others are connected; what the server says.
-fn look(url: &DatabaseUrl) -> Result<Place, Error> {
-    let name = database(url)?;
+pub(super) fn look(url: &DatabaseUrl) -> Result<Place, Error> {
     let mut admin = scratch::maintenance(url)?;
-    let conn = facts::postgres(&mut admin)?;
-    if !exists(conn, &name)? {
-        return Ok(Place::Missing);
+    refuse_clients(facts::postgres(&mut admin)?, &database(url)?)?;
+    Place::of(url)
+}
+
+impl Place {
+    /// What stands there, whoever is connected to it.
+    pub(super) fn of(url: &DatabaseUrl) -> Result<Self, Error> {
+        let mut admin = scratch::maintenance(url)?;
+        if !exists(facts::postgres(&mut admin)?, &database(url)?)? {
+            return Ok(Self::Missing);
+        }
+        Ok(if is_empty(url)? {
+            Self::Empty
+        } else {
+            Self::Full
+        })
     }
-    refuse_clients(conn, &name)?;
+}
+
+/// Whether a database has no object of anybody's.
+fn is_empty(url: &DatabaseUrl) -> Result<bool, Error> {
     let mut there = facts::connect(url, Access::ReadOnly)?;
     let objects = facts::name(
         facts::postgres(&mut there)?,
@@ -60,11 +78,7 @@ fn look(url: &DatabaseUrl) -> Result<Place, Error> {
          OR EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)",
         "looking whether the database is empty",
     )?;
-    Ok(if objects.is_some() {
-        Place::Full
-    } else {
-        Place::Empty
-    })
+    Ok(objects.is_none())
 }
 
 /// Restores a dump that `feed` writes, and fails if it is not as it was. What stood in its place is
@@ -110,24 +124,55 @@ pub(crate) fn load(
         Place::Missing => scratch.take_place(&name, Old::None)?,
         Place::Empty | Place::Full => scratch.take_place(&name, Old::Aside(&kept_as))?,
     }
-    if place == Place::Empty {
-        let sql = format!("DROP DATABASE {}", facts::quoted(&kept_as));
-        if let Err(error) = facts::run(scratch.admin()?, &sql, "dropping the empty database") {
-            tracing::warn!(%error, database = kept_as, "the empty database that was there stays");
-        }
-    }
+    let has_old = match place {
+        Place::Missing => false,
+        Place::Full => true,
+        Place::Empty => !drop_empty(&mut scratch, url, &kept_as, options.replace)?,
+    };
     watcher.at(Phase::Swap, 1, 1)?;
     Ok(Restored {
         name: manifest.name.clone(),
         kind: manifest.kind,
         target: url.to_string(),
-        kept: (place == Place::Full).then_some(kept_as),
+        kept: has_old.then_some(kept_as),
         bytes: decoded.bytes,
         copy_ms,
         verify_ms,
         total_ms: millis(began.elapsed()),
         tables,
     })
+}
+
+/// Drops the database that was empty before the restore and is moved aside now, and tells whether it is
+/// gone. Nobody knows its new name, so that what it holds stays so while it is looked at.
+fn drop_empty(
+    scratch: &mut Scratch,
+    url: &DatabaseUrl,
+    aside: &str,
+    may_replace: bool,
+) -> Result<bool, Error> {
+    let dropped = match is_empty(&url.with_database(aside)) {
+        Ok(true) => {
+            let sql = format!("DROP DATABASE {}", facts::quoted(aside));
+            facts::run(scratch.admin()?, &sql, "dropping the empty database")
+        }
+        Ok(false) if may_replace => return Ok(false),
+        Ok(false) => match scratch.give_back(aside) {
+            Ok(()) => {
+                return Err(Error::refused(
+                    format!("{url} was empty, and was written to during the restore"),
+                    "confirm that it may be replaced; it is kept under another name",
+                ));
+            }
+            // Somebody is in the new one already.
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &dropped {
+        tracing::warn!(%error, database = aside, "the database that was there stays");
+    }
+    Ok(dropped.is_ok())
 }
 
 /// Restores a dump into a scratch database, holds it against its manifest, and drops it.
@@ -246,6 +291,8 @@ fn check(
 ) -> Result<Vec<TableRows>, Error> {
     let mut connection = facts::connect(url, Access::ReadOnly)?;
     let conn = facts::postgres(&mut connection)?;
+    // A policy that hides rows is an error, and not a table with fewer.
+    facts::run(conn, "SET row_security = off", "preparing the checks")?;
     let tables = facts::tables(conn)?;
     let total = manifest.tables.len() as u64 + 1;
     let found = facts::count(conn, &tables, |done| {
@@ -275,7 +322,7 @@ fn check(
     Ok(found)
 }
 
-fn database(url: &DatabaseUrl) -> Result<String, Error> {
+pub(super) fn database(url: &DatabaseUrl) -> Result<String, Error> {
     url.database_name().ok_or_else(|| {
         Error::usage(
             "the URL names no database to restore to",
@@ -293,7 +340,7 @@ fn exists(conn: &mut PgConnection, name: &str) -> Result<bool, Error> {
 }
 
 /// Refuses to touch a database that others work in, and says who they are.
-fn refuse_clients(conn: &mut PgConnection, name: &str) -> Result<(), Error> {
+pub(super) fn refuse_clients(conn: &mut PgConnection, name: &str) -> Result<(), Error> {
     let query = format!(
         "SELECT pg_catalog.format('%s (%s, process %s)',
                 COALESCE(NULLIF(application_name, ''), 'a client'), usename, pid) AS name
@@ -303,21 +350,29 @@ fn refuse_clients(conn: &mut PgConnection, name: &str) -> Result<(), Error> {
          ORDER BY pid LIMIT 5",
         facts::literal(name)
     );
-    let clients = facts::names(conn, &query, "looking who is connected")?;
-    if clients.is_empty() {
-        return Ok(());
-    }
+    let began = Instant::now();
+    let clients = loop {
+        let clients = facts::names(conn, &query, "looking who is connected")?;
+        if clients.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() > GONE_WITHIN {
+            break clients;
+        }
+        // Nobody wakes it: it may return sooner, and looks once more.
+        std::thread::park_timeout(GONE_WITHIN / 20);
+    };
     Err(Error::refused(
         format!(
             "others are connected to the database {name}: {}",
             clients.join(", ")
         ),
-        "stop the application, or restore into another database with --target",
+        "stop the application, or name another database",
     ))
 }
 
 /// `<name>_before_<time>`, as long as a name may be.
-fn aside(name: &str, now: DateTime<Utc>) -> String {
+pub(super) fn aside(name: &str, now: DateTime<Utc>) -> String {
     let ending = format!("_before_{}", now.format("%Y%m%d%H%M%S"));
     let mut room = LONGEST_NAME - ending.len();
     while !name.is_char_boundary(room.min(name.len())) {

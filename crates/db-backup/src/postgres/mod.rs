@@ -9,9 +9,11 @@
 //! | how they are run, and ended | `child` |
 //! | a dump and its proof | `dump` |
 //! | a dump back into a server | `load`, `scratch` |
+//! | another database in the place of one | `replace` |
 //! | a base backup, and unpacking one | `base`, `unpack` |
-//! | the archive of the log | [`wal`], `segment` |
-//! | a restore to a point in time | `pitr`, `server`, `feed` |
+//! | the archive of the log | [`wal`], `segment`, `gap` |
+//! | a restore to a point in time | `pitr`, `target`, `server`, `feed` |
+//! | where plain files are prepared | `staging` |
 
 mod account;
 mod base;
@@ -19,12 +21,17 @@ mod child;
 mod dump;
 mod facts;
 mod feed;
+mod gap;
 pub(crate) mod halves;
+mod listed;
 pub(crate) mod load;
 pub(crate) mod pitr;
+pub(crate) mod replace;
 mod scratch;
 mod segment;
 mod server;
+mod staging;
+mod target;
 mod tools;
 mod unpack;
 pub mod wal;
@@ -37,9 +44,15 @@ use db_core::DatabaseUrl;
 
 use crate::error::Error;
 
-pub use pitr::{Recovered, RecoveryTarget, restore_base};
+pub use gap::{Gap, gaps};
+pub use pitr::{Recovered, restore_base};
 pub use segment::{WalFile, WalKind};
+pub use target::RecoveryTarget;
 use tools::Tools;
+
+/// How a backup is called in `pg_stat_activity`, so that nobody takes its long transaction for one that
+/// was forgotten.
+const NAME: &str = "bitcraps-db backup";
 
 /// How PostgreSQL's own programs are used.
 #[derive(Debug, Clone)]
@@ -78,10 +91,15 @@ fn programs(tools: &Tools, program: &str, url: &DatabaseUrl) -> Result<Command, 
         .for_programs()
         .map_err(|e| Error::database("reading the URL", e))?;
     let mut command = Command::new(tools.path(program));
-    command.arg(format!("--dbname={}", target.url));
+    // The last of two parameters of one name counts.
+    let more = if target.url.contains('?') { '&' } else { '?' };
+    let name = NAME.replace(' ', "%20");
+    command.arg(format!(
+        "--dbname={}{more}application_name={name}",
+        target.url
+    ));
     if let Some(password) = target.password {
         command.env("PGPASSWORD", password);
     }
-    command.env("PGAPPNAME", "bitcraps-db");
     Ok(command)
 }

@@ -1,21 +1,24 @@
 //! A base backup back into a folder, and forward through the log to the moment that is wanted.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use db_core::{Conn, Connection, Interrupt, Lsn};
-use tempfile::TempDir;
+use db_core::{Conn, Connection};
 
 use super::account::Account;
 use super::base::{place, verify_files};
 use super::child::Fed;
 use super::facts;
 use super::feed::Feed;
-use super::halves::staging_in;
+use super::gap::{self, Chain, chain, check_system, system};
+use super::segment::WalFile;
 use super::server::{ControlData, Server, Setting};
+use super::staging::{PLAIN, Staging};
+use super::target::RecoveryTarget;
 use super::tools::{Task, Tools};
 use super::unpack::unpack;
 use super::wal::Archive;
@@ -31,63 +34,10 @@ use crate::verify::{Verified, VerifyOptions};
 /// The file that makes a server recover from an archive.
 const SIGNAL: &str = "recovery.signal";
 
-/// Where a recovery ends.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum RecoveryTarget {
-    /// At the end of the log that the archive has.
-    #[default]
-    End,
-    /// With the last transaction that was committed at this moment or before.
-    Time(DateTime<Utc>),
-    /// With what was written before this place, as `pg_current_wal_lsn()` gives it after a commit.
-    Lsn(Lsn),
-    /// At a point that `pg_create_restore_point` named.
-    RestorePoint(String),
-}
-
-impl RecoveryTarget {
-    fn settings(&self) -> Vec<Setting> {
-        match self {
-            Self::End => Vec::new(),
-            Self::Time(time) => vec![
-                (
-                    "recovery_target_time",
-                    time.format("%Y-%m-%d %H:%M:%S%.6f+00").to_string(),
-                ),
-                ("recovery_target_inclusive", "on".to_owned()),
-            ],
-            // Inclusive would mean the record that begins there, which is the first one after it.
-            Self::Lsn(lsn) => vec![
-                ("recovery_target_lsn", lsn.to_string()),
-                ("recovery_target_inclusive", "off".to_owned()),
-            ],
-            Self::RestorePoint(name) => vec![("recovery_target_name", name.clone())],
-        }
-    }
-
-    /// Refuses a moment that the backup is later than.
-    fn check(&self, manifest: &Manifest) -> Result<(), Error> {
-        let too_late = |moment: String, what: String| {
-            Err(Error::refused(
-                format!("{} is of {what}, which is after {moment}", manifest.name),
-                "restore from an older base backup; `backup list` shows them",
-            ))
-        };
-        match self {
-            Self::Time(time) if *time < manifest.started_at => {
-                too_late(time.to_rfc3339(), manifest.started_at.to_rfc3339())
-            }
-            Self::Lsn(lsn) => {
-                let stop = manifest.engine.stop_lsn.as_deref().unwrap_or("0/0");
-                if place(&lsn.to_string())? < place(stop)? {
-                    return too_late(lsn.to_string(), stop.to_owned());
-                }
-                Ok(())
-            }
-            Self::End | Self::Time(_) | Self::RestorePoint(_) => Ok(()),
-        }
-    }
-}
+/// What the names of the folders of private servers begin with, and of trials in folders for temporary
+/// files. Nothing else is called so: those of dead processes are removed.
+const RECOVERY: &str = "bitcraps-recovery-";
+const DRILL: &str = "bitcraps-trial-";
 
 /// A server's data folder that was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +76,8 @@ pub struct Recovered {
 /// # Errors
 /// [`Error::Refused`] if the folder holds something, for a target before the backup, and as root
 /// without another account; [`Error::ToolFailed`] with the server's words if the log ends before the
-/// target; [`Error::Damaged`], [`Error::Unsound`], [`Error::Tool`]; what reading and writing meet.
+/// target; [`Error::LogGap`] if the archive lacks a file on the way to it, or to the end;
+/// [`Error::Damaged`], [`Error::Unsound`], [`Error::Tool`]; what reading and writing meet.
 pub fn restore_base(
     store: &dyn Store,
     manifest: &Manifest,
@@ -148,7 +99,7 @@ pub fn restore_base(
     let parent = folder.parent().unwrap_or(Path::new("/"));
     crate::store::draft::private_folder(parent)?;
     let began = Instant::now();
-    let staging = staging_in(parent)?;
+    let staging = Staging::new_in(parent, PLAIN)?;
     account.give(staging.path())?;
     let plan = Plan {
         store,
@@ -162,14 +113,14 @@ pub fn restore_base(
         level: options.level,
         invariants: &options.invariants,
     };
+    plan.refuse_gap()?;
     plan.unpack(staging.path(), &mut watcher)?;
     let copy_ms = millis(began.elapsed());
     let outcome = plan.recover(staging.path(), &mut watcher)?;
     watcher.at(Phase::Swap, 0, 1)?;
+    announce_history(staging.path(), outcome.timeline, account)?;
     // A folder that is there is empty, and is replaced.
-    std::fs::rename(staging.path(), &folder).map_err(|e| Error::io("rename to", &folder, e))?;
-    // What it named is elsewhere now.
-    drop(staging.keep());
+    staging.rename(&folder)?;
     crate::store::draft::sync_folder(&folder)?;
     watcher.at(Phase::Swap, 1, 1)?;
     Ok(Recovered {
@@ -199,10 +150,7 @@ pub(crate) fn drill(
 ) -> Result<Verified, Error> {
     let began = Instant::now();
     let account = Account::for_drill(options.postgres.run_as.as_deref())?;
-    let scratch = match &options.scratch {
-        Some(folder) => staging_in(folder)?,
-        None => account.private_folder("bitcraps-drill-")?,
-    };
+    let scratch = scratch(store, manifest, options.scratch.as_deref(), account)?;
     account.give(scratch.path())?;
     let data = scratch.path().join("data");
     std::fs::create_dir(&data).map_err(|e| Error::io("create", &data, e))?;
@@ -219,6 +167,7 @@ pub(crate) fn drill(
         level: Level::Full,
         invariants: &options.invariants,
     };
+    plan.refuse_gap()?;
     plan.unpack(&data, watcher)?;
     let outcome = plan.recover(&data, watcher)?;
     Ok(Verified {
@@ -229,7 +178,8 @@ pub(crate) fn drill(
     })
 }
 
-/// Reads a base backup back, compares every hash, and checks every file against PostgreSQL's list.
+/// Reads a base backup back, compares every hash, checks every file against PostgreSQL's list, and
+/// looks for holes in the log behind it.
 pub(crate) fn verify(
     store: &dyn Store,
     manifest: &Manifest,
@@ -237,8 +187,7 @@ pub(crate) fn verify(
     watcher: &mut Watcher<'_>,
 ) -> Result<Verified, Error> {
     let began = Instant::now();
-    let scratch = options.scratch.clone().unwrap_or_else(std::env::temp_dir);
-    let staging = staging_in(&scratch)?;
+    let staging = scratch(store, manifest, options.scratch.as_deref(), Account::Own)?;
     let tools = Tools::find(
         Task::Files,
         options.postgres.bin.as_deref(),
@@ -249,6 +198,17 @@ pub(crate) fn verify(
     let decode_ms = millis(began.elapsed());
     let began = Instant::now();
     verify_files(&tools, staging.path(), watcher.interrupt())?;
+    let control = ControlData::read(&tools, staging.path(), watcher.interrupt())?;
+    check_system(manifest, &control)?;
+    let archive = Archive::new(store, &options.identities, system(manifest));
+    if let Some(chain) = chain(
+        &archive,
+        manifest,
+        Some(&control),
+        options.postgres.timeline,
+    )? {
+        gap::refuse(store, &chain)?;
+    }
     watcher.at(Phase::Check, 1, 1)?;
     Ok(Verified {
         level: Level::Quick,
@@ -291,10 +251,27 @@ impl Plan<'_> {
         verify_files(&self.tools, data, watcher.interrupt())
     }
 
+    /// Refuses a hole on the way to the target, where the names tell it.
+    fn refuse_gap(&self) -> Result<(), Error> {
+        match chain(&self.archive(), self.manifest, None, self.timeline)? {
+            Some(chain) if self.target.is_beyond_a_gap(&chain) => gap::refuse(self.store, &chain),
+            _ => Ok(()),
+        }
+    }
+
+    fn archive(&self) -> Archive<'_> {
+        Archive::new(self.store, self.identities, system(self.manifest))
+    }
+
     fn recover(&self, data: &Path, watcher: &mut Watcher<'_>) -> Result<Outcome, Error> {
-        let private = self.account.private_folder("bitcraps-pg-")?;
+        let control = ControlData::read(&self.tools, data, watcher.interrupt())?;
+        check_system(self.manifest, &control)?;
+        let archive = self.archive();
+        // What is archived from now on need not be replayed.
+        let chain = chain(&archive, self.manifest, Some(&control), self.timeline)?;
+        let private = self.account.private_folder(RECOVERY)?;
         let feed = Feed::new(private.path(), self.account)?;
-        let settings = self.settings(data, &feed, watcher.interrupt())?;
+        let settings = self.settings(&control, &feed);
         let signal = data.join(SIGNAL);
         let made = std::fs::OpenOptions::new()
             .write(true)
@@ -304,7 +281,6 @@ impl Plan<'_> {
             .open(&signal);
         made.map_err(|e| Error::io("write", &signal, e))?;
         self.account.give(&signal)?;
-        let archive = Archive::new(self.store, self.identities);
         let outcome = std::thread::scope(|scope| {
             scope.spawn(|| feed.serve(&|file, path| archive.fetch(file, path)));
             let outcome = self.run(data, (private, &settings), &feed, watcher);
@@ -314,17 +290,41 @@ impl Plan<'_> {
         match (outcome, feed.failure()) {
             // What the server says then is only that it did not get the file.
             (_, Some(failure)) => Err(failure),
-            (outcome, None) => outcome.map_err(|error| self.explained(error)),
+            (Ok(outcome), None) => {
+                self.check_end(chain.as_ref(), &outcome, &feed.denied())?;
+                Ok(outcome)
+            }
+            (Err(error), None) => Err(self.explained(error, chain.as_ref())),
         }
     }
 
-    fn settings(
+    /// A server that meets what it cannot follow takes it for the end of the log.
+    fn check_end(
         &self,
-        data: &Path,
-        feed: &Feed,
-        interrupt: &Interrupt,
-    ) -> Result<Vec<Setting>, Error> {
-        let mut settings = ControlData::read(&self.tools, data, interrupt)?.settings();
+        chain: Option<&Chain>,
+        outcome: &Outcome,
+        denied: &BTreeSet<String>,
+    ) -> Result<(), Error> {
+        let (RecoveryTarget::End, Some(chain)) = (self.target, chain) else {
+            return Ok(());
+        };
+        gap::refuse(self.store, chain)?;
+        let end = outcome.lsn.as_deref().map(place).transpose()?;
+        match &chain.last {
+            Some(last) if !chain.is_exhausted(end, denied) => Err(Error::LogGap {
+                place: self.store.location(),
+                file: last.to_string(),
+                what: format!(
+                    "is there, and the server could follow the log to {} only",
+                    outcome.lsn.as_deref().unwrap_or("its beginning")
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn settings(&self, control: &ControlData, feed: &Feed) -> Vec<Setting> {
+        let mut settings = control.settings();
         settings.extend(self.target.settings());
         settings.push(("restore_command", feed.command()));
         settings.push(("recovery_target_action", "promote".to_owned()));
@@ -335,14 +335,14 @@ impl Plan<'_> {
         let on_off = if self.is_durable { "on" } else { "off" };
         settings.push(("fsync", on_off.to_owned()));
         settings.push(("full_page_writes", on_off.to_owned()));
-        Ok(settings)
+        settings
     }
 
     /// Starts the server, waits until it has taken in the log, checks, and stops it.
     fn run(
         &self,
         data: &Path,
-        (private, settings): (TempDir, &[Setting]),
+        (private, settings): (Staging, &[Setting]),
         feed: &Feed,
         watcher: &mut Watcher<'_>,
     ) -> Result<Outcome, Error> {
@@ -419,11 +419,14 @@ impl Plan<'_> {
     }
 
     /// Says in our words what the server says of a target that the log does not reach.
-    fn explained(&self, error: Error) -> Error {
+    fn explained(&self, error: Error, chain: Option<&Chain>) -> Error {
         let Error::ToolFailed { reason, .. } = &error else {
             return error;
         };
         if reason.contains("recovery ended before configured recovery target was reached") {
+            if let Some(Err(gap)) = chain.map(|chain| gap::refuse(self.store, chain)) {
+                return gap;
+            }
             return Error::refused(
                 format!(
                     "the log in {} ends before the target:\n{reason}",
@@ -500,6 +503,50 @@ fn unpack_into(
     // Damage explains why the archive cannot be read.
     decoded?;
     unpacked.map(drop)
+}
+
+/// Where a backup is unpacked for a look at it: where it was asked for, else where backups are prepared
+/// if the account can get there and the backup is plain anyway, else in a folder for temporary files.
+fn scratch(
+    store: &dyn Store,
+    manifest: &Manifest,
+    wanted: Option<&Path>,
+    account: Account,
+) -> Result<Staging, Error> {
+    if let Some(folder) = wanted {
+        return Staging::new_in(folder, PLAIN);
+    }
+    // Where a draft would be is where the store has room for what is prepared.
+    if account == Account::Own
+        && manifest.encryption.is_none()
+        && let Ok(draft) = store.draft()
+        && let Some(folder) = draft.path().parent()
+        && let Ok(staging) = Staging::new_in(folder, PLAIN)
+    {
+        return Ok(staging);
+    }
+    account.large_folder(DRILL)
+}
+
+/// Has the restored server archive where its timeline branched off: without that, nobody can follow
+/// what it archives from now on. It was made while nothing was archived.
+fn announce_history(data: &Path, timeline: u32, account: Account) -> Result<(), Error> {
+    let log = data.join("pg_wal");
+    let history = WalFile::history(timeline);
+    if !log.join(history.as_str()).exists() {
+        return Ok(());
+    }
+    let note = log.join("archive_status").join(format!("{history}.ready"));
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&note);
+    made.and_then(|file| file.sync_all())
+        .map_err(|e| Error::io("write", &note, e))?;
+    account.give(&note)?;
+    crate::store::draft::sync_folder(&note)
 }
 
 fn major(manifest: &Manifest) -> u32 {

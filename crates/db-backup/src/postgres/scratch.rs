@@ -13,7 +13,7 @@ const PREFIX: &str = "bitcraps_scratch_";
 /// Databases that every server has, to be connected to while others are made and renamed.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
-/// One that nobody is connected to is left over from a dead process after so long.
+/// One that nobody is connected to, and whose maker has gone, is left over from a dead process after so long.
 const LEFT_OVER_AFTER_S: i64 = 600;
 
 /// A database of our own, dropped unless it was [kept](Scratch::keep).
@@ -22,7 +22,11 @@ pub(super) struct Scratch {
     admin: Connection,
     name: String,
     url: DatabaseUrl,
+    /// What makes it as its model is, once it is filled.
+    traits: Vec<String>,
     is_kept: bool,
+    /// What it was called before it took its place.
+    scratch_name: String,
 }
 
 impl Scratch {
@@ -37,6 +41,12 @@ impl Scratch {
         sweep(conn, now);
         let random = fastrand::u32(..);
         let name = format!("{PREFIX}{}_{random:08x}", now.format("%Y%m%d%H%M%S"));
+        // Marks it as in use, also while nobody is connected to it: what is old is swept otherwise.
+        facts::run(
+            conn,
+            &format!("SET application_name = {}", facts::literal(&name)),
+            "marking the database for the restore as in use",
+        )?;
         let traits = match like {
             Some(like) => traits(conn, like)?,
             None => Traits::default(),
@@ -48,16 +58,24 @@ impl Scratch {
                 "CREATE DATABASE {quoted} TEMPLATE template0 {}",
                 traits.at_creation
             ),
-            "making a database for the restore",
+            "making a new database",
         )?;
-        let mut scratch = Self {
+        Ok(Self {
             url: url.with_database(&name),
             admin,
             name,
+            traits: traits.afterwards,
             is_kept: false,
-        };
-        let conn = facts::postgres(&mut scratch.admin)?;
-        for statement in traits.afterwards {
+            scratch_name: String::new(),
+        })
+    }
+
+    /// Gives it the limit, settings and grants of its model. Before it is filled and checked they would
+    /// hold for that: `default_transaction_read_only`, a timeout, a limit of no connection.
+    fn resemble(&mut self) -> Result<(), Error> {
+        let quoted = facts::quoted(&self.name);
+        let conn = facts::postgres(&mut self.admin)?;
+        for statement in std::mem::take(&mut self.traits) {
             let statement = statement.replace(TRAIT_OF, &quoted);
             facts::run(
                 conn,
@@ -65,7 +83,7 @@ impl Scratch {
                 "giving the restored database its settings",
             )?;
         }
-        Ok(scratch)
+        Ok(())
     }
 
     pub(super) const fn url(&self) -> &DatabaseUrl {
@@ -80,13 +98,7 @@ impl Scratch {
     /// Gives it the name of a database; one of that name becomes `aside`, or goes if that is none.
     /// All in one transaction: at every moment there is a database of the name, or there never was.
     pub(super) fn take_place(&mut self, of: &str, old: Old<'_>) -> Result<(), Error> {
-        let rename = |from: &str, to: &str| {
-            format!(
-                "ALTER DATABASE {} RENAME TO {};",
-                facts::quoted(from),
-                facts::quoted(to)
-            )
-        };
+        self.resemble()?;
         let mut sql = String::from("BEGIN;");
         if let Old::Aside(aside) = old {
             sql.push_str(&rename(of, aside));
@@ -100,10 +112,35 @@ impl Scratch {
             drop(facts::run(conn, "ROLLBACK", "undoing the renaming"));
             return Err(error);
         }
-        of.clone_into(&mut self.name);
+        self.scratch_name = std::mem::replace(&mut self.name, of.to_owned());
         self.is_kept = true;
         Ok(())
     }
+
+    /// Gives the database that was moved aside its name back, and is scratch again.
+    pub(super) fn give_back(&mut self, aside: &str) -> Result<(), Error> {
+        let sql = format!(
+            "BEGIN;{}{}COMMIT",
+            rename(&self.name, &self.scratch_name),
+            rename(aside, &self.name)
+        );
+        let conn = facts::postgres(&mut self.admin)?;
+        if let Err(error) = facts::run(conn, &sql, "giving the old database its name back") {
+            drop(facts::run(conn, "ROLLBACK", "undoing the renaming"));
+            return Err(error);
+        }
+        self.name.clone_from(&self.scratch_name);
+        self.is_kept = false;
+        Ok(())
+    }
+}
+
+fn rename(from: &str, to: &str) -> String {
+    format!(
+        "ALTER DATABASE {} RENAME TO {};",
+        facts::quoted(from),
+        facts::quoted(to)
+    )
 }
 
 /// What becomes of the database whose name is taken.
@@ -152,7 +189,8 @@ pub(super) fn maintenance(url: &DatabaseUrl) -> Result<Connection, Error> {
 fn sweep(conn: &mut PgConnection, now: DateTime<Utc>) {
     let query = "SELECT d.datname::text AS name FROM pg_catalog.pg_database d
          WHERE pg_catalog.starts_with(d.datname::text, 'bitcraps_scratch_')
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
+                           WHERE a.datid = d.oid OR a.application_name = d.datname::text)";
     let left =
         facts::names(conn, query, "looking for what dead processes left").unwrap_or_default();
     for name in left.iter().filter(|name| is_old(name, now)) {
@@ -189,9 +227,9 @@ fn traits(conn: &mut PgConnection, like: &str) -> Result<Traits, Error> {
     let at_creation = facts::name(
         conn,
         &format!(
-            "SELECT pg_catalog.format('ENCODING %L LC_COLLATE %L LC_CTYPE %L OWNER %I CONNECTION LIMIT %s',
+            "SELECT pg_catalog.format('ENCODING %L LC_COLLATE %L LC_CTYPE %L OWNER %I',
                     pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
-                    pg_catalog.pg_get_userbyid(d.datdba), d.datconnlimit)
+                    pg_catalog.pg_get_userbyid(d.datdba))
                     || CASE WHEN to_jsonb(d)->>'datlocprovider' = 'i' THEN
                        pg_catalog.format(' LOCALE_PROVIDER icu ICU_LOCALE %L',
                          COALESCE(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'))
@@ -244,6 +282,15 @@ fn traits(conn: &mut PgConnection, like: &str) -> Result<Traits, Error> {
         afterwards.push("REVOKE ALL ON DATABASE @ FROM PUBLIC".to_owned());
         afterwards.extend(grants);
     }
+    let limit = facts::name(
+        conn,
+        &format!(
+            "SELECT pg_catalog.format('ALTER DATABASE @ CONNECTION LIMIT %s', d.datconnlimit) AS name
+             FROM pg_catalog.pg_database d WHERE d.datname = {like} AND d.datconnlimit <> -1"
+        ),
+        doing,
+    )?;
+    afterwards.extend(limit);
     let named =
         |statement: String| statement.replacen("DATABASE @", &format!("DATABASE {TRAIT_OF}"), 1);
     Ok(Traits {

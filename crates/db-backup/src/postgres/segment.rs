@@ -58,6 +58,15 @@ impl WalFile {
         }
     }
 
+    /// Where a timeline branched off.
+    #[must_use]
+    pub fn history(timeline: u32) -> Self {
+        Self {
+            name: format!("{timeline:08X}.history"),
+            kind: WalKind::History,
+        }
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {

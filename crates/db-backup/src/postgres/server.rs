@@ -11,10 +11,10 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use db_core::{Access, Connection, DatabaseUrl, Interrupt};
-use tempfile::TempDir;
 
 use super::account::Account;
 use super::child::Run;
+use super::staging::Staging;
 use super::tools::Tools;
 use crate::error::Error;
 
@@ -31,12 +31,17 @@ const LOG_SHOWN: u64 = 3_000;
 const PORT: u16 = 5432;
 
 /// The rest runs the server. Each line from us asks it to end when its clients are gone and its data
-/// is written; the end of the pipe, which our death brings about too, ends it at once.
+/// is written; the end of the pipe, which our death brings about too, ends it at once. A server that
+/// has just been started ignores that, as everything does that a shell starts beside itself, until it
+/// has made up its mind: so it is told again.
 const SCRIPT: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- &
 server=$!
-( while IFS= read -r _ <&3; do kill -s INT "$server"; done; kill -s QUIT "$server" ) 2>/dev/null &
+(
+    while IFS= read -r _ <&3; do kill -s INT "$server"; done
+    while kill -s QUIT "$server"; do sleep 1; done
+) 2>/dev/null &
 watch=$!
 exec 3<&-
 wait "$server"
@@ -57,7 +62,7 @@ pub(super) struct Server {
     shell: Child,
     pipe: Option<ChildStdin>,
     data: PathBuf,
-    private: TempDir,
+    private: Staging,
 }
 
 impl Server {
@@ -66,7 +71,7 @@ impl Server {
         tools: &Tools,
         data: &Path,
         account: Account,
-        private: TempDir,
+        private: Staging,
         settings: &[Setting],
     ) -> Result<Self, Error> {
         let folder = private.path().to_owned();

@@ -24,21 +24,34 @@ const MOST_DEPTH: usize = 16;
 ///
 /// The reader is read to its end, so that whoever counts or hashes what passes sees all of it.
 pub(super) fn unpack(
-    mut archive: impl Read,
+    archive: impl Read,
     into: &Path,
     account: Account,
     most: u64,
 ) -> Result<u64, Error> {
-    let bytes = unpack_entries(&mut archive, into, account, most)?;
+    unpack_but(archive, (into, account), most, &mut |_, _| Ok(false))
+}
+
+/// Whether a file, of which the path in the folder is told, was taken, so that it is not written.
+pub(super) type Taker<'t> = dyn FnMut(&Path, &mut dyn Read) -> Result<bool, Error> + 't;
+
+/// The same, but for the files that somebody takes.
+pub(super) fn unpack_but(
+    mut archive: impl Read,
+    (into, account): (&Path, Account),
+    most: u64,
+    taker: &mut Taker<'_>,
+) -> Result<u64, Error> {
+    let bytes = unpack_entries(&mut archive, (into, account), most, taker)?;
     std::io::copy(&mut archive, &mut std::io::sink()).map_err(|e| unreadable(&e))?;
     Ok(bytes)
 }
 
 fn unpack_entries(
     archive: &mut impl Read,
-    into: &Path,
-    account: Account,
+    (into, account): (&Path, Account),
     most: u64,
+    taker: &mut Taker<'_>,
 ) -> Result<u64, Error> {
     let mut archive = Archive::new(archive);
     let mut total: u64 = 0;
@@ -49,7 +62,8 @@ fn unpack_entries(
         if count > MOST_ENTRIES {
             return Err(hostile(format!("it has more than {MOST_ENTRIES} entries")));
         }
-        let path = into.join(checked(&entry.path_bytes())?);
+        let inside = checked(&entry.path_bytes())?;
+        let path = into.join(&inside);
         match entry.header().entry_type() {
             EntryType::Directory => make_folder(&path, into, account)?,
             EntryType::Regular => {
@@ -64,7 +78,9 @@ fn unpack_entries(
                         parent.display()
                     )));
                 }
-                write_file(&mut entry, &path, size, account)?;
+                if !taker(&inside, &mut entry)? {
+                    write_file(&mut entry, &path, size, account)?;
+                }
             }
             // PostgreSQL writes links for tablespaces only, and such backups are not made.
             other => {
@@ -146,11 +162,11 @@ fn write_file(
     account.give(path)
 }
 
-fn unreadable(error: &std::io::Error) -> Error {
+pub(super) fn unreadable(error: &std::io::Error) -> Error {
     hostile(format!("it cannot be read as tar: {error}"))
 }
 
-fn hostile(what: String) -> Error {
+pub(super) fn hostile(what: String) -> Error {
     Error::damaged("the archive of the base backup", what)
 }
 

@@ -4,9 +4,9 @@
 //! A file is stored as `wal_<name>-<first 16 digits of its SHA-256>.zst[.age]`, so that pushing it
 //! again finds it there, and pushing another one under its name is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek as _, Write as _};
+use std::io::{Read, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -150,7 +150,7 @@ pub fn fetch(
     match (found.next(), found.next()) {
         (None, _) => Ok(false),
         (Some(one), None) => {
-            bring(store, identities, &one, path)?;
+            Archive::new(store, identities, None).bring(&one, path)?;
             Ok(true)
         }
         (Some(one), Some(other)) => Err(two(&one, &other)),
@@ -169,112 +169,178 @@ pub fn list(store: &dyn Store) -> Result<Vec<StoredWal>, Error> {
         .collect())
 }
 
+/// The longest history of timelines that is read.
+const LONGEST_HISTORY: u64 = 1 << 20;
+
 /// An archive that is read often: what it holds is listed once, and again when something is missing.
 #[derive(Debug)]
 pub(super) struct Archive<'a> {
     store: &'a dyn Store,
     identities: &'a Identities,
+    /// Whose log it has to be.
+    system: Option<u64>,
     listed: Mutex<BTreeMap<WalFile, Vec<StoredWal>>>,
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn new(store: &'a dyn Store, identities: &'a Identities) -> Self {
+    /// `system` is the identifier of the server whose log it has to be, if that is known.
+    pub(super) fn new(
+        store: &'a dyn Store,
+        identities: &'a Identities,
+        system: Option<u64>,
+    ) -> Self {
         Self {
             store,
             identities,
+            system,
             listed: Mutex::default(),
         }
     }
 
+    /// Puts a file at `path`, and tells whether it is there.
     pub(super) fn fetch(&self, file: &WalFile, path: &Path) -> Result<bool, Error> {
+        match self.find(file)? {
+            None => Ok(false),
+            Some(stored) => self.bring(&stored, path).map(|()| true),
+        }
+    }
+
+    /// The names of all files, as they are now.
+    pub(super) fn names(&self) -> Result<BTreeSet<WalFile>, Error> {
+        let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.list_into(&mut listed)?;
+        Ok(listed.keys().cloned().collect())
+    }
+
+    fn list_into(&self, listed: &mut BTreeMap<WalFile, Vec<StoredWal>>) -> Result<(), Error> {
+        listed.clear();
+        for stored in list(self.store)? {
+            listed.entry(stored.file.clone()).or_default().push(stored);
+        }
+        Ok(())
+    }
+
+    /// The server that a segment says it is of; none for another file, and for one that cannot be
+    /// opened without an identity.
+    pub(super) fn system_of(&self, file: &WalFile, size: u64) -> Result<Option<u64>, Error> {
+        if file.kind() != WalKind::Segment {
+            return Ok(None);
+        }
+        let Some(stored) = self.find(file)? else {
+            return Ok(None);
+        };
+        let name = stored.stored.as_str();
+        let opened = codec::open(&layers(&stored), self.identities, self.store.read(name)?);
+        let plain = match opened {
+            Err(Error::Identity { .. }) => return Ok(None),
+            opened => opened?,
+        };
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        plain
+            .take(HEADER_BYTES as u64)
+            .read_to_end(&mut head)
+            .map_err(|e| codec::unreadable(name, e))?;
+        SegmentHeader::check(file, &head, size).map(|header| Some(header.system_identifier))
+    }
+
+    /// What a small file says.
+    pub(super) fn text(&self, file: &WalFile) -> Result<Option<String>, Error> {
+        let Some(stored) = self.find(file)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        self.decode(&stored, &mut bytes, LONGEST_HISTORY)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn find(&self, file: &WalFile) -> Result<Option<StoredWal>, Error> {
         let mut listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         if !listed.contains_key(file) {
-            listed.clear();
-            for stored in list(self.store)? {
-                listed.entry(stored.file.clone()).or_default().push(stored);
-            }
+            self.list_into(&mut listed)?;
         }
         match listed.get(file).map(Vec::as_slice) {
-            None | Some([]) => Ok(false),
-            Some([one]) => {
-                bring(self.store, self.identities, one, path)?;
-                Ok(true)
-            }
+            None | Some([]) => Ok(None),
+            Some([one]) => Ok(Some(one.clone())),
             Some([one, other, ..]) => Err(two(one, other)),
         }
     }
-}
 
-/// Decodes a stored file to `path`, where it appears whole or not at all.
-fn bring(
-    store: &dyn Store,
-    identities: &Identities,
-    stored: &StoredWal,
-    path: &Path,
-) -> Result<(), Error> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".fetched");
-    let partial = PathBuf::from(partial);
-    let written = decode_to(store, identities, stored, &partial)
-        .and_then(|()| std::fs::rename(&partial, path).map_err(|e| Error::io("write", path, e)));
-    if written.is_err() {
-        // It may not have been made at all.
-        drop(std::fs::remove_file(&partial));
+    /// Decodes a stored file to `path`, where it appears whole or not at all.
+    fn bring(&self, stored: &StoredWal, path: &Path) -> Result<(), Error> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".fetched");
+        let partial = PathBuf::from(partial);
+        let failed = |e| Error::io("write", path, e);
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial);
+        let written = file
+            .map_err(failed)
+            .and_then(|mut file| self.decode(stored, &mut file, LARGEST))
+            .and_then(|()| std::fs::rename(&partial, path).map_err(failed));
+        if written.is_err() {
+            // It may not have been made at all.
+            drop(std::fs::remove_file(&partial));
+        }
+        written
     }
-    written
+
+    /// Writes what a stored file holds, at most `most` bytes, and fails if it is not what it was.
+    fn decode(&self, stored: &StoredWal, out: &mut dyn Write, most: u64) -> Result<(), Error> {
+        let name = stored.stored.as_str();
+        let plain = codec::open(&layers(stored), self.identities, self.store.read(name)?)?;
+        let mut plain = Hashed::new(plain.take(most + 1));
+        let mut head = Vec::with_capacity(HEADER_BYTES);
+        let unreadable = |e| codec::unreadable(name, e);
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let read = plain.read(&mut buffer).map_err(unreadable)?;
+            if read == 0 {
+                break;
+            }
+            let bytes = &buffer[..read];
+            head.extend(bytes.iter().take(HEADER_BYTES - head.len()));
+            out.write_all(bytes)
+                .map_err(|e| Error::io("write", stored.file.as_str(), e))?;
+        }
+        let (_, content) = plain.finish();
+        if content.bytes > most {
+            return Err(Error::damaged(
+                name,
+                "it is larger than any file of the log",
+            ));
+        }
+        if !content.sha256.starts_with(&stored.hash) {
+            return Err(Error::damaged(name, "its content has another SHA-256"));
+        }
+        if stored.file.kind() == WalKind::Segment {
+            let header = SegmentHeader::check(&stored.file, &head, content.bytes)?;
+            self.check_system(name, header.system_identifier)?;
+        }
+        Ok(())
+    }
+
+    /// The server would take the log of another one for the end of its own.
+    fn check_system(&self, name: &str, found: u64) -> Result<(), Error> {
+        match self.system {
+            Some(system) if system != found => Err(Error::damaged(
+                name,
+                format!("it is of the server {found}, and the backup of {system}"),
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
-fn decode_to(
-    store: &dyn Store,
-    identities: &Identities,
-    stored: &StoredWal,
-    path: &Path,
-) -> Result<(), Error> {
-    let name = stored.stored.as_str();
-    let layers = Layers {
-        name,
+fn layers(stored: &StoredWal) -> Layers<'_> {
+    Layers {
+        name: &stored.stored,
         recipients: stored.encrypted.then(|| "somebody".to_owned()),
         is_compressed: true,
-    };
-    let plain = codec::open(&layers, identities, store.read(name)?)?;
-    let mut plain = Hashed::new(plain.take(LARGEST + 1));
-    let mut head = Vec::with_capacity(HEADER_BYTES);
-    let unreadable = |e: std::io::Error| match e.raw_os_error() {
-        Some(_) => Error::io("read", name, e),
-        None => Error::damaged(name, format!("it cannot be read back: {e}")),
-    };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|e| Error::io("write", path, e))?;
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let read = plain.read(&mut buffer).map_err(unreadable)?;
-        if read == 0 {
-            break;
-        }
-        let bytes = &buffer[..read];
-        head.extend(bytes.iter().take(HEADER_BYTES - head.len()));
-        file.write_all(bytes)
-            .map_err(|e| Error::io("write", path, e))?;
     }
-    let (_, content) = plain.finish();
-    if content.bytes > LARGEST {
-        return Err(Error::damaged(
-            name,
-            "it is larger than any segment of the log",
-        ));
-    }
-    if !content.sha256.starts_with(&stored.hash) {
-        return Err(Error::damaged(name, "its content has another SHA-256"));
-    }
-    if stored.file.kind() == WalKind::Segment {
-        SegmentHeader::check(&stored.file, &head, content.bytes)?;
-    }
-    Ok(())
 }
 
 /// The first digits of the hash of a file that is to be pushed, and its length.

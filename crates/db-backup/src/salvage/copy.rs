@@ -6,32 +6,43 @@
 //! connection to a file with a write-ahead log is open, or any transaction on one without.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use db_core::Interrupt;
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::io::Errno;
 
+use super::report::Unreadable;
 use crate::Error;
 
 const CHUNK: usize = 1 << 20;
 
+/// What is given up where the disk gives nothing back: the unit in which systems read.
+const BLOCK: usize = 4_096;
+
+/// More parts than these are counted, and not named.
+const MOST_PARTS: usize = 1_000;
+
 /// Where Linux lists the open files of this process.
 const OWN_FILES: &str = "/proc/self/fd";
 
-/// A database and its log, copied.
+/// A database with what lies beside it, copied.
 #[derive(Debug)]
 pub(super) struct Copy {
     pub(super) database: PathBuf,
     pub(super) log: Option<PathBuf>,
+    pub(super) journal: Option<PathBuf>,
+    pub(super) unreadable: Vec<Unreadable>,
+    pub(super) unreadable_bytes: u64,
 }
 
-/// Copies the database and its log into `folder`.
+/// Copies the database, its log and its journal into `folder`. What the disk does not give back is
+/// zeros in the copy.
 pub(super) fn take(database: &Path, folder: &Path, interrupt: &Interrupt) -> Result<Copy, Error> {
     refuse_own(database)?;
-    let mut source = OpenOptions::new()
+    let source = OpenOptions::new()
         .read(true)
         // An exclusive lock needs a descriptor that could write.
         .write(true)
@@ -48,23 +59,19 @@ pub(super) fn take(database: &Path, folder: &Path, interrupt: &Interrupt) -> Res
         }
         Err(e) => return Err(Error::io("lock", database, e.into())),
     }
-    // The folder is beside the target, and the log belongs to the file behind the name.
-    let copied = folder.join("damaged.db");
-    copy(&mut source, &copied, interrupt)?;
-    let log_path = beside(database, "-wal");
-    let log = match File::open(&log_path) {
-        Ok(mut log) => {
-            let copied = folder.join("damaged.db-wal");
-            copy(&mut log, &copied, interrupt)?;
-            Some(copied)
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(Error::io("open", &log_path, e)),
+    let mut copy = Copy {
+        // The folder is beside the target, and the log belongs to the file behind the name.
+        database: folder.join("damaged.db"),
+        log: None,
+        journal: None,
+        unreadable: Vec::new(),
+        unreadable_bytes: 0,
     };
-    Ok(Copy {
-        database: copied,
-        log,
-    })
+    let to = copy.database.clone();
+    copy.file(("database", &source), &to, interrupt)?;
+    copy.log = copy.beside(("log", database, "-wal"), interrupt)?;
+    copy.journal = copy.beside(("journal", database, "-journal"), interrupt)?;
+    Ok(copy)
 }
 
 /// Refuses a file that this very process has open. Where the system does not tell, the caller's
@@ -87,27 +94,87 @@ fn refuse_own(database: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn copy(source: &mut File, target: &Path, interrupt: &Interrupt) -> Result<(), Error> {
-    let failed = |e| Error::io("copy to", target, e);
-    source.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let mut copy = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(target)
-        .map_err(failed)?;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        if interrupt.is_set() {
-            return Err(Error::Interrupted);
+impl Copy {
+    fn beside(
+        &mut self,
+        (what, database, ending): (&'static str, &Path, &str),
+        interrupt: &Interrupt,
+    ) -> Result<Option<PathBuf>, Error> {
+        let path = beside(database, ending);
+        let source = match File::open(&path) {
+            Ok(source) => source,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("open", &path, e)),
+        };
+        let to = beside(&self.database, ending);
+        self.file((what, &source), &to, interrupt)?;
+        Ok(Some(to))
+    }
+
+    fn file(
+        &mut self,
+        (what, source): (&'static str, &File),
+        target: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<(), Error> {
+        let failed = |e| Error::io("copy to", target, e);
+        let copy = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(target)
+            .map_err(failed)?;
+        let length = source.metadata().map_err(failed)?.len();
+        let mut buffer = vec![0; CHUNK];
+        let (mut at, mut by_blocks_to) = (0, 0);
+        while at < length {
+            if interrupt.is_set() {
+                return Err(Error::Interrupted);
+            }
+            let size = if at < by_blocks_to { BLOCK } else { CHUNK };
+            match source.read_at(&mut buffer[..size], at) {
+                Ok(0) => break,
+                Ok(count) => {
+                    copy.write_all_at(&buffer[..count], at).map_err(failed)?;
+                    at += count as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if is_of_disk(&e) && size > BLOCK => by_blocks_to = at + CHUNK as u64,
+                Err(e) if is_of_disk(&e) => {
+                    tracing::warn!(error = %e, what, at, "the disk does not give this back");
+                    let next = (at + 1).next_multiple_of(BLOCK as u64).min(length);
+                    self.lose(what, at, next - at);
+                    at = next;
+                }
+                Err(e) => return Err(Error::io("read", what, e)),
+            }
         }
-        match source.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => copy.write_all(&buffer[..count]).map_err(failed)?,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(failed(e)),
+        // What is missing at the end is zeros, too.
+        copy.set_len(length).map_err(failed)
+    }
+
+    fn lose(&mut self, file: &'static str, from: u64, bytes: u64) {
+        self.unreadable_bytes += bytes;
+        let has_room = self.unreadable.len() < MOST_PARTS;
+        match self.unreadable.last_mut() {
+            Some(last) if last.file == file && last.from + last.bytes == from => {
+                last.bytes += bytes;
+            }
+            _ if has_room => self.unreadable.push(Unreadable { file, from, bytes }),
+            _ => {}
         }
     }
+}
+
+/// Whether the disk, or the file system's own check, refuses this part of the file.
+fn is_of_disk(error: &io::Error) -> bool {
+    let number = Errno::from_io_error(error);
+    number.is_some_and(|number| {
+        let is_data = number == Errno::IO || number == Errno::BADMSG;
+        #[cfg(target_os = "linux")]
+        let is_data = is_data || number == Errno::UCLEAN || number == Errno::NODATA;
+        is_data
+    })
 }
 
 /// The path with an ending behind it.

@@ -4,16 +4,21 @@
 //! done on a private copy beside the target. Pages are read as they lie in the file: from the roots
 //! down, and where the way is broken, leaves that nobody points to are given to the one table that
 //! misses them. Rows that fit nowhere, or that their table refuses, go into `lost_and_found`, with
-//! where they were found. A page that is free holds deleted rows, and is left out.
+//! where they were found. A page that is free holds deleted rows, and is left out. Over the file lies
+//! its write-ahead log, or the journal of a transaction that did not end.
 //!
 //! An encrypted file cannot be read so: SQLite reads it, row by row from both ends of each table and
 //! around what is damaged.
 
+mod beside;
 mod copy;
+mod definition;
+mod journal;
 mod pages;
 mod record;
 mod report;
 mod schema;
+mod scratch;
 mod sql;
 mod target;
 mod tree;
@@ -25,12 +30,15 @@ use std::time::Instant;
 
 use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Interrupt};
 
-pub use report::{Failed, Report, TableReport};
+pub use report::{Failed, Report, TableReport, Unreadable};
 
 use crate::Error;
+use crate::store::draft::{rename_new, sync_folder};
+use beside::open;
 use pages::{Pages, TABLE_INTERIOR, TABLE_LEAF};
 use record::{Budget, leaf};
 use schema::{Entry, Kind, Schema};
+use scratch::Scratch;
 use target::{Stray, Table, Target};
 use tree::{Forest, Others, Root};
 
@@ -77,23 +85,21 @@ pub fn salvage(
             "name a file that does not exist yet",
         ));
     }
-    let folder = folder_of(&options.to);
-    let scratch = tempfile::Builder::new()
-        .prefix(".salvage-")
-        .tempdir_in(folder)
-        .map_err(|e| Error::io("make a folder in", folder, e))?;
+    let scratch = Scratch::new_in(db_core::folder::of(&options.to))?;
     let source = options
         .database
         .canonicalize()
         .map_err(|e| Error::io("find", &options.database, e))?;
     let copied = copy::take(&source, scratch.path(), interrupt)?;
+    let by_sql = options.key.is_some() || options.by_sql;
+    let (over, journal) = beside::lies_over(&copied, by_sql, interrupt)?;
     let draft = scratch.path().join("salvaged.db");
-    let mut report = if options.key.is_some() || options.by_sql {
+    let mut report = if by_sql {
+        // SQLite reads the log and the journal by itself.
         sql::read(&copied.database, &draft, options.key, interrupt)?
     } else {
         let file = open(&copied.database)?;
-        let log = copied.log.as_deref().map(open).transpose()?;
-        let pages = Pages::open(file, log)?;
+        let pages = Pages::open(file, over, interrupt)?;
         Run {
             pages: &pages,
             interrupt,
@@ -102,8 +108,14 @@ pub fn salvage(
         }
         .read(&draft)?
     };
+    report.journal = journal;
+    report.unreadable_bytes = copied.unreadable_bytes;
+    report.unreadable.clone_from(&copied.unreadable);
     // The copy is not needed any more, and may be changed.
     report.damage = diagnose(&copied.database, options.key, interrupt);
+    if report.damage.is_empty() && report.is_empty_file() {
+        report.damage.push("the file is empty".to_owned());
+    }
     publish(&draft, &options.to)?;
     report.source = options.database.display().to_string();
     report.target = options.to.display().to_string();
@@ -151,7 +163,7 @@ impl Run<'_> {
         } = schema::read(self.pages)?;
         let mut report = Report {
             page_size: header.page_size,
-            pages: self.pages.count,
+            pages: self.pages.count(),
             header_is_intact: header.is_intact,
             schema_is_whole: is_whole,
             ..Report::default()
@@ -191,6 +203,10 @@ impl Run<'_> {
         let mut budget = Budget::of(self.pages);
         for (planned, found) in planned.iter().zip(&forest.tables) {
             let name = &planned.entry.name;
+            if is_internal(name) && name != SEQUENCE {
+                // ANALYZE makes them anew.
+                continue;
+            }
             let mut told = TableReport {
                 name: name.clone(),
                 lost_pages: found.lost_pages,
@@ -252,7 +268,7 @@ impl Run<'_> {
         self.read += 1;
         (self.on_progress)(Progress {
             done: self.read,
-            total: self.pages.count.into(),
+            total: self.pages.count().into(),
         });
         let Some(page) = self.pages.read(stray.page)? else {
             return Ok(());
@@ -316,12 +332,11 @@ fn define_tables<'e>(
             continue;
         }
         if is_internal(&entry.name) {
-            if entry.name == SEQUENCE {
-                planned.push((entry, false));
-            }
+            // Statistics are planned so that their pages belong to somebody; their rows stay behind.
+            planned.push((entry, false));
             continue;
         }
-        match target.define(&entry.sql)? {
+        match target.define(entry)? {
             None => planned.push((entry, true)),
             Some(reason) => {
                 report.fail(entry, &reason);
@@ -349,7 +364,7 @@ fn define_rest(target: &mut Target, entries: &[Entry], report: &mut Report) -> R
         let wanted = entries.iter().filter(|e| e.kind == kind);
         // What a constraint makes is there already.
         for entry in wanted.filter(|e| !is_internal(&e.name)) {
-            if let Some(reason) = target.define(&entry.sql)? {
+            if let Some(reason) = target.define(entry)? {
                 report.fail(entry, &reason);
             }
         }
@@ -407,26 +422,6 @@ fn publish(draft: &Path, to: &Path) -> Result<(), Error> {
     File::open(draft)
         .and_then(|f| f.sync_all())
         .map_err(failed)?;
-    rustix::fs::renameat_with(
-        rustix::fs::CWD,
-        draft,
-        rustix::fs::CWD,
-        to,
-        rustix::fs::RenameFlags::NOREPLACE,
-    )
-    .map_err(|e| failed(e.into()))?;
-    let folder = folder_of(to);
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| Error::io("sync", folder, e))
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|e| Error::io("open", path, e))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    rename_new(draft, to).map_err(failed)?;
+    sync_folder(to)
 }

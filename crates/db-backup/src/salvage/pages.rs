@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use db_core::Interrupt;
+
 use crate::Error;
 
 /// What a header in order begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// SQLite's own limits of the size of a page.
-const PAGE_SIZES: [u32; 8] = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];
+pub(super) const PAGE_SIZES: [u32; 8] = [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536];
 
 /// So many pages are looked at where the header does not tell their size.
 const SAMPLES: u64 = 400;
@@ -56,41 +58,63 @@ pub(super) struct Header {
     pub(super) application_id: i32,
 }
 
-/// A copy of a database file and its log, read page by page.
+/// Pages that a log or a journal has in place of the file's.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    pub(super) page_size: u32,
+    /// How many pages the database has with them.
+    pub(super) pages: u32,
+    /// Where the content of each is.
+    pub(super) content: HashMap<u32, u64>,
+    /// Whether what the file has behind `pages` is no part of the database.
+    pub(super) ends_the_file: bool,
+}
+
+/// A copy of a database file and what lies over it, read page by page.
 #[derive(Debug)]
 pub(super) struct Pages {
     file: File,
-    /// Where the log has a newer page: offset of its content.
-    newer: HashMap<u32, u64>,
-    log: Option<File>,
+    over: Option<(File, Overlay)>,
     pub(super) header: Header,
-    /// How many pages there are.
-    pub(super) count: u32,
+    /// Pages of the file itself.
+    in_file: u32,
+    /// Pages behind those that only the log has, in order. It can claim any number of pages; only
+    /// those that it holds are looked at.
+    behind: Vec<u32>,
+    interrupt: Interrupt,
 }
 
 impl Pages {
     /// Reads the header, or finds out what it should say.
-    pub(super) fn open(file: File, log: Option<File>) -> Result<Self, Error> {
+    pub(super) fn open(
+        file: File,
+        over: Option<(File, Overlay)>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, Error> {
         let length = length(&file)?;
         let mut first = [0; 100];
         read_some(&file, &mut first, 0)?;
-        let wal = log.as_ref().map(super::wal::read).transpose()?;
-        let wal = wal.flatten();
-        let page_size = wal
+        let page_size = over
             .as_ref()
-            .map(|wal| wal.page_size)
+            .map(|(_, overlay)| overlay.page_size)
             .or_else(|| size_in(&first))
             .map_or_else(|| guess_size(&file, length), Ok)?;
         let mut pages = Self {
             header: header(&first, page_size),
-            count: u32::try_from(length.div_ceil(u64::from(page_size))).unwrap_or(u32::MAX),
-            newer: HashMap::new(),
-            log,
+            in_file: u32::try_from(length.div_ceil(u64::from(page_size))).unwrap_or(u32::MAX),
+            behind: Vec::new(),
+            over: None,
             file,
+            interrupt: interrupt.clone(),
         };
-        if let Some(wal) = wal {
-            pages.count = pages.count.max(wal.pages);
-            pages.newer = wal.newer;
+        if let Some((file, overlay)) = over {
+            if overlay.ends_the_file {
+                pages.in_file = pages.in_file.min(overlay.pages);
+            }
+            let behind = overlay.content.keys().copied();
+            pages.behind = behind.filter(|page| *page > pages.in_file).collect();
+            pages.behind.sort_unstable();
+            pages.over = Some((file, overlay));
             // The newest header may be in the log.
             if let Some(page) = pages.read(1)?
                 && let Some(newest) = page.first_chunk::<100>()
@@ -101,21 +125,43 @@ impl Pages {
         Ok(pages)
     }
 
+    /// How many pages there are to read.
+    pub(super) fn count(&self) -> u32 {
+        let behind = u32::try_from(self.behind.len()).unwrap_or(u32::MAX);
+        self.in_file.saturating_add(behind)
+    }
+
+    /// The numbers of these pages, in order.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..=self.in_file).chain(self.behind.iter().copied())
+    }
+
+    /// Whether there is such a page.
+    pub(super) fn has(&self, page: u32) -> bool {
+        (1..=self.in_file).contains(&page) || self.behind.binary_search(&page).is_ok()
+    }
+
     /// Bytes of a page that SQLite uses.
     pub(super) fn usable(&self) -> usize {
         let usable = self.header.page_size - u32::from(self.header.reserved);
         usable as usize
     }
 
-    /// The content of a page, counted from 1, without its reserved end; `None` beyond the end of the
-    /// file. A last page that is cut off is filled with zeros.
+    /// The content of a page, counted from 1, without its reserved end; `None` if there is no such
+    /// page. A last page that is cut off is filled with zeros. All work goes through here, so here
+    /// it is interrupted.
     pub(super) fn read(&self, page: u32) -> Result<Option<Vec<u8>>, Error> {
-        if page == 0 || page > self.count {
+        if self.interrupt.is_set() {
+            return Err(Error::Interrupted);
+        }
+        if !self.has(page) {
             return Ok(None);
         }
         let mut content = vec![0; self.header.page_size as usize];
-        if let (Some(&at), Some(log)) = (self.newer.get(&page), &self.log) {
-            read_some(log, &mut content, at)?
+        let over = self.over.as_ref();
+        let over = over.and_then(|(file, overlay)| Some((file, *overlay.content.get(&page)?)));
+        if let Some((file, at)) = over {
+            read_some(file, &mut content, at)?
         } else {
             let at = u64::from(page - 1) * u64::from(self.header.page_size);
             read_some(&self.file, &mut content, at)?
@@ -230,7 +276,7 @@ fn looks_like_tree(page: &[u8]) -> bool {
         })
 }
 
-fn length(file: &File) -> Result<u64, Error> {
+pub(super) fn length(file: &File) -> Result<u64, Error> {
     let meta = file.metadata();
     Ok(meta.map_err(|e| Error::io("read", "the copy", e))?.len())
 }

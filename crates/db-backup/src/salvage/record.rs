@@ -1,6 +1,8 @@
 //! Cells and records: rows as they lie in pages, read with every length doubted
 //! (<https://sqlite.org/fileformat2.html#record_format>).
 
+use std::collections::HashSet;
+
 use super::pages::{
     INDEX_INTERIOR, INDEX_LEAF, Pages, TABLE_INTERIOR, TABLE_LEAF, start_of, u16_at, u32_at,
 };
@@ -53,9 +55,13 @@ pub(super) struct Leaf {
 #[derive(Debug)]
 pub(super) struct Budget(u64);
 
+/// A page of overlapping cells could be read as hundreds of times its size; one in order holds its
+/// own size, and the beginnings of few rows that go on elsewhere.
+const MOST_OF_A_PAGE: usize = 16;
+
 impl Budget {
     pub(super) fn of(pages: &Pages) -> Self {
-        Self(u64::from(pages.count).saturating_mul(8) + 1_000)
+        Self(u64::from(pages.count()).saturating_mul(8) + 1_000)
     }
 }
 
@@ -78,9 +84,10 @@ fn cells(number: u32, page: &[u8]) -> (Vec<usize>, usize) {
     let possible = page.len().saturating_sub(first) / 6;
     let mut damaged = count.saturating_sub(possible);
     let mut offsets = Vec::new();
+    let mut seen = HashSet::new();
     for cell in 0..count.min(possible) {
         let at = usize::from(u16_at(page, first + 2 * cell));
-        if at >= first && at < page.len() {
+        if at >= first && at < page.len() && seen.insert(at) {
             offsets.push(at);
         } else {
             damaged += 1;
@@ -128,13 +135,31 @@ pub(super) fn leaf(
         ..Leaf::default()
     };
     let kind = kind(number, page);
+    let mut room = page.len().saturating_mul(MOST_OF_A_PAGE);
     for at in offsets {
-        match cell(pages, (kind, page), at, budget)? {
-            Some(row) => found.rows.push(row),
+        let row = if room == 0 {
+            None
+        } else {
+            cell(pages, (kind, page), at, budget)?
+        };
+        match row {
+            Some(row) => {
+                room = room.saturating_sub(size(&row).min(page.len()));
+                found.rows.push(row);
+            }
             None => found.damaged += 1,
         }
     }
     Ok(found)
+}
+
+/// Bytes of a row, about.
+fn size(row: &Row) -> usize {
+    let values = row.values.iter().map(|value| match value {
+        Value::Text(bytes) | Value::Blob(bytes) => bytes.len(),
+        _ => 1,
+    });
+    values.sum()
 }
 
 /// The rowids of a leaf of a table, without its rows.
@@ -182,7 +207,7 @@ fn payload_of(
     budget: &mut Budget,
 ) -> Result<Option<Vec<u8>>, Error> {
     let usable = pages.usable();
-    let whole = u64::from(pages.count).saturating_mul(usable as u64);
+    let whole = u64::from(pages.count()).saturating_mul(usable as u64);
     if length == 0 || length > LONGEST_PAYLOAD.min(whole) {
         return Ok(None);
     }

@@ -6,6 +6,7 @@ use super::schema::{Entry, Kind};
 
 /// The outcome of a salvage.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Report {
     /// The damaged file.
     pub source: String,
@@ -31,6 +32,12 @@ pub struct Report {
     pub lost_and_found_rows: u64,
     /// What could not be made.
     pub failed: Vec<Failed>,
+    /// What the disk did not give back, as many as fit here.
+    pub unreadable: Vec<Unreadable>,
+    /// How many bytes these and others are.
+    pub unreadable_bytes: u64,
+    /// What became of the rollback journal beside the file, if there was one.
+    pub journal: Option<String>,
     /// Rows whose parent is lost.
     pub foreign_keys: Vec<String>,
     /// The whole time.
@@ -39,6 +46,7 @@ pub struct Report {
 
 /// What became of a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct TableReport {
     /// Its name.
     pub name: String,
@@ -62,8 +70,21 @@ impl TableReport {
     }
 }
 
+/// A part of a file that could not be read: an error of the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub struct Unreadable {
+    /// `database`, `log` or `journal`.
+    pub file: &'static str,
+    /// Where it begins.
+    pub from: u64,
+    /// How long it is.
+    pub bytes: u64,
+}
+
 /// Something of the schema that is not in the new file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Failed {
     /// `table`, `index`, `view` or `trigger`.
     pub kind: &'static str,
@@ -79,8 +100,14 @@ impl Report {
     pub fn is_whole(&self) -> bool {
         self.schema_is_whole
             && self.lost_and_found_rows == 0
+            && self.unreadable_bytes == 0
             && self.failed.is_empty()
             && self.tables.iter().all(TableReport::is_whole)
+    }
+
+    /// Whether there is nothing in the file at all, which SQLite takes for a database without a table.
+    pub(super) const fn is_empty_file(&self) -> bool {
+        self.pages == 0 && self.tables.is_empty() && !self.header_is_intact
     }
 
     pub(super) fn fail(&mut self, entry: &Entry, reason: &str) {

@@ -1,5 +1,7 @@
 //! The schema of a damaged file.
 
+use std::collections::HashSet;
+
 use super::pages::{Encoding, Pages};
 use super::record::{Budget, Row, Value, leaf};
 use super::tree::{self, Root};
@@ -65,10 +67,11 @@ pub(super) fn read(pages: &Pages) -> Result<Schema, Error> {
         }
     }
     let mut entries: Vec<Entry> = Vec::new();
+    let mut names = HashSet::new();
     for row in &rows {
         match entry(row, pages.header.encoding) {
-            Some(entry) if entries.iter().any(|known| known.name == entry.name) => {}
-            Some(entry) => entries.push(entry),
+            Some(entry) if names.insert(entry.name.clone()) => entries.push(entry),
+            Some(_) => {}
             None => is_whole = false,
         }
     }

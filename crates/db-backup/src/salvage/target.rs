@@ -9,8 +9,10 @@ use diesel::sql_types::{BigInt, Binary, Double, Nullable, Text};
 use diesel::sqlite::Sqlite;
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
+use super::definition;
 use super::pages::Header;
 use super::record::{Row, Value};
+use super::schema::Entry;
 use crate::Error;
 
 const DOING: &str = "salvage";
@@ -140,15 +142,12 @@ impl Target {
     }
 
     /// Runs one statement of the old schema; `Some` is why it cannot be.
-    pub(super) fn define(&mut self, sql: &str) -> Result<Option<String>, Error> {
-        let is_definition = sql
-            .get(..7)
-            .is_some_and(|word| word.eq_ignore_ascii_case("CREATE "));
-        if !is_definition {
-            return Ok(Some("its definition is damaged".to_owned()));
+    pub(super) fn define(&mut self, entry: &Entry) -> Result<Option<String>, Error> {
+        if let Some(objection) = definition::objection(entry) {
+            return Ok(Some(objection.to_owned()));
         }
         // One statement only: what follows a semicolon is never run.
-        let done = sql_query(sql).execute(self.sqlite()?);
+        let done = sql_query(&entry.sql).execute(self.sqlite()?);
         done.map_or_else(
             |e| refused(db_core::Error::classify(Engine::Sqlite, &e)),
             |_| Ok(None),

@@ -6,6 +6,14 @@ use super::pages::{INDEX_INTERIOR, INDEX_LEAF, Pages, TABLE_INTERIOR, TABLE_LEAF
 use super::record::{self, Budget, interior, kind, leaf, rowids};
 use crate::Error;
 
+/// A table with more holes has its last ones taken together: each leaf that nobody has is held
+/// against all of them.
+const MOST_HOLES: usize = 256;
+
+/// How often the trees may lead to the same page, on average: in a file in order once. Many roots
+/// that all lead to the same pages are the work of somebody.
+const MOST_VISITS: u64 = 4;
+
 /// A table whose rows are looked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Root {
@@ -82,6 +90,10 @@ struct Walk<'p> {
     claims: HashMap<u32, Claim>,
     seen: HashSet<u32>,
     holes: Vec<Hole>,
+    /// Of each table, how many holes it has, and the last of them.
+    own_holes: Vec<(usize, usize)>,
+    /// Pages that may still be visited.
+    visits: u64,
     tables: Vec<Found>,
     budget: Budget,
 }
@@ -133,6 +145,8 @@ fn reach<'p>(pages: &'p Pages, roots: &'p [Root], others: &[u32]) -> Result<Walk
         claims: HashMap::new(),
         seen: HashSet::new(),
         holes: Vec::new(),
+        own_holes: vec![(0, 0); roots.len()],
+        visits: u64::from(pages.count()) * MOST_VISITS + 1_000,
         tables: roots.iter().map(|_| Found::default()).collect(),
         budget: Budget::of(pages),
     };
@@ -155,11 +169,12 @@ fn reach<'p>(pages: &'p Pages, roots: &'p [Root], others: &[u32]) -> Result<Walk
 impl Walk<'_> {
     fn descend(&mut self, table: usize) -> Result<(), Error> {
         let root = self.roots[table];
-        let mut visited = HashSet::new();
+        let mut queued = HashSet::from([root.page]);
         let mut open = vec![(root.page, None, None)];
         while let Some((number, low, high)) = open.pop() {
             let is_mine = number == root.page || !self.taken.contains(&number);
-            let page = if is_mine && visited.insert(number) {
+            let page = if is_mine && self.visits > 0 {
+                self.visits -= 1;
                 self.pages.read(number)?
             } else {
                 None
@@ -183,13 +198,18 @@ impl Walk<'_> {
                         self.tables[table].pages.push(number);
                     }
                     if found.damaged > 0 {
-                        self.holes.push(hole);
+                        self.open_hole(hole);
                     }
                     let mut below = low;
                     let mut children = Vec::new();
                     for (child, key) in found.children {
                         let above = key.or(high);
-                        children.push((child, below, above));
+                        if self.pages.has(child) && queued.insert(child) {
+                            children.push((child, below, above));
+                        } else {
+                            let (low, high) = (below, above);
+                            self.lose(Hole { table, low, high });
+                        }
                         below = key.or(below);
                     }
                     // Popped from the end, so that leaves come in order.
@@ -203,7 +223,21 @@ impl Walk<'_> {
 
     fn lose(&mut self, hole: Hole) {
         self.tables[hole.table].lost_pages += 1;
-        self.holes.push(hole);
+        self.open_hole(hole);
+    }
+
+    fn open_hole(&mut self, hole: Hole) {
+        let (count, last) = &mut self.own_holes[hole.table];
+        if *count < MOST_HOLES {
+            *count += 1;
+            *last = self.holes.len();
+            self.holes.push(hole);
+        } else {
+            let wide = &mut self.holes[*last];
+            // No bound is the widest.
+            wide.low = wide.low.zip(hole.low).map(|(a, b)| a.min(b));
+            wide.high = wide.high.zip(hole.high).map(|(a, b)| a.max(b));
+        }
     }
 
     /// Takes a leaf for a table, unless another one has it by a better right.
@@ -255,6 +289,9 @@ impl Walk<'_> {
     fn mark_index(&mut self, root: u32) -> Result<(), Error> {
         let mut open = vec![root];
         while let Some(number) = open.pop() {
+            if self.seen.contains(&number) {
+                continue;
+            }
             let Some(page) = self.pages.read(number)? else {
                 continue;
             };
@@ -276,7 +313,7 @@ impl Walk<'_> {
         let with_keyed = with_keyed || has_hole;
         let mut leaves = Vec::new();
         let mut parents: HashMap<u32, u32> = HashMap::new();
-        for number in 2..=self.pages.count {
+        for number in self.pages.numbers().skip(1) {
             if self.seen.contains(&number) || free.contains(&number) {
                 continue;
             }
@@ -351,6 +388,7 @@ fn is_inside(hole: Hole, rowid: i64) -> bool {
 /// The pages of the list of free ones, and whether it could be read to its end.
 fn free_pages(pages: &Pages) -> Result<(HashSet<u32>, bool), Error> {
     let mut free = HashSet::new();
+    let is_page = |number: u32| number >= 2 && pages.has(number);
     let mut trunk = pages.header.freelist;
     if !pages.header.is_intact {
         return Ok((free, false));
@@ -362,13 +400,13 @@ fn free_pages(pages: &Pages) -> Result<(HashSet<u32>, bool), Error> {
         };
         let next = u32_at(&page, 0);
         let leaves = u32_at(&page, 4) as usize;
-        if next > pages.count || leaves > page.len() / 4 - 2 {
+        if next != 0 && !is_page(next) || leaves > page.len() / 4 - 2 {
             return Ok((HashSet::new(), false));
         }
         let numbers: Vec<u32> = (0..leaves).map(|at| u32_at(&page, 8 + 4 * at)).collect();
         free.insert(trunk);
         for number in numbers {
-            if number < 2 || number > pages.count || !free.insert(number) {
+            if !is_page(number) || !free.insert(number) {
                 return Ok((HashSet::new(), false));
             }
         }
@@ -383,7 +421,7 @@ fn free_pages(pages: &Pages) -> Result<(HashSet<u32>, bool), Error> {
 pub(super) fn stray_schema(pages: &Pages) -> Result<Vec<(u32, Vec<record::Row>)>, Error> {
     let mut budget = Budget::of(pages);
     let mut found = Vec::new();
-    for number in 2..=pages.count {
+    for number in pages.numbers().skip(1) {
         let Some(page) = pages.read(number)? else {
             continue;
         };

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::fs::File;
 
-use super::pages::{read_some, u32_at};
+use db_core::Interrupt;
+
+use super::pages::{Overlay, read_some, u32_at};
 use crate::Error;
 
 const HEADER: usize = 32;
@@ -13,18 +15,8 @@ const FRAME_HEADER: usize = 24;
 /// The two values that a log in order begins with; the last bit says how checksums are computed.
 const MAGIC: u32 = 0x377f_0682;
 
-/// What is committed in a log.
-#[derive(Debug)]
-pub(super) struct Wal {
-    pub(super) page_size: u32,
-    /// How many pages the database has after the last commit.
-    pub(super) pages: u32,
-    /// Where the newest content of each page is.
-    pub(super) newer: HashMap<u32, u64>,
-}
-
 /// Reads the frames up to the last commit that is whole; `None` if there is none.
-pub(super) fn read(log: &File) -> Result<Option<Wal>, Error> {
+pub(super) fn read(log: &File, interrupt: &Interrupt) -> Result<Option<Overlay>, Error> {
     let mut head = [0; HEADER];
     if read_some(log, &mut head, 0)? < HEADER {
         return Ok(None);
@@ -39,15 +31,19 @@ pub(super) fn read(log: &File) -> Result<Option<Wal>, Error> {
     if sum != (u32_at(&head, 24), u32_at(&head, 28)) {
         return Ok(None);
     }
-    let mut wal = Wal {
+    let mut wal = Overlay {
         page_size,
         pages: 0,
-        newer: HashMap::new(),
+        content: HashMap::new(),
+        ends_the_file: false,
     };
     let mut pending = HashMap::new();
     let mut frame = vec![0; FRAME_HEADER + page_size as usize];
     let mut at = HEADER as u64;
     while read_some(log, &mut frame, at)? == frame.len() {
+        if interrupt.is_set() {
+            return Err(Error::Interrupted);
+        }
         sum = add(sum, &frame[..8], is_big);
         sum = add(sum, &frame[FRAME_HEADER..], is_big);
         let is_of_this_log = frame[8..16] == head[16..24];
@@ -58,7 +54,7 @@ pub(super) fn read(log: &File) -> Result<Option<Wal>, Error> {
         let pages = u32_at(&frame, 4);
         if pages != 0 {
             wal.pages = pages;
-            wal.newer.extend(pending.drain());
+            wal.content.extend(pending.drain());
         }
         at += frame.len() as u64;
     }

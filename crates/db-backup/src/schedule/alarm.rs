@@ -6,15 +6,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Event, later};
+use super::{Event, Schedule, later};
 
 const ROUNDS: &str = "bitcraps.db.backup.rounds";
 const ALARMS: &str = "bitcraps.db.backup.alarms";
-pub(super) const LAST_BACKUP: &str = "bitcraps.db.backup.last_success";
+const LAST_BACKUP: &str = "bitcraps.db.backup.last_success";
 const LAST_DRILL: &str = "bitcraps.db.backup.last_verified";
 
 /// Something that somebody has to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Alarm {
@@ -26,22 +27,41 @@ pub enum Alarm {
     PruneFailing,
     /// The last trial restore is too long ago.
     VerifiedTooOld,
+    /// The newest backup is too old: more would be lost than was meant.
+    BackupTooOld,
+    /// The newest backup has less than half of the rows of the one before.
+    Shrunk,
+    /// It cannot be seen what is in the store.
+    StoreUnreadable,
+    /// A part of the last round, or a receiver of events, panicked.
+    Panicked,
 }
 
 impl Alarm {
-    const ALL: [Self; 4] = [
+    /// All there are.
+    pub const ALL: [Self; 8] = [
         Self::Failing,
         Self::DrillFailing,
         Self::PruneFailing,
         Self::VerifiedTooOld,
+        Self::BackupTooOld,
+        Self::Shrunk,
+        Self::StoreUnreadable,
+        Self::Panicked,
     ];
 
-    const fn name(&self) -> &'static str {
+    /// The word for it, as metrics have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Failing => "failing",
             Self::DrillFailing => "drill_failing",
             Self::PruneFailing => "prune_failing",
             Self::VerifiedTooOld => "verified_too_old",
+            Self::BackupTooOld => "backup_too_old",
+            Self::Shrunk => "shrunk",
+            Self::StoreUnreadable => "store_unreadable",
+            Self::Panicked => "panicked",
         }
     }
 }
@@ -53,6 +73,10 @@ impl fmt::Display for Alarm {
             Self::DrillFailing => "the last trial restore failed",
             Self::PruneFailing => "old backups could not be removed",
             Self::VerifiedTooOld => "no backup was restored on trial for too long",
+            Self::BackupTooOld => "the newest backup is too old",
+            Self::Shrunk => "the newest backup has less than half of the rows of the one before",
+            Self::StoreUnreadable => "the store of backups cannot be looked at",
+            Self::Panicked => "a part of the scheduler panicked",
         })
     }
 }
@@ -63,15 +87,27 @@ pub(super) struct Alarms {
     standing: Vec<Alarm>,
     born: DateTime<Utc>,
     verified_within: Duration,
+    /// Whether it restores on trial itself. Else only what others did becomes too old.
+    drills: bool,
+    backup_within: Duration,
 }
 
+/// The moments of the newest and the oldest backup, and of the last trial restore.
+type Moments = (
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
+    Option<DateTime<Utc>>,
+);
+
 impl Alarms {
-    pub(super) fn new(now: DateTime<Utc>, verified_within: Duration) -> Self {
+    pub(super) fn new(now: DateTime<Utc>, schedule: &Schedule) -> Self {
         describe();
         let alarms = Self {
             standing: Vec::new(),
             born: now,
-            verified_within,
+            verified_within: schedule.verified_within,
+            drills: schedule.drill_every.is_some(),
+            backup_within: schedule.backup_within(),
         };
         for alarm in &Alarm::ALL {
             set(alarm, false);
@@ -84,7 +120,7 @@ impl Alarms {
     }
 
     pub(super) fn raise(&mut self, alarm: Alarm, on_event: &mut dyn FnMut(Event<'_>)) {
-        if self.standing.contains(&alarm) {
+        if self.stands(&alarm) {
             return;
         }
         tracing::error!(alarm = alarm.name(), "{alarm}");
@@ -102,22 +138,44 @@ impl Alarms {
         on_event(Event::Cleared { alarm: &alarm });
     }
 
-    /// Looks whether the last trial restore is too old. If there never was one, the scheduler's own
-    /// age counts: a new store is not alarming at once.
-    pub(super) fn look(
+    pub(super) fn stands(&self, alarm: &Alarm) -> bool {
+        self.standing.contains(alarm)
+    }
+
+    /// Judges whether the newest backup and the last trial restore are too old. Where there is none,
+    /// the scheduler's own age counts, so that a new store is not alarming at once; for trial
+    /// restores also that of the oldest backup, so that one that is started again and again alarms.
+    /// A schedule without trial restores is not asked for one, until somebody makes the first.
+    pub(super) fn judge(
         &mut self,
         now: DateTime<Utc>,
-        last_drill: Option<DateTime<Utc>>,
+        (newest, oldest, last_drill): Moments,
         on_event: &mut dyn FnMut(Event<'_>),
     ) {
-        if let Some(at) = last_drill {
-            gauge_now(LAST_DRILL, at);
+        for (gauge, at) in [(LAST_BACKUP, newest), (LAST_DRILL, last_drill)] {
+            if let Some(at) = at {
+                gauge_at(gauge, at);
+            }
         }
-        let since = last_drill.unwrap_or(self.born);
-        if later(since, self.verified_within) < now {
-            self.raise(Alarm::VerifiedTooOld, on_event);
-        } else {
-            self.well(&Alarm::VerifiedTooOld, on_event);
+        let never = oldest.map_or(self.born, |oldest| oldest.min(self.born));
+        let verified = self.drills || last_drill.is_some();
+        for (alarm, since, within) in [
+            (
+                Alarm::BackupTooOld,
+                Some(newest.unwrap_or(self.born)),
+                self.backup_within,
+            ),
+            (
+                Alarm::VerifiedTooOld,
+                verified.then(|| last_drill.unwrap_or(never)),
+                self.verified_within,
+            ),
+        ] {
+            if since.is_some_and(|since| later(since, within) < now) {
+                self.raise(alarm, on_event);
+            } else {
+                self.well(&alarm, on_event);
+            }
         }
     }
 }
@@ -128,7 +186,7 @@ pub(super) fn count(outcome: &'static str) {
 }
 
 /// Sets a gauge to a moment, in seconds since 1970.
-pub(super) fn gauge_now(name: &'static str, at: DateTime<Utc>) {
+fn gauge_at(name: &'static str, at: DateTime<Utc>) {
     // Seconds of this era are exact in it.
     #[expect(clippy::cast_precision_loss, reason = "a moment needs 34 bits")]
     metrics::gauge!(name).set(at.timestamp() as f64);

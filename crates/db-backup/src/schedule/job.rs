@@ -4,22 +4,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use db_core::Interrupt;
+use db_core::{Engine, Interrupt};
 
-use crate::backup::{BackupOptions, Source};
-use crate::catalog::{self, Selector};
+use crate::backup::{BackupOptions, Method, Source};
+use crate::catalog::{self, Memory};
 use crate::error::Error;
+use crate::manifest::Kind;
 use crate::prune;
 use crate::retention::Policy;
-use crate::status::status;
+use crate::series::{Series, Wanted};
+use crate::shrunk::{self, Shrunk};
+use crate::status;
 use crate::store::Store;
 use crate::verify::VerifyOptions;
 
-/// What is known before a round.
+/// What is known before a round, of the series that it makes. What is dated in the future is left
+/// out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// The moment of the newest backup, whoever made it.
+    /// The moment of the newest backup that is whole and sound, whoever made it.
     pub newest: Option<DateTime<Utc>>,
+    /// The moment of the oldest one that is there.
+    pub oldest: Option<DateTime<Utc>>,
     /// When the last trial restore ended.
     pub last_drill: Option<DateTime<Utc>>,
 }
@@ -37,6 +43,12 @@ pub trait Job: Send {
     /// # Errors
     /// [`Error::Locked`] if somebody else is at work, which is no failure; else what went wrong.
     fn back_up(&mut self, interrupt: &Interrupt) -> Result<String, Error>;
+
+    /// Whether the newest backup of the series has less than half of the rows of the one before, as of
+    /// the last of the calls of [`facts`](Self::facts) and [`back_up`](Self::back_up).
+    fn shrunk(&self) -> Option<&Shrunk> {
+        None
+    }
 
     /// Removes what no rule keeps, and returns how many backups that were.
     ///
@@ -63,6 +75,38 @@ pub struct StoreJob {
     pub verify: VerifyOptions,
     /// Which are kept; nothing is removed by [`Policy::none`].
     pub policy: Policy,
+    memory: Memory,
+    shrunk: Option<Shrunk>,
+}
+
+impl StoreJob {
+    /// Backups of this database in this store, made and restored on trial with these options.
+    #[must_use]
+    pub fn new(
+        source: Source,
+        store: Arc<dyn Store>,
+        (backup, verify): (BackupOptions, VerifyOptions),
+        policy: Policy,
+    ) -> Self {
+        Self {
+            source,
+            store,
+            backup,
+            verify,
+            policy,
+            memory: Memory::default(),
+            shrunk: None,
+        }
+    }
+
+    /// What it makes.
+    fn kind(&self) -> Kind {
+        match (self.source.url.engine(), self.backup.method) {
+            (Engine::Sqlite, _) => Kind::Sqlite,
+            (Engine::Postgres, Method::Base) => Kind::PostgresBase,
+            (Engine::Postgres, Method::Logical) => Kind::PostgresDump,
+        }
+    }
 }
 
 impl fmt::Debug for StoreJob {
@@ -76,10 +120,17 @@ impl fmt::Debug for StoreJob {
 
 impl Job for StoreJob {
     fn facts(&mut self) -> Result<Facts, Error> {
-        let found = status(&*self.store, self.verify.clock.now())?;
+        let listing = self.memory.list(&*self.store)?;
+        let now = self.verify.clock.now();
+        let found = status::of(&listing, now);
+        let (url, kind) = (&self.source.url, self.kind());
+        self.shrunk = shrunk::newest(&listing, (url, kind), now);
+        // After a change of the cluster its old series lies beside the new one.
+        let own = found.of_kind(url, kind).max_by_key(|one| one.newest_at);
         Ok(Facts {
-            newest: found.newest_at,
-            last_drill: found.last_drill_at,
+            newest: own.and_then(|one| one.newest_at),
+            oldest: own.and_then(|one| one.oldest_at),
+            last_drill: own.and_then(|one| one.last_drill_at),
         })
     }
 
@@ -89,7 +140,20 @@ impl Job for StoreJob {
             ..self.backup.clone()
         };
         let made = crate::backup::create(&self.source, &*self.store, &options, &mut |_| {});
-        made.map(|manifest| manifest.name)
+        let name = made.map(|manifest| manifest.name)?;
+        match self.memory.list(&*self.store) {
+            Ok(listing) => {
+                let own = (&self.source.url, self.kind());
+                self.shrunk = shrunk::newest(&listing, own, self.verify.clock.now());
+            }
+            // It is made; the next look tells the same.
+            Err(error) => tracing::warn!(%error, "it cannot be seen whether the backup has shrunk"),
+        }
+        Ok(name)
+    }
+
+    fn shrunk(&self) -> Option<&Shrunk> {
+        self.shrunk.as_ref()
     }
 
     fn prune(&mut self, interrupt: &Interrupt) -> Result<usize, Error> {
@@ -97,7 +161,11 @@ impl Job for StoreJob {
             return Ok(0);
         }
         let now = self.verify.clock.now();
-        let done = prune::prune(&*self.store, &self.policy, now, (interrupt, &mut |_| {}))?;
+        // Another database in the same store has a schedule of its own, or none.
+        let (url, kind) = (&self.source.url, self.kind());
+        let own = |series: &Series| series.kind == kind && series.is_of(url);
+        let rules: (&Policy, prune::Meant<'_>) = (&self.policy, &own);
+        let done = prune::prune_series(&*self.store, rules, now, (interrupt, &mut |_| {}))?;
         for backup in &done.unreadable {
             tracing::warn!(backup = backup.name, reason = backup.reason, "left alone");
         }
@@ -105,7 +173,14 @@ impl Job for StoreJob {
     }
 
     fn drill(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
-        let manifest = catalog::find(&*self.store, Selector::Latest)?;
+        let wanted = Wanted {
+            databases: vec![self.source.url.clone()],
+            kinds: vec![self.kind()],
+            of: None,
+            only_own: true,
+        };
+        let now = self.verify.clock.now();
+        let manifest = catalog::latest(&*self.store, &wanted, now)?;
         let options = VerifyOptions {
             interrupt: interrupt.clone(),
             ..self.verify.clone()

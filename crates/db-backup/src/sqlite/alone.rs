@@ -4,7 +4,7 @@ use std::path::Path;
 
 use db_core::{Access, Conn, Connection, DatabaseUrl, EncryptionKey, Engine, ErrorKind, Interrupt};
 use diesel::sql_types::{Integer, Text};
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use crate::error::Error;
 
@@ -12,6 +12,7 @@ use crate::error::Error;
 pub(super) struct Alone {
     connection: Connection,
     was_wal: bool,
+    application_id: i32,
 }
 
 /// The database that stands where another one shall be.
@@ -49,14 +50,18 @@ pub(super) fn application_id(
     let Conn::Sqlite(conn) = connection.conn() else {
         return Ok(None);
     };
-    let read = sql_query("SELECT application_id FROM pragma_application_id")
-        .get_result::<Application>(conn)
-        .map_err(|e| db_core::Error::classify(Engine::Sqlite, &e));
-    match read {
-        Ok(found) => Ok(Some(found.application_id)),
+    match read_application_id(conn) {
+        Ok(found) => Ok(Some(found)),
         Err(error) if is_broken(error.kind()) => Ok(None),
         Err(error) => Err(failed(path, error)),
     }
+}
+
+fn read_application_id(conn: &mut SqliteConnection) -> Result<i32, db_core::Error> {
+    sql_query("SELECT application_id FROM pragma_application_id")
+        .get_result::<Application>(conn)
+        .map(|found| found.application_id)
+        .map_err(|e| db_core::Error::classify(Engine::Sqlite, &e))
 }
 
 impl Old {
@@ -78,6 +83,7 @@ impl Old {
         let mut alone = Alone {
             connection,
             was_wal: false,
+            application_id: 0,
         };
         match alone.lock() {
             // Whoever opened it since, and idles in rollback mode, holds no lock.
@@ -105,11 +111,19 @@ impl Alone {
         // keeps a journal that the close then removes by its name, perhaps the new database's.
         self.journal_mode("PRAGMA journal_mode = DELETE")?;
         self.run("BEGIN EXCLUSIVE")?;
+        if let Conn::Sqlite(conn) = self.connection.conn() {
+            self.application_id = read_application_id(conn)?;
+        }
         if self.journal_mode("PRAGMA journal_mode")? == "delete" {
             return Ok(());
         }
         let reason = "the database is locked";
         Err(db_core::Error::new(ErrorKind::Busy, reason))
+    }
+
+    /// Its `application_id`.
+    pub(super) const fn application_id(&self) -> i32 {
+        self.application_id
     }
 
     /// Leaves it as it was, for those who come back to it.

@@ -2,6 +2,7 @@
 
 mod alone;
 pub(crate) mod proof;
+pub(crate) mod replace;
 pub(crate) mod restore;
 pub(crate) mod snapshot;
 mod swap;

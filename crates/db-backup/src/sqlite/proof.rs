@@ -11,8 +11,9 @@ use diesel::{QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_qu
 
 use crate::backup::{Invariant, millis};
 use crate::error::Error;
-use crate::manifest::{EngineFacts, Level, SchemaFacts, TableRows};
+use crate::manifest::{EngineFacts, Level, SchemaFacts, TableRows, clean};
 use crate::progress::{Phase, Watcher};
+use crate::tolerated::Tolerated;
 
 /// So many faults are named; the rest adds nothing.
 const MOST_FINDINGS: usize = 20;
@@ -29,6 +30,8 @@ pub(crate) struct What<'a> {
     pub(crate) key: Option<&'a EncryptionKey>,
     pub(crate) level: Level,
     pub(crate) invariants: &'a [Invariant],
+    /// Where broken foreign keys are noted, if they are accepted.
+    pub(crate) tolerated: Option<&'a Tolerated>,
 }
 
 /// What was found.
@@ -65,7 +68,10 @@ pub(crate) fn prove(what: &What<'_>, watcher: &mut Watcher<'_>) -> Result<Proved
 
     let began = Instant::now();
     let findings = foreign_keys(conn).map_err(classified)?;
-    unsound(what.name, findings)?;
+    match what.tolerated {
+        Some(tolerated) => tolerated.note(findings),
+        None => unsound(what.name, findings)?,
+    }
     let foreign_keys_ms = millis(began.elapsed());
     watcher.at(Phase::Check, 2, total)?;
 
@@ -190,7 +196,7 @@ fn rows(conn: &mut SqliteConnection) -> QueryResult<Vec<TableRows>> {
             let count: Count =
                 sql_query(format!("SELECT count(*) AS rows FROM \"{quoted}\"")).get_result(conn)?;
             Ok(TableRows {
-                name,
+                name: clean(&name),
                 rows: u64::try_from(count.rows).unwrap_or_default(),
             })
         })

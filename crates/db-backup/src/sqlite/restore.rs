@@ -14,8 +14,9 @@ use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::progress::{Phase, Watcher};
 use crate::restore::{RestoreOptions, Restored};
-use crate::store::draft::{folder_of, sweep};
+use crate::store::draft::sweep;
 use crate::store::{Draft, Store};
+use crate::tolerated::Tolerated;
 
 /// What a write to the scratch file gathers.
 const BUFFER: usize = 1 << 20;
@@ -32,7 +33,7 @@ pub(crate) fn restore(
     // Through a link to the file itself: a rename would take the link's place.
     let target = &real(target)?;
     refuse(manifest, target, options)?;
-    let folder = folder_of(target);
+    let folder = db_core::folder::of(target);
     let stem = target.file_name().unwrap_or_default().to_string_lossy();
     let draft = Draft::new_in(folder, &format!("{stem}.restore"))?;
     sweep(folder);
@@ -41,19 +42,29 @@ pub(crate) fn restore(
     let copy_ms = millis(began.elapsed());
 
     let checking = Instant::now();
+    let tolerated = Tolerated::default();
     let what = proof::What {
         name: &manifest.name,
         path: draft.path(),
         key: options.key.as_ref(),
         level: options.level,
         invariants: &options.invariants,
+        tolerated: (!manifest.is_sound()).then_some(&tolerated),
     };
     let proved = proof::prove(&what, watcher)?;
     trial::same(manifest, &proved)?;
     let verify_ms = millis(checking.elapsed());
 
     watcher.at(Phase::Swap, 0, 1)?;
-    let kept = swap::swap(draft, target, options.key.as_ref(), options.clock.now())?;
+    let place = swap::Place {
+        target,
+        key: options.key.as_ref(),
+        replace: options.replace,
+        application_id: manifest.engine.application_id,
+        now: options.clock.now(),
+        kept_before: "restore",
+    };
+    let kept = place.swap(draft)?;
     // It is done, whoever asks for a stop now.
     drop(watcher.at(Phase::Swap, 1, 1));
     Ok(Restored {
@@ -90,20 +101,11 @@ fn refuse(manifest: &Manifest, target: &Path, options: &RestoreOptions) -> Resul
     }
     alone::refuse_if_open(target)?;
     let found = alone::application_id(target, options.key.as_ref())?;
-    match (found, manifest.engine.application_id) {
-        (Some(found), Some(expected)) if found != expected => Err(Error::refused(
-            format!(
-                "{} belongs to another application: its application_id is {found}, the backup's {expected}",
-                target.display()
-            ),
-            "name another --target, or move that file away",
-        )),
-        _ => Ok(()),
-    }
+    swap::refuse_foreign(target, found, manifest.engine.application_id)
 }
 
 /// The file that a path leads to, or would.
-fn real(target: &Path) -> Result<PathBuf, Error> {
+pub(super) fn real(target: &Path) -> Result<PathBuf, Error> {
     match fs::canonicalize(target) {
         Ok(path) => Ok(path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -133,18 +135,59 @@ pub(super) fn unpack(
     Ok(())
 }
 
-/// Refuses what has no room, before a disk is filled with it.
+/// So much of a file system stays free, at the least and at the most: others write to it, too, and a
+/// database that comes back needs room for its log.
+const RESERVE: (u64, u64) = (1 << 20, 256 << 20);
+
+/// Of what is free, the part that stays so.
+const RESERVE_PART: u64 = 20;
+
+/// What may be taken of so many free bytes.
+fn usable(free: u64) -> u64 {
+    let (least, most) = RESERVE;
+    free.saturating_sub((free / RESERVE_PART).clamp(least, most))
+}
+
+/// Refuses what has no room, before a disk is filled with it. How large it gets is known: `decode`
+/// stops at the length that the manifest says, whatever a stream grows to. No ratio is too high for
+/// a database of empty pages, so none is asked for.
 fn room(path: &Path, bytes: u64) -> Result<(), Error> {
-    let folder = folder_of(path);
+    let folder = db_core::folder::of(path);
     // Where it is not known, writing will tell.
     let Ok(space) = statvfs(folder) else {
         return Ok(());
     };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
-    if free >= bytes {
+    let usable = usable(free);
+    if usable >= bytes {
         return Ok(());
     }
-    let text = format!("{bytes} bytes are needed, and {free} are free");
+    let text = format!("{bytes} bytes are needed, and {usable} of {free} free ones may be used");
     let error = io::Error::new(io::ErrorKind::StorageFull, text);
     Err(Error::io("unpack into", folder, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_room_is_not_taken() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(usable(0), 0);
+        assert_eq!(usable(MIB), 0);
+        assert_eq!(usable(10 * MIB), 9 * MIB);
+        assert_eq!(usable(100 * MIB), 95 * MIB);
+        assert_eq!(usable(1 << 40), (1 << 40) - 256 * MIB);
+        let folder = tempfile::tempdir().unwrap();
+        let space = statvfs(folder.path()).unwrap();
+        let free = space.f_bavail * space.f_frsize;
+        let file = folder.path().join("x");
+        room(&file, free / 2).unwrap();
+        let error = room(&file, free - MIB / 2).unwrap_err();
+        assert!(
+            matches!(&error, Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull),
+            "{error}"
+        );
+    }
 }

@@ -53,13 +53,7 @@ fn plain_draft(work: &Work<'_, '_>) -> Result<Draft, Error> {
     let codec = &work.options.codec;
     let beside_source = || {
         let path = work.source.url.path()?;
-        path.parent().map(|p| {
-            if p.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                p
-            }
-        })
+        Some(db_core::folder::of(path))
     };
     if codec.is_plain() {
         return work.store.draft();
@@ -198,6 +192,7 @@ fn taken(
             foreign_keys_ms: proved.foreign_keys_ms,
             rows_ms: proved.rows_ms,
             invariants: invariants.iter().map(|i| i.name().to_owned()).collect(),
+            unsound: Vec::new(),
         },
         requires: Vec::new(),
     }
@@ -211,6 +206,7 @@ fn prove(work: &mut Work<'_, '_>, path: &Path) -> Result<Proved, Error> {
         key: work.source.key.as_ref(),
         level: work.options.check,
         invariants: &work.options.invariants,
+        tolerated: work.tolerated.as_ref(),
     };
     proof::prove(&what, &mut work.watcher)
 }

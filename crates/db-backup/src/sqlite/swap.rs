@@ -19,69 +19,177 @@ const BESIDE: [&str; 3] = ["-wal", "-journal", "-shm"];
 /// The names for old ones of one second.
 const MOST_KEPT: u32 = 1_000;
 
-/// Puts the draft in its place. Returns where the old database is kept, if there was one.
-pub(super) fn swap(
-    draft: Draft,
-    target: &Path,
-    key: Option<&EncryptionKey>,
-    now: DateTime<Utc>,
-) -> Result<Option<PathBuf>, Error> {
-    if !target.exists() {
-        set_aside_beside(target, &kept_name(target, now)?)?;
-        draft.publish_as(target)?;
-        open(target, key)?;
-        return Ok(None);
-    }
-    let old = Old::take(target, key)?;
-    match replace(draft, target, key, now) {
-        Ok(kept) => Ok(Some(kept)),
-        Err(error) => {
-            if let Old::Sound(alone) = old {
-                alone.give_back();
-            }
-            Err(error)
+/// Where a restored file goes, and what may stand there.
+pub(super) struct Place<'a> {
+    pub(super) target: &'a Path,
+    pub(super) key: Option<&'a EncryptionKey>,
+    /// Whether a database that is there may be replaced.
+    pub(super) replace: bool,
+    /// What the `application_id` of that one has to be, if it can be read.
+    pub(super) application_id: Option<i32>,
+    pub(super) now: DateTime<Utc>,
+    /// What the old one is kept from, in the name that it gets.
+    pub(super) kept_before: &'static str,
+}
+
+impl Place<'_> {
+    /// Puts the draft in its place. Returns where the old database is kept, if there was one.
+    ///
+    /// What was looked at before the backup was unpacked is looked at again, with the database locked:
+    /// that may be hours ago.
+    pub(super) fn swap(&self, draft: Draft) -> Result<Option<PathBuf>, Error> {
+        // A link that leads nowhere is there, too.
+        if fs::symlink_metadata(self.target).is_err() {
+            return self.put_new(draft).map(|()| None);
         }
+        if !self.replace {
+            return Err(self.appeared());
+        }
+        let before = id(self.target);
+        let old = Old::take(self.target, self.key)?;
+        match self.replace(draft, &old, before) {
+            Ok(kept) => Ok(Some(kept)),
+            Err(error) => {
+                if let Old::Sound(alone) = old {
+                    alone.give_back();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts it where nothing is, and replaces nothing that comes there in this very moment.
+    fn put_new(&self, draft: Draft) -> Result<(), Error> {
+        let target = self.target;
+        let aside = self.kept_name()?;
+        let mut placed = false;
+        let done = set_aside_beside(target, &aside)
+            .and_then(|()| draft.place_as(target))
+            .and_then(|()| {
+                placed = true;
+                sync_folder(target)
+            })
+            .and_then(|()| open(target, self.key));
+        let Err(error) = done else {
+            return Ok(());
+        };
+        if placed {
+            log(fs::remove_file(target));
+        }
+        put_back_beside(target, &aside);
+        match error {
+            Error::Io { error, .. } if error.kind() == ErrorKind::AlreadyExists => {
+                Err(self.appeared())
+            }
+            error => Err(error),
+        }
+    }
+
+    /// The old database stays locked by the caller meanwhile.
+    fn replace(
+        &self,
+        draft: Draft,
+        old: &Old,
+        before: Option<(u64, u64)>,
+    ) -> Result<PathBuf, Error> {
+        let target = self.target;
+        let found = match old {
+            Old::Sound(alone) => Some(alone.application_id()),
+            Old::Broken => None,
+        };
+        refuse_foreign(target, found, self.application_id)?;
+        take_owner(&draft, target)?;
+        draft.sync()?;
+        let kept = self.kept_name()?;
+        let linked = fs::hard_link(target, &kept);
+        let was_linked = linked.is_ok();
+        // Where there are no hard links a kill between two renames leaves it under the name of the kept.
+        linked
+            .or_else(|e| match e.kind() {
+                ErrorKind::AlreadyExists => Err(e),
+                _ => fs::rename(target, &kept),
+            })
+            .map_err(|e| Error::io("keep the old database as", &kept, e))?;
+        let put = sync_folder(target)
+            .and_then(|()| {
+                if before.is_none() || id(&kept) == before {
+                    return Ok(());
+                }
+                Err(Error::Locked {
+                    what: target.display().to_string(),
+                    holder: Some("somebody who put another file there".to_owned()),
+                })
+            })
+            .and_then(|()| set_aside_beside(target, &kept))
+            .and_then(|()| draft.replace(target));
+        let checked = put.and_then(|()| open(target, self.key));
+        if let Err(error) = checked {
+            put_back(target, &kept, was_linked);
+            return Err(error);
+        }
+        Ok(kept)
+    }
+
+    /// `<target>.before-<restore>-<time>`, which nothing has.
+    fn kept_name(&self) -> Result<PathBuf, Error> {
+        let (target, kept_before) = (self.target, self.kept_before);
+        let base = with_ending(
+            target,
+            &format!(
+                ".before-{kept_before}-{}",
+                self.now.format("%Y%m%dT%H%M%SZ")
+            ),
+        );
+        (1..MOST_KEPT)
+            .map(|number| match number {
+                1 => base.clone(),
+                _ => with_ending(&base, &format!("-{number}")),
+            })
+            .find(|path| {
+                fs::symlink_metadata(path).is_err()
+                    && BESIDE.iter().all(|e| !with_ending(path, e).exists())
+            })
+            .ok_or_else(|| {
+                Error::refused(
+                    format!("{} was replaced too often", target.display()),
+                    "remove what was kept beside it",
+                )
+            })
+    }
+
+    fn appeared(&self) -> Error {
+        Error::refused(
+            format!(
+                "{} has appeared while the backup was unpacked",
+                self.target.display()
+            ),
+            "name another --target, or confirm that it is to be replaced",
+        )
     }
 }
 
-/// The old database stays locked by the caller meanwhile.
-fn replace(
-    draft: Draft,
+/// Refuses to replace the database of another application.
+pub(super) fn refuse_foreign(
     target: &Path,
-    key: Option<&EncryptionKey>,
-    now: DateTime<Utc>,
-) -> Result<PathBuf, Error> {
-    take_owner(&draft, target)?;
-    draft.sync()?;
-    let kept = kept_name(target, now)?;
-    let linked = fs::hard_link(target, &kept);
-    let was_linked = linked.is_ok();
-    // Where there are no hard links a kill between two renames leaves it under the name of the kept.
-    linked
-        .or_else(|e| match e.kind() {
-            ErrorKind::AlreadyExists => Err(e),
-            _ => fs::rename(target, &kept),
-        })
-        .map_err(|e| Error::io("keep the old database as", &kept, e))?;
-    sync_folder(target)?;
-    let put = set_aside_beside(target, &kept).and_then(|()| draft.replace(target));
-    let checked = put.and_then(|()| open(target, key));
-    if let Err(error) = checked {
-        put_back(target, &kept, was_linked);
-        return Err(error);
+    found: Option<i32>,
+    expected: Option<i32>,
+) -> Result<(), Error> {
+    match (found, expected) {
+        (Some(found), Some(expected)) if found != expected => Err(Error::refused(
+            format!(
+                "{} belongs to another application: its application_id is {found}, the backup's {expected}",
+                target.display()
+            ),
+            "name another --target, or move that file away",
+        )),
+        _ => Ok(()),
     }
-    Ok(kept)
 }
 
 /// The old one gets its name again, whatever has it now.
 fn put_back(target: &Path, kept: &Path, was_linked: bool) {
-    for ending in BESIDE {
-        let aside = with_ending(kept, ending);
-        if aside.exists() {
-            log(fs::rename(aside, with_ending(target, ending)));
-        }
-    }
-    let is_old = was_linked && same_file(target, kept);
+    put_back_beside(target, kept);
+    let is_old = was_linked && id(target).is_some() && id(target) == id(kept);
     log(if is_old {
         fs::remove_file(kept)
     } else {
@@ -89,16 +197,27 @@ fn put_back(target: &Path, kept: &Path, was_linked: bool) {
     });
 }
 
-fn log(done: io::Result<()>) {
-    if let Err(error) = done {
-        tracing::error!(%error, "the old database could not be put back");
+/// So do the files beside it.
+fn put_back_beside(target: &Path, kept: &Path) {
+    for ending in BESIDE {
+        let aside = with_ending(kept, ending);
+        if aside.exists() {
+            log(fs::rename(aside, with_ending(target, ending)));
+        }
     }
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
+fn log(done: io::Result<()>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "what stood there could not be put back");
+    }
+}
+
+/// Which file stands behind a name.
+fn id(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
-    let id = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
-    matches!((id(a), id(b)), (Ok(a), Ok(b)) if a == b)
+    let meta = fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// Moves away what SQLite left beside a file that is gone or cannot be read. There is nothing beside
@@ -140,31 +259,63 @@ fn take_owner(draft: &Draft, target: &Path) -> Result<(), Error> {
     draft.file().set_permissions(mode).map_err(failed)
 }
 
-/// `<target>.before-restore-<time>`, which nothing has.
-fn kept_name(target: &Path, now: DateTime<Utc>) -> Result<PathBuf, Error> {
-    let base = with_ending(
-        target,
-        &format!(".before-restore-{}", now.format("%Y%m%dT%H%M%SZ")),
-    );
-    (1..MOST_KEPT)
-        .map(|number| match number {
-            1 => base.clone(),
-            _ => with_ending(&base, &format!("-{number}")),
-        })
-        .find(|path| {
-            fs::symlink_metadata(path).is_err()
-                && BESIDE.iter().all(|e| !with_ending(path, e).exists())
-        })
-        .ok_or_else(|| {
-            Error::refused(
-                format!("{} was restored too often", target.display()),
-                "remove what earlier restores kept beside it",
-            )
-        })
-}
-
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// The place is taken in the last moment, after the files beside it were moved.
+    #[test]
+    fn files_beside_a_place_that_is_taken_come_back() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("new.db");
+        let log = root.path().join("new.db-wal");
+        fs::write(&target, "theirs").unwrap();
+        fs::write(&log, "their log").unwrap();
+        let draft = Draft::new_in(root.path(), "restore").unwrap();
+        draft.file().write_all(b"ours").unwrap();
+        let place = Place {
+            target: &target,
+            key: None,
+            replace: true,
+            application_id: None,
+            now: DateTime::<Utc>::UNIX_EPOCH,
+            kept_before: "restore",
+        };
+        let error = place.put_new(draft).unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
+        assert_eq!(fs::read(&log).unwrap(), b"their log");
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+    }
+
+    /// What cannot be opened in its place does not stay there.
+    #[test]
+    fn what_cannot_be_opened_does_not_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("new.db");
+        let journal = root.path().join("new.db-journal");
+        fs::write(&journal, "their journal").unwrap();
+        let draft = Draft::new_in(root.path(), "restore").unwrap();
+        draft.file().write_all(&[b'x'; 4_096]).unwrap();
+        let place = Place {
+            target: &target,
+            key: None,
+            replace: false,
+            application_id: None,
+            now: DateTime::<Utc>::UNIX_EPOCH,
+            kept_before: "restore",
+        };
+        let error = place.put_new(draft).unwrap_err();
+        assert!(matches!(error, Error::Database { .. }), "{error}");
+        assert!(!target.exists());
+        assert_eq!(fs::read(&journal).unwrap(), b"their journal");
+    }
 }

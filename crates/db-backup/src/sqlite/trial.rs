@@ -1,5 +1,6 @@
 //! Verifying a SQLite backup, in its place or unpacked, and restoring it on trial.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
@@ -11,8 +12,13 @@ use crate::codec::decode;
 use crate::error::Error;
 use crate::manifest::{Level, Manifest};
 use crate::progress::Watcher;
+use crate::store::draft::{private_folder, sweep};
 use crate::store::{Draft, Store};
+use crate::tolerated::Tolerated;
 use crate::verify::{Verified, VerifyOptions};
+
+/// What files of drills are called.
+const DRILL: &str = "drill";
 
 /// Reads it back and checks it.
 pub(crate) fn verify(
@@ -34,7 +40,7 @@ pub(crate) fn verify(
         let part = manifest.parts.first().map_or("", |part| part.name.as_str());
         return checked(manifest, &folder.join(part), (began, options), watcher);
     }
-    let scratch = scratch(store, options)?;
+    let scratch = scratch(store, manifest, options)?;
     restore::unpack(store, manifest, &options.identities, &scratch, watcher)?;
     checked(manifest, scratch.path(), (began, options), watcher)
 }
@@ -47,7 +53,7 @@ pub(crate) fn drill(
     watcher: &mut Watcher<'_>,
 ) -> Result<Verified, Error> {
     let began = Instant::now();
-    let scratch = scratch(store, options)?;
+    let scratch = scratch(store, manifest, options)?;
     restore::unpack(store, manifest, &options.identities, &scratch, watcher)?;
     scratch.sync()?;
     let full = VerifyOptions {
@@ -65,12 +71,14 @@ fn checked(
 ) -> Result<Verified, Error> {
     let decode_ms = millis(began.elapsed());
     let began = Instant::now();
+    let tolerated = Tolerated::default();
     let what = proof::What {
         name: &manifest.name,
         path,
         key: options.key.as_ref(),
         level: options.level,
         invariants: &options.invariants,
+        tolerated: (!manifest.is_sound()).then_some(&tolerated),
     };
     let proved = proof::prove(&what, watcher)?;
     same(manifest, &proved)?;
@@ -117,11 +125,19 @@ pub(crate) fn same(manifest: &Manifest, proved: &Proved) -> Result<(), Error> {
     }
 }
 
-/// A private file to unpack into.
-fn scratch(store: &dyn Store, options: &VerifyOptions) -> Result<Draft, Error> {
+/// A private file to unpack into. What is encrypted in the store becomes plain elsewhere: others may
+/// read the store, and its disk may be anybody's.
+fn scratch(
+    store: &dyn Store,
+    manifest: &Manifest,
+    options: &VerifyOptions,
+) -> Result<Draft, Error> {
     if let Some(folder) = &options.scratch {
-        crate::store::draft::sweep(folder);
-        return Draft::new_in(folder, "drill");
+        sweep(folder);
+        return Draft::new_in(folder, DRILL);
+    }
+    if manifest.encryption.is_some() {
+        return temporary();
     }
     match store.draft() {
         Err(Error::Io { error, .. })
@@ -130,8 +146,28 @@ fn scratch(store: &dyn Store, options: &VerifyOptions) -> Result<Draft, Error> {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
             ) =>
         {
-            Draft::new_in(&std::env::temp_dir(), "drill")
+            temporary()
         }
         made => made,
     }
+}
+
+/// One in this user's own folder among the system's temporary ones, where the next drill finds what a
+/// killed one left.
+fn temporary() -> Result<Draft, Error> {
+    use std::os::unix::fs::MetadataExt;
+    let user = rustix::process::geteuid().as_raw();
+    let folder = std::env::temp_dir().join(format!("bitcraps-db.{user}"));
+    private_folder(&folder)?;
+    // Everybody may make folders there, and links.
+    let meta =
+        fs::symlink_metadata(&folder).map_err(|e| Error::io("look at the folder", &folder, e))?;
+    if !meta.is_dir() || meta.uid() != user || meta.mode() & 0o077 != 0 {
+        return Err(Error::refused(
+            format!("{} is not a folder of this user alone", folder.display()),
+            "name a folder to unpack into with --scratch, or remove that one",
+        ));
+    }
+    sweep(&folder);
+    Draft::new_in(&folder, DRILL)
 }

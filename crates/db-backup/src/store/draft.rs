@@ -4,9 +4,11 @@
 //! process's and can be taken away.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use db_core::folder::{self, private_file};
 
 use crate::error::Error;
 
@@ -54,6 +56,18 @@ impl Draft {
         Err(Error::io("create a file in", folder, error))
     }
 
+    /// Takes over a finished file of the same file system, which nobody has open.
+    pub(crate) fn of(file: &Path, folder: &Path, stem: &str) -> Result<Self, Error> {
+        let mut draft = Self::new_in(folder, stem)?;
+        let failed = |e| Error::io("take over", file, e);
+        let taken = File::options().read(true).write(true).open(file);
+        let taken = taken.map_err(failed)?;
+        taken.try_lock().map_err(|e| failed(e.into()))?;
+        fs::rename(file, &draft.path).map_err(failed)?;
+        draft.file = taken;
+        Ok(draft)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -88,12 +102,19 @@ impl Draft {
     /// Gives it its name in the same folder, durably. One of that name is an error.
     ///
     /// # Errors
-    /// [`Error::Io`]; it stays a draft then, and is removed.
-    pub fn publish_as(mut self, path: &Path) -> Result<(), Error> {
+    /// [`Error::Io`]; it stays a draft then, and is removed, unless it was the folder that could not be
+    /// synced: it is there then, and a loss of power may take it away.
+    pub fn publish_as(self, path: &Path) -> Result<(), Error> {
+        self.place_as(path)?;
+        sync_folder(path)
+    }
+
+    /// The same, without making sure that the name is on the disk. When this fails, it is not there.
+    pub(crate) fn place_as(mut self, path: &Path) -> Result<(), Error> {
         self.sync()?;
         rename_new(&self.path, path).map_err(|e| Error::io("write", path, e))?;
         self.keep = true;
-        sync_folder(path)
+        Ok(())
     }
 
     /// Gives it another name in the same folder, durably, and leaves it open and locked there.
@@ -198,30 +219,13 @@ fn is_there(path: &Path, file: &File) -> bool {
     }
 }
 
-/// A new file of mode 0600, whatever the umask.
-pub(crate) fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Makes a folder of mode 0700, and those above it that are missing.
-pub(crate) fn private_folder(folder: &Path) -> Result<(), Error> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    if folder.is_dir() {
-        return Ok(());
-    }
-    builder
-        .create(folder)
-        .map_err(|e| Error::io("create the folder", folder, e))?;
-    sync_folder(folder)
+/// Makes a folder of mode 0700, and those above it that are missing, durably.
+pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
+    folder::create_private(path).map_err(|e| Error::io("create the folder", path, e))
 }
 
 /// Renames, and fails if there is one of that name.
-fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -233,24 +237,15 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     fs::hard_link(from, to)?;
-    fs::remove_file(from)
-}
-
-/// The folder of a file.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
+    // It has its name; the other one is a draft's, which the next sweep takes away.
+    if let Err(error) = fs::remove_file(from) {
+        tracing::warn!(%error, file = %from.display(), "a partial file cannot be removed");
     }
+    Ok(())
 }
 
 /// Makes sure that the name of this file is on the disk.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
-    let folder = folder_of(path);
-    let failed = |e| Error::io("sync the folder", folder, e);
-    match File::open(folder).map_err(failed)?.sync_all() {
-        // Not every file system can.
-        Err(e) if e.kind() != ErrorKind::InvalidInput => Err(failed(e)),
-        _ => Ok(()),
-    }
+    let parent = folder::of(path);
+    folder::sync(parent).map_err(|e| Error::io("sync the folder", parent, e))
 }

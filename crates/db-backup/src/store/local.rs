@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use db_core::folder::{self, LockedFile};
+
 use super::draft::{self, Draft};
 use super::{Lock, Store, StoredFile, WriteMode};
 use crate::error::Error;
@@ -169,7 +171,7 @@ impl Store for LocalStore {
         draft::private_folder(&self.folder)?;
         let path = self.folder.join(LOCK);
         let failed = |e| Error::io("lock", &path, e);
-        let mut file = match draft::private_file(&path) {
+        let file = match folder::private_file(&path) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => File::options()
                 .read(true)
                 .write(true)
@@ -191,11 +193,12 @@ impl Store for LocalStore {
             }
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
+        let file = LockedFile::of(file);
         let holder = format!("{why} (process {})\n", std::process::id());
         let noted = file
             .set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(holder.as_bytes()));
+            .and_then(|()| (&*file).seek(SeekFrom::Start(0)))
+            .and_then(|_| (&*file).write_all(holder.as_bytes()));
         if let Err(error) = noted {
             tracing::debug!(%error, "the holder of a lock cannot be noted");
         }

@@ -7,10 +7,12 @@ pub(crate) mod object;
 
 use std::any::Any;
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use db_core::Interrupt;
+use serde::Serialize;
 
 pub use draft::Draft;
 
@@ -18,7 +20,7 @@ use crate::error::Error;
 use crate::manifest::{LARGEST, Part};
 
 /// A file in a store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct StoredFile {
     /// Its name.
     pub name: String,
@@ -38,12 +40,40 @@ pub enum WriteMode {
 }
 
 /// Keeps others from creating and pruning in a store as long as it lives.
-pub struct Lock(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Any + Send>);
+pub struct Lock {
+    is_held: Option<Box<IsHeld>>,
+    _held: Box<dyn Any + Send>,
+}
+
+type IsHeld = dyn Fn() -> Result<(), Error> + Send;
 
 impl Lock {
     /// A lock that is given back when `held` is dropped.
     pub fn new(held: impl Any + Send) -> Self {
-        Self(Box::new(held))
+        Self {
+            is_held: None,
+            _held: Box::new(held),
+        }
+    }
+
+    /// One that can be lost while it is held. `is_held` says whether it was.
+    pub fn that_expires(
+        held: impl Any + Send,
+        is_held: impl Fn() -> Result<(), Error> + Send + 'static,
+    ) -> Self {
+        Self {
+            is_held: Some(Box::new(is_held)),
+            ..Self::new(held)
+        }
+    }
+
+    /// Looks whether it is still held, which is to be done before each step that others must not
+    /// meet.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if it was lost.
+    pub fn check(&self) -> Result<(), Error> {
+        self.is_held.as_ref().map_or(Ok(()), |is_held| is_held())
     }
 }
 
@@ -62,6 +92,35 @@ pub struct Finished {
     pub manifest: String,
     /// The manifest itself.
     pub document: Vec<u8>,
+}
+
+/// A backup that is finished on this machine, and waits until it can be published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub struct Waiting {
+    /// Its name.
+    pub name: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Of these, what the place has.
+    pub sent: u64,
+    /// When it was finished.
+    pub since: Option<DateTime<Utc>>,
+    /// How often it was tried again in vain.
+    pub failures: u32,
+    /// What kept it the last time.
+    pub reason: Option<String>,
+}
+
+/// What became of the backups that waited.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// Published now.
+    pub completed: Vec<Waiting>,
+    /// Tried in vain, and kept for another time.
+    pub waiting: Vec<Waiting>,
+    /// Given up, with their files.
+    pub given_up: Vec<Waiting>,
 }
 
 /// A place for backups.
@@ -124,12 +183,29 @@ pub trait Store: Send + Sync + fmt::Debug {
             for (draft, part) in backup.parts {
                 progress(before)?;
                 published.push(part.name.clone());
-                self.publish(draft, &part.name, &mut |done| progress(before + done))?;
+                let done = self.publish(draft, &part.name, &mut |done| progress(before + done));
+                if is_taken(&done) {
+                    // Somebody else's.
+                    published.pop();
+                }
+                done?;
                 before += part.bytes;
             }
             self.write_small(&backup.manifest, &backup.document, WriteMode::Create)
         };
-        let done = all();
+        let done = match all() {
+            // It is there under its name, and whole: to take its files away now would make a damaged
+            // backup of it, and to call it a failure would be wrong as long as the power stays on.
+            Err(error) if holds(self, &backup.manifest, &backup.document) => {
+                tracing::warn!(
+                    %error,
+                    manifest = backup.manifest,
+                    "the backup is there and whole, but a loss of power might take it away: make another one"
+                );
+                Ok(())
+            }
+            done => done,
+        };
         if done.is_err() {
             for name in published {
                 if let Err(error) = self.remove(&name) {
@@ -140,18 +216,27 @@ pub trait Store: Send + Sync + fmt::Debug {
         done
     }
 
-    /// Completes what earlier runs could not publish, and names its manifests. Whoever calls this
-    /// holds the lock. `progress` is told the bytes so far, and all of them.
+    /// Completes what earlier runs could not publish. Whoever calls this holds the lock. `progress` is
+    /// told the bytes so far, and all of them. What fails again is told, and keeps nobody from going
+    /// on.
     ///
     /// # Errors
-    /// What keeps it from being written; it is kept then.
+    /// [`Error::Interrupted`], [`Error::Locked`] if the lock was lost.
     fn resume(
         &self,
         progress: &mut dyn FnMut(u64, u64) -> Result<(), Error>,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<Resumed, Error> {
         let _ = progress;
-        Ok(Vec::new())
+        Ok(Resumed::default())
     }
+
+    /// Backups that are finished on this machine and not in the store yet.
+    fn waiting(&self) -> Vec<Waiting> {
+        Vec::new()
+    }
+
+    /// From now on this ends every wait for the place.
+    fn obey(&self, _interrupt: &Interrupt) {}
 
     /// Writes a small file, whole and durable when it returns.
     ///
@@ -194,6 +279,21 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::Locked`] if somebody else is at it.
     fn lock(&self, why: &str) -> Result<Lock, Error>;
+}
+
+/// Whether a file was not written because there is one of its name.
+fn is_taken(done: &Result<(), Error>) -> bool {
+    matches!(done, Err(Error::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists)
+}
+
+/// Whether a small file is there with these bytes.
+fn holds(store: &(impl Store + ?Sized), name: &str, bytes: &[u8]) -> bool {
+    let mut there = Vec::new();
+    let most = bytes.len() as u64 + 1;
+    store
+        .read(name)
+        .is_ok_and(|file| file.take(most).read_to_end(&mut there).is_ok())
+        && there == bytes
 }
 
 /// Reads a small file whole.

@@ -18,6 +18,7 @@ use db_backup::{
 };
 use db_core::{Access, Conn, Connection, DatabaseUrl};
 use db_testkit::size;
+use db_testkit::tools::need;
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
@@ -298,13 +299,6 @@ fn old_or_new(root: &Path, when: &str) -> i64 {
 const CALLS: &str =
     "rename,renameat,renameat2,link,linkat,unlink,unlinkat,fsync,fdatasync,fchmod,ftruncate";
 
-fn has_strace() -> bool {
-    command("strace")
-        .arg("-V")
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
 /// Killed just before each of these calls of the system, one after the other.
 fn killed_before_each_call(role: &str, root: &Path, mut check: impl FnMut(u64)) -> u64 {
     let exe = std::env::current_exe().unwrap();
@@ -326,12 +320,10 @@ fn killed_before_each_call(role: &str, root: &Path, mut check: impl FnMut(u64)) 
     unreachable!()
 }
 
-/// With strace, where it is: no random point, but all of them.
+/// With strace: no random point, but all of them.
 #[test]
 fn a_restore_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
-    if !has_strace() {
-        return;
-    }
+    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write_database(&database(root), NEW);
@@ -352,9 +344,7 @@ fn a_restore_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
 
 #[test]
 fn a_backup_that_is_killed_before_each_call_is_none_or_complete() {
-    if !has_strace() {
-        return;
-    }
+    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write_database(&database(root), OLD);
@@ -374,9 +364,7 @@ fn a_backup_that_is_killed_before_each_call_is_none_or_complete() {
 /// What a power cut may not take: the bytes before the name, the name before the next one.
 #[test]
 fn the_order_of_a_backup_is_durable() {
-    if !has_strace() {
-        return;
-    }
+    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write_database(&database(root), OLD);
@@ -428,5 +416,47 @@ fn the_order_of_a_backup_is_durable() {
             "folder"
         ],
         "{steps:?}"
+    );
+}
+
+/// A disk that fails when the folder is synced. Who was told of a failure finds nothing, and what is
+/// there is whole: also where the name of the manifest was the last to be synced.
+#[test]
+fn a_folder_that_cannot_be_synced_loses_no_backup_and_leaves_no_part() {
+    need("strace", "strace");
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write_database(&database(root), OLD);
+    whole("create 1", root);
+    let folder = store(root).folder().unwrap().canonicalize().unwrap();
+    let mut outcomes = Vec::new();
+    for at in 1..=4 {
+        clear(root);
+        let log = root.join("trace");
+        let mut strace = command("strace");
+        strace
+            .args(["-f", "-qq", "-P"])
+            .arg(&folder)
+            .arg("-o")
+            .arg(&log);
+        strace
+            .args(["-e", "trace=fsync", "-e"])
+            .arg(format!("inject=fsync:error=EIO:when={at}"))
+            .arg("--")
+            .arg(std::env::current_exe().unwrap());
+        let status = as_worker(&mut strace, "create 1", root, None)
+            .wait()
+            .unwrap();
+        let failed = fs::read_to_string(&log).unwrap().contains("INJECTED");
+        let made = usize::from(status.success());
+        assert_eq!(complete(root), made, "sync {at}");
+        let left = fs::read_dir(&folder).unwrap().count();
+        // A lock, an artifact and its manifest.
+        assert_eq!(left, 1 + 2 * made, "sync {at}");
+        outcomes.push((failed, status.success()));
+    }
+    assert!(
+        outcomes.contains(&(true, false)) && outcomes.contains(&(true, true)),
+        "{outcomes:?}"
     );
 }

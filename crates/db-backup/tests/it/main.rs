@@ -8,4 +8,5 @@ mod prune;
 mod retention;
 mod salvage;
 mod schedule;
+mod series;
 mod sqlite;

@@ -18,23 +18,23 @@ use tempfile::TempDir;
 /// SHA-256 of nothing.
 const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     "2026-11-22T02:00:00Z".parse().unwrap()
 }
 
-struct Folder {
+pub(crate) struct Folder {
     home: TempDir,
-    store: LocalStore,
+    pub(crate) store: LocalStore,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let store = LocalStore::new(home.path());
         Self { home, store }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
@@ -45,7 +45,12 @@ impl Folder {
     }
 
     /// A backup of a database, so many hours old.
-    fn add(&self, hours: i64, kind: Kind, change: impl FnOnce(&mut Manifest)) -> Manifest {
+    pub(crate) fn add(
+        &self,
+        hours: i64,
+        kind: Kind,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Manifest {
         let started_at = now() - TimeDelta::hours(hours);
         let name = BackupName::at(started_at);
         let part = Part {
@@ -94,7 +99,7 @@ impl Folder {
         manifest
     }
 
-    fn verify(&self, manifest: &Manifest) {
+    pub(crate) fn verify(&self, manifest: &Manifest) {
         let mut record = Verification {
             format: 1,
             name: manifest.name.clone(),
@@ -179,6 +184,39 @@ fn a_dry_run_is_what_a_prune_does() {
     assert_eq!(done.bytes, 28);
     let again = folder.prune(&Policy::default());
     assert!(again.removed.is_empty());
+}
+
+#[test]
+fn the_last_one_before_a_shrink_stays_as_long_as_what_shrank() {
+    let folder = Folder::new();
+    let rows = |rows| {
+        move |manifest: &mut Manifest| {
+            let name = "t".to_owned();
+            manifest.tables = vec![db_backup::TableRows { name, rows }];
+        }
+    };
+    let older = folder.add(50, Kind::Sqlite, rows(1_200));
+    let before = folder.add(40, Kind::Sqlite, rows(1_001));
+    folder.add(30, Kind::Sqlite, rows(500));
+    let last = folder.add(20, Kind::Sqlite, rows(100));
+    let one = Policy {
+        last: 1,
+        ..Policy::none()
+    };
+    let done = folder.prune(&one);
+    let kept: Vec<_> = done.kept.iter().map(|kept| kept.name.as_str()).collect();
+    assert_eq!(kept, [last.name.as_str(), before.name.as_str()]);
+    let why = format!("last before {} shrank", last.name);
+    assert_eq!(done.kept[1].reasons[0].to_string(), why);
+    assert!(names(&done.removed).contains(&older.name.as_str()));
+    // Half of it is not less than half.
+    let folder = Folder::new();
+    folder.add(40, Kind::Sqlite, rows(1_000));
+    folder.add(30, Kind::Sqlite, rows(500));
+    folder.add(20, Kind::Sqlite, rows(250));
+    assert_eq!(folder.prune(&one).kept.len(), 1);
+    let status = db_backup::status(&folder.store, now()).unwrap();
+    assert_eq!(status.series[0].shrunk, None);
 }
 
 #[test]
@@ -277,10 +315,153 @@ fn log_files_stay_where_it_is_not_sure_whose_they_are() {
     let done = folder.prune(&Policy::default());
     assert!(done.log_files.is_empty());
     assert!(done.log_files_stay.unwrap().contains("several clusters"));
+    // Not whole, and still it says what it needs.
     fs::remove_file(folder.path(&other.parts[0].name)).unwrap();
     let done = folder.prune(&Policy::default());
+    assert!(done.log_files_stay.unwrap().contains("several clusters"));
+    let manifest = folder.path(&other.backup_name().unwrap().manifest());
+    fs::write(&manifest, "{}").unwrap();
+    let done = folder.prune(&Policy::default());
     assert!(done.log_files.is_empty());
-    assert!(done.log_files_stay.unwrap().contains(&other.name));
+    let why = done.log_files_stay.unwrap();
+    assert!(
+        why.contains(&other.name) && why.contains("backup remove"),
+        "{why}"
+    );
+    // It is lost: taken away, it is in nobody's way any more.
+    db_backup::remove(&folder.store, other.backup_name().unwrap(), now()).unwrap();
+    let done = folder.prune(&Policy::default());
+    assert_eq!(
+        (done.log_files, done.log_files_stay),
+        (vec![LOG[0].to_owned()], None)
+    );
+}
+
+/// A cluster that is no more keeps the log of the other one for ever, unless its last backup can go.
+#[test]
+fn the_last_backup_of_a_dead_database_is_removed_by_its_name() {
+    let folder = Folder::new();
+    fs::write(folder.path(LOG[0]), "log").unwrap();
+    let dead = base(&folder, 500, "1", "000000010000000000000001");
+    folder.verify(&dead);
+    base(&folder, 48, "2", "000000010000000000000005");
+    assert!(folder.prune(&Policy::default()).log_files_stay.is_some());
+    let name = dead.backup_name().unwrap();
+    assert!(db_backup::remove(&folder.store, name, now()).is_err());
+    db_backup::remove_last(&folder.store, name).unwrap();
+    assert_eq!(folder.prune(&Policy::default()).log_files, [LOG[0]]);
+}
+
+#[test]
+fn a_damaged_backup_of_another_kind_keeps_no_log_files() {
+    let folder = Folder::new();
+    fs::write(folder.path(LOG[0]), "log").unwrap();
+    base(&folder, 48, "1", "000000010000000000000005");
+    let damaged = folder.add(3, Kind::PostgresDump, |_| {});
+    fs::write(
+        folder.path(&damaged.backup_name().unwrap().manifest()),
+        "{}",
+    )
+    .unwrap();
+    let done = folder.prune(&Policy::default());
+    assert_eq!(
+        (done.log_files, done.log_files_stay),
+        (vec![LOG[0].to_owned()], None)
+    );
+    assert_eq!(done.unreadable[0].name, damaged.name);
+}
+
+#[test]
+fn a_base_that_is_not_whole_keeps_the_log_that_it_needs() {
+    let folder = Folder::new();
+    for file in [LOG[0], LOG[1]] {
+        fs::write(folder.path(file), "log").unwrap();
+    }
+    let short = base(&folder, 24 * 30, "1", "000000010000000000000005");
+    base(&folder, 24, "1", "000000010000000000000009");
+    fs::remove_file(folder.path(&short.parts[0].name)).unwrap();
+    let done = folder.prune(&Policy::default());
+    assert_eq!(done.log_files, [LOG[0]]);
+}
+
+#[test]
+fn one_backup_is_removed_by_its_name_unless_it_is_needed() {
+    let folder = Folder::new();
+    let remove = |manifest: &Manifest| {
+        db_backup::remove(&folder.store, manifest.backup_name().unwrap(), now())
+    };
+    let refused = |manifest: &Manifest, part: &str| {
+        let error = remove(manifest).unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    };
+    let full = folder.add(50, Kind::Sqlite, |_| {});
+    refused(&full, "the last backup of its database");
+    let other = folder.add(49, Kind::Sqlite, |m| m.database = "another".to_owned());
+    refused(&full, "the last backup of its database");
+    let needs = folder.add(40, Kind::Sqlite, |m| m.requires = vec![full.name.clone()]);
+    refused(&full, &needs.name);
+    folder.verify(&needs);
+    refused(&needs, "restored on trial");
+    let future = folder.add(-50, Kind::Sqlite, |_| {});
+    remove(&future).unwrap();
+    folder.verify(&full);
+    remove(&needs).unwrap();
+    let younger = folder.add(30, Kind::Sqlite, |_| {});
+    refused(&full, "restored on trial");
+    // Damaged ones are not the last of anything.
+    fs::remove_file(folder.path(&other.parts[0].name)).unwrap();
+    remove(&other).unwrap();
+    let broken = folder.add(20, Kind::Sqlite, |_| {});
+    fs::write(folder.path(&broken.backup_name().unwrap().manifest()), "{}").unwrap();
+    let done = remove(&broken).unwrap();
+    assert_eq!(done.files.len(), 2);
+    let error = remove(&broken).unwrap_err();
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    let left: Vec<String> = list(&folder.store)
+        .unwrap()
+        .backups
+        .iter()
+        .map(|entry| entry.name.to_string())
+        .collect();
+    assert_eq!(left, [full.name, younger.name.clone()]);
+    let _lock = folder.store.lock("backup").unwrap();
+    assert!(matches!(remove(&younger), Err(Error::Locked { .. })));
+}
+
+/// A lock that is lost after so many looks at it, as that of a bucket.
+#[test]
+fn a_lock_that_is_lost_stops_a_prune_before_the_next_removal() {
+    let folder = Folder::new();
+    for day in 0..12 {
+        folder.add(day * 24, Kind::Sqlite, |_| {});
+    }
+    let before = folder.names().len();
+    for held_for in [0, 1, 3] {
+        let lost = Mortal {
+            store: &folder.store,
+            left: usize::MAX.into(),
+            held_for: Some(held_for),
+        };
+        let names = folder.names().len();
+        let mut silent = |_: &str| {};
+        let error = prune::prune(
+            &lost,
+            &Policy::default(),
+            now(),
+            (&Interrupt::default(), &mut silent),
+        )
+        .unwrap_err();
+        assert!(matches!(error, Error::Locked { .. }), "{error}");
+        assert_eq!(
+            folder.names().len(),
+            names - held_for,
+            "lost after {held_for}"
+        );
+        let listing = list(&folder.store).unwrap();
+        assert!(listing.backups.iter().all(db_backup::Entry::is_complete));
+    }
+    assert_eq!(folder.names().len(), before - 4);
 }
 
 #[test]
@@ -305,6 +486,8 @@ fn nobody_prunes_while_a_backup_is_made() {
 struct Mortal<'s> {
     store: &'s LocalStore,
     left: std::sync::atomic::AtomicUsize,
+    /// After so many looks its lock is lost.
+    held_for: Option<usize>,
 }
 
 impl Store for Mortal<'_> {
@@ -348,7 +531,21 @@ impl Store for Mortal<'_> {
     }
 
     fn lock(&self, why: &str) -> Result<db_backup::Lock, Error> {
-        self.store.lock(why)
+        let lock = self.store.lock(why)?;
+        let Some(held_for) = self.held_for else {
+            return Ok(lock);
+        };
+        let looks = std::sync::atomic::AtomicUsize::new(0);
+        Ok(db_backup::Lock::that_expires(lock, move || {
+            let look = looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if look < held_for {
+                return Ok(());
+            }
+            Err(Error::Locked {
+                what: "the store".to_owned(),
+                holder: None,
+            })
+        }))
     }
 }
 
@@ -365,6 +562,7 @@ fn death_between_any_two_removals_leaves_whole_backups_only() {
         let mortal = Mortal {
             store: &folder.store,
             left: dies_after.into(),
+            held_for: None,
         };
         let mut silent = |_: &str| {};
         let done = prune::prune(

@@ -31,6 +31,14 @@ pub(super) fn backup(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         verdict.observed = format!("{}; {failures} failed since", verdict.observed);
         verdict.state = verdict.state.max(State::Warn);
     }
+    if ages.shrunk {
+        let observed = &mut verdict.observed;
+        observed.push_str("; it has less than half of the rows of the one before");
+        verdict.state = verdict.state.max(State::Warn);
+        verdict = verdict.hint(
+            "was the database lost, and made anew? `bitcraps-db backup status` names both backups",
+        );
+    }
     Ok(verdict
         .hint("`bitcraps-db backup` makes one now; `backup schedule` one every hour")
         .measure(metrics::BACKUP_FAILURES, gauge(ages.failures)))

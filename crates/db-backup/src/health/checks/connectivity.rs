@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use db_core::duration::show;
+use db_core::{Error, ErrorKind};
 
 use super::super::look::Look;
 use super::super::query::{Trouble, number};
@@ -16,7 +17,7 @@ pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         let verdict = Verdict::fail(error.message());
         return Ok(match hint {
             Some(hint) => verdict.hint(hint),
-            None => verdict.hint("check the URL, and that the database is there"),
+            None => verdict.hint(otherwise(error)),
         });
     }
     let opened = look.opened;
@@ -28,6 +29,21 @@ pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
             Verdict::fail(trouble.to_string()).hint("it can be opened, and answers nothing")
         }
     })
+}
+
+/// What helps, where the error itself does not say it.
+fn otherwise(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::Corrupt | ErrorKind::NotADatabase => {
+            "restore the newest backup that was restored on trial, which `bitcraps-db backup status` \
+             names; `bitcraps-db salvage --to NEW` reads what is left of a SQLite file"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnly => {
+            "check the owner and the mode of the file and its folder, or what the role may do"
+        }
+        ErrorKind::DiskFull | ErrorKind::Io => "look at the system's log for the disk",
+        _ => "check the URL, and that the database is there",
+    }
 }
 
 /// A query that every database answers at once.

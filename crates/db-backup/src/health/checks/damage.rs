@@ -4,7 +4,7 @@ use db_core::{DatabaseStats, Error};
 
 use super::super::Verdict;
 use super::super::look::Look;
-use super::super::query::Trouble;
+use super::super::query::{Trouble, is_damage};
 
 /// No statement of the pool or of another check has met damage.
 #[expect(clippy::unnecessary_wraps, reason = "all checks have one signature")]
@@ -13,13 +13,9 @@ pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         Some(DatabaseStats::Sqlite(stats)) => stats.damage.as_ref(),
         _ => None,
     };
-    let refused = look.refused().filter(|error| {
-        matches!(
-            error.kind(),
-            db_core::ErrorKind::Corrupt | db_core::ErrorKind::NotADatabase
-        )
-    });
+    let refused = look.refused().filter(|error| is_damage(error));
     let met: Option<&Error> = of_pool.or(look.damage.as_ref()).or(refused);
+    let met = met.or(look.known_damage.as_deref());
     Ok(match met {
         Some(error) => Verdict::fail(error.message())
             .hint("restore the newest verified backup; `bitcraps-db salvage` reads what is left"),

@@ -61,7 +61,7 @@ fn file_is_writable(look: &Look<'_>) -> Result<Verdict, Trouble> {
     let Some(path) = look.target.url.path() else {
         return Ok(Verdict::ok("the database is in memory"));
     };
-    let folder = folder_of(path);
+    let folder = db_core::folder::of(path).to_owned();
     if space(look, &folder)?.read_only {
         return Ok(
             Verdict::fail(format!("the disk of {} is read-only", folder.display())).hint(
@@ -103,7 +103,7 @@ fn server_is_writable(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
 /// The folders of the database, as far as they are on this machine, and those that were added.
 fn folders(look: &mut Look<'_>) -> Vec<PathBuf> {
     let own = match (look.target.engine(), look.target.url.path()) {
-        (Engine::Sqlite, path) => path.map(folder_of),
+        (Engine::Sqlite, path) => path.map(|path| db_core::folder::of(path).to_owned()),
         (Engine::Postgres, _) => data_folder(look),
     };
     own.into_iter()
@@ -133,13 +133,6 @@ fn data_folder(look: &mut Look<'_>) -> Option<PathBuf> {
         });
     // A port may be forwarded: then it is a folder of another machine.
     folder.map(PathBuf::from).filter(|folder| folder.is_dir())
-}
-
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 fn space(look: &Look<'_>, folder: &Path) -> Result<Space, Trouble> {

@@ -24,6 +24,8 @@ use super::{Cost, Verdict};
 
 /// Whether the database can be opened; it always runs.
 pub(super) const CONNECTIVITY: &str = "connectivity";
+/// Whether what is stored can be read.
+pub(super) const INTEGRITY: &str = "integrity";
 /// Whether all tables are there.
 pub(super) const TABLES: &str = "tables";
 /// Whether all indexes are there.
@@ -90,7 +92,7 @@ pub(super) const ALL: [Check; 27] = [
     postgres("slots", Cost::Cheap, replication::slots),
     postgres("wal_archive", Cost::Cheap, wal::archive),
     postgres("transaction_age", Cost::Cheap, transactions::age),
-    both("integrity", Cost::Expensive, integrity::run),
+    both(INTEGRITY, Cost::Expensive, integrity::run),
     both("foreign_keys", Cost::Expensive, foreign_keys::run),
     both("sizes", Cost::Expensive, storage::sizes),
     both("statistics", Cost::Expensive, tables::statistics),

@@ -1,15 +1,23 @@
 //! Standbys that fall behind, and slots that nobody reads.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use db_core::duration::show;
-use db_core::{Access, Conn, Connection, DatabaseUrl};
+use db_core::{Access, Conn, Connection, DatabaseUrl, Interrupt};
 
 use super::super::look::Look;
-use super::super::query::{Named, Trouble, count, gauge, named, number, size};
+use super::super::query::{Named, Trouble, count, execute, gauge, named, number, size};
 use super::super::{State, Verdict, metrics};
 
-const IS_STANDBY: &str = "SELECT pg_is_in_recovery()::int::bigint AS value";
+pub(super) const IS_STANDBY: &str = "SELECT pg_is_in_recovery()::int::bigint AS value";
+/// So long a look waits for its standbys.
+const PATIENCE: Duration = Duration::from_secs(10);
+const GLANCE: Duration = Duration::from_millis(50);
+const BOUND: &str = "SET statement_timeout = '10s'";
+
 const IS_PAUSED: &str = "SELECT pg_is_wal_replay_paused()::int::bigint AS value";
 
 /// How far the log of the primary goes, in bytes from its beginning.
@@ -63,9 +71,7 @@ pub(super) fn lag(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         })?);
     } else {
         let written = look.ask(|conn| number(conn, WRITTEN))?.map(count);
-        for url in &look.target.replicas {
-            standbys.push(of_url(url, written, look));
-        }
+        standbys.extend(of_urls(written, look));
         if standbys.is_empty() {
             let connected = look.ask(|conn| named(conn, CONNECTED))?;
             standbys.extend(connected.into_iter().map(|row| of_row(row, look)));
@@ -89,18 +95,93 @@ pub(super) fn lag(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         .measure(metrics::REPLICA_LAG_BYTES, gauge(bytes)))
 }
 
-fn of_url(url: &DatabaseUrl, written: Option<u64>, look: &Look<'_>) -> Standby {
-    let name = url.to_string();
+/// Asks all standbys at once, each in a thread of its own: one that hangs keeps its thread, and nobody
+/// else. It is asked again when it has answered.
+fn of_urls(written: Option<u64>, look: &Look<'_>) -> Vec<Standby> {
+    let target = look.target;
+    let asked = target.replicas.iter().map(|url| {
+        let name = url.to_string();
+        if !target.asked().insert(name.clone()) {
+            return (name, None);
+        }
+        let (tell, told) = channel();
+        let (url, limits) = (url.clone(), look.limits.clone());
+        let asked = Asked {
+            all: Arc::clone(&target.asked),
+            own: name.clone(),
+        };
+        let ask = move || {
+            let answer = of_url(&url, &asked.own, written, &limits);
+            drop(asked);
+            // Whoever asked may have gone on.
+            drop(tell.send(answer));
+        };
+        let thread = std::thread::Builder::new().name("standby".to_owned());
+        if let Err(error) = thread.spawn(ask) {
+            tracing::warn!(%error, "a standby cannot be asked");
+        }
+        (name, Some(told))
+    });
+    let asked: Vec<_> = asked.collect();
+    let deadline = Instant::now() + PATIENCE;
+    let answers = asked.into_iter().map(|(name, told)| {
+        let answer = told.and_then(|told| wait_for(&told, deadline, &target.interrupt));
+        answer.unwrap_or_else(|| lost(name, "it does not answer".to_owned()))
+    });
+    answers.collect()
+}
+
+/// A standby that is being asked: until this is dropped, in a panic too, it is not asked again.
+struct Asked {
+    all: Arc<Mutex<BTreeSet<String>>>,
+    own: String,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&self.own);
+    }
+}
+
+fn wait_for<T>(told: &Receiver<T>, deadline: Instant, interrupt: &Interrupt) -> Option<T> {
+    loop {
+        match told.recv_timeout(GLANCE) {
+            Ok(answer) => return Some(answer),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if interrupt.is_set() || Instant::now() > deadline => {
+                return None;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn of_url(
+    url: &DatabaseUrl,
+    name: &str,
+    written: Option<u64>,
+    limits: &super::super::HealthLimits,
+) -> Standby {
     let asked = Connection::open(url, Access::ReadOnly)
         .map_err(Trouble::from)
-        .and_then(|mut connection| ask(&mut connection.conn(), name.clone(), written, look.limits));
-    asked.unwrap_or_else(|trouble| Standby {
+        .and_then(|mut connection| {
+            let mut conn = connection.conn();
+            execute(&mut conn, BOUND)?;
+            ask(&mut conn, name.to_owned(), written, limits)
+        });
+    asked.unwrap_or_else(|trouble| lost(name.to_owned(), trouble.to_string()))
+}
+
+/// One of which nothing is known.
+const fn lost(name: String, words: String) -> Standby {
+    Standby {
         name,
         state: State::Fail,
         bytes: 0,
         behind: Duration::ZERO,
-        words: trouble.to_string(),
-    })
+        words,
+    }
 }
 
 /// Asks a standby how far it is behind `written`. One that has replayed all is not behind, however
@@ -180,4 +261,24 @@ pub(super) fn slots(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         .names(names)
         .hint("start its reader, or drop it: pg_drop_replication_slot; max_slot_wal_keep_size bounds it")
         .measure(metrics::SLOT_RETAINED, gauge(most)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_panics_is_asked_again() {
+        let all = Arc::new(Mutex::new(BTreeSet::from(["a".to_owned(), "b".to_owned()])));
+        let asked = Asked {
+            all: Arc::clone(&all),
+            own: "a".to_owned(),
+        };
+        let thread = std::thread::spawn(move || {
+            let _asked = asked;
+            panic!("it panics");
+        });
+        thread.join().unwrap_err();
+        assert_eq!(*all.lock().unwrap(), BTreeSet::from(["b".to_owned()]));
+    }
 }

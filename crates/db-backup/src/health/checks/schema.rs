@@ -7,7 +7,7 @@ use db_migrate::catalog::{Catalog, Change, Difference, Kind, Scope};
 use db_migrate::{Drift, Migrator, Problem, Rebuild, State, StatusReport, Unknown};
 
 use super::super::look::Look;
-use super::super::query::{Trouble, counted, gauge};
+use super::super::query::{Trouble, counted, gauge, number};
 use super::super::{Verdict, metrics};
 
 const RESTORE: &str =
@@ -21,7 +21,12 @@ pub(crate) struct Schema {
     missing: Result<Missing, String>,
     /// Everything else that is not as the migrations left it.
     changed: Vec<String>,
+    /// Whether a copy into the database was killed: then that is what it has left.
+    half_copied: bool,
 }
+
+/// The notes of a copy that is under way or was killed. Only on PostgreSQL are there any.
+const NOTES_OF_COPY: &str = "SELECT count(to_regclass('__db_migrate_copy')) AS value";
 
 #[derive(Debug, Default)]
 struct Missing {
@@ -55,10 +60,13 @@ pub(crate) fn read(conn: &mut Conn<'_>, migrator: &Migrator) -> Result<Schema, T
             }
         },
     };
+    let half_copied =
+        conn.engine() == Engine::Postgres && number(conn, NOTES_OF_COPY)?.is_some_and(|n| n > 0);
     Ok(Schema {
         status,
         missing,
         changed,
+        half_copied,
     })
 }
 
@@ -191,6 +199,8 @@ pub(super) fn migrations(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         Verdict::fail(format!("files and history disagree: {problems}"))
             .names(faults)
             .hint("`bitcraps-db validate` says what differs, and what to do")
+    } else if let Some(lost) = lost_table(&status.problems) {
+        Verdict::warn(lost).hint("`bitcraps-db migrate` makes it again")
     } else if status.pending.is_empty() {
         let current = status.current_version.as_deref().unwrap_or("no version");
         Verdict::ok(format!("at {current}, nothing pending"))
@@ -201,6 +211,11 @@ pub(super) fn migrations(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
             .hint("`bitcraps-db migrate` applies them")
     };
     Ok(verdict.measure(metrics::MIGRATIONS_PENDING, gauge(count)))
+}
+
+fn lost_table(problems: &[Problem]) -> Option<String> {
+    let lost = |problem: &&Problem| matches!(problem, Problem::LostTable { .. });
+    problems.iter().find(lost).map(Problem::to_string)
 }
 
 /// Nothing was changed by hand, beside what is missing.
@@ -214,6 +229,13 @@ pub(super) fn drift(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
             Verdict::unknown(reason.unwrap_or_else(|| "no schema is stored".to_owned()))
         } else if schema.changed.is_empty() {
             Verdict::ok("the schema is as the migrations left it")
+        } else if schema.half_copied {
+            let changes = counted(count, "object differs", "objects differ");
+            Verdict::warn(format!(
+                "{changes}: left by a copy that did not end, or changed by hand"
+            ))
+            .names(schema.changed.clone())
+            .hint("`bitcraps-db copy --undo` with the same --from and --to takes away what is the copy's")
         } else {
             let changes = counted(count, "object was", "objects were");
             Verdict::warn(format!("{changes} changed by hand"))

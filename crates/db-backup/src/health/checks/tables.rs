@@ -153,7 +153,11 @@ fn stale_of_file(conn: &mut Conn<'_>, least: u64) -> Result<Vec<Named>, Trouble>
     let mut stale = Vec::new();
     for table in words(conn, INDEXED)? {
         let quoted = table.replace('"', "\"\"");
-        let sql = format!("SELECT max(rowid) - min(rowid) + 1 AS value FROM \"{quoted}\"");
+        // Asked together, SQLite would read the whole table to find both ends of it.
+        let sql = format!(
+            "SELECT (SELECT max(rowid) FROM \"{quoted}\") - (SELECT min(rowid) FROM \"{quoted}\") + 1
+             AS value"
+        );
         let rows = count(number(conn, &sql)?.unwrap_or_default());
         if rows < least {
             continue;

@@ -9,24 +9,33 @@ use super::super::look::Look;
 use super::super::query::{Trouble, count, gauge, named, number};
 use super::super::{Verdict, metrics};
 
-/// Whoever runs a transaction, its own state, and its age in milliseconds; prepared ones too.
+/// Whoever runs a transaction, its own state, and its age in milliseconds; prepared ones too. Our own
+/// backups take their time, and are told apart.
 const OPEN: &str = "
     SELECT 'process ' || pid || ' (' || coalesce(nullif(application_name, ''), 'no name') || ', '
            || coalesce(state, 'state not shown') || ')' AS name,
            (extract(epoch FROM clock_timestamp() - xact_start) * 1000)::bigint AS value
     FROM pg_catalog.pg_stat_activity
     WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-      AND datname = current_database()
+      AND datname = current_database() AND coalesce(application_name, '') <> 'bitcraps-db backup'
     UNION ALL
     SELECT 'prepared transaction ' || gid,
            (extract(epoch FROM clock_timestamp() - prepared) * 1000)::bigint
     FROM pg_catalog.pg_prepared_xacts WHERE database = current_database()
     ORDER BY value DESC LIMIT 5";
 
+/// Milliseconds since the oldest of our own backups began.
+const BACKUP: &str = "
+    SELECT (extract(epoch FROM clock_timestamp() - min(xact_start)) * 1000)::bigint AS value
+    FROM pg_catalog.pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'bitcraps-db backup'";
+
 /// The oldest read or write is young.
 pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
+    let mut backup = None;
     let (oldest, names) = match look.target.engine() {
         Engine::Postgres => {
+            backup = look.ask(|conn| number(conn, BACKUP))?;
             let open = look.ask(|conn| named(conn, OPEN))?;
             let age = open.first().map_or(0, |row| count(row.value));
             let limit = &look.limits.oldest_transaction;
@@ -56,11 +65,15 @@ pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         }
     };
     let limit = &look.limits.oldest_transaction;
-    let observed = if oldest.is_zero() {
+    let mut observed = if oldest.is_zero() {
         "none is open".to_owned()
     } else {
         format!("the oldest is open for {}", show(oldest))
     };
+    if let Some(backup) = backup {
+        let age = Duration::from_millis(count(backup));
+        observed = format!("{observed}; a backup runs for {}", show(age));
+    }
     Ok(Verdict::new(limit.judge(&oldest), observed)
         .at(limit, |age| show(*age))
         .names(names)

@@ -66,6 +66,7 @@ pub(super) fn plan(conn: &mut PgConnection, tasks: &[Task]) -> Result<Plan, Erro
             task,
             steps,
             blocks: blocks.to_owned(),
+            needs_temporary: None,
             needs_bytes: match task {
                 Task::Reindex => Some(reindex::largest(conn)?),
                 _ => None,

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use db_core::Interrupt;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
 use object_store::{
@@ -19,11 +22,19 @@ use crate::error::Error;
 /// Requests wait far more than they work.
 const THREADS: usize = 2;
 
+/// So often whoever waits asks whether to go on.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a request has that begins after a stop.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// A client, shared by a store and what it has handed out.
 pub(super) struct Client {
     pub(super) place: Place,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) uploads: Arc<dyn MultipartStore>,
+    /// Who may stop waiting.
+    interrupt: Mutex<Interrupt>,
     /// Only empty while it is dropped.
     runtime: Option<Runtime>,
 }
@@ -41,8 +52,49 @@ impl Client {
             place,
             objects: sides.objects,
             uploads: sides.uploads,
+            interrupt: Mutex::default(),
             runtime: Some(runtime),
         })
+    }
+
+    /// From now on nobody waits any more for what is on its way when this one is set.
+    pub(super) fn obey(&self, interrupt: &Interrupt) {
+        let mut own = self
+            .interrupt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *own = interrupt.clone();
+    }
+
+    /// Waits for what comes from a task.
+    ///
+    /// A stop ends the wait for a request that is on its way. One that begins after it takes back
+    /// what was begun, an upload or a lock, and has some seconds.
+    pub(super) fn receive<T>(&self, receiver: &Receiver<T>) -> Result<T, Error> {
+        let interrupt = {
+            let own = self
+                .interrupt
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            own.clone()
+        };
+        let (was_set, began) = (interrupt.is_set(), Instant::now());
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(came) => return Ok(came),
+                Err(RecvTimeoutError::Timeout) => {
+                    if interrupt.is_set() && (!was_set || began.elapsed() > GRACE) {
+                        return Err(Error::Interrupted);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Store {
+                        place: self.location(),
+                        reason: "the request was given up".to_owned(),
+                    });
+                }
+            }
+        }
     }
 
     pub(super) fn location(&self) -> String {
@@ -72,14 +124,17 @@ impl Client {
         work: impl Future<Output = Result<T, Said>> + Send + 'static,
     ) -> Result<Result<T, Said>, Error> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        self.spawn(async move {
+        let task = self.spawn(async move {
             // Whoever asked may have gone.
             drop(sender.send(work.await));
         });
-        receiver.recv().map_err(|_| Error::Store {
-            place: self.location(),
-            reason: "the request was given up".to_owned(),
-        })
+        let received = self.receive(&receiver);
+        if received.is_err()
+            && let Some(task) = task
+        {
+            task.abort();
+        }
+        received
     }
 
     pub(super) fn told(&self, name: &str, error: &Said) -> Error {

@@ -6,12 +6,12 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use object_store::{Error as Said, PutMode, UpdateVersion};
+use object_store::path::Path as ObjectPath;
+use object_store::{Error as Said, ObjectStore, ObjectStoreExt as _, PutMode, UpdateVersion};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
@@ -43,6 +43,12 @@ struct Paper {
     owner: String,
     nonce: String,
     expires_at: DateTime<Utc>,
+    /// The machine of its owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    /// The folder in which a file says there that the owner lives: others may prepare elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    staging: Option<PathBuf>,
 }
 
 impl Paper {
@@ -55,7 +61,7 @@ impl Paper {
 pub(super) struct Lease {
     client: Arc<Client>,
     nonce: String,
-    lost: Arc<AtomicBool>,
+    term: Arc<Term>,
     renewal: Option<JoinHandle<()>>,
     /// Its lock says on this machine that we live.
     sign: (PathBuf, File),
@@ -73,17 +79,19 @@ impl Lease {
             owner: format!("{why} (process {} on {})", std::process::id(), host()),
             nonce: nonce.clone(),
             expires_at: expiry(life),
+            host: Some(host()),
+            staging: std::path::absolute(staging).ok(),
         };
         // Before the object: else it could be taken for a dead process's.
         let sign = sign(staging, &nonce)?;
         match take(client, staging, &paper) {
             Ok(version) => {
-                let lost = Arc::new(AtomicBool::new(false));
-                let renewal = renew(client, paper, version, life, Arc::clone(&lost));
+                let term = Arc::new(Term::until(paper.expires_at));
+                let renewal = renew(client, paper, version, life, Arc::clone(&term));
                 Ok(Self {
                     client: Arc::clone(client),
                     nonce,
-                    lost,
+                    term,
                     renewal,
                     sign,
                 })
@@ -95,9 +103,9 @@ impl Lease {
         }
     }
 
-    /// Whether it was lost, from now on too.
-    pub(super) fn lost(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.lost)
+    /// How long it is held, from now on too.
+    pub(super) fn term(&self) -> Arc<Term> {
+        Arc::clone(&self.term)
     }
 }
 
@@ -120,7 +128,7 @@ fn take(client: &Client, staging: &Path, paper: &Paper) -> Result<UpdateVersion,
             Ok(old) if there.len() <= LONGEST => old,
             _ => return Err(locked(Some("a lock that cannot be read".to_owned()))),
         };
-        let is_dead = old.expires_at < now() || is_dead(staging, &old.nonce);
+        let is_dead = old.expires_at < now() || is_dead(staging, &old);
         if !is_dead {
             let owner: String = old.owner.chars().filter(|c| !c.is_control()).collect();
             let until = old.expires_at.format("%Y-%m-%d %H:%M:%S UTC");
@@ -156,7 +164,7 @@ fn renew(
     mut paper: Paper,
     mut version: UpdateVersion,
     life: Duration,
-    lost: Arc<AtomicBool>,
+    term: Arc<Term>,
 ) -> Option<JoinHandle<()>> {
     let objects = Arc::clone(&client.objects);
     let path = client.place.object(LOCK);
@@ -171,12 +179,25 @@ fn renew(
                 Ok(new) => {
                     version = new;
                     until = paper.expires_at;
+                    term.extend(until);
                 }
-                // Without conditions there is nothing to renew safely.
-                Err(Said::NotImplemented { .. }) => return,
-                Err(
-                    Said::Precondition { .. } | Said::NotFound { .. } | Said::AlreadyExists { .. },
-                ) => break,
+                // It may be our own renewal, of which only the answer was lost.
+                Err(Said::Precondition { .. } | Said::AlreadyExists { .. }) => {
+                    match ours(&*objects, &path, &paper.nonce).await {
+                        Ok(Some((new, expires_at))) => {
+                            version = new;
+                            until = expires_at;
+                            term.extend(until);
+                        }
+                        Err(_) if now() < until => {
+                            tracing::warn!("the lock of the bucket cannot be read; trying again");
+                        }
+                        Ok(None) | Err(_) => break,
+                    }
+                }
+                // Without conditions there is nothing to renew safely, and nothing that excludes.
+                Err(Said::NotImplemented { .. }) => return term.extend(DateTime::<Utc>::MAX_UTC),
+                Err(Said::NotFound { .. }) => break,
                 Err(_) if now() < until => {
                     tracing::warn!("the lock of the bucket cannot be renewed; trying again");
                 }
@@ -184,8 +205,25 @@ fn renew(
             }
         }
         tracing::warn!("the lock of the bucket is lost");
-        lost.store(true, Ordering::Release);
+        term.end();
     })
+}
+
+/// The version of the object and until when it says that we hold the lock, if it says so.
+async fn ours(
+    objects: &dyn ObjectStore,
+    path: &ObjectPath,
+    nonce: &str,
+) -> Result<Option<(UpdateVersion, DateTime<Utc>)>, Said> {
+    let found = match objects.get(path).await {
+        Ok(found) => found,
+        Err(Said::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let version = version_of(&found.meta);
+    let paper = serde_json::from_slice::<Paper>(&found.bytes().await?).ok();
+    let paper = paper.filter(|paper| paper.nonce == nonce);
+    Ok(paper.map(|paper| (version, paper.expires_at)))
 }
 
 impl Drop for Lease {
@@ -193,17 +231,26 @@ impl Drop for Lease {
         if let Some(renewal) = self.renewal.take() {
             renewal.abort();
         }
-        if !self.lost.load(Ordering::Acquire) {
-            let ours = match self.client.get(LOCK) {
-                Ok(Some((bytes, _))) => serde_json::from_slice::<Paper>(&bytes)
-                    .is_ok_and(|paper| paper.nonce == self.nonce),
-                _ => false,
+        if !self.term.is_lost() {
+            let is_ours = |bytes: &[u8]| {
+                serde_json::from_slice::<Paper>(bytes).is_ok_and(|paper| paper.nonce == self.nonce)
             };
-            if ours && let Err(error) = self.client.delete(LOCK) {
-                tracing::warn!(%error, "the lock of the bucket stays until it expires");
+            let released = match self.client.get(LOCK) {
+                Ok(Some((bytes, _))) if is_ours(&bytes) => self.client.delete(LOCK),
+                other => other.map(drop),
+            };
+            if let Err(error) = released {
+                tracing::warn!(
+                    %error,
+                    "the lock of the bucket stays until it expires, or this machine takes it"
+                );
+                // The sign stays, without its lock: who comes next here knows that we are gone.
+                return;
             }
         }
         drop(std::fs::remove_file(&self.sign.0));
+        // Who publishes without a lock later is not told that this one was lost.
+        self.term.extend(DateTime::<Utc>::MAX_UTC);
     }
 }
 
@@ -215,37 +262,119 @@ fn sign_path(staging: &Path, nonce: &str) -> PathBuf {
 fn sign(staging: &Path, nonce: &str) -> Result<(PathBuf, File), Error> {
     draft::private_folder(staging)?;
     let path = sign_path(staging, nonce);
-    let file = draft::private_file(&path).map_err(|e| Error::io("create", &path, e))?;
+    let file = db_core::folder::private_file(&path).map_err(|e| Error::io("create", &path, e))?;
     file.try_lock()
         .map_err(|e| Error::io("lock", &path, e.into()))?;
     Ok((path, file))
 }
 
 /// Whether the owner of a lock was a process of this machine, and is gone.
-fn is_dead(staging: &Path, nonce: &str) -> bool {
-    let is_ours = nonce.len() == 32 && nonce.bytes().all(|b| b.is_ascii_hexdigit());
-    let path = sign_path(staging, nonce);
-    match File::open(&path) {
-        Ok(file) if is_ours && file.try_lock().is_ok() => {
+fn is_dead(staging: &Path, paper: &Paper) -> bool {
+    let nonce = &paper.nonce;
+    // It becomes a part of a path, and whoever writes into the bucket wrote it.
+    if nonce.len() != 32 || !nonce.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return false;
+    }
+    let is_here = paper.host.as_deref() == Some(host().as_str());
+    let told = paper.staging.as_deref();
+    let told = told.filter(|folder| is_here && folder.is_absolute());
+    [Some(staging), told].into_iter().flatten().any(|folder| {
+        let path = sign_path(folder, nonce);
+        let is_free = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        if is_free {
             drop(std::fs::remove_file(&path));
-            true
         }
-        _ => false,
+        is_free
+    })
+}
+
+/// Until when a lock is held. After that somebody else may have it, whether or not we were told: a
+/// process may have been stopped for longer.
+#[derive(Debug)]
+pub(super) struct Term(Mutex<DateTime<Utc>>);
+
+impl Term {
+    fn until(at: DateTime<Utc>) -> Self {
+        Self(Mutex::new(at))
+    }
+
+    fn extend(&self, at: DateTime<Utc>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    fn end(&self) {
+        self.extend(DateTime::<Utc>::MIN_UTC);
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        now() >= *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether the lock that is held, if one is, was lost.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<Option<Arc<AtomicBool>>>);
+pub(super) struct Held(Mutex<Option<Arc<Term>>>);
 
 impl Held {
-    pub(super) fn set(&self, lost: Arc<AtomicBool>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lost);
+    pub(super) fn set(&self, term: Arc<Term>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(term);
     }
 
     pub(super) fn is_lost(&self) -> bool {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.as_ref()
-            .is_some_and(|lost| lost.load(Ordering::Acquire))
+        held.as_ref().is_some_and(|term| term.is_lost())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::super::place::Place;
+    use super::*;
+
+    fn client() -> Client {
+        let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        let variables = keys.map(|key| (key.to_owned(), "none".to_owned()));
+        let mut client = Client::new(Place::parse("s3://bucket/x").unwrap(), &variables).unwrap();
+        client.objects = Arc::new(InMemory::new());
+        client
+    }
+
+    fn paper(nonce: &str, life: Duration) -> Paper {
+        Paper {
+            owner: "a test".to_owned(),
+            nonce: nonce.to_owned(),
+            expires_at: expiry(life),
+            host: None,
+            staging: None,
+        }
+    }
+
+    /// The term of a lock that was renewed twice, and told of the first time only. Meanwhile the
+    /// object came to hold what `there` is.
+    fn renewed(there: &Paper, life: Duration) -> Arc<Term> {
+        let client = client();
+        let own = paper("a", life);
+        let version = client.put_new(LOCK, &own.bytes().unwrap()).unwrap();
+        let mode = PutMode::Update(version.clone());
+        let bytes = there.bytes().unwrap();
+        client.put(LOCK, &bytes, mode).unwrap().unwrap();
+        let term = Arc::new(Term::until(own.expires_at));
+        let first = own.expires_at;
+        let task = renew(&client, own, version, life, Arc::clone(&term)).unwrap();
+        // It is lost at once, or held for longer than it was at first.
+        while !term.is_lost() && *term.0.lock().unwrap() < first + life / 2 {
+            std::thread::yield_now();
+        }
+        task.abort();
+        term
+    }
+
+    #[test]
+    fn a_renewal_whose_answer_was_lost_is_one() {
+        let life = Duration::from_secs(10);
+        assert!(!renewed(&paper("a", life), life).is_lost());
+        assert!(renewed(&paper("b", life), life).is_lost());
     }
 }

@@ -9,14 +9,19 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use chrono::{DateTime, SubsecRound, Utc};
+use db_core::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::upload;
 use crate::error::Error;
-use crate::manifest::{LARGEST, Part, hex};
-use crate::store::Finished;
+use crate::manifest::{LARGEST, Manifest, Part, hex};
+use crate::series::Series;
 use crate::store::draft::{self, Draft};
+use crate::store::{Finished, Waiting};
 
 const FORMAT: u32 = 1;
 const START: &str = ".upload.";
@@ -33,6 +38,58 @@ pub(super) struct Pending {
     pub(super) manifest: String,
     pub(super) document: String,
     pub(super) uploads: Vec<Upload>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began_at: Option<DateTime<Utc>>,
+    /// How often it was tried again in vain, and why the last time.
+    #[serde(default)]
+    failures: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// How long an upload is tried before it is given up for a newer backup.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub(super) failures: u32,
+    pub(super) age: Duration,
+}
+
+impl Pending {
+    /// What a list shows of it.
+    pub(super) fn shown(&self) -> Waiting {
+        let name = self.manifest.strip_suffix(".json");
+        Waiting {
+            name: name.unwrap_or(&self.manifest).to_owned(),
+            bytes: self.uploads.iter().map(|upload| upload.bytes).sum(),
+            sent: self.uploads.iter().map(upload::sent).sum(),
+            since: self.began_at,
+            failures: self.failures,
+            reason: self.reason.clone(),
+        }
+    }
+
+    /// The key of its series, if its manifest can be read.
+    pub(super) fn series(&self) -> Option<String> {
+        series_of(&self.manifest, self.document.as_bytes())
+    }
+
+    /// Whether it was tried for long enough.
+    pub(super) fn is_overdue(&self, patience: Patience) -> bool {
+        let now = SystemClock.now();
+        let age = |began: DateTime<Utc>| now.signed_duration_since(began).to_std();
+        let is_old = self
+            .began_at
+            .and_then(|began| age(began).ok())
+            .is_some_and(|age| age >= patience.age);
+        is_old && self.failures >= patience.failures
+    }
+}
+
+/// The key of the series of a backup, by its manifest.
+pub(super) fn series_of(manifest: &str, document: &[u8]) -> Option<String> {
+    let manifest = Manifest::read(manifest, document).ok()?;
+    Some(Series::of(&manifest).key())
 }
 
 /// One of its files.
@@ -49,6 +106,9 @@ pub(super) struct Upload {
     pub(super) parts: BTreeMap<usize, String>,
     /// Whether it is there under its name.
     pub(super) done: bool,
+    /// What the service called that state of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) e_tag: Option<String>,
 }
 
 impl Upload {
@@ -60,7 +120,16 @@ impl Upload {
             id: None,
             parts: BTreeMap::new(),
             done: false,
+            e_tag: None,
         }
+    }
+
+    /// It has to be sent anew.
+    pub(super) fn forget(&mut self) {
+        self.id = None;
+        self.parts.clear();
+        self.done = false;
+        self.e_tag = None;
     }
 
     /// Whether a file is what it was when it was finished.
@@ -117,6 +186,9 @@ impl Staged {
                     .map_err(|e| Error::damaged(&finished.manifest, e.to_string()))?,
                 manifest: finished.manifest,
                 uploads: parts.iter().map(Upload::new).collect(),
+                began_at: Some(SystemClock.now().trunc_subsecs(0)),
+                failures: 0,
+                reason: None,
             },
             files: Vec::new(),
         };
@@ -132,12 +204,21 @@ impl Staged {
     pub(super) fn save(&self) -> Result<(), Error> {
         let bytes = serde_json::to_vec(&self.pending)
             .map_err(|e| Error::damaged(self.path.display().to_string(), e.to_string()))?;
-        let draft = Draft::new_in(draft::folder_of(&self.path), "upload")?;
+        let draft = Draft::new_in(db_core::folder::of(&self.path), "upload")?;
         draft
             .file()
             .write_all(&bytes)
             .map_err(|e| Error::io("write", &self.path, e))?;
         draft.replace(&self.path)
+    }
+
+    /// Notes that it could not be sent once more.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.pending.failures = self.pending.failures.saturating_add(1);
+        self.pending.reason = Some(error.to_string());
+        if let Err(error) = self.save() {
+            tracing::warn!(%error, "it cannot be noted that an upload failed");
+        }
     }
 
     fn file(&self, index: usize) -> PathBuf {
@@ -159,35 +240,13 @@ impl Staged {
 
     /// What earlier runs left for this bucket, oldest first.
     pub(super) fn all(staging: &Path, location: &str) -> Vec<Self> {
-        let Ok(entries) = fs::read_dir(staging) else {
-            return Vec::new();
-        };
-        let records = entries.flatten().map(|entry| entry.path()).filter(|path| {
-            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-            name.starts_with(START) && path.extension() == Some(OsStr::new("json"))
-        });
-        let mut found: Vec<Self> = records
-            .filter_map(|path| Self::open(path, location))
-            .collect();
-        found.sort_by(|a, b| a.pending.manifest.cmp(&b.pending.manifest));
-        found
+        records(staging, location)
+            .into_iter()
+            .filter_map(|(path, pending)| Self::open(path, pending))
+            .collect()
     }
 
-    fn open(path: PathBuf, location: &str) -> Option<Self> {
-        let mut bytes = Vec::new();
-        // A document in a document is escaped.
-        let file = File::open(&path).ok()?.take(LARGEST * 4);
-        let read = { file }.read_to_end(&mut bytes);
-        let pending = match (read, serde_json::from_slice::<Pending>(&bytes)) {
-            (Ok(_), Ok(pending)) if pending.format == FORMAT => pending,
-            _ => {
-                tracing::warn!(file = %path.display(), "cannot be read, and is left alone");
-                return None;
-            }
-        };
-        if pending.location != location {
-            return None;
-        }
+    fn open(path: PathBuf, pending: Pending) -> Option<Self> {
         let mut staged = Self {
             path,
             pending,
@@ -208,12 +267,56 @@ impl Staged {
     }
 
     /// Whether all files are there, as they were.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> Result<bool, Error> {
         let uploads = &self.pending.uploads;
-        uploads.len() == self.files.len()
-            && uploads
-                .iter()
-                .zip(&self.files)
-                .all(|(upload, file)| upload.is(file).unwrap_or(false))
+        if uploads.len() != self.files.len() {
+            return Ok(false);
+        }
+        for (upload, file) in uploads.iter().zip(&self.files) {
+            let same = upload.is(file);
+            if !same.map_err(|e| Error::io("read the draft of", &upload.name, e))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// What waits for this bucket, as a list shows it.
+pub(super) fn waiting(staging: &Path, location: &str) -> Vec<Waiting> {
+    let records = records(staging, location).into_iter();
+    records.map(|(_, pending)| pending.shown()).collect()
+}
+
+/// The records of a folder that are of this bucket, oldest first.
+fn records(staging: &Path, location: &str) -> Vec<(PathBuf, Pending)> {
+    let Ok(entries) = fs::read_dir(staging) else {
+        return Vec::new();
+    };
+    let paths = entries.flatten().map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        name.starts_with(START) && path.extension() == Some(OsStr::new("json"))
+    });
+    let mut found: Vec<_> = paths
+        .filter_map(|path| {
+            let pending = read_record(&path)?;
+            (pending.location == location).then_some((path, pending))
+        })
+        .collect();
+    found.sort_by(|(_, a), (_, b)| a.manifest.cmp(&b.manifest));
+    found
+}
+
+fn read_record(path: &Path) -> Option<Pending> {
+    let mut bytes = Vec::new();
+    // A document in a document is escaped.
+    let file = File::open(path).ok()?.take(LARGEST * 4);
+    let read = { file }.read_to_end(&mut bytes);
+    match (read, serde_json::from_slice::<Pending>(&bytes)) {
+        (Ok(_), Ok(pending)) if pending.format == FORMAT => Some(pending),
+        _ => {
+            tracing::warn!(file = %path.display(), "cannot be read, and is left alone");
+            None
+        }
     }
 }

@@ -120,17 +120,11 @@ impl Place {
         for (key, value) in known::<AmazonS3ConfigKey>(variables, "AWS_") {
             builder = builder.with_config(key, value);
         }
-        let allowed =
-            builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
-        let is_open = builder
-            .get_config_value(&AmazonS3ConfigKey::Endpoint)
-            .is_some_and(|endpoint| endpoint.trim().to_ascii_lowercase().starts_with("http:"));
-        if is_open && !allowed.is_some_and(|text| is_true(&text)) {
-            return Err(Error::usage(
-                "the endpoint in AWS_ENDPOINT_URL is not encrypted",
-                "use https, or allow http in a network you trust: AWS_ALLOW_HTTP=true",
-            ));
-        }
+        refuse_open(
+            builder.get_config_value(&AmazonS3ConfigKey::Endpoint),
+            builder.get_config_value(&AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp)),
+            ("AWS_ENDPOINT_URL", "AWS_ALLOW_HTTP"),
+        )?;
         let built = builder.with_bucket_name(&self.bucket).build();
         Ok(sides(built.map_err(|e| self.settings(&e, "AWS"))?))
     }
@@ -142,6 +136,11 @@ impl Place {
         for (key, value) in known::<GoogleConfigKey>(variables, "GOOGLE_") {
             builder = builder.with_config(key, value);
         }
+        refuse_open(
+            builder.get_config_value(&GoogleConfigKey::BaseUrl),
+            builder.get_config_value(&GoogleConfigKey::Client(ClientConfigKey::AllowHttp)),
+            ("GOOGLE_BASE_URL", "GOOGLE_ALLOW_HTTP"),
+        )?;
         let built = builder.with_bucket_name(&self.bucket).build();
         Ok(sides(built.map_err(|e| self.settings(&e, "GOOGLE"))?))
     }
@@ -153,6 +152,11 @@ impl Place {
         for (key, value) in known::<AzureConfigKey>(variables, "AZURE_") {
             builder = builder.with_config(key, value);
         }
+        refuse_open(
+            builder.get_config_value(&AzureConfigKey::Endpoint),
+            builder.get_config_value(&AzureConfigKey::Client(ClientConfigKey::AllowHttp)),
+            ("AZURE_STORAGE_ENDPOINT", "AZURE_ALLOW_HTTP"),
+        )?;
         let built = builder.with_container_name(&self.bucket).build();
         Ok(sides(built.map_err(|e| self.settings(&e, "AZURE"))?))
     }
@@ -177,6 +181,22 @@ fn sides<S: ObjectStore + MultipartStore>(client: S) -> Sides {
     let uploads = Arc::new(client);
     let objects: Arc<S> = Arc::clone(&uploads);
     Sides { objects, uploads }
+}
+
+/// Refuses an endpoint to which all would go in plain, unless that is allowed.
+fn refuse_open(
+    endpoint: Option<String>,
+    allowed: Option<String>,
+    (of_endpoint, of_leave): (&str, &str),
+) -> Result<(), Error> {
+    let is_open = |endpoint: String| endpoint.trim().to_ascii_lowercase().starts_with("http:");
+    if endpoint.is_some_and(is_open) && !allowed.is_some_and(|text| is_true(&text)) {
+        return Err(Error::usage(
+            format!("the endpoint in {of_endpoint} is not encrypted"),
+            format!("use https, or allow http in a network you trust: {of_leave}=true"),
+        ));
+    }
+    Ok(())
 }
 
 /// The variables that a service knows.
@@ -253,25 +273,55 @@ mod tests {
 
     #[test]
     fn http_has_to_be_allowed() {
-        let place = Place::parse("s3://b").unwrap();
-        let variables = |allow: Option<&str>| {
-            let mut all = vec![
-                (
-                    "AWS_ENDPOINT_URL".to_owned(),
-                    "HTTP://127.0.0.1:9".to_owned(),
-                ),
-                ("AWS_ACCESS_KEY_ID".to_owned(), "k".to_owned()),
-                ("AWS_SECRET_ACCESS_KEY".to_owned(), "s".to_owned()),
-            ];
-            all.extend(allow.map(|v| ("AWS_ALLOW_HTTP".to_owned(), v.to_owned())));
-            all
-        };
-        for refused in [None, Some("false"), Some("0"), Some("")] {
-            let error = place.connect(&variables(refused)).err();
-            assert!(matches!(error, Some(Error::Usage { .. })), "{refused:?}");
-        }
-        for allowed in ["true", "1", "TRUE"] {
-            assert!(place.connect(&variables(Some(allowed))).is_ok());
+        for (place, leave, settings) in [
+            (
+                "s3://b",
+                "AWS_ALLOW_HTTP",
+                [
+                    ("AWS_ENDPOINT_URL", "HTTP://127.0.0.1:9"),
+                    ("AWS_ACCESS_KEY_ID", "k"),
+                    ("AWS_SECRET_ACCESS_KEY", "s"),
+                ],
+            ),
+            (
+                "gs://b",
+                "GOOGLE_ALLOW_HTTP",
+                [
+                    ("GOOGLE_BASE_URL", "http://127.0.0.1:9"),
+                    ("GOOGLE_SKIP_SIGNATURE", "true"),
+                    ("GOOGLE_UNKNOWN", "x"),
+                ],
+            ),
+            (
+                "az://b",
+                "AZURE_ALLOW_HTTP",
+                [
+                    ("AZURE_STORAGE_ENDPOINT", "http://127.0.0.1:9"),
+                    ("AZURE_STORAGE_ACCOUNT_NAME", "k"),
+                    ("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0"),
+                ],
+            ),
+        ] {
+            let place = Place::parse(place).unwrap();
+            let variables = |allow: Option<&str>| {
+                let pair = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+                let allow = allow.map(|value| (leave, value));
+                settings
+                    .into_iter()
+                    .chain(allow)
+                    .map(pair)
+                    .collect::<Vec<_>>()
+            };
+            for refused in [None, Some("false"), Some("0")] {
+                let error = place.connect(&variables(refused)).err();
+                assert!(
+                    matches!(error, Some(Error::Usage { .. })),
+                    "{leave} {refused:?}"
+                );
+            }
+            for allowed in ["true", "1", "TRUE"] {
+                assert!(place.connect(&variables(Some(allowed))).is_ok(), "{leave}");
+            }
         }
     }
 }

@@ -83,9 +83,7 @@ impl Read for Reader {
             let Some(coming) = self.coming.take() else {
                 return Ok(0);
             };
-            let piece = coming
-                .recv()
-                .map_err(|_| io::Error::other("the request was given up"))?;
+            let piece = self.client.receive(&coming).map_err(io::Error::other)?;
             self.piece = piece.map_err(|e| io::Error::other(self.told(&e)))?;
             self.read = 0;
             if self.piece.is_empty() {

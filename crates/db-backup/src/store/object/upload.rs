@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{Error as Said, PutPayload};
+use object_store::{Error as Said, ObjectMeta, PutPayload};
 use tokio::task::JoinHandle;
 
 use super::client::Client;
@@ -77,31 +77,31 @@ impl Sender<'_> {
     pub(super) fn send(&mut self, upload: &mut Upload) -> Result<(), Error> {
         if upload.bytes <= SMALLEST_PART {
             let bytes = self.part(upload, 0)?;
-            self.client.put_new(&upload.name, &bytes)?;
+            upload.e_tag = self.client.put_new(&upload.name, &bytes)?.e_tag;
         } else {
-            self.send_in_parts(upload)?;
+            upload.e_tag = self.send_in_parts(upload)?;
         }
         upload.done = true;
         (self.save)(upload)?;
         (self.progress)(upload.bytes)
     }
 
-    fn send_in_parts(&mut self, upload: &mut Upload) -> Result<(), Error> {
-        if self.is_there(upload)? {
-            return Ok(());
+    /// Returns what the service calls this state of the object.
+    fn send_in_parts(&mut self, upload: &mut Upload) -> Result<Option<String>, Error> {
+        if let Some(there) = find(self.client, upload)? {
+            return Ok(there.e_tag);
         }
         for _ in 0..BEGINNINGS {
             match self.send_once(upload) {
-                Ok(()) => return Ok(()),
+                Ok(e_tag) => return Ok(e_tag),
                 Err(Stopped::Failed(error)) => return Err(error),
                 Err(Stopped::Forgotten) => {
                     // Perhaps because it is complete, and only the answer was lost.
-                    if self.is_there(upload)? {
-                        return Ok(());
+                    if let Some(there) = find(self.client, upload)? {
+                        return Ok(there.e_tag);
                     }
                     tracing::warn!(file = upload.name, "the service has forgotten the upload");
-                    upload.id = None;
-                    upload.parts.clear();
+                    upload.forget();
                     (self.save)(upload)?;
                 }
             }
@@ -112,21 +112,7 @@ impl Sender<'_> {
         })
     }
 
-    /// Whether this very file is there already. Another one of its name is an error.
-    fn is_there(&self, upload: &Upload) -> Result<bool, Error> {
-        let Some(meta) = self.client.head(&upload.name)? else {
-            return Ok(false);
-        };
-        let there = Reader::new(Arc::clone(self.client), &upload.name, meta.clone());
-        let failed = |e| Error::io("read", &upload.name, e);
-        if meta.size == upload.bytes && upload.is(there).map_err(failed)? {
-            Ok(true)
-        } else {
-            Err(self.client.exists(&upload.name))
-        }
-    }
-
-    fn send_once(&mut self, upload: &mut Upload) -> Result<(), Stopped> {
+    fn send_once(&mut self, upload: &mut Upload) -> Result<Option<String>, Stopped> {
         let uploads = Arc::clone(&self.client.uploads);
         let path = self.client.place.object(&upload.name);
         let id = if let Some(id) = &upload.id {
@@ -155,15 +141,13 @@ impl Sender<'_> {
             Err(Said::NotFound { .. }) => return Err(Stopped::Forgotten),
             Err(error) => return Err(self.client.told(&upload.name, &error).into()),
         };
-        let there = self.client.head(&upload.name)?;
-        let is_ours = there.is_some_and(|meta| {
+        let is_ours = |meta: &ObjectMeta| {
             meta.size == upload.bytes
                 && (made.e_tag.is_none() || meta.e_tag.is_none() || made.e_tag == meta.e_tag)
-        });
-        if is_ours {
-            Ok(())
-        } else {
-            Err(Error::damaged(&upload.name, "the service holds something else").into())
+        };
+        match self.client.head(&upload.name)? {
+            Some(there) if is_ours(&there) => Ok(there.e_tag),
+            _ => Err(Error::damaged(&upload.name, "the service holds something else").into()),
         }
     }
 
@@ -178,7 +162,7 @@ impl Sender<'_> {
         let mut running = Running(Vec::new());
         let mut under_way = 0;
         let (sender, receiver) = mpsc::channel();
-        (self.progress)(sent(upload, size))?;
+        (self.progress)(sent(upload))?;
         loop {
             while under_way < AT_ONCE
                 && let Some(index) = missing.next()
@@ -212,7 +196,7 @@ impl Sender<'_> {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            (self.progress)(sent(upload, size))?;
+            (self.progress)(sent(upload))?;
         }
     }
 
@@ -229,8 +213,34 @@ impl Sender<'_> {
     }
 }
 
-fn sent(upload: &Upload, size: u64) -> u64 {
-    upload.bytes.min(upload.parts.len() as u64 * size)
+/// Bytes that the service has.
+pub(super) fn sent(upload: &Upload) -> u64 {
+    if upload.done {
+        return upload.bytes;
+    }
+    let parts = upload.parts.len() as u64;
+    upload
+        .bytes
+        .min(parts.saturating_mul(part_bytes(upload.bytes)))
+}
+
+/// This very file, if it is there already: of the state that the service named when it was sent, or of
+/// the same content. Another one of its name is an error.
+pub(super) fn find(client: &Arc<Client>, upload: &Upload) -> Result<Option<ObjectMeta>, Error> {
+    let Some(meta) = client.head(&upload.name)? else {
+        return Ok(None);
+    };
+    if meta.size == upload.bytes {
+        if upload.e_tag.is_some() && upload.e_tag == meta.e_tag {
+            return Ok(Some(meta));
+        }
+        let there = Reader::new(Arc::clone(client), &upload.name, meta.clone());
+        let failed = |e| Error::io("read", &upload.name, e);
+        if upload.is(there).map_err(failed)? {
+            return Ok(Some(meta));
+        }
+    }
+    Err(client.exists(&upload.name))
 }
 
 /// Gives up what is under way when it is dropped.

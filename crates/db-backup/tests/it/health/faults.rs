@@ -165,3 +165,30 @@ fn a_store_that_cannot_be_asked_is_no_old_backup() {
         (State::Unknown, "the bucket is gone")
     );
 }
+
+/// All of its processes stopped: the kernel takes connections, and nobody answers.
+#[test]
+fn a_server_that_stands_still_postgres() {
+    let server = db_testkit::cluster(&[]);
+    let world = World::new();
+    let url = server.url();
+    let done = super::migrator().run(
+        db_core::Connection::open(
+            &db_core::DatabaseUrl::parse(&url).unwrap(),
+            db_core::Access::ReadWrite,
+        )
+        .unwrap()
+        .conn(),
+    );
+    assert!(done.unwrap().is_success());
+    let examiner = world.examiner(world.target(&url), patient());
+    let state = || {
+        let report = examiner.examine(&Selection::Cheap);
+        find(&report, "connectivity").state
+    };
+    assert_eq!(state(), State::Ok);
+    let frozen = server.freeze().unwrap();
+    assert_eq!(state(), State::Fail);
+    drop(frozen);
+    assert_eq!(state(), State::Ok);
+}

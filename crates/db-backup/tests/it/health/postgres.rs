@@ -1,8 +1,12 @@
 //! Faults of a server, on one of the test's own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use db_backup::health::{Examiner, HealthReport, Limit, Selection, State, metrics};
+use db_backup::health::{
+    Cost, Examiner, HealthMonitor, HealthReport, Limit, Selection, State, Verdict, metrics,
+};
 use db_core::{Access, Connection, DatabaseUrl, ErrorKind};
 use db_migrate::MigrateOptions;
 use db_testkit::{Cluster, Stop, TestDb, cluster};
@@ -71,16 +75,40 @@ fn a_transaction_that_stays_open() {
     until(&examiner, |r| find(r, "transactions").state == State::Ok);
 }
 
+/// What could not be looked at is named, and is not ok.
 #[test]
 fn indexes_are_checked_where_amcheck_is_there() {
     let db = TestDb::postgres();
     let (_, examiner) = patient_of(&db);
+    let named = Selection::Named(vec!["integrity".to_owned()]);
+    let report = examiner.examine(&named);
+    let found = find(&report, "integrity");
+    assert_eq!(found.state, State::Unknown, "{found:?}");
+    let (_, unseen) = found.observed.split_once("not checked: ").unwrap();
+    assert!(
+        unseen.contains("indexes (the extension amcheck"),
+        "{found:?}"
+    );
+    let hint = found.hint.as_deref().unwrap_or_default();
+    assert!(hint.contains("CREATE EXTENSION amcheck"), "{found:?}");
     db.connect()
         .execute("CREATE EXTENSION amcheck; INSERT INTO players VALUES (1, 'a')");
-    let report = examiner.examine(&Selection::Named(vec!["integrity".to_owned()]));
+    let report = examiner.examine(&named);
     let found = find(&report, "integrity");
-    assert_eq!(found.state, State::Ok, "{found:?}");
     assert!(found.observed.contains("indexes checked"), "{found:?}");
+    let keeps_checksums = db
+        .connect()
+        .conn()
+        .batch_execute("SELECT 1 / (current_setting('data_checksums') = 'on')::int")
+        .is_ok();
+    let (state, unseen) = if keeps_checksums {
+        (State::Ok, false)
+    } else {
+        (State::Unknown, true)
+    };
+    assert_eq!(found.state, state, "{found:?}");
+    let says = found.observed.contains("not checked: pages of tables");
+    assert_eq!(says, unseen, "{found:?}");
 }
 
 #[test]
@@ -235,4 +263,227 @@ fn an_archive_command_that_fails() {
     execute(&mut writer, "ALTER SYSTEM SET archive_command = 'true'");
     execute(&mut writer, "SELECT pg_reload_conf()");
     until(&examiner, |r| find(r, "wal_archive").state == State::Ok);
+}
+
+#[test]
+fn a_standby_that_hangs_holds_up_nobody() {
+    let primary = cluster(&[]);
+    drop(migrated(&primary));
+    let standby = primary.standby().unwrap();
+    let world = World::new();
+    let replica = DatabaseUrl::parse(&standby.url()).unwrap();
+    let known = world.target(&primary.url()).with_replicas(vec![replica]);
+    let examiner = world.examiner(known, patient());
+    until(&examiner, |r| find(r, "replication").state == State::Ok);
+    let frozen = standby.freeze().unwrap();
+    let began = Instant::now();
+    for _ in 0..3 {
+        let report = examiner.examine(&Selection::Cheap);
+        let found = find(&report, "replication");
+        assert_eq!(found.state, State::Fail, "{found:?}");
+        assert_eq!(find(&report, "connectivity").state, State::Ok);
+    }
+    // One wait of the look's, or of connecting.
+    assert!(
+        began.elapsed() < Duration::from_mins(1),
+        "{:?}",
+        began.elapsed()
+    );
+    // Nor does it hold up the end of a monitor in the midst of a look.
+    let replica = DatabaseUrl::parse(&standby.url()).unwrap();
+    let known = world.target(&primary.url()).with_replicas(vec![replica]);
+    let monitor = HealthMonitor::of(world.examiner(known, patient()));
+    let monitor = monitor.start().unwrap();
+    let began = Instant::now();
+    drop(monitor);
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(frozen);
+    until(&examiner, |r| find(r, "replication").state == State::Ok);
+}
+
+#[test]
+fn an_archive_that_nobody_fills() {
+    let server = cluster(&[("archive_mode", "on"), ("archive_command", "")]);
+    let mut writer = migrated(&server);
+    let world = World::new();
+    let examiner = world.examiner(world.target(&server.url()), patient());
+    let report = examiner.examine(&Selection::Cheap);
+    let found = find(&report, "wal_archive");
+    assert_eq!(found.state, State::Fail, "{found:?}");
+    assert!(found.observed.contains("no archive_command"), "{found:?}");
+    // One that hangs does not fail.
+    execute(
+        &mut writer,
+        "ALTER SYSTEM SET archive_command = 'sleep 100000'",
+    );
+    execute(&mut writer, "SELECT pg_reload_conf()");
+    execute(
+        &mut writer,
+        "INSERT INTO players VALUES (1, 'a'); SELECT pg_switch_wal()",
+    );
+    let report = until(&examiner, |r| {
+        find(r, "wal_archive").observed.contains("waits for")
+    });
+    assert_eq!(find(&report, "wal_archive").state, State::Ok);
+}
+
+#[test]
+fn log_that_is_kept_on_purpose_is_no_trouble() {
+    let server = cluster(&[("min_wal_size", "32MB"), ("max_wal_size", "32MB")]);
+    let mut writer = migrated(&server);
+    let world = World::new();
+    let examiner = world.examiner(world.target(&server.url()), patient());
+    execute(&mut writer, "ALTER SYSTEM SET wal_keep_size = '1GB'");
+    execute(&mut writer, "SELECT pg_reload_conf()");
+    let report = until(&examiner, |r| find(r, "wal").state == State::Ok);
+    assert!(find(&report, "wal").limit.as_ref().unwrap().contains("GiB"));
+    execute(&mut writer, "ALTER SYSTEM SET wal_keep_size = 0");
+    execute(
+        &mut writer,
+        "ALTER SYSTEM SET max_slot_wal_keep_size = '3GB'",
+    );
+    execute(&mut writer, "SELECT pg_reload_conf()");
+    // A bound without a slot keeps nothing.
+    until(&examiner, |r| {
+        !find(r, "wal").limit.as_ref().unwrap().contains("GiB")
+    });
+    execute(
+        &mut writer,
+        "SELECT pg_create_physical_replication_slot('bounded', true)",
+    );
+    until(&examiner, |r| {
+        find(r, "wal").limit.as_ref().unwrap().contains("GiB")
+    });
+}
+
+#[test]
+fn a_backup_is_not_a_transaction_that_was_forgotten() {
+    let db = TestDb::postgres();
+    let (world, _) = patient_of(&db);
+    let mut limits = patient();
+    limits.oldest_transaction = Limit::new(Duration::from_millis(1), Duration::from_millis(2));
+    let examiner = world.examiner(world.target(&db.url()), limits);
+    // A dump that waits for a table.
+    let mut blocker = connect(&db.url());
+    let folder = tempfile::tempdir().unwrap();
+    let store = db_backup::LocalStore::new(folder.path().join("backups"));
+    std::thread::scope(|scope| {
+        execute(
+            &mut blocker,
+            "BEGIN; LOCK TABLE bets IN ACCESS EXCLUSIVE MODE",
+        );
+        let backup = scope.spawn(|| {
+            let source = db_backup::Source {
+                url: DatabaseUrl::parse(&db.url()).unwrap(),
+                key: None,
+            };
+            db_backup::create(
+                &source,
+                &store,
+                &db_backup::BackupOptions::default(),
+                &mut |_| (),
+            )
+        });
+        let only = Selection::Named(vec!["transactions".to_owned()]);
+        let began = Instant::now();
+        let found = loop {
+            let report = examiner.examine(&only);
+            let found = find(&report, "transactions").clone();
+            if found.observed.contains("a backup runs") && !found.observed.contains("for 0") {
+                break found;
+            }
+            assert!(began.elapsed() < Duration::from_mins(1), "{found:?}");
+        };
+        // Only who holds up the backup is named.
+        assert!(
+            found.names.iter().all(|n| !n.contains("backup")),
+            "{found:?}"
+        );
+        assert_eq!(found.names.len(), 1, "{found:?}");
+        execute(&mut blocker, "COMMIT");
+        backup.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn damage_that_a_check_meets_is_damage() {
+    let db = TestDb::postgres();
+    let (_, examiner) = patient_of(&db);
+    let mut conn = connect(&db.url());
+    execute(
+        &mut conn,
+        "CREATE EXTENSION amcheck;
+         CREATE TABLE hit (id int PRIMARY KEY);
+         INSERT INTO hit SELECT g FROM generate_series(1, 5000) g;
+         UPDATE pg_class SET relfilenode = (SELECT relfilenode FROM pg_class WHERE relname = 'hit')
+         WHERE relname = 'hit_pkey'",
+    );
+    drop(conn);
+    let report = examiner.examine(&Selection::Named(vec!["integrity".to_owned()]));
+    let found = find(&report, "integrity");
+    assert_eq!(found.state, State::Fail, "{found:?}");
+    assert!(found.names[0].starts_with("hit_pkey"), "{found:?}");
+}
+
+/// By its code: nobody knows all of the words.
+#[test]
+fn damage_is_known_in_words_that_nobody_knows() {
+    for (code, state) in [
+        ("XX001", State::Fail),
+        ("XX002", State::Fail),
+        ("P0001", State::Unknown),
+    ] {
+        let db = TestDb::postgres();
+        let (_, examiner) = patient_of(&db);
+        db.connect().execute(&format!(
+            "CREATE EXTENSION amcheck;
+             CREATE OR REPLACE FUNCTION bt_index_check(index regclass) RETURNS void
+             LANGUAGE plpgsql AS $$ BEGIN
+                 IF index::text = 'idx_bets_player_id' THEN
+                     RAISE EXCEPTION 'diese Seite ist hin' USING ERRCODE = '{code}';
+                 END IF;
+             END $$"
+        ));
+        let report = examiner.examine(&Selection::Named(vec!["integrity".to_owned()]));
+        let found = find(&report, "integrity");
+        assert_eq!(found.state, state, "{code}: {found:?}");
+        let named = found.names.iter().any(|name| name.contains("diese Seite"));
+        assert_eq!(named, state == State::Fail, "{found:?}");
+    }
+}
+
+/// Without what reads the data, that nothing was met says nothing.
+#[test]
+fn damage_stays_where_nothing_reads_the_data() {
+    let db = TestDb::postgres();
+    let (world, _) = patient_of(&db);
+    let hit = Arc::new(AtomicBool::new(true));
+    let asked = Arc::clone(&hit);
+    let examiner = world
+        .examiner(world.target(&db.url()), patient())
+        .with_check("own", Cost::Cheap, move |_, _| {
+            if asked.load(Ordering::SeqCst) {
+                return Err(db_core::Error::new(ErrorKind::Corrupt, "a page is damaged").into());
+            }
+            Ok(Verdict::ok("well"))
+        });
+    let look = || examiner.examine(&Selection::All);
+    assert_eq!(find(&look(), "damage").state, State::Fail);
+    hit.store(false, Ordering::SeqCst);
+    let report = look();
+    assert_eq!(
+        find(&report, "integrity").state,
+        State::Unknown,
+        "{report:#?}"
+    );
+    assert_eq!(find(&report, "damage").state, State::Fail);
+    db.connect().execute("CREATE EXTENSION amcheck");
+    let report = look();
+    let was_read = find(&report, "integrity").state == State::Ok;
+    let damage = find(&report, "damage").state;
+    assert_eq!(damage == State::Ok, was_read, "{report:#?}");
 }

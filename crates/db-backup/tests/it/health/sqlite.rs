@@ -1,7 +1,6 @@
 //! Faults of a file, and of the pool over it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -11,6 +10,7 @@ use db_backup::health::{Limit, Selection, Space, State, Target, metrics};
 use db_core::{Database, DatabaseConfig, Error, ErrorKind};
 use db_testkit::TestDb;
 
+use super::truth::Damaged;
 use super::{World, assert_healthy, find, flips, migrate, patient, patient_of};
 
 /// Where SQLite keeps the locks that are shared: 510 bytes after the byte at 1 GiB + 2.
@@ -183,29 +183,12 @@ fn a_disk_that_became_read_only() {
 
 #[test]
 fn a_page_that_is_damaged() {
-    const PAGE: u64 = 4_096;
-    let db = TestDb::sqlite();
-    let (_, examiner) = patient_of(&db);
-    let rows: Vec<String> = (0..500)
-        .map(|id| format!("({id}, 'somebody with a long name')"))
-        .collect();
-    db.connect()
-        .execute(&format!("INSERT INTO players VALUES {}", rows.join(", ")));
-    let path = db.path().unwrap();
-    // The last page is a leaf of the table or of its index: what is read at the start is not.
-    let at = fs::metadata(path).unwrap().len() - PAGE;
-    let whole = fs::read(path).unwrap();
-    let write = |bytes: &[u8]| {
-        let mut file = OpenOptions::new().write(true).open(path).unwrap();
-        file.seek(SeekFrom::Start(at)).unwrap();
-        file.write_all(bytes).unwrap();
-    };
-    let from = usize::try_from(at).unwrap();
+    let damaged = Damaged::new();
     let found = flips(
-        &examiner,
+        &damaged.examiner(patient()),
         ("integrity", State::Fail),
-        || write(&[0xa5; 512]),
-        || write(&whole[from..from + 512]),
+        || damaged.damage(),
+        || damaged.mend(),
     );
     assert!(!found.names.is_empty() && found.hint.is_some(), "{found:?}");
 }
@@ -257,7 +240,10 @@ fn no_check_drops_the_lock_of_the_open_database() {
     let world = World::new();
     let real = Target::new(db_core::DatabaseUrl::parse(&db.url()).unwrap())
         .with_database(database.clone());
-    let examiner = world.examiner(real, patient());
+    // The disk is the machine's own here, and may be as full as it likes.
+    let mut limits = patient();
+    limits.disk_free = Limit::new(0.0, 0.0);
+    let examiner = world.examiner(real, limits);
     for name in examiner.names() {
         let report = examiner.examine(&Selection::Named(vec![name.to_owned()]));
         assert!(find(&report, name).state != State::Fail, "{report:#?}");

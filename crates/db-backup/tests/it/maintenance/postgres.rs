@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use db_backup::maintenance::{Options, Report, Task, run};
-use db_core::Conn;
+use db_core::{Access, Conn, Connection, DatabaseUrl};
 use db_testkit::TestDb;
 use diesel::dsl::sql;
 use diesel::sql_types::BigInt;
@@ -35,6 +35,12 @@ fn count(db: &TestDb, query: &str) -> i64 {
         unreachable!()
     };
     sql::<BigInt>(query).get_result(c).unwrap()
+}
+
+#[derive(diesel::QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    value: String,
 }
 
 const INVALID: &str = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
@@ -91,6 +97,121 @@ fn what_a_failed_reindex_leaves_is_dropped() {
         ),
         2
     );
+}
+
+#[test]
+fn what_is_under_construction_or_not_valid_is_no_damage() {
+    let db = with_table();
+    db.connect().execute(
+        "CREATE TABLE child (id bigint);
+         INSERT INTO child VALUES (1);
+         ALTER TABLE child ADD CONSTRAINT of_t FOREIGN KEY (id) REFERENCES t NOT VALID",
+    );
+    // An index that waits for an older transaction before it may be valid.
+    let mut old = db.connect();
+    old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t");
+    std::thread::scope(|scope| {
+        let builder = scope.spawn(|| {
+            db.connect()
+                .execute("CREATE INDEX CONCURRENTLY slow ON t (line)");
+        });
+        let began = std::time::Instant::now();
+        while count(&db, INVALID) == 0 {
+            assert!(
+                began.elapsed() < Duration::from_mins(1),
+                "no index is built"
+            );
+        }
+        let report = done(&db, &[Task::Check]);
+        assert!(!report.has_damage(), "{report:#?}");
+        let notes = report.tasks[0].notes.join("\n");
+        assert!(notes.contains("index slow is not valid"), "{notes}");
+        assert!(
+            notes.contains("constraint of_t on child is NOT VALID"),
+            "{notes}"
+        );
+        old.execute("COMMIT");
+        builder.join().unwrap();
+    });
+    // One that nobody builds any more is a finding.
+    db.connect()
+        .execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'slow'::regclass");
+    assert!(done(&db, &[Task::Check]).has_damage());
+}
+
+#[test]
+fn foreign_keys_of_partitioned_tables_are_counted() {
+    let db = TestDb::postgres();
+    db.connect().execute(
+        "CREATE TABLE parent (id int PRIMARY KEY);
+         CREATE TABLE parts (id int REFERENCES parent, day int) PARTITION BY RANGE (day);
+         CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10);
+         INSERT INTO parent VALUES (1);
+         INSERT INTO parts VALUES (1, 1);
+         CREATE TABLE base (id int REFERENCES parent);
+         CREATE TABLE heir () INHERITS (base);
+         INSERT INTO heir VALUES (7);",
+    );
+    // The key of a table is not that of its heirs.
+    assert!(!done(&db, &[Task::Check]).has_damage());
+    db.connect()
+        .execute("SET session_replication_role = replica; INSERT INTO parts VALUES (2, 2)");
+    let report = done(&db, &[Task::Check]);
+    assert!(
+        report.tasks[0].findings[0].starts_with("1 rows break the foreign key"),
+        "{report:#?}"
+    );
+}
+
+#[test]
+fn a_role_that_sees_a_part_of_the_rows_vouches_for_none() {
+    let db = TestDb::postgres();
+    let role = format!("sees_less_{}", std::process::id());
+    db.connect().execute(&format!(
+        "CREATE TABLE parent (id int PRIMARY KEY);
+         CREATE TABLE child (id int REFERENCES parent, owner text);
+         CREATE TABLE open (id int REFERENCES parent);
+         SET session_replication_role = replica;
+         INSERT INTO child VALUES (9, 'somebody else');
+         ALTER TABLE child ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON child USING (owner = current_user);
+         CREATE ROLE {role} LOGIN PASSWORD 'pw';
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = db.url();
+    let (_, server) = url.split_once('@').unwrap();
+    let url = DatabaseUrl::parse(&format!("postgres://{role}:pw@{server}")).unwrap();
+    let options = Options {
+        tasks: vec![Task::Check],
+        wait: Duration::from_secs(10),
+    };
+    let mut connection = Connection::open(&url, Access::ReadWrite).unwrap();
+    let report = run(&mut connection, &options, &mut |_| {}).unwrap();
+    let task = &report.tasks[0];
+    assert!(task.findings.is_empty(), "{report:#?}");
+    assert_eq!(task.skipped.len(), 1, "{report:#?}");
+    assert!(task.skipped[0].object.contains("child"), "{report:#?}");
+    assert!(
+        task.skipped[0].reason.contains("row-level security"),
+        "{report:#?}"
+    );
+    // Behind a pooler the session is another's next.
+    let Conn::Postgres(c) = connection.conn() else {
+        unreachable!()
+    };
+    let mut setting = |name: &str| {
+        let query = format!("current_setting('{name}')");
+        let value: String = sql_query(format!("SELECT {query} AS value"))
+            .get_result::<Setting>(c)
+            .unwrap()
+            .value;
+        value
+    };
+    assert_eq!(setting("row_security"), "on");
+    assert_eq!(setting("transaction_isolation"), "read committed");
+    drop(connection);
+    db.connect()
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Dumps: out, proven, and back.
 
 use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, restore, verify};
-use db_backup::{Level, Method};
+use db_backup::{Level, Method, Phase, Progress};
 use db_core::{Access, Connection, DatabaseUrl};
 use db_testkit::TestDb;
 
@@ -123,6 +123,70 @@ fn over_a_database_only_when_nobody_is_connected_and_the_old_one_is_kept() {
         .unwrap();
     drop(new);
     drop_database(&db, &kept);
+    drop_database(&db, &name);
+}
+
+#[test]
+fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
+    let db = filled();
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    let over = target(&db, "_empty");
+    let name = over.database_name().unwrap();
+    db.connect().execute(&format!("CREATE DATABASE \"{name}\""));
+    let mut is_written = false;
+    let mut write = |progress: Progress| {
+        if progress.phase == Phase::Check && !is_written {
+            is_written = true;
+            let mut client = Connection::open(&over, Access::ReadWrite).unwrap();
+            let precious = "CREATE TABLE precious AS SELECT 7 AS n";
+            client.conn().batch_execute(precious).unwrap();
+        }
+    };
+    let mut options = RestoreOptions::default();
+    let error = restore(&store, &manifest, &over, &options, &mut write).unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    let mut client = Connection::open(&over, Access::ReadOnly).unwrap();
+    let there = "SELECT 1 / (n = 7)::int FROM precious";
+    client.conn().batch_execute(there).unwrap();
+    drop(client);
+    // With the word of its owner it is kept aside.
+    options.replace = true;
+    let restored = wait_until_free(|| restore(&store, &manifest, &over, &options, &mut |_| ()));
+    let kept = restored.unwrap().kept.unwrap();
+    let mut old = Connection::open(&over.with_database(&kept), Access::ReadOnly).unwrap();
+    old.conn().batch_execute(there).unwrap();
+    drop(old);
+    drop_database(&db, &kept);
+    drop_database(&db, &name);
+}
+
+#[test]
+fn settings_of_the_old_database_do_not_hinder_the_restore() {
+    let db = filled();
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    let over = target(&db, "_set");
+    let name = over.database_name().unwrap();
+    for statement in [
+        format!("CREATE DATABASE \"{name}\" CONNECTION LIMIT 5"),
+        format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on"),
+        format!("ALTER DATABASE \"{name}\" SET search_path = nowhere"),
+    ] {
+        db.connect().execute(&statement);
+    }
+    let mut options = RestoreOptions::default();
+    options.replace = true;
+    restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap();
+    let mut new = Connection::open(&over, Access::ReadWrite).unwrap();
+    new.conn()
+        .batch_execute(
+            "SELECT 1 / (current_setting('default_transaction_read_only') = 'on')::int;
+             SELECT 1 / (current_setting('search_path') = 'nowhere')::int;
+             SELECT 1 / (datconnlimit = 5)::int FROM pg_database WHERE datname = current_database()",
+        )
+        .unwrap();
+    drop(new);
     drop_database(&db, &name);
 }
 

@@ -2,7 +2,10 @@
 
 mod dump;
 mod faults;
+mod gaps;
+mod kills;
 mod pitr;
+mod replaced;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -31,7 +31,7 @@ struct Row {
     number: i64,
 }
 
-fn ask(conn: &mut PgConnection, text: &str, number: &str) -> (String, i64) {
+pub(super) fn ask(conn: &mut PgConnection, text: &str, number: &str) -> (String, i64) {
     let row: Row = sql_query(format!(
         "SELECT ({text})::text AS text, ({number})::bigint AS number"
     ))
@@ -108,12 +108,12 @@ fn history() -> History {
     }
 }
 
-fn run(conn: &mut PgConnection, sql: &str) {
+pub(super) fn run(conn: &mut PgConnection, sql: &str) {
     diesel::connection::SimpleConnection::batch_execute(conn, sql).unwrap();
 }
 
 /// Pushes all finished segments, as the server's archiver would.
-fn archive(data: &Path, current: &str, store: &LocalStore) {
+pub(super) fn archive(data: &Path, current: &str, store: &LocalStore) {
     let mut pushed = 0;
     for entry in data.join("pg_wal").read_dir().unwrap() {
         let path = entry.unwrap().path();

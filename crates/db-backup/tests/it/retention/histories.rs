@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use db_backup::retention::{Candidate, Every, Extent, Plan, Policy, Reason, is_future, plan};
+use db_backup::retention::{Candidate, Every, Extent, Plan, Policy, Reason, plan};
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 
@@ -123,7 +123,7 @@ fn counted_as_described(decided: &Plan, all: &[Candidate], policy: &Policy, now:
     for series in series {
         let mut members: Vec<&Candidate> = all
             .iter()
-            .filter(|b| b.series == series && !is_future(b, now))
+            .filter(|b| b.series == series && !db_backup::is_future(b.started_at, now))
             .collect();
         members.sort_by_key(|b| (b.started_at, b.name.clone()));
         for (every, count, format) in [
@@ -199,6 +199,7 @@ fn live(events: Vec<Event>) {
             extent,
             requires,
             bytes: 1,
+            shrunk_from: None,
         };
         match event {
             Event::Pass(seconds) => now += TimeDelta::seconds(i64::from(seconds)),

@@ -16,6 +16,7 @@ fn full(name: &str, moment: &str) -> Candidate {
         extent: Extent::Full,
         requires: Vec::new(),
         bytes: 10,
+        shrunk_from: None,
     }
 }
 
@@ -43,6 +44,41 @@ fn shown(policy: Policy, backups: &[Candidate], now: &str) -> (Vec<String>, Vec<
     });
     let removed = plan.removed.iter().map(|removed| removed.name.clone());
     (kept.collect(), removed.collect())
+}
+
+/// One that was not sound when it was made saves somebody today, and costs no sound one.
+#[test]
+fn no_sound_backup_goes_for_one_that_is_not() {
+    let unsound = |name: &str, moment: &str| Candidate {
+        extent: Extent::Unsound,
+        ..full(name, moment)
+    };
+    let backups = [
+        full("a", "2025-03-01T10:00:00"),
+        verified("b", "2025-03-02T10:00:00"),
+        full("c", "2025-03-03T10:00:00"),
+        unsound("d", "2025-03-04T10:00:00"),
+        unsound("e", "2025-03-05T10:00:00"),
+    ];
+    let policy = Policy {
+        last: 1,
+        ..Policy::none()
+    };
+    let (kept, removed) = shown(policy, &backups, "2025-03-05T12:00:00");
+    assert_eq!(
+        kept,
+        [
+            "e: newest, though not sound",
+            "c: last, newest full backup",
+            "b: last verified full backup"
+        ]
+    );
+    assert_eq!(removed, ["a", "d"]);
+    // Alone it stays, too.
+    let (kept, removed) = shown(policy, &backups[3..4], "2025-03-05T12:00:00");
+    assert_eq!((kept.len(), removed.len()), (1, 0));
+    let days = Policy::default();
+    assert_eq!(shown(days, &backups, "2025-03-05T12:00:00").0.len(), 5);
 }
 
 #[test]

@@ -186,9 +186,6 @@ fn a_schema_that_the_program_does_not_know_is_refused() {
         url: DatabaseUrl::parse(&db.url()).unwrap(),
         key: None,
     };
-    if source_is_encrypted() {
-        return;
-    }
     let manifest =
         db_backup::create(&source, &store, &BackupOptions::default(), &mut |_| {}).unwrap();
     let schema = manifest.schema.clone().unwrap();
@@ -202,11 +199,6 @@ fn a_schema_that_the_program_does_not_know_is_refused() {
     assert!(matches!(error, Error::TooNew { .. }), "{error}");
     assert!(!target.path().unwrap().exists());
     restore(&schema.version).unwrap();
-}
-
-/// Tests with SQLCipher may have an encrypted database, whose key is not known here.
-fn source_is_encrypted() -> bool {
-    cfg!(feature = "sqlcipher")
 }
 
 #[test]
@@ -243,4 +235,38 @@ fn places_that_cannot_be() {
     bank.restore_with(&manifest, &link, &over()).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(kept(&fs::canonicalize(bank.path()).unwrap()).exists());
+}
+
+/// Somebody makes a database in the new place while the backup is unpacked.
+#[test]
+fn a_database_that_appears_meanwhile_is_not_replaced() {
+    let bank = Bank::new();
+    fill(&bank, 20);
+    let manifest = bank.made(plain(Some(3)));
+    let target = bank.root.path().join("new.db");
+    let url = DatabaseUrl::SqliteFile(target.clone());
+    for replace in [false, true] {
+        let mut options = over();
+        options.replace = replace;
+        let mut appeared = false;
+        let error = db_backup::restore(&bank.store, &manifest, &url, &options, &mut |progress| {
+            if progress.phase == db_backup::Phase::Swap && !appeared {
+                appeared = true;
+                db_core::Connection::open(&url, db_core::Access::Create)
+                    .unwrap()
+                    .conn()
+                    .batch_execute("PRAGMA application_id = 1234; CREATE TABLE theirs (x)")
+                    .unwrap();
+            }
+        })
+        .unwrap_err();
+        assert!(matches!(error, Error::Refused { .. }), "{replace}: {error}");
+        db_core::Connection::open(&url, db_core::Access::ReadWrite)
+            .unwrap()
+            .conn()
+            .batch_execute("INSERT INTO theirs VALUES (1)")
+            .unwrap();
+        fs::remove_file(&target).unwrap();
+    }
+    assert_eq!(names(bank.root.path()), ["backups", "bank.db"]);
 }

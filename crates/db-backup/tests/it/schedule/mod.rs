@@ -1,5 +1,9 @@
 //! The timetable by a clock of the test's own: jitter, catching up, clocks that jump, alarms, the end.
 
+mod alarms;
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,8 +24,9 @@ fn start() -> DateTime<Utc> {
 struct Fake {
     now: Mutex<DateTime<Utc>>,
     end: DateTime<Utc>,
-    /// At this moment the clock jumps by so much: a machine that slept, or a wrong clock.
-    jump: Mutex<Option<(DateTime<Utc>, TimeDelta)>>,
+    /// At each of these moments, in turn, the clock jumps by so much: a machine that slept, or a wrong
+    /// clock.
+    jumps: Mutex<VecDeque<(DateTime<Utc>, TimeDelta)>>,
 }
 
 impl Fake {
@@ -29,8 +34,14 @@ impl Fake {
         Arc::new(Self {
             now: Mutex::new(start()),
             end: start() + TimeDelta::hours(hours),
-            jump: Mutex::new(None),
+            jumps: Mutex::default(),
         })
+    }
+}
+
+impl Fake {
+    fn jumps(&self, jumps: impl IntoIterator<Item = (DateTime<Utc>, TimeDelta)>) {
+        self.jumps.lock().unwrap().extend(jumps);
     }
 }
 
@@ -42,8 +53,11 @@ impl Timer for Fake {
     fn nap(&self, longest: Duration, interrupt: &Interrupt) {
         let mut now = self.now.lock().unwrap();
         *now += TimeDelta::from_std(longest.max(Duration::from_millis(1))).unwrap();
-        let mut jump = self.jump.lock().unwrap();
-        if let Some((_, by)) = jump.take_if(|(at, _)| *now >= *at) {
+        let mut jumps = self.jumps.lock().unwrap();
+        if let Some((at, by)) = jumps.front().copied()
+            && *now >= at
+        {
+            jumps.pop_front();
             *now += by;
         }
         if *now >= self.end {
@@ -69,6 +83,13 @@ struct Fakes {
     fails: fn(usize) -> Option<Error>,
     drill_fails: bool,
     attempts: usize,
+    /// Which looks at the store fail, counted from 0.
+    look_fails: fn(usize) -> bool,
+    /// Which looks panic, counted from 0.
+    look_panics: fn(usize) -> bool,
+    looks: Arc<std::sync::atomic::AtomicUsize>,
+    /// Which attempts panic, counted from 0.
+    panics: fn(usize) -> bool,
 }
 
 impl Fakes {
@@ -81,6 +102,10 @@ impl Fakes {
             fails: |_| None,
             drill_fails: false,
             attempts: 0,
+            look_fails: |_| false,
+            look_panics: |_| false,
+            looks: Arc::default(),
+            panics: |_| false,
         };
         (fakes, log)
     }
@@ -102,12 +127,18 @@ fn locked() -> Error {
 
 impl Job for Fakes {
     fn facts(&mut self) -> Result<Facts, Error> {
+        let look = self.looks.fetch_add(1, Ordering::SeqCst);
+        assert!(!(self.look_panics)(look), "look {look} panics");
+        if (self.look_fails)(look) {
+            return Err(broken());
+        }
         Ok(self.facts)
     }
 
     fn back_up(&mut self, _: &Interrupt) -> Result<String, Error> {
         let attempt = self.attempts;
         self.attempts += 1;
+        assert!(!(self.panics)(attempt), "attempt {attempt} panics");
         if let Some(error) = (self.fails)(attempt) {
             return Err(error);
         }
@@ -198,7 +229,7 @@ fn a_restart_makes_none_too_many() {
 #[test]
 fn a_machine_that_slept_catches_up_once() {
     let timer = Fake::new(24);
-    *timer.jump.lock().unwrap() = Some((start() + TimeDelta::minutes(90), TimeDelta::hours(10)));
+    timer.jumps([(start() + TimeDelta::minutes(90), TimeDelta::hours(10))]);
     let (job, log) = Fakes::new(&timer);
     live(job, &timer, Schedule::default());
     let log = log.lock().unwrap();
@@ -211,16 +242,48 @@ fn a_machine_that_slept_catches_up_once() {
 #[test]
 fn a_clock_that_was_set_back_stops_nothing() {
     let timer = Fake::new(12);
-    *timer.jump.lock().unwrap() = Some((start() + TimeDelta::hours(5), TimeDelta::days(-400)));
+    timer.jumps([(start() + TimeDelta::hours(5), TimeDelta::days(-400))]);
+    let gaps = twenty(&timer);
+    assert_eq!(gaps.iter().filter(|gap| **gap < 0).count(), 1, "{gaps:?}");
+    assert!(gaps.iter().all(|gap| *gap < 3810), "{gaps:?}");
+    assert!(
+        gaps.iter().filter(|gap| **gap >= 3600).count() >= 18,
+        "{gaps:?}"
+    );
+}
+
+/// Backups of a future that never comes do not keep those of the present from being made, nor make
+/// them come thick and fast.
+#[test]
+fn a_clock_that_jumped_ahead_and_came_back_stops_nothing() {
+    let timer = Fake::new(24 * 1_000);
+    let ahead = TimeDelta::days(400);
+    timer.jumps([
+        (start() + TimeDelta::hours(3), ahead),
+        (start() + ahead + TimeDelta::hours(9), -ahead),
+    ]);
+    let gaps = twenty(&timer);
+    let by_days = |days: i64| gaps.iter().filter(|gap| (**gap / 86_400) == days).count();
+    assert_eq!(
+        (by_days(400), gaps.iter().filter(|gap| **gap < 0).count()),
+        (1, 1),
+        "{gaps:?}"
+    );
+    let usual = gaps.iter().filter(|gap| (3600..3810).contains(*gap));
+    assert_eq!(usual.count(), 17, "{gaps:?}");
+}
+
+/// Twenty backups by a clock that does not end it, and the seconds between them.
+fn twenty(timer: &Arc<Fake>) -> Vec<i64> {
     // The clock of the test ends when it has caught up; so far it is stopped by count.
-    let (mut job, log) = Fakes::new(&timer);
+    let (mut job, log) = Fakes::new(timer);
     job.fails = |attempt| (attempt >= 20).then_some(Error::Interrupted);
     let interrupt = Interrupt::default();
     let stop = interrupt.clone();
     let state = run(
         Schedule::default(),
         job,
-        (shared(&timer), &interrupt),
+        (shared(timer), &interrupt),
         false,
         &mut |event| {
             if let Event::Failed { .. } = event {
@@ -229,14 +292,7 @@ fn a_clock_that_was_set_back_stops_nothing() {
         },
     );
     assert_eq!(state.unwrap().made, 20);
-    let log = log.lock().unwrap();
-    let gaps = gaps(&log.backups);
-    assert_eq!(gaps.iter().filter(|gap| **gap < 0).count(), 1, "{gaps:?}");
-    assert!(gaps.iter().all(|gap| *gap < 3810), "{gaps:?}");
-    assert!(
-        gaps.iter().filter(|gap| **gap >= 3600).count() >= 18,
-        "{gaps:?}"
-    );
+    gaps(&log.lock().unwrap().backups)
 }
 
 #[test]
@@ -314,19 +370,18 @@ fn once_does_what_is_due_and_no_more() {
 }
 
 fn store_job(db: &TestDb, store: &LocalStore) -> StoreJob {
-    StoreJob {
-        source: Source {
+    StoreJob::new(
+        Source {
             url: DatabaseUrl::parse(&db.url()).unwrap(),
             key: None,
         },
-        store: Arc::new(store.clone()),
-        backup: BackupOptions::default(),
-        verify: VerifyOptions::default(),
-        policy: db_backup::retention::Policy {
+        Arc::new(store.clone()),
+        (BackupOptions::default(), VerifyOptions::default()),
+        db_backup::retention::Policy {
             last: 2,
             ..db_backup::retention::Policy::none()
         },
-    }
+    )
 }
 
 #[test]
@@ -367,6 +422,8 @@ fn a_thread_backs_up_a_real_database_and_ends() {
     assert!(listing.backups.iter().all(db_backup::Entry::is_complete));
     let now = db_core::Clock::now(&db_core::SystemClock);
     let found = status(&store, now).unwrap();
+    assert_eq!(found.series.len(), 1);
+    let found = &found.series[0];
     assert!(found.rto_ms.is_some() && found.rpo_s.is_some(), "{found:?}");
     assert!(found.newest_verified.is_some());
 }
@@ -383,7 +440,10 @@ fn nobody_overlaps_with_another_process() {
     let mut once = |job| {
         let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
         run(
-            Schedule::default(),
+            Schedule {
+                lock_wait: Duration::ZERO,
+                ..Schedule::default()
+            },
             job,
             (timer, &Interrupt::default()),
             true,
@@ -397,8 +457,10 @@ fn nobody_overlaps_with_another_process() {
     };
     let state = once(store_job(&db, &store));
     assert_eq!((state.made, state.failed), (0, 0));
+    assert!(state.is_locked);
     drop(lock);
-    assert_eq!(once(store_job(&db, &store)).made, 1);
+    let state = once(store_job(&db, &store));
+    assert!(state.made == 1 && !state.is_locked, "{state:?}");
     assert!(was_locked);
 }
 
