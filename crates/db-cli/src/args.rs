@@ -7,17 +7,25 @@
 mod audit;
 mod backup;
 mod care;
+mod config;
+mod copy;
+mod export;
 mod health;
+mod import;
 mod schedule;
+mod schema;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use db_core::Engine;
 
+use crate::command::json_schema;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::{self, Output};
@@ -28,8 +36,15 @@ pub(crate) use backup::{
     Compress, CopyMethod, PostgresTools, Restore, WalFetch, WalPush, compress,
 };
 pub(crate) use care::{Maintenance, Salvage};
+pub(crate) use config::{Config, ConfigCommand};
+pub(crate) use copy::{Copy, OnInvalidUtf8 as CopyUtf8, OnNan as CopyNan, OnNul as CopyNul};
+pub(crate) use export::{Export, Format as ExportFormat};
 pub(crate) use health::Health;
-pub(crate) use schedule::{BackupPrune, BackupSchedule, BackupStatus, Keep};
+pub(crate) use import::{Conflict, Import, InputForm};
+pub(crate) use schedule::{BackupPrune, BackupRemove, BackupSchedule, BackupStatus, Keep};
+pub(crate) use schema::{
+    DiagramFormat, Schema, SchemaCommand, SchemaDiagram, SchemaDiff, SchemaShow,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,12 +57,12 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 unexpected   2 usage or configuration   3 migrations pending
   4 files and history disagree   5 schema drifted   6 lock not acquired   7 refused
-  8 unhealthy   9 unreachable   10 migration failed   12 credentials or key   13 disk
-  14 permission   130, 143 interrupted";
+  8 unhealthy   9 unreachable   10 migration failed   11 bad input file
+  12 credentials or key   13 disk   14 permission   130, 143 interrupted";
 
-/// Migrations for the BitCraps database, on SQLite and PostgreSQL.
+/// Migrations, money, backups and data of the BitCraps database, on SQLite and PostgreSQL.
 #[derive(Debug, Parser)]
-#[command(name = "bitcraps-db", version, before_help = EXAMPLES, after_help = EXIT_CODES)]
+#[command(name = "bitcraps-db", version, long_version = long_version(), before_help = EXAMPLES, after_help = EXIT_CODES)]
 #[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -56,8 +71,23 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The version of the program, and of the engines' libraries that it brings along.
+fn long_version() -> String {
+    let cipher = if cfg!(feature = "sqlcipher") {
+        " (SQLCipher)"
+    } else {
+        ""
+    };
+    let (sqlite, libpq) = (
+        Engine::Sqlite.library_version(),
+        Engine::Postgres.library_version(),
+    );
+    let program = env!("CARGO_PKG_VERSION");
+    format!("{program}\nSQLite {sqlite}{cipher}\nlibpq {libpq}")
+}
+
 /// What every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The database: sqlite://PATH, postgres://USER@HOST/NAME, or a path
@@ -104,7 +134,7 @@ pub(crate) struct Global {
     /// Say more on standard error; twice for debugging
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// No colours; NO_COLOR in the environment says the same
+    /// No colours; NO_COLOR, CLICOLOR=0 or TERM=dumb in the environment say the same
     #[arg(long, global = true)]
     pub(crate) no_color: bool,
 }
@@ -177,6 +207,12 @@ pub(crate) enum Command {
   bitcraps-db reconcile
   bitcraps-db reconcile --json | jq '.differences[]'")]
     Reconcile(Reconcile),
+    /// Show, draw and compare schemas
+    #[command(before_help = "Examples:
+  bitcraps-db schema show users
+  bitcraps-db schema diagram --format svg > schema.svg
+  bitcraps-db schema diff data/bitcraps.db postgres://bitcraps@db/bitcraps")]
+    Schema(Schema),
     /// Fill a database with believable data, the same for the same seed
     #[command(before_help = "Examples:
   bitcraps-db seed
@@ -195,6 +231,26 @@ pub(crate) enum Command {
   bitcraps-db restore backup_20261122_143005           over the database, after typing its name
   bitcraps-db restore latest --force                   without a question")]
     Restore(Restore),
+    /// Write tables as SQL, JSON or CSV
+    #[command(before_help = "Examples:
+  bitcraps-db export --output all.sql.gz               a script for sqlite3 or psql
+  bitcraps-db export --table users --output users.csv
+  bitcraps-db export --format csv --output ./csv       a file for each table
+  bitcraps-db export --table bets --where 'amount > 100' --format ndjson | jq .")]
+    Export(Export),
+    /// Import data from a file: all of it, or nothing
+    #[command(before_help = "Examples:
+  bitcraps-db import users.csv                         into the table users
+  bitcraps-db import export.json.gz --dry-run          do everything, and undo it
+  bitcraps-db import players.csv --table users --map 'nickname=username' --on-conflict update
+  bitcraps-db import dump.sql                          statements, as export and .dump write them")]
+    Import(Import),
+    /// Copy a whole database into another one, on either engine, and prove that it arrived
+    #[command(before_help = "Examples:
+  bitcraps-db copy --to postgres://bitcraps@db/bitcraps --dry-run         what would not fit?
+  bitcraps-db copy --to postgres://bitcraps@db/bitcraps --lock-source     the cut-over
+  bitcraps-db copy --from postgres://bitcraps@db/bitcraps --to sqlite://./bitcraps.db")]
+    Copy(Copy),
     /// Check, vacuum, analyze, reindex or checkpoint, beside running writers
     #[command(before_help = "Examples:
   bitcraps-db maintenance                              statistics and the log: in nobody's way
@@ -206,6 +262,11 @@ pub(crate) enum Command {
   bitcraps-db salvage --to salvaged.db
   bitcraps-db --database-url damaged.db salvage --to salvaged.db --json")]
     Salvage(Salvage),
+    /// Show the settings, and where each was said
+    #[command(before_help = "Examples:
+  bitcraps-db config show
+  bitcraps-db config show --json | jq '.settings[] | select(.origin != \"default\")'")]
+    Config(Config),
     /// Print a completion script for a shell
     #[command(before_help = "Examples:
   bitcraps-db completions bash > /etc/bash_completion.d/bitcraps-db
@@ -216,6 +277,12 @@ pub(crate) enum Command {
   bitcraps-db man | man -l -
   bitcraps-db man --dir /usr/local/share/man/man1")]
     Man(Man),
+    /// Print the JSON Schema of what a command prints with --json
+    #[command(before_help = "Examples:
+  bitcraps-db json-schema status
+  bitcraps-db json-schema backup-create | jq .required
+  bitcraps-db json-schema --dir ./schemas              all of them, error and progress too")]
+    JsonSchema(JsonSchema),
 }
 
 #[derive(Debug, Args)]
@@ -349,6 +416,21 @@ pub(crate) struct Man {
     /// Write the pages of all commands into this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct JsonSchema {
+    /// Of which command, as in backup-create; or error, or progress
+    #[arg(value_name = "COMMAND", value_parser = schema_names(), hide_possible_values = true)]
+    pub(crate) name: Option<String>,
+    /// Write all of them into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+fn schema_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(json_schema::SCHEMAS.iter().map(|(name, _)| *name))
 }
 
 /// Arguments that clap did not take, or that ask for help.

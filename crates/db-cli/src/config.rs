@@ -4,14 +4,17 @@
 //! one more, which says where the migrations are.
 
 mod backup;
+mod tables;
+mod unsaid;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use db_backup::health::HealthLimits;
-use db_core::DatabaseConfig;
+use db_core::{ConfigEntry, DatabaseConfig, Origin};
 use db_migrate::{Migrator, Source};
+use toml::de::DeTable;
 
 use crate::args::Global;
 use crate::error::Error;
@@ -28,6 +31,9 @@ const BACKUP: &str = "backup";
 /// The table of the limits that `health` holds a database against.
 const HEALTH: &str = "health";
 
+/// The setting of the database whose value is a command line.
+const KEY_COMMAND: &str = "encryption_key_command";
+
 /// The set of this project's own migrations, compiled in or read from one folder.
 const OWN_SET: &str = "bitcraps";
 
@@ -41,6 +47,48 @@ pub(crate) struct File {
     pub(crate) backup: BackupSettings,
     /// What `health` holds a database against.
     pub(crate) health: HealthLimits,
+    /// What the tables say, word by word.
+    said: Vec<Said>,
+    /// The line of `migrations`.
+    migrations_line: usize,
+}
+
+/// A setting of one of the tables.
+#[derive(Debug, PartialEq)]
+struct Said {
+    /// With its table: `backup.dir`.
+    name: String,
+    value: String,
+    line: usize,
+}
+
+/// A setting as it counts.
+#[derive(Debug)]
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    /// In words, passwords masked.
+    pub(crate) value: String,
+    pub(crate) origin: Origin,
+}
+
+impl Setting {
+    fn new(name: &str, value: &str, origin: Origin) -> Self {
+        Self {
+            name: name.to_owned(),
+            value: db_core::redact(value),
+            origin,
+        }
+    }
+}
+
+impl From<ConfigEntry> for Setting {
+    fn from(entry: ConfigEntry) -> Self {
+        Self {
+            name: entry.name.to_owned(),
+            value: entry.value,
+            origin: entry.origin,
+        }
+    }
 }
 
 /// A folder of migrations, and the name of its set if one is given.
@@ -86,9 +134,54 @@ impl File {
             config = argument(config, "--key-file", "encryption_key_file", path)?;
         }
         if let Some(command) = &global.key_command {
-            config = argument(config, "--key-command", "encryption_key_command", command)?;
+            config = argument(config, "--key-command", KEY_COMMAND, command)?;
         }
         Ok(config)
+    }
+
+    /// The file that was read, if there is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        Some(self.path.as_path()).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Every setting as it counts, and where it was said: those of the database, the folders of
+    /// migrations, and what the file says in its tables.
+    ///
+    /// # Errors
+    /// As [`File::database`].
+    pub(crate) fn settings(&self, global: &Global) -> Result<Vec<Setting>, Error> {
+        let database = self.database(global)?;
+        // What cannot be is said here as it is by every other command.
+        database.options().map_err(Error::setting)?;
+        let mut settings: Vec<Setting> = database.entries().map(Setting::from).collect();
+        let of_file = |line| Origin::File {
+            path: self.path.clone(),
+            line,
+        };
+        let (folders, origin) = if global.migrations.is_empty() {
+            (&self.migrations, of_file(self.migrations_line))
+        } else {
+            let argument = Origin::Argument("--migrations".to_owned());
+            (&global.migrations, argument)
+        };
+        settings.push(if folders.is_empty() {
+            Setting::new(MIGRATIONS, "compiled in", Origin::Default)
+        } else {
+            Setting::new(MIGRATIONS, &folders.join(", "), origin)
+        });
+        let backup = unsaid::BACKUP.map(|(name, value)| (BACKUP, name, value.to_owned()));
+        let health = unsaid::health()
+            .into_iter()
+            .map(|(name, value)| (HEALTH, name, value));
+        for (table, name, value) in backup.into_iter().chain(health) {
+            let name = format!("{table}.{name}");
+            let said = self.said.iter().find(|said| said.name == name);
+            settings.push(match said {
+                Some(said) => Setting::new(&name, &said.value, of_file(said.line)),
+                None => Setting::new(&name, &value, Origin::Default),
+            });
+        }
+        Ok(settings)
     }
 
     /// The folders of migrations; none means those that are compiled in.
@@ -156,11 +249,18 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
     let mut table: toml::Table = text
         .parse()
         .map_err(|e: toml::de::Error| wrong(db_core::redact(e.message())))?;
-    let health = limits(table.remove(HEALTH)).map_err(|message| Error::Configuration {
-        message: format!("{}: [{HEALTH}]: {message}", path.display()),
-        hint: "each limit is written as wal_size = { warn = \"256MiB\", fail = \"1GiB\" }"
-            .to_owned(),
-    })?;
+    let (said, migrations_line) = said(text, &table);
+    let of_backup = (BACKUP, table.get(BACKUP));
+    tables::check((path, text), of_backup, BackupSettings::check).map_err(backup::wrong)?;
+    let of_health = (HEALTH, table.get(HEALTH));
+    let health = tables::check((path, text), of_health, |one| limits(Some(one)).map(|_| ()))
+        .and_then(|()| limits(table.remove(HEALTH)))
+        .map_err(|message| Error::Configuration {
+            message,
+            hint: "a limit is written as wal_size = { warn = \"256MiB\", fail = \"1GiB\" }; docs/health.md \
+                   lists them"
+                .to_owned(),
+        })?;
     let texts = || wrong(format!("{MIGRATIONS} is a text or a list of texts"));
     let migrations = match table.remove(MIGRATIONS) {
         None => Vec::new(),
@@ -184,7 +284,43 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
         settings,
         backup,
         health,
+        said,
+        migrations_line,
     })
+}
+
+/// What the tables say, and the line of `migrations`.
+fn said(text: &str, table: &toml::Table) -> (Vec<Said>, usize) {
+    let line = |at: usize| 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
+    // What is no TOML was said before.
+    let Ok(spans) = DeTable::parse(text) else {
+        return (Vec::new(), 0);
+    };
+    let (mut all, mut migrations_line) = (Vec::new(), 0);
+    for (key, of) in spans.get_ref() {
+        let name = key.get_ref().as_ref();
+        if name == MIGRATIONS {
+            migrations_line = line(key.span().start);
+        }
+        if ![BACKUP, HEALTH].contains(&name) {
+            continue;
+        }
+        let values = table.get(name).and_then(toml::Value::as_table);
+        let (Some(keys), Some(values)) = (of.get_ref().as_table(), values) else {
+            continue;
+        };
+        all.extend(keys.keys().map(|key| {
+            Said {
+                name: format!("{name}.{}", key.get_ref()),
+                value: values
+                    .get(key.get_ref().as_ref())
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                line: line(key.span().start),
+            }
+        }));
+    }
+    (all, migrations_line)
 }
 
 /// The limits that the table names, and the usual ones for all others.
@@ -260,11 +396,24 @@ mod tests {
             ("url = ", "(etc/bitcraps-db.toml:1): "),
             (
                 "[health]\nwall_size = { warn = 1, fail = 2 }",
-                "[health]: unknown field `wall_size`",
+                "health.wall_size (etc/bitcraps-db.toml:2): there is no setting of this name; did you mean \
+                 wal_size? expected one of `response`",
             ),
             (
                 "[health]\ndisk_free = { warn = 0.1, fail = 0.2 }",
-                "[health]: disk_free: must be shares",
+                "health.disk_free (etc/bitcraps-db.toml:2): disk_free: must be shares",
+            ),
+            (
+                "[health]\n\nbackup_age = { warn = '2x' }",
+                "health.backup_age (etc/bitcraps-db.toml:3): missing field `fail`",
+            ),
+            (
+                "[backup]\ncompress = 3\ndri = 'x'",
+                "backup.dri (etc/bitcraps-db.toml:3): there is no setting of this name; did you mean dir?",
+            ),
+            (
+                "[backup]\nkeep_days = 'x'",
+                "backup.keep_days (etc/bitcraps-db.toml:2): invalid type",
             ),
         ] {
             let error = parsed(text).unwrap_err();

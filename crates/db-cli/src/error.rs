@@ -1,15 +1,18 @@
 //! What a command can fail with, as a person and as a script read it.
 
+mod document;
+
 use std::io;
 use std::path::Path;
 
 use db_core::{ConfigError, ErrorKind};
 use db_migrate::Problem;
-use serde::Serialize;
-use serde_json::{Value, json};
+use db_transfer::copy::CopyError;
 
+pub(crate) use document::Document;
+
+use crate::command;
 use crate::exit::{self, Code};
-use crate::output::run::RunReport;
 
 /// An error of the command line.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub(crate) enum Error {
     Unhealthy { message: String, hint: String },
     /// A file that was given is not what it has to be.
     BadInput { message: String, hint: String },
+    /// An error with a better hint than its own.
+    Hinted { error: Box<Error>, hint: String },
     /// The engine of migrations.
     Migrate(db_migrate::Error),
     /// `reset` rolled everything back, and then could not go forth.
@@ -33,33 +38,16 @@ pub(crate) enum Error {
     },
     /// Backups and restores.
     Backup(db_backup::Error),
+    /// Copies from one database to another.
+    Copy(CopyError),
+    /// Data on its way in or out.
+    Transfer(db_transfer::Error),
     /// The database.
     Database(db_core::Error),
     /// A file.
     Io { place: String, error: io::Error },
     /// Standard output, which is only written when everything else is done.
     Output(io::Error),
-}
-
-/// The document that `--json` prints instead of data.
-#[derive(Debug, Serialize)]
-struct Document<'e> {
-    error: Body<'e>,
-}
-
-#[derive(Debug, Serialize)]
-struct Body<'e> {
-    kind: &'e str,
-    message: String,
-    exit_code: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    details: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    report: Option<RunReport>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rolled_back: Option<RunReport>,
 }
 
 impl Error {
@@ -87,6 +75,14 @@ impl Error {
             "url" => {
                 "the default is sqlite://./data/bitcraps.db; set --database-url, \
                  BITCRAPS_DATABASE_URL, DATABASE_URL or url in bitcraps-db.toml"
+            }
+            "encryption_key_file" | "encryption_key_command"
+                if error
+                    .to_string()
+                    .contains("without the feature `sqlcipher`") =>
+            {
+                "build it with `cargo install --path crates/db-cli --features sqlcipher`; \
+                 docs/encryption.md says more"
             }
             "encryption_key_file" | "encryption_key_command" => {
                 "name one place where the key is: a file, or a command that prints it"
@@ -116,8 +112,41 @@ impl Error {
                     error: hinted(error),
                 })
             }
+            Self::Transfer(db_transfer::Error::Database { doing, source }) => {
+                Self::Transfer(db_transfer::Error::Database {
+                    doing,
+                    source: hinted(source),
+                })
+            }
+            Self::Copy(CopyError::Database { doing, source }) => Self::Copy(CopyError::Database {
+                doing,
+                source: hinted(source),
+            }),
             other => other,
         }
+    }
+
+    /// What an engine said, where that is at the bottom of it.
+    pub(crate) const fn database(&self) -> Option<&db_core::Error> {
+        match self {
+            Self::Database(error)
+            | Self::Migrate(db_migrate::Error::Database { error, .. })
+            | Self::Backup(db_backup::Error::Database { error, .. })
+            | Self::Transfer(db_transfer::Error::Database { source: error, .. }) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The same with another hint, where an engine said it.
+    pub(crate) fn with_hint(mut self, hint: String) -> Self {
+        if let Self::Database(error)
+        | Self::Migrate(db_migrate::Error::Database { error, .. })
+        | Self::Backup(db_backup::Error::Database { error, .. })
+        | Self::Transfer(db_transfer::Error::Database { source: error, .. }) = &mut self
+        {
+            *error = error.clone().with_hint(hint);
+        }
+        self
     }
 
     /// The number that the program ends with.
@@ -138,7 +167,9 @@ impl Error {
             Self::BadInput { .. } => ("bad_input", Code::BadInput),
             Self::Migrate(error) => exit::of_migrate(error),
             Self::Backup(error) => exit::of_backup(error),
-            Self::HalfReset { error, .. } => error.classified(),
+            Self::Copy(error) => exit::of_copy(error),
+            Self::Transfer(error) => exit::of_transfer(error),
+            Self::Hinted { error, .. } | Self::HalfReset { error, .. } => error.classified(),
             Self::Database(error) => exit::of_database(error.kind()),
             Self::Io { error, .. } | Self::Output(error) => match error.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -157,11 +188,17 @@ impl Error {
             | Self::Refused { message, .. }
             | Self::Unhealthy { message, .. }
             | Self::BadInput { message, .. } => message.clone(),
+            Self::Hinted { error, .. } => error.message(),
             Self::Migrate(db_migrate::Error::Database { doing, error }) => {
                 format!("{doing}: {}", error.told())
             }
             Self::Migrate(error) => error.to_string(),
             Self::Backup(error) => error.to_string(),
+            Self::Copy(error) => command::copy::message(error),
+            Self::Transfer(db_transfer::Error::Database { doing, source }) => {
+                format!("{doing}: {}", source.told())
+            }
+            Self::Transfer(error) => error.to_string(),
             Self::HalfReset { reverted, error } if reverted.steps.is_empty() => error.message(),
             Self::HalfReset { reverted, error } => format!(
                 "{}\nBefore that, {} rolled back.",
@@ -190,70 +227,37 @@ impl Error {
             | Self::Configuration { hint, .. }
             | Self::Refused { hint, .. }
             | Self::Unhealthy { hint, .. }
-            | Self::BadInput { hint, .. } => hint.as_str(),
-            Self::Migrate(db_migrate::Error::Database { error, .. }) | Self::Database(error) => {
-                error.hint().unwrap_or_else(|| hint_for(self.code()))
+            | Self::BadInput { hint, .. }
+            | Self::Hinted { hint, .. } => hint.as_str(),
+            Self::Migrate(db_migrate::Error::Database { error, .. })
+            | Self::Database(error)
+            | Self::Backup(db_backup::Error::Database { error, .. }) => hint_of_database(error),
+            Self::Transfer(db_transfer::Error::BadInput { faults })
+                if faults.iter().any(|fault| fault.is_of_type) =>
+            {
+                "nothing was changed; mend the file and import it again, or leave checking values to \
+                 the database with --skip-validation"
+            }
+            Self::Transfer(db_transfer::Error::BadInput { .. }) => {
+                "nothing was changed; mend the file and import it again"
             }
             Self::Migrate(error) => hint_of_migrate(error),
+            Self::Backup(db_backup::Error::Io { error, .. }) => {
+                hint_of_io(error.kind(), self.code())
+            }
             Self::Backup(error) => error.hint().unwrap_or_else(|| hint_for(self.code())),
-            Self::Io { .. } => hint_for(self.code()),
+            Self::Copy(error) => hint_of_copy(error).unwrap_or_else(|| hint_for(self.code())),
+            Self::Transfer(db_transfer::Error::Database { source, .. }) => hint_of_database(source),
+            Self::Io { error, .. } => hint_of_io(error.kind(), self.code()),
+            Self::Transfer(db_transfer::Error::File { source, .. }) => {
+                hint_of_io(source.kind(), self.code())
+            }
+            Self::Transfer(_) => hint_for(self.code()),
             Self::Output(_) => {
                 "what the command did is done; only its output could not be written in full"
             }
         };
         (!text.is_empty()).then(|| text.to_owned())
-    }
-
-    /// The error as the one JSON document of a failed command.
-    pub(crate) fn document(&self) -> impl Serialize + use<'_> {
-        let (kind, code) = self.classified();
-        Document {
-            error: Body {
-                kind,
-                message: self.message(),
-                exit_code: code.number(),
-                hint: self.hint(),
-                details: self.details(),
-                report: self.report(),
-                rolled_back: self.reverted_before().map(RunReport::of),
-            },
-        }
-    }
-
-    fn details(&self) -> Option<Value> {
-        use db_migrate::{Error as E, Outcome};
-        if let Self::HalfReset { error, .. } = self {
-            return error.details();
-        }
-        let Self::Migrate(error) = self else {
-            return None;
-        };
-        Some(match error {
-            E::History(problems) | E::NewerDatabase(problems) => json!({ "problems": problems }),
-            E::Drift(differences) => json!({ "differences": differences }),
-            E::NoWayBack(steps) => json!({ "steps": steps }),
-            E::Pending(names) => json!({ "pending": names }),
-            E::Unsound { findings, .. } => json!({ "findings": findings }),
-            E::PlanChanged { confirmed, now } => json!({ "confirmed": confirmed, "now": now }),
-            E::Locked { holder, waited } => {
-                json!({ "holder": holder, "waited_seconds": waited.as_secs_f64() })
-            }
-            E::Failed { failure, .. } => json!({
-                "version": failure.version.as_str(),
-                "name": failure.name,
-                "file": failure.file,
-                "line": failure.line,
-                "statement": failure.statement,
-                "excerpt": failure.excerpt,
-                "database_message": failure.message,
-                "rolled_back": failure.outcome == Outcome::RolledBack,
-            }),
-            _ => return None,
-        })
-    }
-
-    fn report(&self) -> Option<RunReport> {
-        self.done_before().map(RunReport::of)
     }
 
     /// What was done before it failed.
@@ -296,6 +300,28 @@ impl From<db_backup::Error> for Error {
     }
 }
 
+impl From<CopyError> for Error {
+    fn from(error: CopyError) -> Self {
+        // What the migrations say has its own words and codes.
+        match error {
+            CopyError::Schema(error) => match error.downcast::<db_migrate::Error>() {
+                Ok(error) => Self::Migrate(*error),
+                Err(error) => match error.downcast::<db_core::Error>() {
+                    Ok(error) => Self::Database(*error),
+                    Err(error) => Self::Copy(CopyError::Schema(error)),
+                },
+            },
+            error => Self::Copy(error),
+        }
+    }
+}
+
+impl From<db_transfer::Error> for Error {
+    fn from(error: db_transfer::Error) -> Self {
+        Self::Transfer(error)
+    }
+}
+
 impl From<db_core::Error> for Error {
     fn from(error: db_core::Error) -> Self {
         Self::Database(error)
@@ -309,7 +335,12 @@ impl From<db_repo::Error> for Error {
             db_repo::Error::Database(error)
                 if error.kind() == ErrorKind::Statement && error.hint().is_none() =>
             {
-                Self::Database(error.with_hint("`bitcraps-db migrate` makes the tables"))
+                Self::Unhealthy {
+                    message: error.told(),
+                    hint: "`bitcraps-db migrate` makes the tables of a new database; `bitcraps-db health` \
+                           names what another one has lost, and `bitcraps-db restore` brings it back"
+                        .to_owned(),
+                }
             }
             db_repo::Error::Database(error) => Self::Database(error),
             db_repo::Error::AnchorFile {
@@ -330,6 +361,13 @@ impl From<db_repo::Error> for Error {
             db_repo::Error::AnchorFile { path, kind, why } => {
                 Self::io(&path, io::Error::new(kind, why))
             }
+            db_repo::Error::TrailBroken(db_repo::Fault::SealMissing { .. }) => Self::Unhealthy {
+                message,
+                hint: "`bitcraps-db audit verify` with the same --anchor says what is wrong; if a backup of \
+                       before that seal was restored, keep this file of anchors as it is, and begin \
+                       another: --anchor OTHER --new-anchor-file"
+                    .to_owned(),
+            },
             db_repo::Error::TrailBroken(_) => Self::Unhealthy {
                 message,
                 hint: "`bitcraps-db audit verify` with the same --anchor says what is wrong"
@@ -338,6 +376,71 @@ impl From<db_repo::Error> for Error {
             _ => Self::usage(message, ""),
         }
     }
+}
+
+fn hint_of_copy(error: &CopyError) -> Option<&str> {
+    Some(match error {
+        CopyError::Database { doing, source } => {
+            let making = doing.starts_with("making the tables")
+                && exit::of_database(source.kind()).1 == Code::Unexpected;
+            return Some(match source.hint() {
+                None if making => {
+                    "nothing was copied: change in the source what the target cannot make, give the target \
+                     the extension that it needs, or choose other tables with --table"
+                }
+                None if doing.starts_with("reading ")
+                    && source.kind() == ErrorKind::InvalidValue =>
+                {
+                    "nothing was copied: mend the text in the source, whose encoding let in what is none"
+                }
+                _ => hint_of_database(source),
+            });
+        }
+        CopyError::NotEmpty { .. } => {
+            "name a database that is empty, or a file that is not there, or add --replace; `copy` makes the \
+             tables itself"
+        }
+        CopyError::Misfits(misfits) => {
+            let helps = |part: &str| misfits.first.iter().any(|one| one.reason.contains(part));
+            match (
+                helps("a NUL character"),
+                helps("that is not UTF-8"),
+                helps("not a number"),
+            ) {
+                (false, false, false) => {
+                    "mend the values in the source, or the types of their columns"
+                }
+                (true, false, false) => "mend the values in the source, or add --on-nul strip",
+                (false, true, false) => {
+                    "mend the values in the source, or add --on-invalid-utf8 replace"
+                }
+                (false, false, true) => "mend the values in the source, or add --on-nan null",
+                _ => {
+                    "mend the values in the source, or say what to do with them: --on-nul strip, \
+                     --on-invalid-utf8 replace, --on-nan null"
+                }
+            }
+        }
+        CopyError::Locked => "wait until it is done",
+        CopyError::Leftovers(_) => {
+            "run the same copy again with --undo if all that is there may go; if the database is in use, \
+             DROP TABLE __db_migrate_copy makes it forget the copy"
+        }
+        CopyError::NotMigrated(_) => {
+            "write a migration that makes it; or copy with --from-catalog, which takes everything but the \
+             history of migrations; or choose the other tables with --table, and move this one with \
+             `export` and `import`"
+        }
+        CopyError::NotChosen(_) => "add --table for each of them",
+        CopyError::Changed => "run it again when nobody changes tables",
+        CopyError::NotUndone { .. } => {
+            "run the same copy again with --undo: it undoes what is left first"
+        }
+        CopyError::ProofFailed(_) => {
+            "nothing of the copy was kept; if the source has the same fault, mend it there first"
+        }
+        _ => return None,
+    })
 }
 
 fn hint_of_migrate(error: &db_migrate::Error) -> &'static str {
@@ -393,6 +496,43 @@ fn hint_of_problems(problems: &[Problem]) -> &'static str {
     }
 }
 
+/// What helps where a file is not what it was taken for.
+fn hint_of_io(kind: io::ErrorKind, code: Code) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "check the path: a file or folder of this name is not there"
+        }
+        io::ErrorKind::IsADirectory => "it is a folder: name a file in it",
+        _ => hint_for(code),
+    }
+}
+
+/// What helps with what an engine says: a server has roles where a file has an owner.
+fn hint_of_database(error: &db_core::Error) -> &str {
+    let by_kind = || match error.kind() {
+        ErrorKind::PermissionDenied if error.sqlite_code().is_none() && is_of_server(error) => {
+            "GRANT the role what it needs, or connect as the owner of the tables"
+        }
+        kind => hint_for(exit::of_database(kind).1),
+    };
+    error.hint().unwrap_or_else(by_kind)
+}
+
+/// Whether PostgreSQL refused it, and not the system under a file.
+fn is_of_server(error: &db_core::Error) -> bool {
+    let words = [
+        "permission denied for ",
+        "permission denied to ",
+        "must be ",
+        "pg_",
+    ];
+    words.iter().any(|words| error.message().contains(words))
+}
+
+/// What helps with damage.
+pub(crate) const OF_DAMAGE: &str = "restore the newest backup that was restored on trial, which \
+     `bitcraps-db backup status` names; `bitcraps-db salvage --to NEW` reads what is left of a SQLite file";
+
 /// What helps with most troubles of this code.
 fn hint_for(code: Code) -> &'static str {
     match code {
@@ -401,7 +541,7 @@ fn hint_for(code: Code) -> &'static str {
         Code::Locked => {
             "another program is using the database; try again, or wait longer with --wait 5m"
         }
-        Code::Unhealthy => "restore a backup, or copy what can be read into a new file",
+        Code::Unhealthy => OF_DAMAGE,
         Code::Unreachable => "check the URL, and that the database is there",
         _ => "",
     }

@@ -5,6 +5,8 @@ use std::io;
 use db_backup::Error as BackupError;
 use db_core::ErrorKind;
 use db_migrate::{Error as MigrateError, SourceError};
+use db_transfer::Error as TransferError;
+use db_transfer::copy::CopyError;
 
 /// How the program ends. The numbers are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,6 +177,7 @@ pub(crate) fn of_backup(error: &BackupError) -> (&'static str, Code) {
         BackupError::Usage { .. } => ("usage", Code::Usage),
         BackupError::NotFound { .. } => ("backup_not_found", Code::Usage),
         BackupError::Damaged { .. } => ("backup_damaged", Code::Unhealthy),
+        BackupError::LogGap { .. } => ("log_gap", Code::Unhealthy),
         BackupError::Unsound { .. } => ("unsound", Code::Unhealthy),
         BackupError::TooNew { .. } => ("newer_backup", Code::Refused),
         BackupError::Refused { .. } => ("refused", Code::Refused),
@@ -186,6 +189,46 @@ pub(crate) fn of_backup(error: &BackupError) -> (&'static str, Code) {
         BackupError::Tool { .. } => ("tool_missing", Code::Usage),
         BackupError::Interrupted => ("interrupted", Code::Interrupted),
         // `ToolFailed`, and errors that a later db-backup adds.
+        _ => ("unexpected", Code::Unexpected),
+    }
+}
+
+/// The word and the code for an error of a copy.
+pub(crate) fn of_copy(error: &CopyError) -> (&'static str, Code) {
+    match error {
+        CopyError::Database { source, .. } => of_database(source.kind()),
+        CopyError::File { source, .. } => of_io(source.kind()),
+        CopyError::NotEmpty { .. } => ("not_empty", Code::Refused),
+        CopyError::Leftovers(_) => ("leftovers", Code::Refused),
+        CopyError::NotMigrated(_) => ("not_migrated", Code::Refused),
+        CopyError::NotChosen(_) => ("not_chosen", Code::Usage),
+        CopyError::Changed => ("changed", Code::Refused),
+        CopyError::Misfits(_) => ("misfits", Code::Refused),
+        CopyError::Locked => ("locked", Code::Locked),
+        CopyError::ProofFailed(_) => ("proof_failed", Code::Unhealthy),
+        CopyError::Usage(_) => ("usage", Code::Usage),
+        CopyError::NotUndone { error, .. } => of_copy(error),
+        CopyError::Interrupted => ("interrupted", Code::Interrupted),
+        // `Schema` of another kind than migrations, and errors that a later db-transfer adds.
+        _ => ("unexpected", Code::Unexpected),
+    }
+}
+
+/// The word and the code for an error of data on its way in or out.
+pub(crate) fn of_transfer(error: &TransferError) -> (&'static str, Code) {
+    match error {
+        TransferError::Database { source, .. } => of_database(source.kind()),
+        TransferError::File { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory => ("file_not_found", Code::Usage),
+            kind => of_io(kind),
+        },
+        TransferError::BadInput { .. } => ("bad_input", Code::BadInput),
+        TransferError::Usage(_) => ("usage", Code::Usage),
+        TransferError::Tool(_) => ("tool_missing", Code::Usage),
+        TransferError::Interrupted => ("interrupted", Code::Interrupted),
+        // Errors that a later db-transfer adds.
         _ => ("unexpected", Code::Unexpected),
     }
 }

@@ -208,6 +208,10 @@ fn a_hint_names_only_flags_that_the_command_has() {
         [
             Error::from(busy()),
             MigrateError::Database { doing, error }.into(),
+            Error::Transfer(db_transfer::Error::Database {
+                doing: doing.to_owned(),
+                source: busy(),
+            }),
         ]
     };
     for error in errors() {

@@ -9,6 +9,7 @@ mod config;
 mod database;
 mod error;
 mod exit;
+mod json;
 mod key;
 mod output;
 mod prompt;

@@ -58,8 +58,9 @@ fn refuse_without_terminal(question: &str) -> Result<(), Error> {
 }
 
 fn ask(output: &Output, question: &str) -> Result<String, Error> {
-    output.ask(question);
+    // Before the question is seen: whoever answers it by Ctrl-C ends the program.
     let _suspended = signals::suspend();
+    output.ask(question);
     let mut answer = String::new();
     io::stdin()
         .lock()

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM: the first stops what is running and rolls it back, the second ends at once.
 
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use db_core::Interrupt;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -13,15 +13,35 @@ use crate::exit::{self, Code};
 /// The first signal that arrived while something was running.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
 
-/// What the first signal stops. While nothing is set, a signal ends the program at once.
-static RUNNING: Mutex<Option<Interrupt>> = Mutex::new(None);
+/// What a signal meets.
+static WORK: Mutex<Work> = Mutex::new(Work::None);
+
+/// Whether a signal that ends the program at once says so.
+static SAYS_SO: AtomicBool = AtomicBool::new(false);
+
+/// What a second signal has to say, where the engine does not undo everything by itself.
+static LAST_WORDS: OnceLock<&str> = OnceLock::new();
+
+/// What a signal meets.
+enum Work {
+    /// Nothing is running: a signal ends the program at once.
+    None,
+    /// The first signal stops it.
+    Running(Interrupt),
+    /// It has come to its end, and only has to be told. One signal is too late to stop anything, and must
+    /// not take away the document that says what was done; it is kept for work that begins after all.
+    Over { late: Option<i32> },
+}
 
 /// While this lives, a signal stops the run that it was made for.
 pub(crate) struct Guard;
 
 /// Lets the next signal stop what `interrupt` belongs to, once somebody listens for signals.
 pub(crate) fn guard(interrupt: &Interrupt) -> Guard {
-    *running() = Some(interrupt.clone());
+    let before = std::mem::replace(&mut *work(), Work::Running(interrupt.clone()));
+    if let Work::Over { late: Some(signal) } = before {
+        on_signal(signal);
+    }
     Guard
 }
 
@@ -37,12 +57,27 @@ pub(crate) fn listen() -> Result<(), Error> {
     })
 }
 
+/// The same for what may end at any moment, since nothing of it is half done: the first signal ends the
+/// program at once, and says so.
+///
+/// # Errors
+/// As [`listen`].
+pub(crate) fn listen_to_end() -> Result<(), Error> {
+    SAYS_SO.store(true, Ordering::SeqCst);
+    listen()
+}
+
+/// Says what the second signal leaves behind, and what to do about it.
+pub(crate) fn last_words(words: &'static str) {
+    LAST_WORDS.get_or_init(|| words);
+}
+
 /// Until this is dropped, a signal ends the program at once: nothing is running that could be lost.
-pub(crate) struct Suspended(Option<Interrupt>);
+pub(crate) struct Suspended(Work);
 
 /// Lets a signal end the program at once, while a person is asked.
 pub(crate) fn suspend() -> Suspended {
-    Suspended(running().take())
+    Suspended(std::mem::replace(&mut *work(), Work::None))
 }
 
 /// The code for the signal that arrived, if one did.
@@ -56,18 +91,23 @@ pub(crate) fn received() -> Option<Code> {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        *running() = None;
+        // What may end at any moment is not over with this look.
+        *work() = if SAYS_SO.load(Ordering::SeqCst) {
+            Work::None
+        } else {
+            Work::Over { late: None }
+        };
     }
 }
 
 impl Drop for Suspended {
     fn drop(&mut self) {
-        *running() = self.0.take();
+        *work() = std::mem::replace(&mut self.0, Work::None);
     }
 }
 
-fn running() -> MutexGuard<'static, Option<Interrupt>> {
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+fn work() -> MutexGuard<'static, Work> {
+    WORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts the listening thread, once.
@@ -92,12 +132,16 @@ fn start_thread() -> std::io::Result<()> {
 }
 
 fn on_signal(signal: i32) {
+    let mut work = work();
+    if let Work::Over { late: late @ None } = &mut *work {
+        *late = Some(signal);
+        return;
+    }
     let first = RECEIVED
         .compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst)
         .is_ok();
-    let interrupt = running().clone();
-    match (first, interrupt) {
-        (true, Some(interrupt)) => ask(interrupt),
+    match &*work {
+        Work::Running(interrupt) if first => ask(interrupt.clone()),
         _ => end_now(),
     }
 }
@@ -121,5 +165,11 @@ fn ask(interrupt: Interrupt) {
 
 /// A second signal means now; both engines undo what was not committed.
 fn end_now() -> ! {
+    if SAYS_SO.load(Ordering::SeqCst) {
+        crate::output::to_stderr("error: interrupted\n");
+    }
+    if let (true, Some(words)) = (RECEIVED.load(Ordering::SeqCst) != 0, LAST_WORDS.get()) {
+        crate::output::to_stderr(words);
+    }
     exit::leave(received().unwrap_or(Code::Interrupted))
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use db_backup::Level;
 use db_core::Lsn;
 
-use super::{BackupPrune, BackupSchedule, BackupStatus};
+use super::{BackupPrune, BackupRemove, BackupSchedule, BackupStatus};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -62,6 +62,11 @@ pub(crate) enum BackupCommand {
   bitcraps-db backup prune                             all of 7 days stay
   bitcraps-db backup prune --keep-hourly 24 --keep-daily 30 --keep-monthly 12")]
     Prune(BackupPrune),
+    /// Remove one backup, such as one that is damaged; not the last of its database
+    #[command(before_help = "Examples:
+  bitcraps-db backup remove backup_20261122_143005
+  bitcraps-db backup remove backup_20261122_143005 --force     without asking")]
+    Remove(BackupRemove),
     /// Make a backup every hour, prune, and restore one a day on trial, until a signal comes
     #[command(before_help = "Examples:
   bitcraps-db backup schedule
@@ -71,7 +76,7 @@ pub(crate) enum BackupCommand {
     /// Say what would be lost now and how long a restore takes, as last measured
     #[command(before_help = "Examples:
   bitcraps-db backup status
-  bitcraps-db backup status --json | jq .rpo_s")]
+  bitcraps-db backup status --json | jq '.series[].rpo_s'")]
     Status(BackupStatus),
 }
 
@@ -159,6 +164,13 @@ pub(crate) struct BackupCreate {
     /// How thoroughly the copy is checked before it is kept [default: quick]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) check: Option<CheckLevel>,
+    /// Keep it even if foreign keys or the money are broken; it says so, and a restore of it asks for
+    /// --accept-unsound
+    #[arg(long)]
+    pub(crate) accept_unsound: bool,
+    /// Where what becomes encrypted is prepared [default: beside the database]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
     /// How it is copied
     #[arg(long, value_name = "METHOD", default_value = "dump")]
     pub(crate) method: CopyMethod,
@@ -177,6 +189,10 @@ pub(crate) struct BackupVerify {
     /// Which one
     #[arg(value_name = "NAME", default_value = "latest")]
     pub(crate) name: String,
+    /// Of which database `latest` is: a kind (sqlite, postgres_dump, postgres_base), a database as
+    /// `backup list` shows it, or both [default: the one of --database-url, or the only one there is]
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) of: Option<String>,
     #[command(flatten)]
     pub(crate) place: BackupPlace,
     /// The file of identities that opens an encrypted backup
@@ -188,6 +204,10 @@ pub(crate) struct BackupVerify {
     /// How thoroughly the data is checked; a trial restore is always full [default: quick]
     #[arg(long, value_name = "LEVEL", conflicts_with = "restore")]
     pub(crate) check: Option<CheckLevel>,
+    /// Where it is unpacked [default: where backups are prepared; what is encrypted in a private folder
+    /// below the system's for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) tools: PostgresTools,
 }
@@ -197,6 +217,10 @@ pub(crate) struct Restore {
     /// Which one
     #[arg(value_name = "NAME", default_value = "latest")]
     pub(crate) name: String,
+    /// Of which database `latest` is: a kind (sqlite, postgres_dump, postgres_base), a database as
+    /// `backup list` shows it, or both [default: the one of --database-url, or the only one there is]
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) of: Option<String>,
     #[command(flatten)]
     pub(crate) place: BackupPlace,
     /// Where to: a database URL or a path [default: the database of --database-url]
@@ -224,9 +248,12 @@ pub(crate) struct Restore {
     /// How thoroughly the data is checked before it gets its place [default: quick]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) check: Option<CheckLevel>,
-    /// Replace a database that is there without asking; it is kept aside all the same
+    /// Replace a database that is there without asking, which is kept aside all the same
     #[arg(long)]
     pub(crate) force: bool,
+    /// Take a backup that is not sound; `latest` is one only where no sound one is
+    #[arg(long)]
+    pub(crate) accept_unsound: bool,
 }
 
 /// Whether and how strongly to compress.

@@ -1,4 +1,4 @@
-//! The arguments of `backup prune`, `backup schedule` and `backup status`.
+//! The arguments of `backup prune`, `backup remove`, `backup schedule` and `backup status`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,9 +13,28 @@ pub(crate) struct BackupPrune {
     pub(crate) place: BackupPlace,
     #[command(flatten)]
     pub(crate) keep: Keep,
+    /// Only of this database: a kind (sqlite, postgres_dump, postgres_base), a database as `backup
+    /// list` shows it, or both [default: every database in the store, each on its own]
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) of: Option<String>,
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupRemove {
+    /// Which one
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) place: BackupPlace,
+    /// Without asking. What others need, and the last of its database, stays all the same
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Also if it is the last of its database, which is no more
+    #[arg(long)]
+    pub(crate) last: bool,
 }
 
 // Which backups are kept. What one rule keeps is kept; 0 switches a rule off.
@@ -65,6 +84,12 @@ pub(crate) struct BackupSchedule {
     /// A last trial restore that is older is alarming
     #[arg(long, value_name = "DURATION", default_value = "36h", value_parser = db_core::duration::parse)]
     pub(crate) verified_within: Duration,
+    /// A newest backup that is older is alarming [default: twice --every, and --jitter]
+    #[arg(long, value_name = "DURATION", value_parser = db_core::duration::parse)]
+    pub(crate) backup_within: Option<Duration>,
+    /// With --once: how long to wait while somebody else is at work in the store; then exit 6
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = db_core::duration::parse)]
+    pub(crate) lock_wait: Duration,
     /// Make a backup if one is due, and end: for a timer
     #[arg(long)]
     pub(crate) once: bool,

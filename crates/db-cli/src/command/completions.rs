@@ -1,5 +1,6 @@
 //! `completions`: a script that completes commands and options in a shell.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
@@ -8,8 +9,8 @@ use crate::error::Error;
 use crate::exit::Code;
 
 /// The script in JSON.
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document {
     shell: String,
     script: String,
 }

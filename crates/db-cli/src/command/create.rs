@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use db_core::{Clock, Engine, SystemClock};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
@@ -22,8 +23,8 @@ const LONGEST_NAME: usize = 60;
 const VERSION_FORMAT: &str = "%Y%m%d%H%M%S";
 
 /// What was written, in JSON.
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document {
     version: String,
     name: String,
     files: Vec<String>,

@@ -2,20 +2,23 @@
 
 use db_backup::maintenance::{self, Event, Options, Plan, Report, Task};
 use db_core::Access;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
 use crate::args::Maintenance;
 use crate::database::{self, show_size};
-use crate::error::Error;
+use crate::error::{Error, OF_DAMAGE};
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 use crate::signals;
 
-#[derive(Debug, Serialize)]
-struct Document<'d> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document<'d> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     dry_run: bool,
@@ -25,8 +28,9 @@ struct Document<'d> {
 }
 
 /// One line of standard error with `--json`.
-#[derive(Debug, Serialize)]
-struct Line<'l> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Line<'l> {
+    #[schemars(extend("const" = "progress"))]
     event: &'static str,
     task: Task,
     object: &'l str,
@@ -115,7 +119,18 @@ fn before(task: &maintenance::PlannedTask) -> String {
     if let Some(bytes) = task.needs_bytes {
         line += "; needs up to ";
         line += &show_size(bytes);
-        line += " for a time";
+        line += " beside the database for a time";
+    }
+    if let Some(room) = &task.needs_temporary {
+        line += ", and ";
+        line += &show_size(room.bytes);
+        match &room.folder {
+            Some(folder) => {
+                line += " in ";
+                line += &folder.display().to_string();
+            }
+            None => line += " of memory, because it is encrypted",
+        }
     }
     if let Some(bytes) = task.may_free_bytes {
         line += "; may free ";
@@ -172,6 +187,9 @@ fn text(report: &Report, paint: Paint) -> String {
         for note in &task.notes {
             text.marked(paint, ("note:", Style::Yellow), note);
         }
+    }
+    if report.has_damage() {
+        text.marked(paint, ("hint:", Style::Bold), OF_DAMAGE);
     }
     for task in &report.not_run {
         let line = format!("{} was not begun, because there is damage", task.name());

@@ -1,11 +1,17 @@
 //! One module per command, and what they share.
 
 mod audit;
-mod backup;
+pub(crate) mod backup;
 mod baseline;
 mod completions;
+mod config;
+pub(crate) mod copy;
 mod create;
+mod export;
 mod health;
+mod import;
+pub(crate) mod json_schema;
+mod lost;
 mod maintenance;
 mod man;
 mod migrate;
@@ -15,21 +21,24 @@ mod reset;
 mod restore;
 mod rollback;
 mod salvage;
+mod schema;
 mod seed;
 mod status;
 mod validate;
 
 use std::time::Duration;
 
-use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Options};
+use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Engine, Options};
 use db_migrate::{Migrator, Report};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::{Arguments, Command, Global};
-use crate::config;
+use crate::config as configuration;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::key;
 use crate::output::Output;
 use crate::output::progress::Progress;
@@ -57,18 +66,30 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<Code, Error>
         Command::Reset(options) => reset::run(&context, options),
         Command::Audit(options) => audit::run(&context, options),
         Command::Reconcile(options) => reconcile::run(&context, options),
+        Command::Schema(options) => schema::run(&context, options),
         Command::Seed(options) => seed::run(&context, options),
+        Command::Import(options) => import::run(&context, options),
         Command::Backup(options) => backup::run(&context, options),
         Command::Restore(options) => restore::run(&context, options),
+        Command::Export(options) => export::run(&context, options),
         Command::Maintenance(options) => maintenance::run(&context, options),
         Command::Salvage(options) => salvage::run(&context, options),
+        Command::Config(options) => config::run(&context, options),
+        Command::Copy(options) => copy::run(&context, options),
         Command::Completions(options) => completions::run(&context, options),
         Command::Man(options) => man::run(&context, options),
+        Command::JsonSchema(options) => json_schema::run(&context, options),
     };
+    let done = done.map_err(|error| lost::with_backups(&context, &arguments.command, error));
     match &arguments.command {
         Command::Audit(_)
         | Command::Health(_)
         | Command::Reconcile(_)
+        | Command::Copy(_)
+        | Command::Export(_)
+        | Command::Import(_)
+        | Command::Schema(_)
+        | Command::Seed(_)
         | Command::Status(_)
         | Command::Validate(_) => done.map_err(Error::of_a_command_that_does_not_wait),
         _ => done,
@@ -102,8 +123,9 @@ struct Running {
 }
 
 /// A run in JSON, with the database that it ran on.
-#[derive(Debug, Serialize)]
-struct RunDocument {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct RunDocument {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     #[serde(flatten)]
@@ -112,8 +134,18 @@ struct RunDocument {
 
 impl Context<'_> {
     /// The configuration file.
-    fn file(&self) -> Result<config::File, Error> {
-        config::File::read(self.global)
+    fn file(&self) -> Result<configuration::File, Error> {
+        configuration::File::read(self.global)
+    }
+
+    /// The database that is named, if one is. Its key is not asked for.
+    fn named(&self) -> Option<DatabaseUrl> {
+        let file = self.file().ok()?;
+        let settings = file.database(self.global).ok()?;
+        Some(match settings.options().ok()? {
+            Options::Sqlite(options) => options.url,
+            Options::Postgres(options) => options.target,
+        })
     }
 
     /// The database, not opened yet, and the migrations, which are read while it is opened.
@@ -146,6 +178,21 @@ impl Context<'_> {
             key,
             migrator,
         })
+    }
+
+    /// The job on another database than the command's own.
+    fn at(&self, url: &str) -> Result<Job, Error> {
+        let mut global = self.global.clone();
+        global.database_url = Some(url.to_owned());
+        // The key that is named for this call is for the side that is a file.
+        if DatabaseUrl::parse(url).is_ok_and(|url| url.engine() == Engine::Postgres) {
+            (global.key_file, global.key_command) = (None, None);
+        }
+        let context = Context {
+            global: &global,
+            output: self.output,
+        };
+        context.job()
     }
 
     /// Opens the database for a run.

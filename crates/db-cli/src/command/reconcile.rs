@@ -3,6 +3,7 @@
 use db_core::{Access, Conn, ErrorKind};
 use db_repo::{ReconcileReport, Reconciliation};
 use diesel::Connection as _;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
@@ -10,14 +11,16 @@ use crate::args::Reconcile;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::style::{Paint, Style};
-use crate::output::text::Text;
+use crate::output::text::{Text, counted};
 
 const PROBLEM: (&str, Style) = ("problem:", Style::Red);
 
 /// What was found, in JSON.
-#[derive(Debug, Serialize)]
-struct Document<'r> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document<'r> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     sound: bool,
@@ -114,11 +117,4 @@ fn text(found: &ReconcileReport, paint: Paint) -> String {
         text.line(format!("{count}; there are {supply} in all"));
     }
     text.into_string()
-}
-
-fn counted(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
 }

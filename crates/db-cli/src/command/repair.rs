@@ -2,6 +2,7 @@
 
 use db_core::Access;
 use db_migrate::{Repair as Wanted, RepairReport, Target};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
@@ -9,11 +10,13 @@ use crate::args::Repair;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::text::Text;
 
 /// What was repaired, in JSON.
-#[derive(Debug, Serialize)]
-struct Document<'r> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document<'r> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     #[serde(flatten)]

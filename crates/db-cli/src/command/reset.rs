@@ -2,6 +2,7 @@
 
 use db_core::{Access, Engine};
 use db_migrate::{Entry, Problem, Target};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Context, Running, rollback};
@@ -9,12 +10,14 @@ use crate::args::Reset;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::progress::Progress;
 use crate::output::run::{self, RunReport};
 
 /// Both runs in JSON.
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     rolled_back: RunReport,

@@ -1,16 +1,18 @@
 //! `restore`: a backup into a new place, or over a database that is kept aside.
 
-mod base;
+pub(super) mod base;
 
 use std::path::Path;
 
-use db_backup::{Kind, RestoreOptions, Selector};
-use db_core::{DatabaseUrl, Engine};
+use db_backup::postgres::RecoveryTarget;
+use db_backup::{Kind, Manifest, RestoreOptions, Selector, Shrunk, Store, Wanted};
+use db_core::{Clock, DatabaseUrl, Engine, SystemClock};
 use db_migrate::Migrator;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Context;
-use super::backup::{Work, has_own_tables, identities, invariants, postgres, store};
+use super::backup::{Work, find, has_own_tables, identities, invariants, postgres, shrank, store};
+use super::{Context, Job};
 use crate::args::Restore;
 use crate::database::show_size;
 use crate::error::Error;
@@ -19,11 +21,12 @@ use crate::output::style::Style;
 use crate::output::text::Text;
 use crate::prompt;
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document {
     dir: String,
     name: String,
     kind: &'static str,
+    sound: bool,
     target: String,
     kept: Option<String>,
     content_bytes: u64,
@@ -38,17 +41,29 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     let settings = &file.backup;
     let selector = Selector::parse(&options.name)?;
     let store = store(&options.place, settings)?;
-    let manifest = db_backup::find(&*store, selector)?;
+    let job = context.job();
+    let mut wanted = wanted(options, job.as_ref().ok())?;
+    // What is there is not replaced by another database, unless somebody said which.
+    let is_replaced = |url: &DatabaseUrl| match url.path() {
+        Some(path) => path.is_file(),
+        None => is_on_server(url).unwrap_or(true),
+    };
+    wanted.only_own = selector == Selector::Latest
+        && options.of.is_none()
+        && wanted.databases.first().is_some_and(is_replaced);
+    let manifest = find(&*store, selector, &wanted)?;
+    let shrunk = shrunk(&*store, selector, &manifest)?;
     let mut restore = RestoreOptions::default();
     restore.identities = identities(options.identity.as_ref(), settings)?;
     restore.level = options.check.or(settings.check).unwrap_or_default().into();
+    restore.accept_unsound = options.accept_unsound;
     restore.postgres = postgres(&options.tools, settings);
     restore.postgres.owners = !options.no_owner;
     if manifest.kind == Kind::PostgresBase {
         return base::run(context, options, (&*store, &manifest), restore);
     }
     base::refuse_targets(options, &manifest)?;
-    let job = context.job()?;
+    let job = job?;
     let target = match &options.target {
         None => job.target.clone(),
         Some(text) => target(text)?,
@@ -66,7 +81,10 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     restore.key.clone_from(&job.key);
     restore.invariants = invariants(has_own_tables(&manifest));
     restore.newest_schema = newest(&file.migrator(context.global), target.engine())?;
-    restore.replace = agree(context, options, &manifest, &target)?;
+    restore.replace = agree(context, options, (&manifest, shrunk.as_ref()), &target)?;
+    if let Some(shrunk) = &shrunk {
+        context.output.note(&shrank(shrunk));
+    }
     let mut work = Work::begin(context)?;
     restore.interrupt = work.interrupt.clone();
     let done = db_backup::restore(&*store, &manifest, &target, &restore, &mut |p| {
@@ -80,6 +98,7 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
             dir: store.location(),
             name: done.name,
             kind: done.kind.name(),
+            sound: manifest.is_sound(),
             target: done.target,
             kept: done.kept,
             content_bytes: done.bytes,
@@ -100,11 +119,55 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
         done.verify_ms
     );
     text.line(context.output.paint().text(&line, Style::Green));
+    not_sound(&manifest, &mut text);
     if let Some(kept) = done.kept {
         text.line(format!("the old database is kept as {kept}"));
     }
     context.output.report(&text.into_string())?;
     Ok(Code::Done)
+}
+
+/// A line for a backup that was not sound when it was made.
+fn not_sound(manifest: &Manifest, text: &mut Text) {
+    if !manifest.is_sound() {
+        let findings = db_backup::brief(&manifest.proof.unsound);
+        text.line(format!("NOT SOUND when it was made: {findings}"));
+    }
+}
+
+/// What `latest` is looked for in: what can be restored to the target, of the databases that are
+/// named.
+fn wanted(options: &Restore, job: Option<&Job>) -> Result<Wanted, Error> {
+    let own = job.map(|job| job.target.clone());
+    let of_engine = |engine| match engine {
+        Engine::Sqlite => Kind::Sqlite,
+        Engine::Postgres => Kind::PostgresDump,
+    };
+    let to_point = base::target(options) != RecoveryTarget::End;
+    let (named, kinds) = match &options.target {
+        None => (
+            None,
+            own.iter().map(|url| of_engine(url.engine())).collect(),
+        ),
+        Some(text) => {
+            let url = target(text)?;
+            let kind = of_engine(url.engine());
+            // A path may be a data folder as well.
+            let is_path = !text.contains("://") && !text.starts_with("sqlite:");
+            let also = is_path.then_some(Kind::PostgresBase);
+            (Some(url), also.into_iter().chain([kind]).collect())
+        }
+    };
+    Ok(Wanted {
+        databases: named.into_iter().chain(own).collect(),
+        kinds: if to_point {
+            vec![Kind::PostgresBase]
+        } else {
+            kinds
+        },
+        of: options.of.clone(),
+        only_own: false,
+    })
 }
 
 /// Where to. A bare path is a file that may not be there yet.
@@ -128,44 +191,80 @@ fn newest(migrator: &Migrator, engine: Engine) -> Result<Option<String>, Error> 
 fn agree(
     context: &Context<'_>,
     options: &Restore,
-    manifest: &db_backup::Manifest,
+    backup: (&Manifest, Option<&Shrunk>),
     target: &DatabaseUrl,
 ) -> Result<bool, Error> {
     if target.engine() == Engine::Postgres {
-        return agree_on_server(context, options, manifest, target);
+        return agree_on_server(context, options, backup, target);
     }
     let Some(path) = target.path().filter(|path| path.exists()) else {
         return Ok(options.force);
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let question = format!(
-        "replace {} by {} of {}? The old one is kept aside",
+        "replace {} by {}? The old one is kept aside",
         path.display(),
-        manifest.name,
-        manifest.started_at.format("%Y-%m-%d %H:%M:%S UTC")
+        shown(backup)
     );
     prompt::confirm_by_name(context.output, options.force, &question, &name)?;
     Ok(true)
+}
+
+/// A backup, as one decides by it: when it was, and of what.
+fn shown((manifest, shrunk): (&Manifest, Option<&Shrunk>)) -> String {
+    let shrunk = shrunk.map_or_else(String::new, |one| format!(" ({one})"));
+    format!(
+        "{} of {}, a backup of {}{shrunk}",
+        manifest.name,
+        manifest.started_at.format("%Y-%m-%d %H:%M:%S UTC"),
+        manifest.database
+    )
+}
+
+/// Whether the latest backup has far fewer rows than the one before, which may be the one that is
+/// needed. Who names a backup means it.
+fn shrunk(
+    store: &dyn Store,
+    selector: Selector,
+    manifest: &Manifest,
+) -> Result<Option<Shrunk>, Error> {
+    if selector != Selector::Latest {
+        return Ok(None);
+    }
+    let listing = db_backup::list(store)?;
+    Ok(db_backup::shrunk(
+        &listing,
+        &manifest.name,
+        SystemClock.now(),
+    ))
 }
 
 /// The same for a database of a server, which is there if it can be connected to.
 fn agree_on_server(
     context: &Context<'_>,
     options: &Restore,
-    manifest: &db_backup::Manifest,
+    backup: (&Manifest, Option<&Shrunk>),
     target: &DatabaseUrl,
 ) -> Result<bool, Error> {
-    match db_core::Connection::open(target, db_core::Access::ReadOnly) {
-        Ok(connection) => drop(connection),
-        Err(error) if error.kind() == db_core::ErrorKind::DatabaseMissing => return Ok(false),
-        Err(error) => return Err(error.into()),
+    if !is_on_server(target)? {
+        return Ok(false);
     }
     let name = target.database_name().unwrap_or_default();
     let question = format!(
-        "replace the database {name} by {} of {}? The old one is kept under another name",
-        manifest.name,
-        manifest.started_at.format("%Y-%m-%d %H:%M:%S UTC")
+        "replace the database {name} by {}? The old one is kept under another name",
+        shown(backup)
     );
     prompt::confirm_by_name(context.output, options.force, &question, &name)?;
     Ok(true)
+}
+
+fn is_on_server(target: &DatabaseUrl) -> Result<bool, Error> {
+    match db_core::Connection::open(target, db_core::Access::ReadOnly) {
+        Ok(connection) => {
+            drop(connection);
+            Ok(true)
+        }
+        Err(error) if error.kind() == db_core::ErrorKind::DatabaseMissing => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -2,7 +2,8 @@
 
 use db_backup::Status;
 use db_backup::salvage::{self, Options, Report};
-use db_core::{Clock, DatabaseUrl, Interrupt, SystemClock};
+use db_core::{Access, Clock, DatabaseUrl, Interrupt, SystemClock};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
@@ -16,8 +17,8 @@ use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 use crate::signals;
 
-#[derive(Debug, Serialize)]
-struct Document<'d> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document<'d> {
     whole: bool,
     exit_code: u8,
     newest_verified_backup: Option<&'d str>,
@@ -36,20 +37,34 @@ pub(super) fn run(context: &Context<'_>, options: &Salvage) -> Result<Code, Erro
             "a PostgreSQL database is restored from a backup: `bitcraps-db restore`",
         ));
     };
-    let store = store(&options.place, &file.backup)?;
-    // Backups that cannot be read are no reason not to salvage.
-    let backups = db_backup::status(&*store, SystemClock.now()).unwrap_or_else(|error| {
-        context
-            .output
-            .note(&format!("backups cannot be looked at: {error}"));
-        Status::default()
+    if !path.exists() {
+        // Says it as every other command does.
+        database::open(&job, Access::ReadOnly)?;
+    }
+    // Backups that cannot be reached or read are no reason not to salvage.
+    let cannot_look = |error: &str| {
+        let note = format!("backups cannot be looked at: {error}");
+        context.output.note(&note);
+    };
+    let store = store(&options.place, &file.backup);
+    let store = store.inspect_err(|e| cannot_look(&e.message())).ok();
+    let looked = store.as_ref().map(|store| {
+        let looked = db_backup::status(&**store, SystemClock.now());
+        let looked = looked.inspect_err(|e| cannot_look(&e.to_string()));
+        looked.unwrap_or_default()
     });
-    let better = backups.newest_verified.as_ref().or(backups.newest.as_ref());
+    let backups: Status = looked.unwrap_or_default();
+    let location = store.map(|store| store.location());
+    let location = location.as_deref().unwrap_or_default();
+    let own = backups.of(&job.url).max_by_key(|one| one.newest_at);
+    let newest_verified = own.and_then(|own| own.newest_verified.as_deref());
+    let newest = own.and_then(|own| own.newest.as_deref());
+    let better = newest_verified.or(newest);
     let command = better.map(|name| {
         format!(
             "bitcraps-db --database-url {} restore {name} --dir {}",
             quoted(&database::location(&job.url)),
-            quoted(&store.location())
+            quoted(location)
         )
     });
     let interrupt = Interrupt::default();
@@ -71,8 +86,8 @@ pub(super) fn run(context: &Context<'_>, options: &Salvage) -> Result<Code, Erro
         context.output.document(&Document {
             whole: report.is_whole(),
             exit_code: code.number(),
-            newest_verified_backup: backups.newest_verified.as_deref(),
-            newest_backup: backups.newest.as_deref(),
+            newest_verified_backup: newest_verified,
+            newest_backup: newest,
             restore_command: command.as_deref(),
             report: &report,
         })?;
@@ -81,30 +96,46 @@ pub(super) fn run(context: &Context<'_>, options: &Salvage) -> Result<Code, Erro
     context
         .output
         .report(&text(&report, context.output.paint()))?;
-    match (&backups.newest_verified, &command) {
+    match (newest_verified, &command) {
         (Some(name), Some(command)) => context.output.note(&format!(
             "the newest backup that was restored on trial is {name}; this restores it: {command}"
         )),
         (None, Some(command)) => context.output.note(&format!(
             "no backup was ever restored on trial; this restores the newest: {command}"
         )),
+        _ if location.is_empty() => {}
         _ => context
             .output
-            .note(&format!("there is no backup in {}", store.location())),
+            .note(&format!("there is no backup of it in {location}")),
     }
     Ok(code)
 }
 
 fn text(report: &Report, paint: Paint) -> String {
     let mut text = Text::default();
-    if report.damage.is_empty() {
+    if report.damage.is_empty() && report.is_whole() {
         text.line(format!(
             "{} is sound; nothing had to be salvaged",
+            report.source
+        ));
+    } else if report.damage.is_empty() {
+        text.line(format!(
+            "SQLite finds no damage in {}; not all of it is in the new file",
             report.source
         ));
     }
     for line in &report.damage {
         text.marked(paint, ("damage:", Style::Red), line);
+    }
+    if report.unreadable_bytes > 0 {
+        let line = format!(
+            "{} bytes could not be read from the disk, and count as zeros",
+            report.unreadable_bytes
+        );
+        text.marked(paint, ("problem:", Style::Red), line);
+    }
+    if let Some(journal) = &report.journal {
+        text.line(format!("the journal beside it was {journal}"));
     }
     let mut table = Table::new(&[
         ("table", Align::Left),

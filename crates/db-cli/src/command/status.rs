@@ -4,21 +4,28 @@ use std::time::Duration;
 
 use db_core::{Access, DatabaseUrl};
 use db_migrate::{Drift, Entry, Problem, State, StatusReport};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Context, Job};
+use super::{Context, Job, backup, lost};
 use crate::args::Status;
 use crate::database::{self, Facts, show_size};
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 use db_core::duration::show;
 
 /// The state of a database in JSON.
-#[derive(Debug, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the document"
+)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Document {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     exists: bool,
@@ -40,6 +47,9 @@ pub(super) struct Document {
     schema_valid: bool,
     schema_issues: Vec<String>,
     notices: Vec<String>,
+    /// Whether it is the half of a copy that was killed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    half_copy: bool,
     problems: Vec<Problem>,
     drift: Drift,
     applied: Vec<Entry>,
@@ -47,7 +57,10 @@ pub(super) struct Document {
 }
 
 pub(super) fn run(context: &Context<'_>, options: &Status) -> Result<Code, Error> {
-    let document = look(&context.job()?)?;
+    let mut document = look(&context.job()?)?;
+    if !document.initialized {
+        document.notices.extend(lost::line(context));
+    }
     if context.output.is_json() {
         context.output.document(&document)?;
     } else {
@@ -73,7 +86,20 @@ fn look(job: &Job) -> Result<Document, Error> {
     };
     let status = migrator.status(connection.conn())?;
     let facts = database::facts(url, connection.conn())?;
-    Ok(document(url, status, Some(facts)))
+    let half_copy = backup::half_copy(&mut connection.conn())?;
+    let mut document = document(url, status, Some(facts));
+    if half_copy {
+        document.half_copy = true;
+        document.schema_valid = false;
+        // What the copy has left is no change by hand.
+        document
+            .schema_issues
+            .retain(|issue| !issue.starts_with(BY_HAND));
+        document
+            .schema_issues
+            .insert(0, backup::HALF_COPY.to_owned());
+    }
+    Ok(document)
 }
 
 fn document(url: &DatabaseUrl, status: StatusReport, facts: Option<Facts>) -> Document {
@@ -87,7 +113,7 @@ fn document(url: &DatabaseUrl, status: StatusReport, facts: Option<Facts>) -> Do
             .drift
             .differences()
             .iter()
-            .map(|d| format!("changed by hand: {d}")),
+            .map(|d| format!("{BY_HAND}: {d}")),
     );
     let mut notices: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     notices.extend(outside(&status.unrecorded, "applied"));
@@ -113,6 +139,7 @@ fn document(url: &DatabaseUrl, status: StatusReport, facts: Option<Facts>) -> Do
         schema_valid: issues.is_empty(),
         schema_issues: issues,
         notices,
+        half_copy: false,
         problems: status.problems,
         drift: status.drift,
         applied: status.applied,
@@ -129,9 +156,16 @@ fn outside(versions: &[String], verb: &str) -> Option<String> {
     })
 }
 
+/// How a difference between the schema and what the migrations left is called.
+const BY_HAND: &str = "changed by hand";
+
 /// What `--check` ends with.
 fn code(document: &Document) -> Code {
-    let mut code = Code::Done;
+    let mut code = if document.half_copy {
+        Code::Refused
+    } else {
+        Code::Done
+    };
     for problem in document.problems.iter().filter(|p| !p.is_warning()) {
         code = code.or(match problem {
             Problem::Newer { .. } => Code::Refused,
@@ -141,7 +175,8 @@ fn code(document: &Document) -> Code {
     if !document.drift.differences().is_empty() {
         code = code.or(Code::Drift);
     }
-    if !document.pending.is_empty() {
+    let is_lost = |problem: &Problem| matches!(problem, Problem::LostTable { .. });
+    if !document.pending.is_empty() || document.problems.iter().any(is_lost) {
         code = code.or(Code::Attention);
     }
     code
@@ -254,7 +289,14 @@ fn state_of<'e>(document: &Document, entry: &'e Entry) -> (&'e str, Option<Style
         (Some(Problem::Missing { .. }), _) => ("file missing", Some(Style::Red)),
         (Some(Problem::Newer { .. }), _) => ("newer", Some(Style::Red)),
         (Some(Problem::OutOfOrder { .. }), _) => ("out of order", Some(Style::Red)),
-        (Some(Problem::HalfReverted { .. } | Problem::NoMigrations { .. }), _)
+        (
+            Some(
+                Problem::HalfReverted { .. }
+                | Problem::NoMigrations { .. }
+                | Problem::LostTable { .. },
+            ),
+            _,
+        )
         | (_, State::Reverting) => ("stopped on its way back", Some(Style::Red)),
         (_, State::Applied) => (entry.how.as_str(), None),
         (_, State::Pending) => ("pending", Some(Style::Yellow)),
@@ -293,7 +335,7 @@ fn advice(document: &Document) -> Option<&'static str> {
         Some("There are no migrations; `bitcraps-db create NAME` makes the first.")
     } else if document.problems.iter().any(has_lines) {
         Some("`bitcraps-db validate` shows the lines that differ.")
-    } else if !document.drift.differences().is_empty() {
+    } else if !document.drift.differences().is_empty() && !document.half_copy {
         Some(
             "Undo by hand what was changed by hand, or put it into a migration; `migrate --force` \
              takes the schema as it is.",

@@ -3,13 +3,15 @@
 use db_core::{Access, DatabaseUrl, Engine};
 use db_migrate::sql::{DiffKind, DiffLine};
 use db_migrate::{Drift, Problem, Rebuild, Unknown, Validation};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Context, Job};
+use super::{Context, Job, backup};
 use crate::args::Validate;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::style::{Paint, Style};
 use crate::output::text::Text;
 use crate::scratch::Scratch;
@@ -18,12 +20,15 @@ const PROBLEM: (&str, Style) = ("problem:", Style::Red);
 const NOTE: (&str, Style) = ("note:", Style::Yellow);
 
 /// What was found, in JSON.
-#[derive(Debug, Serialize)]
-struct Document<'v> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Document<'v> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     valid: bool,
     exit_code: u8,
+    /// Whether a copy into this database was killed.
+    half_copy: bool,
     #[serde(flatten)]
     found: &'v Validation,
 }
@@ -31,25 +36,31 @@ struct Document<'v> {
 pub(super) fn run(context: &Context<'_>, options: &Validate) -> Result<Code, Error> {
     let job = context.job()?;
     let url = job.url.clone();
-    let found = compare(context, job, options.rebuild)?;
+    let (found, half_copy) = compare(context, job, options.rebuild)?;
     let unbuilt = options.rebuild && matches!(found.rebuild, Rebuild::Impossible { .. });
-    let code = code(&found, unbuilt);
+    let code = if half_copy {
+        code(&found, unbuilt).or(Code::Refused)
+    } else {
+        code(&found, unbuilt)
+    };
     if context.output.is_json() {
         context.output.document(&Document {
             engine: url.engine().name(),
             location: database::location(&url),
-            valid: found.is_sound() && !unbuilt,
+            valid: found.is_sound() && !unbuilt && !half_copy,
             exit_code: code.number(),
+            half_copy,
             found: &found,
         })?;
     } else {
-        let text = text(&found, unbuilt, context.output.paint());
+        let text = text(&found, unbuilt, half_copy, context.output.paint());
         context.output.data(&text)?;
     }
     Ok(code)
 }
 
-fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<Validation, Error> {
+/// What was found, and whether there is the half of a copy.
+fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<(Validation, bool), Error> {
     let url: DatabaseUrl = job.target.clone();
     // A signal ends the comparison, so that the scratch database is dropped all the same.
     let mut running = context.start(job, Access::ReadOnly, None)?;
@@ -62,7 +73,8 @@ fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<Validation,
         .migrator
         .validate(running.connection.conn(), there.map(|c| c.conn()));
     running.progress.finish();
-    Ok(found?)
+    let found = found?;
+    Ok((found, backup::half_copy(&mut running.connection.conn())?))
 }
 
 /// The most urgent of everything that was found. `unbuilt` says that the comparison with a schema
@@ -79,14 +91,20 @@ fn code(found: &Validation, unbuilt: bool) -> Code {
     if !found.drift.differences().is_empty() || rebuilt_otherwise {
         code = code.or(Code::Drift);
     }
-    if unbuilt || !found.pending.is_empty() || !found.incomplete.is_empty() {
+    // As with what is pending, the next run mends it.
+    let lost = |problem: &Problem| matches!(problem, Problem::LostTable { .. });
+    let unfinished = !found.pending.is_empty() || !found.incomplete.is_empty();
+    if unbuilt || unfinished || found.problems.iter().any(lost) {
         code = code.or(Code::Attention);
     }
     code
 }
 
-fn text(found: &Validation, unbuilt: bool, paint: Paint) -> String {
+fn text(found: &Validation, unbuilt: bool, half_copy: bool, paint: Paint) -> String {
     let mut text = Text::default();
+    if half_copy {
+        text.marked(paint, PROBLEM, backup::HALF_COPY);
+    }
     for problem in &found.problems {
         let mark = if problem.is_warning() { NOTE } else { PROBLEM };
         text.marked(paint, mark, problem);
@@ -98,7 +116,7 @@ fn text(found: &Validation, unbuilt: bool, paint: Paint) -> String {
             text.line(diff_line(line, paint));
         }
     }
-    add_drift(&mut text, &found.drift, paint);
+    add_drift(&mut text, &found.drift, half_copy, paint);
     add_rebuild(&mut text, &found.rebuild, unbuilt, paint);
     for name in &found.incomplete {
         let what = format!("{name} stopped half way; `migrate` goes on with it");
@@ -107,19 +125,24 @@ fn text(found: &Validation, unbuilt: bool, paint: Paint) -> String {
     for name in &found.pending {
         text.marked(paint, ("pending:", Style::Yellow), name);
     }
-    if code(found, unbuilt) == Code::Done {
+    if code(found, unbuilt) == Code::Done && !half_copy {
         let all_well = "files, history and schema agree; nothing is pending";
         text.line(paint.text(all_well, Style::Green));
     }
     text.into_string()
 }
 
-fn add_drift(text: &mut Text, drift: &Drift, paint: Paint) {
+fn add_drift(text: &mut Text, drift: &Drift, half_copy: bool, paint: Paint) {
     let note = match drift {
         Drift::None => return,
         Drift::Found { differences } => {
+            let by = if half_copy {
+                "left by the copy, or changed by hand"
+            } else {
+                "changed by hand"
+            };
             for difference in differences {
-                text.marked(paint, PROBLEM, format!("changed by hand: {difference}"));
+                text.marked(paint, PROBLEM, format!("{by}: {difference}"));
             }
             return;
         }

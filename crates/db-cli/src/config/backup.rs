@@ -11,7 +11,7 @@ use crate::args::{CheckLevel, Compress, Keep, compress};
 use crate::error::Error;
 
 /// The folder that is used without being named.
-const DEFAULT_DIR: &str = "./backups";
+pub(super) const DEFAULT_DIR: &str = "./backups";
 
 /// The table `[backup]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -21,6 +21,8 @@ pub(crate) struct BackupSettings {
     pub(crate) dir: Option<String>,
     /// Where files for a bucket are prepared.
     pub(crate) staging: Option<PathBuf>,
+    /// Where what is encrypted is prepared, and unpacked.
+    pub(crate) scratch: Option<PathBuf>,
     /// A level of compression, or `none`.
     compress: Option<toml::Value>,
     /// Public keys to encrypt to.
@@ -45,31 +47,31 @@ pub(crate) struct BackupSettings {
     every: Option<String>,
 }
 
+/// A table that cannot be used.
+pub(super) fn wrong(message: String) -> Error {
+    Error::Configuration {
+        message,
+        hint: "docs/backup.md lists the settings of [backup]".to_owned(),
+    }
+}
+
 impl BackupSettings {
     /// Reads the table. Paths in it begin at the file's folder.
     ///
     /// # Errors
     /// [`Error::Configuration`].
     pub(super) fn read(file: &Path, value: toml::Value) -> Result<Self, Error> {
-        let wrong = |reason: &str| Error::Configuration {
-            message: format!("{}: backup: {}", file.display(), db_core::redact(reason)),
-            hint: "docs/operations.md lists the settings of backups".to_owned(),
-        };
-        let mut settings: Self = value
-            .try_into()
-            .map_err(|e: toml::de::Error| wrong(e.to_string().trim_end()))?;
-        settings
-            .compress()
-            .map_err(|e| wrong(&format!("compress: {e}")))?;
-        settings
-            .every()
-            .map_err(|e| wrong(&format!("every: {e}")))?;
+        let mut settings = Self::parse(value).map_err(|reason| {
+            let reason = db_core::redact(&reason);
+            wrong(format!("{}: backup: {reason}", file.display()))
+        })?;
         let home = file.parent().unwrap_or(Path::new(""));
         for path in [
             &mut settings.recipients_file,
             &mut settings.identity,
             &mut settings.pg_bin,
             &mut settings.staging,
+            &mut settings.scratch,
         ] {
             *path = path.take().map(|path| home.join(path));
         }
@@ -80,6 +82,20 @@ impl BackupSettings {
                 home.join(dir).display().to_string()
             }
         });
+        Ok(settings)
+    }
+
+    /// What is wrong with a table, if something is.
+    pub(super) fn check(value: toml::Value) -> Result<(), String> {
+        Self::parse(value).map(|_| ())
+    }
+
+    fn parse(value: toml::Value) -> Result<Self, String> {
+        let settings: Self = value
+            .try_into()
+            .map_err(|e: toml::de::Error| e.message().to_owned())?;
+        settings.compress().map_err(|e| format!("compress: {e}"))?;
+        settings.every().map_err(|e| format!("every: {e}"))?;
         Ok(settings)
     }
 
@@ -150,7 +166,7 @@ mod tests {
             ("folder = 'x'", "unknown field `folder`"),
             ("check = 'deep'", "deep"),
             ("dir = 3", "expected a string"),
-            ("keep_daily = -1", "keep_daily"),
+            ("keep_daily = -1", "expected u32"),
             ("every = 'often'", "every: "),
         ] {
             let error = read(text).unwrap_err();

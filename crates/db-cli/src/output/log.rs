@@ -3,6 +3,7 @@
 use std::env;
 use std::io::{self, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -16,8 +17,9 @@ use super::Output;
 const VARIABLE: &str = "BITCRAPS_LOG";
 
 /// A line of the log with `--json`.
-#[derive(Debug, Serialize)]
-struct LogLine<'t> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct LogLine<'t> {
+    #[schemars(extend("const" = "log"))]
     event: &'static str,
     message: &'t str,
 }
@@ -35,7 +37,7 @@ impl Write for Sink {
                 message: text.trim_end(),
             });
         } else {
-            self.0.aside(&text);
+            self.0.logged(&text);
         }
         Ok(bytes.len())
     }

@@ -2,10 +2,13 @@
 //!
 //! A closed pipe is a reader who has seen enough: printing to it does nothing and is no error.
 
+pub(crate) mod clean;
 pub(crate) mod log;
 pub(crate) mod phases;
 pub(crate) mod progress;
+pub(crate) mod rows;
 pub(crate) mod run;
+pub(crate) mod schema;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod text;
@@ -13,10 +16,12 @@ pub(crate) mod text;
 use std::io::{self, IsTerminal, Write};
 
 use clap::builder::StyledStr;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::Global;
 use crate::error::Error;
+use clean::{Sequences, shown, shown_with};
 use style::{Paint, Style};
 use text::Text;
 
@@ -35,8 +40,9 @@ struct Colours {
 }
 
 /// A line of standard error with `--json`.
-#[derive(Debug, Serialize)]
-struct NoteLine<'t> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct NoteLine<'t> {
+    #[schemars(extend("const" = "notice"))]
     event: &'static str,
     message: &'t str,
 }
@@ -77,7 +83,7 @@ impl Output {
 
     /// Whether a progress bar may be shown.
     pub(crate) fn has_bar(&self) -> bool {
-        !self.json && !self.quiet && io::stderr().is_terminal()
+        !self.json && !self.quiet && !is_dumb() && io::stderr().is_terminal()
     }
 
     /// Colours for text that goes to standard output.
@@ -92,7 +98,7 @@ impl Output {
     pub(crate) fn document(&self, value: &impl Serialize) -> Result<(), Error> {
         let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::Output(e.into()))?;
         text.push('\n');
-        to_stdout(text.as_bytes())
+        to_stdout(&clean::json(text))
     }
 
     /// Prints data for a person; every line of `text` ends with a line end.
@@ -100,7 +106,16 @@ impl Output {
     /// # Errors
     /// If standard output cannot be written.
     pub(crate) fn data(&self, text: &str) -> Result<(), Error> {
-        to_stdout(text.as_bytes())
+        to_stdout(&shown(text))
+    }
+
+    /// Prints one of many pieces of data, and says whether anybody reads them.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    #[expect(clippy::unused_self, reason = "all printing goes by way of it")]
+    pub(crate) fn piece(&self, text: &str) -> Result<bool, Error> {
+        try_stdout(&shown(text))
     }
 
     /// Prints what a run did: nothing if nothing but asked-for data is wanted.
@@ -134,7 +149,7 @@ impl Output {
         // Progress that cannot be encoded or written is no reason to stop a migration.
         if let Ok(mut text) = serde_json::to_string(value) {
             text.push('\n');
-            to_stderr(&text);
+            write_stderr(&clean::json(text));
         }
     }
 
@@ -146,6 +161,11 @@ impl Output {
     /// Prints text for a person to standard error, whatever else is wanted.
     pub(crate) fn aside(&self, text: &str) {
         to_stderr(text);
+    }
+
+    /// Prints lines of the log, which have colours of their own.
+    pub(super) fn logged(&self, text: &str) {
+        write_stderr(&shown_with(text, Sequences::Colours));
     }
 
     /// Prints an error: a document with `--json`, otherwise a paragraph and a hint.
@@ -181,12 +201,13 @@ impl Output {
     /// # Errors
     /// If standard output cannot be written.
     pub(crate) fn help(&self, text: &StyledStr) -> Result<(), Error> {
-        to_stdout(styled(text, self.colours.stdout).as_bytes())
+        to_stdout(&styled(text, self.colours.stdout))
     }
 
     /// Prints clap's own words about wrong arguments.
     pub(crate) fn usage(&self, text: &str) {
-        to_stderr(&format!("{}\n", text.trim_end()));
+        let text = shown_with(text.trim_end(), Sequences::Colours);
+        write_stderr(&format!("{text}\n"));
     }
 
     const fn err(&self) -> Paint {
@@ -195,14 +216,23 @@ impl Output {
 }
 
 impl Colours {
-    /// Only on a terminal, and only if nobody minds: <https://no-color.org>.
+    /// Only on a terminal that knows them, and only if nobody minds: <https://no-color.org>, and
+    /// `CLICOLOR=0` of <https://bixense.com/clicolors>.
     fn find(no_color: bool) -> Self {
-        let wanted = !no_color && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let wanted = !no_color
+            && !is_dumb()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            && std::env::var_os("CLICOLOR").is_none_or(|value| value != "0");
         Self {
             stdout: wanted && io::stdout().is_terminal(),
             stderr: wanted && io::stderr().is_terminal(),
         }
     }
+}
+
+/// A terminal that knows neither colours nor how to go back in a line, as in an editor.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// clap's text with or without its colours.
@@ -214,15 +244,29 @@ pub(crate) fn styled(text: &StyledStr, colours: bool) -> String {
     }
 }
 
-fn to_stdout(bytes: &[u8]) -> Result<(), Error> {
+fn to_stdout(text: &str) -> Result<(), Error> {
+    try_stdout(text).map(drop)
+}
+
+/// Whether somebody reads it.
+fn try_stdout(text: &str) -> Result<bool, Error> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(e)),
-        _ => Ok(()),
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::Output(e)),
     }
 }
 
+/// Prints text for a person to standard error.
+pub(crate) fn to_stderr(text: &str) {
+    write_stderr(&shown(text));
+}
+
 /// There is nowhere left to say that standard error cannot be written.
-fn to_stderr(text: &str) {
+fn write_stderr(text: &str) {
     drop(io::stderr().lock().write_all(text.as_bytes()));
 }

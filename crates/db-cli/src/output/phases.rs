@@ -1,9 +1,10 @@
-//! Progress of backups and restores: a bar on a terminal, JSON lines with `--json`.
+//! Progress of backups, restores and seeding: a bar on a terminal, JSON lines with `--json`.
 
 use std::time::{Duration, Instant};
 
-use db_backup::{Phase, Progress};
+use db_backup::Progress;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Output;
@@ -13,8 +14,9 @@ use super::progress::{Later, show_later};
 const BETWEEN_LINES: Duration = Duration::from_millis(200);
 
 /// One line of standard error with `--json`.
-#[derive(Debug, Serialize)]
-struct Line {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Line {
+    #[schemars(extend("const" = "progress"))]
     event: &'static str,
     phase: &'static str,
     done: u64,
@@ -27,7 +29,7 @@ pub(crate) struct Phases {
     output: Output,
     bar: ProgressBar,
     later: Option<Later>,
-    last: Option<(Phase, Instant)>,
+    last: Option<(&'static str, Instant)>,
 }
 
 impl Phases {
@@ -51,25 +53,30 @@ impl Phases {
     }
 
     pub(crate) fn at(&mut self, progress: Progress) {
+        self.step(progress.phase.name(), progress.done, progress.total);
+    }
+
+    /// So much of so much of this phase is done.
+    pub(crate) fn step(&mut self, phase: &'static str, done: u64, total: u64) {
         if !self.output.is_json() {
-            self.bar.set_message(progress.phase.name());
-            self.bar.set_length(progress.total);
-            self.bar.set_position(progress.done);
+            self.bar.set_message(phase);
+            self.bar.set_length(total);
+            self.bar.set_position(done);
             return;
         }
         let now = Instant::now();
-        let is_early = self.last.is_some_and(|(phase, at)| {
-            phase == progress.phase && now.duration_since(at) < BETWEEN_LINES
-        });
-        if is_early && progress.done < progress.total {
+        let is_early = self
+            .last
+            .is_some_and(|(last, at)| last == phase && now.duration_since(at) < BETWEEN_LINES);
+        if is_early && done < total {
             return;
         }
-        self.last = Some((progress.phase, now));
+        self.last = Some((phase, now));
         self.output.line(&Line {
             event: "progress",
-            phase: progress.phase.name(),
-            done: progress.done,
-            total: progress.total,
+            phase,
+            done,
+            total,
         });
     }
 

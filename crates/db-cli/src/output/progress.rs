@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use db_migrate::{Blocker, Direction, Event};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Output;
+use super::clean::on_one_line;
 
 /// Runs shorter than this need no bar.
 const SHOW_AFTER: Duration = Duration::from_secs(1);
@@ -18,14 +20,15 @@ const SHOW_AFTER: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
 
 /// One line of standard error with `--json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
-enum Line<'e> {
+pub(super) enum Line<'e> {
     WaitingForLock {
         holder: &'e str,
     },
     Planned {
         migrations: usize,
+        #[schemars(extend("enum" = ["up", "down"]))]
         direction: &'static str,
     },
     Started {
@@ -115,7 +118,9 @@ impl Progress {
             } => self.note(&retrying(*pause, reason, blockers)),
             Event::Planned { migrations, .. } => self.bar.set_length(*migrations as u64),
             Event::Started { version, name, .. } => {
-                self.bar.set_message(format!("{version} {name}"));
+                let started = format!("{version} {name}");
+                self.bar
+                    .set_message(on_one_line(started.into()).into_owned());
             }
             Event::Finished { .. } => self.bar.inc(1),
             // Notices are part of the report; statements move nothing that is shown.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use db_migrate::{Direction, Report, Step};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::progress::word;
@@ -12,9 +13,10 @@ use super::text::Text;
 use db_core::duration::show;
 
 /// A run in JSON.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct RunReport {
     /// `up` or `down`.
+    #[schemars(extend("enum" = ["up", "down"]))]
     pub(crate) direction: &'static str,
     /// Whether everything was undone again.
     pub(crate) dry_run: bool,
@@ -31,7 +33,7 @@ pub(crate) struct RunReport {
 }
 
 /// A migration of a run in JSON.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct StepReport {
     version: String,
     name: String,
@@ -43,7 +45,7 @@ pub(crate) struct StepReport {
     not_rehearsed: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 struct LocksReport {
     statement: u64,
     line: usize,

@@ -16,6 +16,9 @@ pub(crate) struct Paint {
     on: bool,
 }
 
+/// What ends a painted text, and what begins one: the numbers of all sequences that are printed.
+pub(super) const CODES: [&str; 6] = ["0", "1", "2", "1;31", "32", "33"];
+
 impl Paint {
     pub(crate) const fn new(on: bool) -> Self {
         Self { on }

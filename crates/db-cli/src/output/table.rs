@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::iter;
 
+use super::clean::on_one_line;
 use super::style::{Paint, Style};
 
 const GAP: &str = "  ";
@@ -31,6 +32,7 @@ impl<'t> Table<'t> {
 
     /// Adds a row; a style paints the whole of it.
     pub(crate) fn row(&mut self, cells: Vec<Cow<'t, str>>, style: Option<Style>) {
+        let cells = cells.into_iter().map(on_one_line).collect();
         self.rows.push((cells, style));
     }
 

@@ -4,6 +4,15 @@ use std::fmt::Display;
 
 use super::style::{Paint, Style};
 
+/// `1 game`, `2 games`.
+pub(crate) fn counted(count: impl Copy + Display + PartialEq + From<u8>, what: &str) -> String {
+    if count == 1.into() {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
+}
+
 /// Lines, each with its end.
 #[derive(Debug, Default)]
 pub(crate) struct Text(String);

@@ -2,7 +2,11 @@
 //! binary.
 #![cfg(test)]
 
+mod backup;
+mod checkpoint;
 mod kill;
+mod prune;
+mod replace;
 mod rush;
 mod sqlite;
 mod world;

@@ -139,7 +139,7 @@ both_engines! {
     fn without_our_schema_the_hint_is_to_make_it(db: TestDb) {
         let place = Place::migrated(db);
         for command in ["seal", "verify", "show"] {
-            let done = place.ends(1, &["audit", command]);
+            let done = place.ends(8, &["audit", command]);
             assert!(done.err.contains("hint: `bitcraps-db migrate` makes the tables"), "{done:?}");
         }
     }
@@ -152,6 +152,9 @@ both_engines! {
         assert!(lines[0].starts_with("id  time"), "{shown:?}");
         assert!(lines[1].contains("delete  users:u2"), "{shown:?}");
         assert!(lines[2].contains("update  users:u1") && lines[2].contains("reputation 0"), "{shown:?}");
+        let none = place.ok(&["audit", "show", "--entity", "nosuch:1"]);
+        assert_eq!(none.out, "");
+        assert!(none.err.contains("no line of the trail fits"), "{none:?}");
         let of_u1 = place.json(0, &["audit", "show", "--entity", "users:u1"]);
         let ids = |document: &serde_json::Value| {
             let lines = document["lines"].as_array().unwrap();
@@ -175,6 +178,24 @@ both_engines! {
             place.ends(2, &[&["audit", "show"], &wrong[..]].concat());
         }
     }
+}
+
+#[test]
+fn after_a_restore_to_before_a_seal_another_file_of_anchors_is_begun() {
+    let place = filled(TestDb::sqlite());
+    place.ok(&["backup"]);
+    place.ok(&["audit", "seal", "--anchor", "anchors"]);
+    let mut restore = bare(place.root.path());
+    let url = place.db.url();
+    let restored = finish(restore.args(["--database-url", &url, "restore", "latest", "--force"]));
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let refused = place.ends(8, &["audit", "seal", "--anchor", "anchors"]);
+    assert!(
+        refused.err.contains("--anchor OTHER --new-anchor-file"),
+        "{refused:?}"
+    );
+    place.ok(&["audit", "seal", "--anchor", "other", "--new-anchor-file"]);
+    place.ok(&["audit", "verify", "--anchor", "other"]);
 }
 
 #[test]

@@ -189,6 +189,190 @@ fn money_that_does_not_add_up_is_not_backed_up() {
     );
 }
 
+/// The operator in need: the data is broken already, and has to be saved as it is.
+#[test]
+fn what_is_not_sound_can_be_kept_as_such() {
+    let db = TestDb::sqlite();
+    db.migrate();
+    let place = Place::new(db);
+    place.write("bitcraps-db.toml", "");
+    let sound = place.json(0, &["backup"])["name"].clone();
+    place.json(0, &["backup", "verify", "--restore"]);
+    place.db.connect().execute(
+        "INSERT INTO users (id, username, public_key, created_at) VALUES ('u', 'u', x'01', 0);
+         INSERT INTO token_balances (user_id, balance) VALUES ('u', 5)
+             ON CONFLICT (user_id) DO UPDATE SET balance = 5;
+         PRAGMA foreign_keys = OFF;
+         DELETE FROM users WHERE id = 'u'",
+    );
+    let refused = place.json(8, &["backup"]);
+    assert_eq!(refused["error"]["kind"], "unsound");
+    let made = place.json(0, &["backup", "create", "--accept-unsound"]);
+    let found = made["proof"]["unsound"].as_array().unwrap();
+    let found: Vec<_> = found.iter().map(|f| f.as_str().unwrap()).collect();
+    assert!(
+        found.iter().any(|f| f.contains("has no parent in users")),
+        "{found:?}"
+    );
+    assert!(
+        found.iter().any(|f| f.starts_with("reconcile: ")),
+        "{found:?}"
+    );
+    let name = made["name"].as_str().unwrap();
+
+    // It is shown, and is as it was made, and is not sound; a trial of it proves nothing.
+    let listed = place.json(0, &["backup", "list"]);
+    assert_eq!(listed["backups"][1]["unsound"], made["proof"]["unsound"]);
+    assert!(place.ok(&["backup", "list"]).out.contains("not sound: "));
+    let status = place.json(3, &["backup", "status"]);
+    assert_eq!(status["unsound"][0], name);
+    assert_eq!(status["series"][0]["newest"], sound);
+    assert_eq!(status["series"][0]["newest_unsound"], name);
+    // The latest is the newest sound one; this one has to be named.
+    assert_eq!(place.json(0, &["backup", "verify"])["name"], sound);
+    let verified = place.json(8, &["backup", "verify", name]);
+    assert_eq!(verified["sound"], false);
+    assert!(
+        place
+            .ends(8, &["backup", "verify", name])
+            .out
+            .contains("NOT SOUND")
+    );
+    place.json(8, &["backup", "verify", name, "--restore"]);
+    let listed = place.json(0, &["backup", "list"]);
+    assert!(listed["backups"][1]["verified_at"].is_null());
+    // A sound one stays for its sake, and a schedule makes none.
+    let pruned = place.json(
+        0,
+        &["backup", "prune", "--keep-last", "1", "--keep-days", "0"],
+    );
+    assert_eq!(pruned["removed"].as_array().unwrap().len(), 0, "{pruned}");
+    place.ends(2, &["backup", "schedule", "--once", "--accept-unsound"]);
+
+    // Without the migrations of other tests, to which this schema is a newer one.
+    let restore = |words: &[&str]| {
+        let mut command = bare(place.root.path());
+        command.args(["--database-url", &place.db.url(), "restore"]);
+        finish(command.args(words))
+    };
+    // No word for something else takes it.
+    let refused = restore(&[name, "--target", "new.db", "--force"]);
+    assert_eq!(refused.code, 7, "{refused:?}");
+    assert!(
+        refused.err.contains("was not sound when it was made"),
+        "{refused:?}"
+    );
+    assert!(refused.err.contains("--accept-unsound"), "{refused:?}");
+    let done = restore(&[name, "--target", "new.db", "--accept-unsound"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.err.contains("was not sound"), "{done:?}");
+    assert!(done.out.contains("NOT SOUND"), "{done:?}");
+    let done = restore(&["latest", "--target", "sound.db", "--json"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(done.document()["name"], sound);
+    assert_eq!(done.document()["sound"], true);
+    assert!(done.err.contains("passed over"), "{done:?}");
+    // Another database that is there is not replaced by the only one that has backups, unless named.
+    let other = TestDb::sqlite();
+    other.migrate();
+    let over = |words: &[&str]| {
+        let mut command = bare(place.root.path());
+        command.args(["--database-url", &other.url(), "restore", "--force"]);
+        finish(command.args(words))
+    };
+    let refused = over(&["latest"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.err.contains("holds no backup of this database"),
+        "{refused:?}"
+    );
+    let named = over(&["latest", "--of", "sqlite"]);
+    assert_eq!(named.code, 0, "{named:?}");
+    place.ends(
+        2,
+        &["backup", "prune", "--of", "nobody.db", "--keep-last", "1"],
+    );
+}
+
+/// What is encrypted in the store is not plain there for the time of a trial, nor after a kill of one.
+#[test]
+fn trials_of_encrypted_backups_leave_nothing_plain_in_the_store() {
+    let place = filled();
+    place.write("identity.txt", IDENTITY);
+    place.db.connect().execute(
+        "CREATE TABLE large (x); INSERT INTO large WITH RECURSIVE c (x) AS \
+         (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000) SELECT randomblob(1000) FROM c",
+    );
+    place.ok(&["backup", "--recipient", RECIPIENT]);
+    let before = names(&place.path("backups"));
+    let scratch = place.path("scratch");
+    let temporary = place.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    for (name, folder) in [("--scratch", &scratch), ("", &temporary)] {
+        for kind in [&["--restore"][..], &[]] {
+            let mut command = place.command(&["backup", "verify", "--identity", "identity.txt"]);
+            command.args(kind).env("TMPDIR", &temporary);
+            if !name.is_empty() {
+                command.arg(name).arg(folder);
+            }
+            command
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
+            let is_there = || holds_plain(folder);
+            // What a trial that came to its end notes is no part of a backup.
+            let backups = || {
+                let mut names = names(&place.path("backups"));
+                names.retain(|name| !name.ends_with(".verified.json"));
+                names
+            };
+            let mut tries = 0;
+            // On a busy machine it may be at its end before it is killed.
+            while !is_there() {
+                tries += 1;
+                assert!(
+                    tries < 100,
+                    "{name} is not used, or it was never killed in time"
+                );
+                let mut child = command.spawn().unwrap();
+                // Killed as soon as something plain is there.
+                while !is_there() && child.try_wait().unwrap().is_none() {
+                    assert_eq!(backups(), before);
+                    std::thread::yield_now();
+                }
+                child.kill().unwrap();
+                child.wait().unwrap();
+                assert_eq!(backups(), before);
+            }
+            // The next one takes it away.
+            let mut command = place.command(&["backup", "verify", "--identity", "identity.txt"]);
+            command.env("TMPDIR", &temporary);
+            if !name.is_empty() {
+                command.arg(name).arg(folder);
+            }
+            let done = finish(&mut command);
+            assert_eq!(done.code, 0, "{done:?}");
+            assert!(!is_there());
+        }
+    }
+    // A folder that somebody else has prepared is not used.
+    let own = fs::read_dir(&temporary).unwrap().next().unwrap().unwrap();
+    fs::set_permissions(own.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = place.command(&["backup", "verify", "--identity", "identity.txt"]);
+    let done = finish(command.env("TMPDIR", &temporary));
+    assert_eq!(done.code, 7, "{done:?}");
+}
+
+/// Whether a file below it begins as a database does.
+fn holds_plain(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        if path.is_dir() {
+            return holds_plain(&path);
+        }
+        fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3"))
+    })
+}
+
 #[test]
 fn the_configuration_file_says_where_and_how() {
     let place = filled();

@@ -9,21 +9,22 @@ use db_backup::{BucketStore, Store, WriteMode};
 use db_testkit::{Proxy, TestBucket, TestDb};
 use serde_json::Value;
 
+use crate::backup::{IDENTITY, RECIPIENT};
 use crate::support::{Done, Place, bare, finish};
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// The size of the parts of an upload as small as ours.
 const PART: u64 = 8 * MIB;
 
-struct World {
-    place: Place,
-    bucket: TestBucket,
+pub(crate) struct World {
+    pub(crate) place: Place,
+    pub(crate) bucket: TestBucket,
 }
 
 impl World {
     /// A database with so many MiB that cannot be compressed.
-    fn new(mib: u64) -> Self {
+    pub(crate) fn new(mib: u64) -> Self {
         let place = Place::migrated(TestDb::sqlite());
         place.db.connect().execute(&format!(
             "CREATE TABLE noise (data BLOB NOT NULL);
@@ -36,16 +37,16 @@ impl World {
         }
     }
 
-    fn variables(&self) -> Vec<(String, String)> {
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
         self.bucket.variables(self.bucket.port())
     }
 
-    fn store(&self) -> BucketStore {
+    pub(crate) fn store(&self) -> BucketStore {
         let staging = self.place.path("other");
         BucketStore::open(self.bucket.url(), staging, self.variables()).unwrap()
     }
 
-    fn command(&self, port: u16, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, port: u16, arguments: &[&str]) -> Command {
         let mut command = self.place.command(arguments);
         command
             .args(["--dir", self.bucket.url(), "--staging"])
@@ -64,7 +65,7 @@ impl World {
     }
 
     #[track_caller]
-    fn ends(&self, code: i32, arguments: &[&str]) -> Done {
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> Done {
         self.by(self.bucket.port(), code, arguments)
     }
 
@@ -76,19 +77,19 @@ impl World {
         }
     }
 
-    fn staging(&self) -> std::path::PathBuf {
+    pub(crate) fn staging(&self) -> std::path::PathBuf {
         self.place.path("staging")
     }
 
     /// What waits in the staging folder.
-    fn staged(&self) -> Vec<String> {
+    pub(crate) fn staged(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.staging()).into_iter().flatten();
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let list = self.ends(0, &["backup", "list", "--json"]).document();
         assert_eq!(list["orphans"].as_array().unwrap().len(), 0, "{list}");
         let backups = list["backups"].as_array().unwrap();
@@ -117,7 +118,7 @@ impl World {
     }
 }
 
-const PLAIN: [&str; 4] = ["backup", "create", "--compress", "none"];
+pub(crate) const PLAIN: [&str; 4] = ["backup", "create", "--compress", "none"];
 
 /// Parts that are done, as the note in the staging folder says.
 fn parts_done(staging: &Path) -> usize {
@@ -135,7 +136,7 @@ fn parts_done(staging: &Path) -> usize {
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(2);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -222,6 +223,65 @@ fn an_upload_that_was_killed_goes_on_where_it_stopped() {
         "only {sent} bytes were sent"
     );
     assert_eq!(world.staged(), [""; 0], "something was left behind");
+}
+
+/// Bytes that a client sends in a whole run by way of a proxy.
+fn sent_by(world: &World, proxy: &Proxy, arguments: &[&str]) -> u64 {
+    let before = proxy.sent();
+    world.by(proxy.port(), 0, arguments);
+    proxy.sent() - before
+}
+
+/// Ctrl-C while the bucket does not answer: at once, and the lock is not left behind.
+#[test]
+fn a_stop_ends_the_wait_for_a_bucket() {
+    let world = World::new(20);
+    world.ends(0, &PLAIN);
+    let mut proxy = Proxy::to(world.bucket.port());
+    for arguments in [&PLAIN[..], &["backup", "verify"]] {
+        let whole = sent_by(&world, &proxy, arguments);
+        proxy.hold_after(proxy.sent() + whole * 2 / 3);
+        let mut child = world
+            .command(proxy.port(), arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until("the middle", || proxy.is_holding());
+        let began = Instant::now();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "{arguments:?}");
+        // The time limit of a request is two minutes, and it is tried five times.
+        assert!(began.elapsed() < Duration::from_mins(1), "{arguments:?}");
+        proxy.reset();
+        proxy.pass();
+    }
+    world.ends(0, &PLAIN);
+}
+
+/// The network that goes while a backup is read back is no damage.
+#[test]
+fn a_bucket_that_goes_away_is_no_damaged_backup() {
+    let world = World::new(20);
+    world.ends(0, &["backup", "create", "--recipient", RECIPIENT]);
+    world.place.write("identity.txt", IDENTITY);
+    let identity = world.place.path("identity.txt");
+    let arguments = ["backup", "verify", "--identity", identity.to_str().unwrap()];
+    let mut proxy = Proxy::to(world.bucket.port());
+    let whole = sent_by(&world, &proxy, &arguments);
+    proxy.hold_after(proxy.sent() + whole * 2 / 3);
+    let child = world
+        .command(proxy.port(), &arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the middle of the download", || proxy.is_holding());
+    proxy.refuse();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(9), "{output:?}");
 }
 
 #[test]

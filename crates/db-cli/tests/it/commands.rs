@@ -116,6 +116,29 @@ both_engines! {
         assert!(done.out.contains("pending: 20240103000000_house"), "{done:?}");
     }
 
+    /// What is lost of the history is said by whoever looks, and the next run mends it.
+    fn a_dropped_table_of_the_history_is_missed(db: TestDb) {
+        let place = Place::migrated(db);
+        for table in ["__diesel_schema_migrations", "__db_migrate_ledger"] {
+            place.db.connect().execute(&format!("DROP TABLE {table}"));
+            let gone = format!("the table {table} is gone");
+            let done = place.ends(3, &["validate"]);
+            assert!(done.out.contains(&gone) && !done.out.contains("agree"), "{done:?}");
+            assert_eq!(place.json(3, &["validate"])["problems"][0]["problem"], "lost_table");
+            let status = place.ok(&["status"]);
+            assert!(status.out.contains(&gone), "{status:?}");
+            place.ends(3, &["status", "--check"]);
+            let health = place.json(3, &["health", "--check", "migrations"]);
+            let checks = health["checks"].as_array().unwrap();
+            let found = checks.iter().find(|check| check["name"] == "migrations").unwrap();
+            assert_eq!(found["state"], "warn", "{found}");
+            assert!(found["observed"].as_str().unwrap().contains(&gone), "{found}");
+            place.ok(&["migrate"]);
+            let done = place.ok(&["validate"]);
+            assert!(done.out.contains("files, history and schema agree"), "{done:?}");
+        }
+    }
+
     fn reset_takes_everything_back_and_forth(db: TestDb) {
         let place = Place::migrated(db);
         place.db.connect().execute("INSERT INTO users (id, name) VALUES (7, 'seven')");

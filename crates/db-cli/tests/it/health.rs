@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::{Done, Place, bare, files, finish};
 
 /// The disk of the machine that runs the tests, and its load, are not what they test.
-const LENIENT: &str = "[health]\n\
+pub(super) const LENIENT: &str = "[health]\n\
     disk_free = { warn = 0.0, fail = 0.0 }\n\
     response = { warn = '1h', fail = '1h' }\n";
 
@@ -157,7 +157,7 @@ both_engines! {
         place.ends(2, &["health", "--check", "tables", "--full"]);
         place.write("bitcraps-db.toml", "[health]\nwal_size = { warn = '1 mile', fail = 2 }");
         let refused = place.ends(2, &["health"]);
-        assert!(refused.err.contains("[health]: \"1 mile\" is no size"), "{refused:?}");
+        assert!(refused.err.contains("health.wal_size (bitcraps-db.toml:2): \"1 mile\" is no size"), "{refused:?}");
     }
 }
 
@@ -225,7 +225,8 @@ fn backups_are_looked_for_where_they_are_kept_sqlite() {
         ]
         .map(|c| c["state"].clone())
     };
-    assert_eq!(look(0), ["unknown", "unknown"]);
+    // Who asks for these two and is told nothing must not take it for well.
+    assert_eq!(look(3), ["unknown", "unknown"]);
     place.write(
         "bitcraps-db.toml",
         &format!("{LENIENT}[backup]\ndir = 'kept'\n"),
@@ -261,4 +262,151 @@ fn watching_prints_a_document_on_each_line_sqlite() {
             .success()
     );
     assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn watching_ends_with_its_reader_sqlite() {
+    let place = place(TestDb::sqlite());
+    // As text it writes when something changes.
+    for format in ["--json", "--no-color"] {
+        let mut command = place.command(&["health", "--watch", "1", format]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.next().unwrap().unwrap();
+        drop(lines);
+        if format == "--no-color" {
+            place.db.connect().execute("DROP TABLE games");
+        }
+        let pid = child.id().to_string();
+        let (sender, ends) = std::sync::mpsc::channel();
+        let waiter = std::thread::spawn(move || sender.send(child.wait().unwrap()));
+        let ended = ends.recv_timeout(std::time::Duration::from_mins(1)).ok();
+        if ended.is_none() {
+            Command::new("kill")
+                .args(["-s", "KILL", &pid])
+                .status()
+                .unwrap();
+        }
+        waiter.join().unwrap().unwrap();
+        assert!(
+            ended.is_some_and(|status| status.success()),
+            "{format:?}: {ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_role_that_may_not_read_is_told_so_with_exit_14_postgres() {
+    let place = place(TestDb::postgres());
+    let role = format!("forbidden_{}", std::process::id());
+    let mut owner = place.db.connect();
+    owner.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'x'"));
+    let url = place.db.url();
+    let (_, after) = url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:x@{after}");
+    let run = |arguments: &[&str]| {
+        let mut command = bare(place.root.path());
+        command.args(["--database-url", &url, "--migrations", "migrations"]);
+        finish(command.args(arguments))
+    };
+    let whole = run(&["health", "--json"]);
+    let shown = run(&["health", "--check", "tables"]);
+    let refused = run(&["reconcile"]);
+    owner.execute(&format!("DROP ROLE {role}"));
+    assert_eq!(whole.code, 14, "{whole:?}");
+    let document = whole.document();
+    assert_eq!(document["overall_healthy"], false, "{document:#}");
+    assert_eq!(check(&document, "tables")["state"], "unknown");
+    assert_eq!(shown.code, 14, "{shown:?}");
+    assert!(!shown.out.starts_with("healthy"), "{shown:?}");
+    assert!(shown.out.contains("hint: GRANT"), "{shown:?}");
+    assert!([8, 14].contains(&refused.code), "{refused:?}");
+    assert!(
+        !refused.err.contains("owner and the mode of the file"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_server_that_is_down_is_said_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = bare(folder.path());
+    let url = "postgres://nobody@127.0.0.1:1/nothing";
+    let done = finish(command.args(["--database-url", url, "health"]));
+    assert_eq!(done.code, 9, "{done:?}");
+    assert_eq!(
+        done.out.matches("Connection refused").count(),
+        2,
+        "{done:?}"
+    );
+    assert!(done.out.lines().count() < 15, "{done:?}");
+    assert!(!done.out.contains("keepalives"), "{done:?}");
+}
+
+#[test]
+fn a_truncated_file_is_sent_to_its_backups_and_to_salvage() {
+    let place = place(TestDb::sqlite());
+    let database = place.db.path().unwrap();
+    let bytes = std::fs::read(database).unwrap();
+    std::fs::write(database, &bytes[..bytes.len() / 2 / 4096 * 4096 + 100]).unwrap();
+    let done = place.ends(8, &["health"]);
+    assert!(done.out.contains("salvage"), "{done:?}");
+    assert!(!done.out.contains("check the URL"), "{done:?}");
+}
+
+#[test]
+fn a_folder_that_a_refused_backup_made_is_no_store_sqlite() {
+    let place = place(TestDb::sqlite());
+    std::fs::create_dir(place.path("backups")).unwrap();
+    place.write("backups/.lock", "");
+    let document = place.json(3, &["health", "--check=backup"]);
+    assert_eq!(check(&document, "backup")["state"], "unknown");
+}
+
+#[test]
+fn the_half_of_a_copy_is_told_by_all_postgres() {
+    let place = place(TestDb::postgres());
+    place.db.connect().execute(
+        "CREATE TABLE __db_migrate_copy (step bigint, undo text); CREATE TABLE half (id int)",
+    );
+    let document = place.json(8, &["health", "--check=half_copy"]);
+    let observed = check(&document, "half_copy")["observed"].as_str().unwrap();
+    assert!(observed.contains("--undo"), "{observed}");
+    let status = place.json(7, &["status", "--check"]);
+    assert_eq!(status["half_copy"], true, "{status:#}");
+    // What the copy has left was not changed by anybody's hand.
+    assert!(
+        !status["schema_issues"].to_string().contains("by hand"),
+        "{status:#}"
+    );
+    let text = place.ok(&["status"]);
+    assert!(!text.out.contains("by hand"), "{text:?}");
+    let document = place.json(3, &["health", "--check=drift"]);
+    let drift = check(&document, "drift");
+    let observed = drift["observed"].as_str().unwrap();
+    assert!(
+        observed.ends_with("left by a copy that did not end, or changed by hand"),
+        "{drift}"
+    );
+    assert!(
+        drift["hint"].as_str().unwrap().contains("--undo"),
+        "{drift}"
+    );
+    let valid = place.json(7, &["validate"]);
+    assert_eq!(
+        (&valid["half_copy"], &valid["valid"]),
+        (&Value::from(true), &Value::from(false))
+    );
+    let text = place.ends(7, &["validate"]);
+    assert!(
+        text.out.contains("left by the copy, or changed by hand: "),
+        "{text:?}"
+    );
+    let refused = place.json(8, &["backup"]);
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("__db_migrate_copy"), "{message}");
 }

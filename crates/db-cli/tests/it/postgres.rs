@@ -139,3 +139,34 @@ fn a_database_that_is_missing_or_forbidden() {
     assert_eq!(rebuild.code, 14, "{rebuild:?}");
     assert!(rebuild.err.contains("CREATEDB"), "{rebuild:?}");
 }
+
+#[test]
+fn a_schema_that_a_role_may_not_read() {
+    let place = Place::migrated(TestDb::postgres());
+    let role = format!("reads_nothing_{}", std::process::id());
+    let mut owner = place.db.connect();
+    owner.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'right'"));
+    let url = place.db.url();
+    let (_, after) = url.rsplit_once('@').unwrap();
+    let theirs = format!("postgres://{role}:right@{after}");
+    let export = |what: &[&str]| {
+        let mut command = bare(place.root.path());
+        let arguments = ["--database-url", &theirs, "export", "--output", "x.sql"];
+        finish(command.args(arguments).args(what))
+    };
+    let refused = [
+        export(&[]),
+        export(&["--schema-only"]),
+        export(&["--data-only"]),
+    ];
+    owner.execute(&format!("DROP ROLE {role}"));
+    for done in refused {
+        assert_eq!(done.code, 14, "{done:?}");
+        assert!(done.err.contains("permission denied for table"), "{done:?}");
+        assert!(
+            done.err.contains("hint: GRANT the role what it needs"),
+            "{done:?}"
+        );
+    }
+    assert!(!place.path("x.sql").exists());
+}

@@ -23,6 +23,10 @@ fn a_database_is_replaced_only_by_its_name_or_by_force() {
     let before = fs::read(&database).unwrap();
     // There is no terminal to type the name on.
     let refused = place.json(7, &["restore"]);
+    // Of what it is stands in the question.
+    let question = refused["error"]["message"].as_str().unwrap();
+    let of = format!("a backup of {}", database.display());
+    assert!(question.contains(&of), "{question}");
     assert!(
         refused["error"]["hint"]
             .as_str()

@@ -2,7 +2,7 @@
 
 use db_testkit::{TestDb, both_engines};
 
-use crate::support::{Place, bare, finish, masked};
+use crate::support::{Place, Running, bare, finish, masked};
 
 /// A database with our schema.
 fn ready(db: TestDb) -> Place {
@@ -19,6 +19,38 @@ both_engines! {
         assert!(found.out.contains("everything adds up"), "{found:?}");
         place.ok(&["audit", "seal"]);
         place.ok(&["audit", "verify"]);
+    }
+
+    fn a_demonstration_waits_for_no_relay(db: TestDb) {
+        let place = ready(db);
+        place.ok(&["seed", "--users", "20", "--games", "6"]);
+        // Somebody else's event is left to its relay.
+        place.db.connect().execute(
+            "INSERT INTO outbox (outbox_type, payload) VALUES ('bet_settled', '{}')",
+        );
+        place.ok(&["seed", "--users", "20", "--games", "6", "--seed", "2"]);
+        let mut command = bare(place.root.path());
+        command.args(["--database-url", &place.db.url(), "--json", "health", "--check", "outbox"]);
+        let done = finish(&mut command);
+        assert_eq!(done.code, 0, "{done:?}");
+        let document = done.document();
+        let checks = document["checks"].as_array().unwrap();
+        let outbox = checks.iter().find(|check| check["name"] == "outbox").unwrap();
+        assert!(outbox["observed"].as_str().unwrap().starts_with("1 waiting"), "{outbox}");
+    }
+
+    fn ctrl_c_says_so_and_the_next_run_goes_on(db: TestDb) {
+        let place = ready(db);
+        // Enough games to be in the middle of them.
+        let wanted = ["seed", "--users", "300", "--games", "400"];
+        let running = Running::until(place.command(&wanted), "\"phase\":\"users\"");
+        running.signal("INT");
+        let done = running.wait();
+        assert_eq!(done.code, 130, "{done:?}");
+        let error = &done.document()["error"];
+        assert_eq!((&error["kind"], &error["message"]), (&"interrupted".into(), &"interrupted".into()));
+        place.ok(&wanted);
+        place.ok(&["reconcile"]);
     }
 
     fn the_same_data_is_not_made_twice(db: TestDb) {
@@ -45,4 +77,34 @@ fn the_command_says_what_it_takes() {
     let help = finish(bare(root.path()).args(["seed", "--help"]));
     let own = help.out.split("Options of every command").next().unwrap();
     insta::assert_snapshot!("seed_help", own);
+}
+
+/// Dies in the middle, and is run again.
+#[test]
+fn a_killed_seed_is_gone_on_with() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+
+    let place = ready(TestDb::sqlite());
+    let arguments = ["seed", "--users", "2000", "--games", "40", "--json"];
+    let mut child = place
+        .command(&arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(first["event"], "progress");
+    assert_eq!(
+        (&first["phase"], &first["total"]),
+        (&"users".into(), &2000.into())
+    );
+    let made = place.json(0, &arguments[..5]);
+    assert!(made["users"].as_u64().unwrap() < 2000, "{made}");
+    assert_eq!(made["games"], 40);
+    let found = place.ok(&["reconcile"]);
+    assert!(found.out.contains("everything adds up"), "{found:?}");
 }

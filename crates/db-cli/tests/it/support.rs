@@ -3,25 +3,30 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use db_core::Engine;
 use db_migrate::catalog::{Catalog, Scope};
 use db_testkit::TestDb;
 use serde_json::Value;
 
+use crate::published;
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_bitcraps-db");
 
 /// What of the environment could change what the binary does.
-const VARIABLES: [&str; 6] = [
+const VARIABLES: [&str; 8] = [
     "BITCRAPS_DATABASE_URL",
     "BITCRAPS_DB_ENCRYPTION_KEY_COMMAND",
     "BITCRAPS_DB_ENCRYPTION_KEY_FILE",
     "DATABASE_URL",
     "BITCRAPS_LOG",
+    "CLICOLOR",
     "NO_COLOR",
+    "TERM",
 ];
 
 /// libpq reads some thirty variables, all with this beginning.
@@ -188,18 +193,23 @@ pub(crate) fn clean(mut command: Command, folder: &Path) -> Command {
     command
 }
 
+#[track_caller]
 pub(crate) fn finish(command: &mut Command) -> Done {
     let output = command.output().unwrap();
-    Done {
+    let done = Done {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
-    }
+    };
+    published::check(command, &done);
+    done
 }
 
 /// A run that is under way; killed when dropped.
 pub(crate) struct Running {
+    command: Command,
     child: Option<Child>,
+    err: Option<JoinHandle<String>>,
 }
 
 impl Running {
@@ -212,18 +222,27 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut seen = String::new();
-        let running = Self { child: Some(child) };
+        let mut running = Self {
+            command,
+            child: Some(child),
+            err: None,
+        };
         loop {
             let mut line = String::new();
-            let read = lines.read_line(&mut line).unwrap();
-            assert!(read > 0, "{wanted} was not seen in: {seen}");
+            if lines.read_line(&mut line).unwrap() == 0 {
+                let (command, done) = running.end();
+                panic!("{wanted} was not seen in: {seen}: {command:?}: {done:?}");
+            }
             seen.push_str(&line);
             if line.contains(wanted) {
                 break;
             }
         }
         // Whoever reads must go on reading, so that the program is not told of a closed pipe.
-        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        running.err = Some(std::thread::spawn(move || {
+            lines.read_to_string(&mut seen).unwrap();
+            seen
+        }));
         running
     }
 
@@ -241,13 +260,34 @@ impl Running {
         assert!(sent.success());
     }
 
-    pub(crate) fn wait(mut self) -> Done {
+    pub(crate) fn wait(self) -> Done {
+        let (command, done) = self.end();
+        published::check(&command, &done);
+        done
+    }
+
+    /// The same of a program that was told to end at once: it says nothing, or what it had to say.
+    pub(crate) fn wait_at_once(self) -> Done {
+        let (command, done) = self.end();
+        if !done.out.is_empty() {
+            published::check(&command, &done);
+        }
+        done
+    }
+
+    fn end(mut self) -> (Command, Done) {
         let output = self.child.take().unwrap().wait_with_output().unwrap();
-        Done {
+        let done = Done {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),
-            err: String::new(),
-        }
+            err: self
+                .err
+                .take()
+                .map(|err| err.join().unwrap())
+                .unwrap_or_default(),
+        };
+        let command = std::mem::replace(&mut self.command, Command::new(BINARY));
+        (command, done)
     }
 }
 

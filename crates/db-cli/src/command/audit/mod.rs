@@ -1,11 +1,12 @@
 //! `audit`: the trail of all changes, shown, sealed and verified.
 
-mod show;
+pub(super) mod show;
 
 use std::path::Path;
 
 use db_core::{Access, Database, SystemClock};
 use db_repo::{AnchorFile, Anchors, AuditRepository, SEAL_LINES, Sealed, Verification};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Context;
@@ -13,14 +14,17 @@ use crate::args::{Audit, AuditCommand, Seal, Verify};
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::style::{Paint, Style};
-use crate::output::text::Text;
+use crate::output::text::{Text, counted};
+use crate::signals;
 
 const PROBLEM: (&str, Style) = ("problem:", Style::Red);
 
 /// What was sealed, in JSON.
-#[derive(Debug, Serialize)]
-struct SealDocument {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct SealDocument {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     #[serde(flatten)]
@@ -28,8 +32,9 @@ struct SealDocument {
 }
 
 /// What verification found, in JSON.
-#[derive(Debug, Serialize)]
-struct VerifyDocument<'v> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct VerifyDocument<'v> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     sound: bool,
@@ -67,6 +72,7 @@ fn seal(context: &Context<'_>, options: &Seal) -> Result<Code, Error> {
             file
         }
     });
+    signals::listen_to_end()?;
     let sealed = AuditRepository::seal_all(&database, SEAL_LINES, &SystemClock, file.as_ref())?;
     if context.output.is_json() {
         context.output.document(&SealDocument {
@@ -187,11 +193,4 @@ fn text(found: &Verification, problem: Option<&str>, paint: Paint) -> String {
         text.line(format!("head {head}"));
     }
     text.into_string()
-}
-
-fn counted(count: i64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
 }

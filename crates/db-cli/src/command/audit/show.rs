@@ -4,6 +4,7 @@ use db_core::Access;
 use db_repo::{AuditFilter, AuditRepository, Page, PageRequest};
 use db_schema::rows::AuditLog;
 use db_schema::types::{Json, UtcTime};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::args::Show;
 use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::table::{Align, Table};
 
 const COLUMNS: [(&str, Align); 7] = [
@@ -25,8 +27,9 @@ const COLUMNS: [(&str, Align); 7] = [
 ];
 
 /// A page of the trail, in JSON.
-#[derive(Debug, Serialize)]
-struct Document<'p> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document<'p> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     lines: &'p [AuditLog],
@@ -53,6 +56,10 @@ pub(super) fn run(context: &Context<'_>, options: &Show) -> Result<Code, Error> 
             lines: &page.items,
             next,
         })?;
+        return Ok(Code::Done);
+    }
+    if page.items.is_empty() {
+        context.output.note("no line of the trail fits");
         return Ok(Code::Done);
     }
     context

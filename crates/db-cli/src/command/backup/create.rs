@@ -1,24 +1,27 @@
 //! `backup create`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{BackupOptions, Codec, MadeBy, Manifest, Method, Proof, Source};
-use db_core::{Access, Conn, Connection};
+use db_backup::{BackupOptions, Codec, MadeBy, Method, Proof, Shrunk, Source};
+use db_core::{Access, Clock, Conn, Connection, Engine, SystemClock};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{OWN_TABLE, Work, invariants, postgres, recipients, store_for};
+use super::{OWN_TABLE, Work, invariants, postgres, recipients, store_for, whole_copy};
 use crate::args::{BackupCreate, CopyMethod};
 use crate::command::Context;
 use crate::config::BackupSettings;
 use crate::database::{self, show_size};
 use crate::error::Error;
 use crate::exit::Code;
+use crate::json::EngineName;
 use crate::output::style::Style;
 use crate::output::text::Text;
 
-#[derive(Debug, Serialize)]
-struct Document<'m> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document<'m> {
+    #[schemars(with = "EngineName")]
     engine: &'static str,
     location: String,
     dir: String,
@@ -34,6 +37,8 @@ struct Document<'m> {
     tables: usize,
     rows: u64,
     proof: &'m Proof,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shrunk: Option<&'m Shrunk>,
     duration_ms: u64,
 }
 
@@ -49,6 +54,9 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     let mut connection = database::open(&job, Access::ReadOnly)?;
     backup.invariants = invariants(has_own_table(&mut connection)?);
     drop(connection);
+    if job.target.engine() == Engine::Postgres {
+        backup.invariants.push(whole_copy());
+    }
     let source = Source {
         url: job.target.clone(),
         key: job.key.clone(),
@@ -58,6 +66,12 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     work.phases.finish();
     let manifest = made?;
     let dir = store.location();
+    // It is made, whatever the store says now.
+    let listing = db_backup::list(&*store).unwrap_or_default();
+    let shrunk = db_backup::shrunk(&listing, &manifest.name, SystemClock.now());
+    if let Some(shrunk) = &shrunk {
+        context.output.note(&super::shrank(shrunk));
+    }
     if context.output.is_json() {
         context.output.document(&Document {
             engine: job.url.engine().name(),
@@ -72,8 +86,9 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
             stored_bytes: manifest.stored_bytes(),
             content_sha256: &manifest.content.sha256,
             tables: manifest.tables.len(),
-            rows: rows(&manifest),
+            rows: manifest.rows(),
             proof: &manifest.proof,
+            shrunk: shrunk.as_ref(),
             duration_ms: manifest.duration_ms,
             dir,
         })?;
@@ -88,7 +103,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
         show_size(manifest.content.bytes),
         database::location(&job.url),
         show_size(manifest.stored_bytes()),
-        rows(&manifest),
+        manifest.rows(),
         manifest.tables.len(),
     ));
     let proof = &manifest.proof;
@@ -98,6 +113,12 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
         some => format!(", {}", some.join(", ")),
     };
     let paint = context.output.paint();
+    if !manifest.is_sound() {
+        let line = format!("NOT SOUND: {}", db_backup::brief(&proof.unsound));
+        text.line(paint.text(&line, Style::Yellow));
+        context.output.report(&text.into_string())?;
+        return Ok(Code::Done);
+    }
     let done = format!(
         "verified ({level} check, foreign keys, hashes{also}) in {} ms of {}",
         proof.integrity_ms + proof.foreign_keys_ms + proof.rows_ms,
@@ -130,13 +151,12 @@ pub(super) fn options(
         CopyMethod::Dump => Method::Logical,
         CopyMethod::Base => Method::Base,
     };
+    backup.accept_unsound = options.accept_unsound;
+    let scratch = options.scratch.as_ref().or(settings.scratch.as_ref());
+    backup.scratch = scratch.cloned();
     backup.postgres = postgres(&options.tools, settings);
     backup.made_by = MadeBy::this(concat!("bitcraps-db ", env!("CARGO_PKG_VERSION")));
     Ok(backup)
-}
-
-fn rows(manifest: &Manifest) -> u64 {
-    manifest.tables.iter().map(|table| table.rows).sum()
 }
 
 #[derive(QueryableByName)]

@@ -1,10 +1,12 @@
 //! `backup list`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use db_backup::Entry;
+use db_backup::{Entry, Waiting};
+use db_core::{Clock, DatabaseUrl, SystemClock};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::store;
+use super::{store_here, waits};
 use crate::args::BackupList;
 use crate::command::Context;
 use crate::database::show_size;
@@ -14,18 +16,20 @@ use crate::output::style::Style;
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document {
     dir: String,
     exit_code: u8,
     backups: Vec<Line>,
     orphans: Vec<String>,
+    waiting: Vec<Waiting>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Line {
     name: String,
     kind: Option<&'static str>,
+    database: Option<String>,
     started_at: Option<DateTime<Utc>>,
     content_bytes: Option<u64>,
     stored_bytes: Option<u64>,
@@ -34,15 +38,23 @@ struct Line {
     schema_version: Option<String>,
     verified_at: Option<DateTime<Utc>>,
     verified_ms: Option<u64>,
+    future: bool,
     complete: bool,
+    unsound: Vec<String>,
     problems: Vec<String>,
 }
 
 pub(super) fn run(context: &Context<'_>, options: &BackupList) -> Result<Code, Error> {
     let file = context.file()?;
-    let store = store(&options.place, &file.backup)?;
+    let store = store_here(context, &options.place, &file.backup)?;
+    let waiting = store.waiting();
     let listing = db_backup::list(&*store)?;
-    let lines: Vec<Line> = listing.backups.iter().map(line).collect();
+    let now = SystemClock.now();
+    let lines: Vec<Line> = listing
+        .backups
+        .iter()
+        .map(|entry| line(entry, now))
+        .collect();
     let code = if lines.iter().all(|line| line.complete) {
         Code::Done
     } else {
@@ -54,6 +66,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupList) -> Result<Code, E
             exit_code: code.number(),
             backups: lines,
             orphans: listing.orphans,
+            waiting,
         })?;
         return Ok(code);
     }
@@ -68,16 +81,25 @@ pub(super) fn run(context: &Context<'_>, options: &BackupList) -> Result<Code, E
             "{orphan} has no manifest, so it is no backup: it was not finished"
         ));
     }
+    for waiting in &waiting {
+        context.output.note(&waits(waiting));
+    }
     context.output.data(&text.into_string())?;
     Ok(code)
 }
 
-fn line(entry: &Entry) -> Line {
+fn line(entry: &Entry, now: DateTime<Utc>) -> Line {
     let manifest = entry.manifest.as_ref().ok();
     let problem = entry.manifest.as_ref().err().map(ToString::to_string);
     Line {
         name: entry.name.to_string(),
-        kind: manifest.map(|m| m.kind.name()),
+        kind: entry.kind.map(db_backup::Kind::name),
+        // Those of before had every parameter of connecting in it.
+        database: manifest.map(|m| {
+            let url = DatabaseUrl::parse(&m.database).ok();
+            let url = url.filter(|url| url.path().is_none());
+            url.map_or_else(|| m.database.clone(), |url| url.to_string())
+        }),
         started_at: manifest.map(|m| m.started_at),
         content_bytes: manifest.map(|m| m.content.bytes),
         stored_bytes: manifest.map(db_backup::Manifest::stored_bytes),
@@ -86,7 +108,9 @@ fn line(entry: &Entry) -> Line {
         schema_version: manifest.and_then(|m| m.schema.as_ref().map(|s| s.version.clone())),
         verified_at: entry.verification.as_ref().map(|v| v.at),
         verified_ms: entry.verification.as_ref().map(|v| v.total_ms),
+        future: entry.is_future(now),
         complete: entry.is_complete(),
+        unsound: manifest.map_or_else(Vec::new, |m| m.proof.unsound.clone()),
         problems: problem
             .into_iter()
             .chain(entry.faults.iter().cloned())
@@ -94,10 +118,23 @@ fn line(entry: &Entry) -> Line {
     }
 }
 
+fn problems(line: &Line) -> String {
+    let unsound = Some(&line.unsound).filter(|found| !found.is_empty());
+    let unsound = unsound.map(|found| format!("not sound: {}", db_backup::brief(found)));
+    let future = line.future.then(|| "dated in the future".to_owned());
+    let known = line.problems.iter().cloned();
+    known
+        .chain(unsound)
+        .chain(future)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
 fn table(lines: &[Line]) -> Table<'_> {
     let mut table = Table::new(&[
         ("name", Align::Left),
         ("kind", Align::Left),
+        ("of", Align::Left),
         ("holds", Align::Right),
         ("stored", Align::Right),
         ("encrypted", Align::Left),
@@ -115,6 +152,7 @@ fn table(lines: &[Line]) -> Table<'_> {
             vec![
                 line.name.as_str().into(),
                 line.kind.unwrap_or_default().into(),
+                line.database.as_deref().unwrap_or_default().into(),
                 size(line.content_bytes).into(),
                 size(line.stored_bytes).into(),
                 if line.encrypted == Some(true) {
@@ -125,9 +163,13 @@ fn table(lines: &[Line]) -> Table<'_> {
                 .into(),
                 line.schema_version.as_deref().unwrap_or_default().into(),
                 drill.unwrap_or_default().into(),
-                line.problems.join("; ").into(),
+                problems(line).into(),
             ],
-            (!line.complete).then_some(Style::Red),
+            match (line.complete, line.future || !line.unsound.is_empty()) {
+                (false, _) => Some(Style::Red),
+                (true, true) => Some(Style::Yellow),
+                (true, false) => None,
+            },
         );
     }
     table

@@ -1,27 +1,36 @@
 //! `backup`: made, listed, verified.
 
-mod create;
-mod list;
-mod prune;
-mod schedule;
-mod status;
-mod verify;
-mod wal;
+pub(super) mod create;
+pub(super) mod list;
+pub(super) mod prune;
+pub(super) mod remove;
+pub(super) mod schedule;
+pub(super) mod status;
+pub(super) mod verify;
+pub(super) mod wal;
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use chrono::SecondsFormat;
 use db_backup::postgres::PostgresOptions;
-use db_backup::{BucketStore, Identities, Invariant, LocalStore, Manifest, Recipients, Store};
-use db_core::{ErrorKind, Interrupt};
+use db_backup::{
+    BucketStore, Identities, Invariant, LocalStore, Manifest, Recipients, Selector, Shrunk, Store,
+    Waiting, Wanted,
+};
+use db_core::{Clock, Conn, DatabaseUrl, Engine, ErrorKind, Interrupt, SystemClock};
 use db_repo::Reconciliation;
+use diesel::sql_types::Bool;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
 use super::Context;
 use crate::args::{Backup, BackupCommand, BackupPlace, PostgresTools};
 use crate::config::BackupSettings;
+use crate::database::show_size;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::phases::Phases;
@@ -42,6 +51,7 @@ pub(super) fn run(context: &Context<'_>, options: &Backup) -> Result<Code, Error
         Some(BackupCommand::WalPush(options)) => wal::push(context, options),
         Some(BackupCommand::WalFetch(options)) => Ok(wal::fetch(context, options)),
         Some(BackupCommand::Prune(options)) => prune::run(context, options),
+        Some(BackupCommand::Remove(options)) => remove::run(context, options),
         Some(BackupCommand::Schedule(options)) => schedule::run(context, options),
         Some(BackupCommand::Status(options)) => status::run(context, options),
     }
@@ -75,6 +85,20 @@ pub(super) fn store(
     store_for(place, settings, None)
 }
 
+/// The store that is meant, with the staging folder that creating a backup of the same database has.
+fn store_to_change(
+    context: &Context<'_>,
+    place: &BackupPlace,
+    settings: &BackupSettings,
+) -> Result<Box<dyn Store>, Error> {
+    let database = context.named();
+    store_for(
+        place,
+        settings,
+        database.as_ref().and_then(DatabaseUrl::path),
+    )
+}
+
 /// The store that is meant. What goes into a bucket is prepared beside the database, if that is a
 /// file: there is room for it as a rule, and nobody reads it who may not read the database.
 pub(super) fn store_for(
@@ -101,6 +125,57 @@ pub(super) fn store_for(
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Box::new(BucketStore::open(dir, staging, variables)?))
+}
+
+/// The store that is meant, with what waits for it beside the database of this run, if one is named.
+fn store_here(
+    context: &Context<'_>,
+    place: &BackupPlace,
+    settings: &BackupSettings,
+) -> Result<Box<dyn Store>, Error> {
+    let job = context.job().ok();
+    store_for(
+        place,
+        settings,
+        job.as_ref().and_then(|job| job.target.path()),
+    )
+}
+
+/// A line for a backup that waits to be sent.
+fn waits(waiting: &Waiting) -> String {
+    let since = waiting.since.map_or_else(String::new, |at| {
+        format!(" since {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    });
+    let why = waiting.reason.as_ref().map_or_else(String::new, |reason| {
+        format!(", {} attempts in vain: {reason}", waiting.failures)
+    });
+    format!(
+        "{} waits to be sent{since}: {} of {} are there{why}; the next `backup` goes on",
+        waiting.name,
+        show_size(waiting.sent),
+        show_size(waiting.bytes),
+    )
+}
+
+/// A line for a backup that has far fewer rows than the one before.
+pub(super) fn shrank(shrunk: &Shrunk) -> String {
+    format!(
+        "{shrunk}: was the database lost, and made anew? `bitcraps-db restore {}` is the one before; if \
+         the rows were deleted on purpose, `bitcraps-db backup remove {0}` ends this warning",
+        shrunk.before
+    )
+}
+
+/// The backup of this name, or the latest of what is wanted.
+pub(super) fn find(
+    store: &dyn Store,
+    selector: Selector,
+    wanted: &Wanted,
+) -> Result<Manifest, Error> {
+    Ok(match selector {
+        Selector::Latest => db_backup::latest(store, wanted, SystemClock.now())?,
+        Selector::Name(_) => db_backup::find(store, selector)?,
+    })
 }
 
 /// The user's folder for what can be made again.
@@ -137,6 +212,14 @@ pub(super) fn identities(
         None => Ok(Identities::default()),
         Some(path) => {
             let name = path.display().to_string();
+            // Its owner decides; the key of a database, which is used daily, is refused.
+            let mode = fs::metadata(path).map(|meta| meta.permissions().mode());
+            if mode.is_ok_and(|mode| mode & 0o077 != 0) {
+                tracing::warn!(
+                    file = name,
+                    "others than its owner may read this file of identities: chmod 600"
+                );
+            }
             Ok(Identities::parse_file(&name, &key_file(path)?)?)
         }
     }
@@ -184,6 +267,38 @@ fn key_file(path: &Path) -> Result<String, Error> {
             _ => Error::io(path, e),
         })?;
     Ok(text)
+}
+
+/// What has to be true of any database: that it is not the half of a copy that was killed.
+pub(super) fn whole_copy() -> Invariant {
+    Invariant::new("no half copy", |conn| {
+        Ok(half_copy(conn)?
+            .then(|| HALF_COPY.to_owned())
+            .into_iter()
+            .collect())
+    })
+}
+
+/// What is said of the half of a copy.
+pub(crate) const HALF_COPY: &str = "a copy into this database was killed, and what is there is a part of it \
+     (its notes are in __db_migrate_copy): `bitcraps-db copy --undo` with the same --from and --to takes it \
+     away";
+
+#[derive(QueryableByName)]
+struct There {
+    #[diesel(sql_type = Bool)]
+    there: bool,
+}
+
+/// Whether a copy into this database has stopped half way. Only on PostgreSQL can it.
+pub(crate) fn half_copy(conn: &mut Conn<'_>) -> Result<bool, db_core::Error> {
+    let Conn::Postgres(conn) = conn.reborrow() else {
+        return Ok(false);
+    };
+    sql_query("SELECT to_regclass('__db_migrate_copy') IS NOT NULL AS there")
+        .get_result::<There>(conn)
+        .map(|row| row.there)
+        .map_err(|e| db_core::Error::classify(Engine::Postgres, &e))
 }
 
 /// What has to be true of a database of BitCraps: that its money adds up.

@@ -1,10 +1,14 @@
 //! `backup prune`.
 
+use chrono::{DateTime, Utc};
 use db_backup::prune::{self, Pruning};
+use db_backup::retention::Policy;
+use db_backup::{Series, Store};
 use db_core::{Clock, SystemClock};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, store};
+use super::{Work, store_to_change};
 use crate::args::BackupPrune;
 use crate::command::Context;
 use crate::database::show_size;
@@ -14,11 +18,11 @@ use crate::output::style::{Paint, Style};
 use crate::output::table::{Align, Table};
 use crate::output::text::Text;
 
-#[derive(Debug, Serialize)]
-struct Document<'p> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document<'p> {
     dir: String,
     dry_run: bool,
-    policy: db_backup::retention::Policy,
+    policy: Policy,
     #[serde(flatten)]
     pruning: &'p Pruning,
 }
@@ -32,13 +36,17 @@ pub(super) fn run(context: &Context<'_>, options: &BackupPrune) -> Result<Code, 
             "give at least one of --keep-days, --keep-last, …; --help lists them",
         ));
     }
-    let store = store(&options.place, &file.backup)?;
+    let store = store_to_change(context, &options.place, &file.backup)?;
     let now = SystemClock.now();
+    let of = options.of.as_deref();
+    let meant = |series: &Series| of.is_none_or(|text| series.is_called(text));
+    refuse_nobody(&*store, (of, &meant), now)?;
+    let rules: (&Policy, prune::Meant<'_>) = (&policy, &meant);
     let pruning = if options.dry_run {
-        prune::plan(&*store, &policy, now)?
+        prune::plan_series(&*store, rules, now)?
     } else {
         let work = Work::begin(context)?;
-        prune::prune(&*store, &policy, now, (&work.interrupt, &mut |_| {}))?
+        prune::prune_series(&*store, rules, now, (&work.interrupt, &mut |_| {}))?
     };
     if context.output.is_json() {
         context.output.document(&Document {
@@ -63,6 +71,25 @@ pub(super) fn run(context: &Context<'_>, options: &BackupPrune) -> Result<Code, 
     } else {
         Code::Unhealthy
     })
+}
+
+/// Refuses a database that has no backup.
+fn refuse_nobody(
+    store: &dyn Store,
+    (of, meant): (Option<&str>, prune::Meant<'_>),
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let Some(of) = of else {
+        return Ok(());
+    };
+    let status = db_backup::status(store, now)?;
+    if status.series.iter().any(|one| meant(&one.series)) {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("{} holds no backup of {of}", store.location()),
+        "`backup list` shows the databases",
+    ))
 }
 
 fn text(pruning: &Pruning, is_dry: bool, paint: Paint) -> String {

@@ -5,31 +5,38 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use db_backup::schedule::{self, Alarm, Event, Schedule, StoreJob, SystemTimer, Timer};
 use db_backup::{Source, Store, VerifyOptions};
-use db_core::{Access, Interrupt};
+use db_core::{Access, Engine, Interrupt};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::create::{self, has_own_table};
-use super::{identities, invariants, postgres, store_for};
+use super::{identities, invariants, postgres, store_for, whole_copy};
 use crate::args::BackupSchedule;
 use crate::command::Context;
 use crate::database;
 use crate::error::Error;
 use crate::exit::{self, Code};
 use crate::output::Output;
+use crate::output::text::counted;
 use crate::signals;
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document {
     dir: String,
     made: u64,
     failed: u64,
+    locked: bool,
     alarms: Vec<Alarm>,
     exit_code: u8,
 }
 
 /// One line of standard error with `--json`.
-#[derive(Debug, Serialize)]
-struct Line<'l> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Line<'l> {
+    #[schemars(extend("enum" = [
+        "waiting", "started", "made", "locked", "pruned", "drilled", "failed", "panicked", "raised",
+        "cleared"
+    ]))]
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'l str>,
@@ -38,6 +45,12 @@ struct Line<'l> {
 pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Code, Error> {
     let file = context.file()?;
     let settings = &file.backup;
+    if options.create.accept_unsound {
+        return Err(Error::usage(
+            "a schedule takes no backups that are not sound",
+            "make one by hand, with `backup create --accept-unsound`, and mend the data",
+        ));
+    }
     let mut backup = create::options(&options.create, settings)?;
     let job = context.job()?;
     let place = &options.create.place;
@@ -45,11 +58,15 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     let mut connection = database::open(&job, Access::ReadOnly)?;
     backup.invariants = invariants(has_own_table(&mut connection)?);
     drop(connection);
+    if job.target.engine() == Engine::Postgres {
+        backup.invariants.push(whole_copy());
+    }
     let mut verify = VerifyOptions::default();
     verify.identities = identities(options.identity.as_ref(), settings)?;
     verify.key.clone_from(&job.key);
+    verify.scratch.clone_from(&backup.scratch);
     verify.postgres = postgres(&options.create.tools, settings);
-    if job.target.engine() == db_core::Engine::Postgres {
+    if job.target.engine() == Engine::Postgres {
         verify.postgres.server = Some(job.target.clone());
     }
     verify.invariants.clone_from(&backup.invariants);
@@ -60,17 +77,15 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         jitter: options.jitter,
         drill_every: (!options.drill_every.is_zero()).then_some(options.drill_every),
         verified_within: options.verified_within,
+        backup_within: options.backup_within,
+        lock_wait: options.lock_wait,
     };
-    let work = StoreJob {
-        source: Source {
-            url: job.target.clone(),
-            key: job.key.clone(),
-        },
-        store: Arc::clone(&store),
-        backup,
-        verify,
-        policy: settings.policy(&options.keep),
+    let source = Source {
+        url: job.target.clone(),
+        key: job.key.clone(),
     };
+    let policy = settings.policy(&options.keep);
+    let work = StoreJob::new(source, Arc::clone(&store), (backup, verify), policy);
     let interrupt = Interrupt::default();
     let _guard = signals::guard(&interrupt);
     signals::listen()?;
@@ -89,23 +104,31 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         },
     )?;
     // Stopped by a signal is a good end, unless something stands that somebody has to look at.
-    let code = if state.alarms.contains(&Alarm::Failing) {
+    let has_code = |alarm| matches!(alarm, &Alarm::Failing | &Alarm::StoreUnreadable);
+    let code = if state.alarms.iter().any(has_code) {
         last
-    } else if state.alarms.is_empty() {
-        Code::Done
-    } else {
+    } else if !state.alarms.is_empty() {
         Code::Unhealthy
+    } else if options.once && state.is_locked {
+        Code::Locked
+    } else {
+        Code::Done
     };
     if context.output.is_json() {
         context.output.document(&Document {
             dir: store.location(),
             made: state.made,
             failed: state.failed,
+            locked: state.is_locked,
             alarms: state.alarms,
             exit_code: code.number(),
         })?;
     } else {
-        let line = format!("{} backups made, {} failures\n", state.made, state.failed);
+        let line = format!(
+            "{} made, {}\n",
+            counted(state.made, "backup"),
+            counted(state.failed, "failure")
+        );
         context.output.report(&line)?;
     }
     Ok(code)
@@ -129,9 +152,20 @@ fn tell(output: &Output, event: &Event<'_>) {
         Event::Pruned { removed: 0 } => ("pruned", None),
         Event::Pruned { removed } => ("pruned", Some(format!("removed {removed} old backups"))),
         Event::Drilled => ("drilled", Some("restored it on trial".to_owned())),
+        Event::Failed {
+            part: "drill",
+            error: error @ db_backup::Error::Identity { .. },
+        } => (
+            "failed",
+            Some(format!(
+                "drill: {error}; --identity FILE opens it here, or --drill-every 0 leaves trial \
+                 restores to a machine that has the identity"
+            )),
+        ),
         Event::Failed { part, error } => ("failed", Some(format!("{part}: {error}"))),
+        Event::Panicked { message } => ("panicked", Some(format!("panic: {message}"))),
         Event::Raised { alarm } => ("raised", Some(format!("alarm: {alarm}"))),
-        Event::Cleared { alarm } => ("cleared", Some(format!("well again: {alarm}"))),
+        Event::Cleared { alarm } => ("cleared", Some(format!("no longer so: {alarm}"))),
         _ => return,
     };
     if output.is_json() {

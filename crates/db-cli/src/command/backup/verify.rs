@@ -1,22 +1,26 @@
 //! `backup verify`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{Selector, VerifyOptions};
+use db_backup::{Selector, VerifyOptions, Wanted};
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, has_own_tables, identities, invariants, postgres, store};
+use super::{Work, find, has_own_tables, identities, invariants, postgres, store};
 use crate::args::BackupVerify;
 use crate::command::Context;
 use crate::database::show_size;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::Style;
+use crate::output::text::Text;
 
-#[derive(Debug, Serialize)]
-struct Document<'m> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document<'m> {
     dir: String,
     name: &'m str,
     sound: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    unsound: &'m [String],
     restored: bool,
     level: &'static str,
     content_bytes: u64,
@@ -35,15 +39,23 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
     let settings = &file.backup;
     let selector = Selector::parse(&options.name)?;
     let store = store(&options.place, settings)?;
-    let manifest = db_backup::find(&*store, selector)?;
+    let job = context.job()?;
+    let wanted = Wanted {
+        databases: vec![job.target.clone()],
+        kinds: Vec::new(),
+        of: options.of.clone(),
+        only_own: false,
+    };
+    let manifest = find(&*store, selector, &wanted)?;
     let mut verify = VerifyOptions::default();
     verify.identities = identities(options.identity.as_ref(), settings)?;
-    let job = context.job()?;
     verify.key.clone_from(&job.key);
     verify.postgres = postgres(&options.tools, settings);
     if job.target.engine() == db_core::Engine::Postgres {
         verify.postgres.server = Some(job.target.clone());
     }
+    let scratch = options.scratch.as_ref().or(settings.scratch.as_ref());
+    verify.scratch = scratch.cloned();
     verify.level = options.check.or(settings.check).unwrap_or_default().into();
     verify.invariants = invariants(has_own_tables(&manifest));
     let mut work = Work::begin(context)?;
@@ -51,7 +63,8 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
     let mut document = Document {
         dir: store.location(),
         name: &manifest.name,
-        sound: true,
+        sound: manifest.is_sound(),
+        unsound: &manifest.proof.unsound,
         restored: options.restore,
         level: verify.level.name(),
         content_bytes: manifest.content.bytes,
@@ -79,9 +92,14 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
     };
     work.phases.finish();
     done?;
+    let code = if manifest.is_sound() {
+        Code::Done
+    } else {
+        Code::Unhealthy
+    };
     if context.output.is_json() {
         context.output.document(&document)?;
-        return Ok(Code::Done);
+        return Ok(code);
     }
     let what = if options.restore {
         "was restored on trial and is sound"
@@ -96,7 +114,14 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         document.level,
         document.verify_ms
     );
-    let line = context.output.paint().text(&line, Style::Green);
-    context.output.report(&format!("{line}\n"))?;
-    Ok(Code::Done)
+    let paint = context.output.paint();
+    let mut text = Text::default();
+    text.line(paint.text(&line, Style::Green));
+    if !manifest.is_sound() {
+        let findings = manifest.proof.unsound.join("; ");
+        let line = format!("it was NOT SOUND when it was made: {findings}");
+        text.line(paint.text(&line, Style::Yellow));
+    }
+    context.output.report(&text.into_string())?;
+    Ok(code)
 }

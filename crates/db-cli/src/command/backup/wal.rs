@@ -3,6 +3,7 @@
 use db_backup::Codec;
 use db_backup::postgres::WalFile;
 use db_backup::postgres::wal::{self, Pushed};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{identities, recipients, store};
@@ -14,8 +15,8 @@ use crate::exit::Code;
 /// The log is written fast, and is read once at most.
 const DEFAULT_LEVEL: i32 = 1;
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document {
     dir: String,
     file: String,
     stored: bool,

@@ -3,15 +3,15 @@
 mod ours;
 mod text;
 
-use std::path::Path;
+use std::fs;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use db_backup::Store;
 use db_backup::health::{BackupAges, Examiner, HealthReport, Selection, State, Target};
-use db_core::{Engine, Interrupt, Options};
+use db_core::{Clock, Engine, ErrorKind, Interrupt, Options, SystemClock};
 
-use super::{Context, backup};
+use super::{Context, backup, lost};
 use crate::args::{BackupPlace, Health};
 use crate::config::BackupSettings;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context<'_>, options: &Health) -> Result<Code, Error
                 return Ok(code);
             }
             looker.print(&report)?;
-            Ok(code(&report))
+            Ok(looker.code(&report))
         }
         Some(seconds) => looker.watch(Duration::from_secs(seconds)),
     }
@@ -60,7 +60,8 @@ impl Looker<'_> {
         } else {
             None
         };
-        let report = self.examiner.examine(&self.selection);
+        let mut report = self.examiner.examine(&self.selection);
+        lost::in_report(self.context, &mut report);
         drop(guard);
         Ok(report)
     }
@@ -77,6 +78,7 @@ impl Looker<'_> {
     /// Until a signal ends it.
     fn watch(&self, every: Duration) -> Result<Code, Error> {
         let output = self.context.output;
+        signals::listen_to_end()?;
         // Nobody sends: it is only waited on.
         let (_sender, pause) = mpsc::channel::<()>();
         let mut before: Option<HealthReport> = None;
@@ -85,14 +87,18 @@ impl Looker<'_> {
             if let Some(code) = signals::received() {
                 return Ok(code);
             }
-            if output.is_json() {
+            let is_read = if output.is_json() {
                 let line = serde_json::to_string(&report.document());
                 let line = line.map_err(|e| Error::Output(e.into()))?;
-                output.data(&format!("{line}\n"))?;
+                output.piece(&format!("{line}\n"))?
             } else if let Some(before) = &before {
-                output.data(&text::changes(before, &report, output.paint()))?;
+                output.piece(&text::changes(before, &report, output.paint()))?
             } else {
-                self.print(&report)?;
+                output.piece(&text::whole(&report, output.paint()))?
+            };
+            // Whoever read has seen enough.
+            if !is_read {
+                return Ok(Code::Done);
             }
             before = Some(report);
             if let Err(mpsc::RecvTimeoutError::Disconnected) = pause.recv_timeout(every) {
@@ -105,6 +111,7 @@ impl Looker<'_> {
 fn examiner(context: &Context<'_>, interrupt: &Interrupt) -> Result<Examiner, Error> {
     let file = context.file()?;
     let job = context.job()?;
+    let database = job.target.clone();
     let mut target = Target::new(job.target).with_interrupt(interrupt.clone());
     if let Some(key) = job.key {
         target = target.with_key(key);
@@ -127,7 +134,8 @@ fn examiner(context: &Context<'_>, interrupt: &Interrupt) -> Result<Examiner, Er
         .with_limits(file.health)
         .with_migrator(job.migrator);
     if let Some(store) = store {
-        examiner = examiner.with_backups(move || Ok(BackupAges::of(&*store)?));
+        examiner = examiner
+            .with_backups(move || Ok(BackupAges::of(&*store, &database, SystemClock.now())?));
     }
     Ok(ours::with_checks(examiner))
 }
@@ -139,7 +147,13 @@ fn backups(settings: &BackupSettings) -> Result<Option<Box<dyn Store>>, Error> {
         dir: None,
         staging: None,
     };
-    if settings.dir.is_none() && !Path::new(settings.dir(None)).is_dir() {
+    // A backup that was refused leaves an empty folder behind.
+    let is_used = || {
+        let files = fs::read_dir(settings.dir(None)).into_iter().flatten();
+        let mut names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+        names.any(|name| !name.starts_with('.'))
+    };
+    if settings.dir.is_none() && !is_used() {
         return Ok(None);
     }
     backup::store(&place, settings).map(Some)
@@ -169,6 +183,24 @@ fn selection(examiner: &Examiner, options: &Health) -> Result<Selection, Error> 
     })
 }
 
+impl Looker<'_> {
+    /// What it ends with. Who asks for some checks, and is told nothing by any of them, must not take
+    /// that for well.
+    fn code(&self, report: &HealthReport) -> Code {
+        let code = code(report);
+        let Selection::Named(names) = &self.selection else {
+            return code;
+        };
+        let mut asked = names.iter().filter_map(|name| report.find(name));
+        let nothing_known = asked.all(|result| result.state == State::Unknown);
+        if code == Code::Done && nothing_known {
+            Code::Attention
+        } else {
+            code
+        }
+    }
+}
+
 /// A database that cannot be opened says why by its own code.
 fn code(report: &HealthReport) -> Code {
     let state = match report.state() {
@@ -176,11 +208,17 @@ fn code(report: &HealthReport) -> Code {
         State::Warn => Code::Attention,
         State::Ok | State::Unknown => Code::Done,
     };
+    // A disk that fails is told apart from damage, as in every other command.
+    let of_disk = report.met.as_ref().filter(|e| e.kind() == ErrorKind::Io);
     match &report.refused {
+        None if state == Code::Unhealthy && of_disk.is_some() => Code::Disk,
         Some(error) => match exit::of_database(error.kind()).1 {
             Code::Unexpected | Code::Locked => Code::Unreachable,
             code => code,
         },
-        None => state,
+        None => match &report.forbidden {
+            Some(_) => state.or(Code::Permission),
+            None => state,
+        },
     }
 }

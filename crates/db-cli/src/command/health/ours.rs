@@ -6,13 +6,18 @@ use db_repo::{AuditRepository, OutboxRepository, Reconciliation};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
-use crate::command::reconcile;
+use crate::command::{backup, reconcile};
 
 /// Differences that are named.
 const MOST_NAMES: usize = 20;
 
 /// Adds them.
 pub(super) fn with_checks(examiner: Examiner) -> Examiner {
+    let examiner = if examiner.target().engine() == Engine::Postgres {
+        examiner.with_check("half_copy", Cost::Cheap, |conn, _| half_copy(conn))
+    } else {
+        examiner
+    };
     examiner
         .with_check("outbox", Cost::Cheap, |conn, limits| {
             where_there(conn, "outbox", |conn| outbox(conn, limits))
@@ -23,6 +28,15 @@ pub(super) fn with_checks(examiner: Examiner) -> Examiner {
         .with_check("audit_chain", Cost::Expensive, |conn, _| {
             where_there(conn, "audit_seals", audit)
         })
+}
+
+/// No copy into the database was killed.
+fn half_copy(conn: &mut Conn<'_>) -> Result<Verdict, BoxError> {
+    Ok(if backup::half_copy(conn)? {
+        Verdict::fail(backup::HALF_COPY)
+    } else {
+        Verdict::ok("no copy into it has stopped half way")
+    })
 }
 
 /// Events leave, and none was given up.
@@ -87,9 +101,20 @@ fn where_there(
     check: impl FnOnce(&mut Conn<'_>) -> Result<Verdict, BoxError>,
 ) -> Result<Verdict, BoxError> {
     if is_there(conn, table)? {
-        check(conn)
+        check(conn).map_err(of_database)
     } else {
         Ok(Verdict::unknown(format!("there is no table {table}")))
+    }
+}
+
+/// The database's own error where there is one, so that damage and a disk that fails are known.
+fn of_database(error: BoxError) -> BoxError {
+    match error.downcast::<db_repo::Error>() {
+        Ok(error) => match *error {
+            db_repo::Error::Database(error) => error.into(),
+            error => error.into(),
+        },
+        Err(error) => error,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use db_backup::postgres::{RecoveryTarget, restore_base};
 use db_backup::{Manifest, RestoreOptions, Store};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::Restore;
@@ -16,11 +17,12 @@ use crate::exit::Code;
 use crate::output::style::Style;
 use crate::output::text::Text;
 
-#[derive(Debug, Serialize)]
-struct Document {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::command) struct Document {
     dir: String,
     name: String,
     kind: &'static str,
+    sound: bool,
     target: PathBuf,
     last_commit: Option<DateTime<Utc>>,
     lsn: Option<String>,
@@ -75,6 +77,7 @@ pub(super) fn run(
             dir: store.location(),
             name: done.name,
             kind: manifest.kind.name(),
+            sound: manifest.is_sound(),
             target: done.folder,
             last_commit: done.last_commit,
             lsn: done.lsn,
@@ -100,6 +103,7 @@ pub(super) fn run(
         done.recovery_ms
     );
     text.line(context.output.paint().text(&line, Style::Green));
+    super::not_sound(manifest, &mut text);
     if let Some(commit) = done.last_commit {
         text.line(format!(
             "its last transaction was committed at {}",
@@ -111,7 +115,8 @@ pub(super) fn run(
     Ok(Code::Done)
 }
 
-fn target(options: &Restore) -> RecoveryTarget {
+/// The moment that is wanted.
+pub(super) fn target(options: &Restore) -> RecoveryTarget {
     if let Some(time) = options.at {
         RecoveryTarget::Time(time)
     } else if let Some(lsn) = options.lsn {

@@ -1,0 +1,58 @@
+//! What is wrong with a setting in a table of the configuration file, and on which line.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+/// Looks at each setting of a table by itself, so that what is wrong has a name and a line.
+///
+/// # Errors
+/// The first that `check` refuses: its place, what is wrong, and which setting was meant.
+pub(super) fn check(
+    (path, text): (&Path, &str),
+    (table, value): (&str, Option<&toml::Value>),
+    check: impl Fn(toml::Value) -> Result<(), String>,
+) -> Result<(), String> {
+    for (name, value) in value.and_then(toml::Value::as_table).into_iter().flatten() {
+        let alone = toml::Table::from_iter([(name.clone(), value.clone())]);
+        check(alone.into()).map_err(|reason| {
+            let place = format!("{}:{}", path.display(), line(text, table, name));
+            let reason = told(name, &db_core::redact(&reason));
+            format!("{table}.{name} ({place}): {reason}")
+        })?;
+    }
+    Ok(())
+}
+
+/// The line on which a setting stands.
+fn line(text: &str, table: &str, name: &str) -> usize {
+    let root = DeTable::parse(text).ok();
+    let at = root.as_ref().and_then(|root| {
+        let values = root.get_ref().get(table)?.get_ref().as_table()?;
+        let (key, _) = values.get_key_value(name)?;
+        Some(key.span().start)
+    });
+    let before = text.bytes().take(at.unwrap_or(0));
+    1 + before.filter(|b| *b == b'\n').count()
+}
+
+/// The reason; for a name that is none, what was meant.
+fn told(name: &str, reason: &str) -> String {
+    let unknown = format!("unknown field `{name}`, ");
+    let Some(expected) = reason.strip_prefix(&unknown) else {
+        return reason.to_owned();
+    };
+    let near = expected
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| *distance <= 1 + known.len() / 5)
+        .min_by_key(|(distance, _)| *distance);
+    match near {
+        Some((_, meant)) => {
+            format!("there is no setting of this name; did you mean {meant}? {expected}")
+        }
+        None => format!("there is no setting of this name; {expected}"),
+    }
+}

@@ -1,0 +1,251 @@
+//! PostgreSQL's log by the server's own hand: `archive_command` and `restore_command` run the binary.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use db_core::{Access, Connection, DatabaseUrl};
+use db_testkit::{Cluster, Stop};
+use tempfile::TempDir;
+
+use crate::support::{BINARY, Done, bare, finish};
+
+/// A server that archives by the binary, and where it does.
+struct World {
+    cluster: Cluster,
+    root: TempDir,
+    binary: PathBuf,
+}
+
+fn world() -> World {
+    let root = tempfile::tempdir().unwrap();
+    // The server's account has to reach it.
+    let open = |path: &Path| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    open(root.path());
+    let dir = root.path().join("backups");
+    std::fs::create_dir(&dir).unwrap();
+    open(&dir);
+    let binary = root.path().join("bitcraps-db");
+    std::fs::hard_link(BINARY, &binary)
+        .or_else(|_| std::os::unix::fs::symlink(BINARY, &binary))
+        .unwrap();
+    let command = format!(
+        "{} backup wal-push --dir {} %p",
+        binary.display(),
+        dir.display()
+    );
+    let cluster = db_testkit::cluster(&[("archive_mode", "on"), ("archive_command", &command)]);
+    World {
+        cluster,
+        root,
+        binary,
+    }
+}
+
+impl World {
+    fn dir(&self) -> PathBuf {
+        self.root.path().join("backups")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        let mut command = bare(self.root.path());
+        command.args(["--database-url", &self.cluster.url(), "--json"]);
+        let dir = self.dir();
+        finish(
+            command
+                .args(arguments)
+                .args(["--dir", dir.to_str().unwrap()]),
+        )
+    }
+
+    fn restore(&self, name: &str, target: &[&str]) -> Done {
+        let folder = self.root.path().join(name);
+        let account = account();
+        let mut arguments = vec!["restore", "--target", folder.to_str().unwrap()];
+        arguments.extend(target);
+        arguments.extend(account.iter().flat_map(|name| ["--run-as", name]));
+        self.run(&arguments)
+    }
+
+    /// The stored file of the log whose name begins so, when the server has brought it.
+    #[track_caller]
+    fn archived(&self, beginning: &str) -> String {
+        wait_for(|| {
+            let entries = self.dir().read_dir().unwrap();
+            let mut names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+            names.find(|name| name.starts_with(&format!("wal_{beginning}-")))
+        })
+    }
+}
+
+/// Runs SQL by the server's own superuser.
+fn sql(url: &str, text: &str) -> Result<(), String> {
+    let url = DatabaseUrl::parse(url).unwrap();
+    let mut conn = Connection::open(&url, Access::ReadWrite).map_err(|e| e.to_string())?;
+    let done = conn.conn().batch_execute(text);
+    done.map_err(|e| e.to_string())
+}
+
+/// The account that runs a server where the test runs as root.
+fn account() -> Option<String> {
+    let id = |arguments: &[&str]| {
+        let output = Command::new("id").args(arguments).output().unwrap();
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    };
+    (id(&["-u"]).unwrap() == "0").then(|| {
+        let has_postgres = id(&["-u", "postgres"]).is_some();
+        if has_postgres { "postgres" } else { "nobody" }.to_owned()
+    })
+}
+
+/// Looks again and again, for a minute and a half at most.
+#[track_caller]
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let since = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(90),
+            "it did not happen"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_log_goes_out_and_comes_back() {
+    let world = world();
+    let url = world.cluster.url();
+    sql(&url, "CREATE TABLE t (id int)").unwrap();
+    let made = world.run(&["backup", "create", "--method", "base"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    for id in 1..=3 {
+        sql(&url, &format!("INSERT INTO t VALUES ({id})")).unwrap();
+        sql(&url, &format!("SELECT pg_create_restore_point('row_{id}')")).unwrap();
+        sql(&url, "SELECT pg_switch_wal()").unwrap();
+    }
+    // Restored as soon as the archiver has brought the last file.
+    let restored = wait_for(|| {
+        let done = world.restore("restored", &["--restore-point", "row_3"]);
+        let is_early = done.out.contains("ends before the target");
+        assert!(done.code == 0 || is_early, "{done:?}");
+        (done.code == 0).then_some(done)
+    });
+    assert!(restored.out.contains("last_commit"), "{restored:?}");
+
+    // A standby that has nothing but the archive has the rows that came after its own base.
+    let fetch = format!(
+        "{} backup wal-fetch --dir {} %f %p",
+        world.binary.display(),
+        world.dir().display()
+    );
+    let standby = world.cluster.standby_of_archive(&fetch).unwrap();
+    sql(&url, "INSERT INTO t VALUES (4)").unwrap();
+    sql(&url, "SELECT pg_switch_wal()").unwrap();
+    wait_for(|| sql(&standby.url(), "SELECT 1 / (count(*) = 4)::int FROM t").ok());
+    sql(&standby.url(), "INSERT INTO t VALUES (5)").unwrap_err();
+    drop(standby);
+
+    let to = world.root.path().join("fetched");
+    let to = to.to_str().unwrap();
+    let missing = world.run(&["backup", "wal-fetch", "0000000F.history", to]);
+    assert_eq!(missing.code, 3, "{missing:?}");
+    let start = made.document()["start_wal"].as_str().map(str::to_owned);
+    let segment = start.unwrap_or_else(|| "000000010000000000000003".to_owned());
+    let stored = world.archived(&segment);
+    assert_eq!(world.run(&["backup", "wal-fetch", &segment, to]).code, 0);
+    let whole = std::fs::read(world.dir().join(&stored)).unwrap();
+    std::fs::write(world.dir().join(&stored), b"damaged").unwrap();
+    let damaged = world.run(&["backup", "wal-fetch", &segment, to]);
+    assert_eq!(damaged.code, 255, "{damaged:?}");
+    std::fs::write(world.dir().join(&stored), whole).unwrap();
+}
+
+#[test]
+fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
+    let world = world();
+    let url = world.cluster.url();
+    sql(&url, "CREATE TABLE t (id int)").unwrap();
+    let made = world.run(&["backup", "create", "--method", "base"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    sql(&url, "INSERT INTO t VALUES (1)").unwrap();
+    sql(&url, "SELECT pg_create_restore_point('one')").unwrap();
+    sql(&url, "INSERT INTO t VALUES (2)").unwrap();
+    sql(&url, "SELECT pg_switch_wal()").unwrap();
+    let restored = wait_for(|| {
+        let done = world.restore("restored", &["--restore-point", "one"]);
+        (done.code == 0).then_some(done)
+    });
+    world.cluster.stop(Stop::Fast).unwrap();
+    // As the restore says, with the settings that came with the backup, in the place of the first.
+    let start = restored.document()["start_with"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let port = world.cluster.port();
+    let started = Command::new("sh")
+        .args(["-c", &format!("exec {start} -w -o '-p {port}' >&2")])
+        .current_dir(world.root.path())
+        .status()
+        .unwrap();
+    assert!(started.success(), "{start}");
+    let server = Running {
+        folder: world.root.path().join("restored"),
+    };
+    sql(&url, "INSERT INTO t VALUES (30)").unwrap();
+    sql(&url, "SELECT pg_switch_wal()").unwrap();
+    world.archived("00000002.history");
+    let done = wait_for(|| {
+        let done = world.restore("again", &[]);
+        assert_eq!(done.code, 0, "{done:?}");
+        let document = done.document();
+        // Until the first file of the new timeline is archived, it ends where that begins.
+        if document["wal_files"].as_u64() >= Some(2) && document["timeline"] == 3 {
+            let rows = world.root.path().join("again");
+            return Some(rows);
+        }
+        std::fs::remove_dir_all(world.root.path().join("again")).unwrap();
+        None
+    });
+    drop(server);
+    assert!(done.join("pg_wal/00000003.history").exists());
+    // Without the note of where the timeline began, nothing of it could be followed.
+    let history = world.archived("00000002.history");
+    let history = world.dir().join(history);
+    // One that is damaged does not hide what backups there are.
+    std::fs::write(&history, "not what it was").unwrap();
+    let status = world.run(&["backup", "status"]);
+    assert_eq!(status.code, 8, "{status:?}");
+    let told = status.document();
+    assert!(!told["log_error"].as_str().unwrap().is_empty(), "{told}");
+    assert_eq!(told["backups"], 1, "{told}");
+    std::fs::remove_file(history).unwrap();
+    let refused = world.restore("third", &[]);
+    assert_eq!(refused.code, 8, "{refused:?}");
+    assert!(refused.out.contains("00000002.history"), "{refused:?}");
+    let status = world.run(&["backup", "status"]);
+    assert_eq!(status.code, 8, "{status:?}");
+    assert!(status.out.contains("00000002.history"), "{status:?}");
+}
+
+/// A server that was started by hand, ended with the test.
+struct Running {
+    folder: PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = std::fs::read_to_string(self.folder.join("postmaster.pid")).unwrap_or_default();
+        if let Some(pid) = pid.lines().next() {
+            drop(Command::new("kill").args(["-INT", pid]).status());
+        }
+    }
+}

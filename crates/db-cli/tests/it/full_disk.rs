@@ -1,0 +1,117 @@
+//! Disks that are full: a file system in memory, of a few MiB, that this test mounts for itself alone.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use db_testkit::TestDb;
+use db_testkit::tools::unshare;
+
+use crate::backup::{IDENTITY, RECIPIENT, names};
+use crate::support::Place;
+
+/// Set where the mount is.
+const INSIDE: &str = "BITCRAPS_TEST_INSIDE_NAMESPACE";
+
+const MIB: usize = 1 << 20;
+
+#[test]
+fn a_full_disk_costs_nothing_that_was_there() {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = unshare(folder.path())
+        .arg(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "full_disk::a_full_disk_costs_nothing_that_was_there",
+        ])
+        .arg("--nocapture")
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Fills a disk but for so many bytes.
+fn fill_but(disk: &Path, free: usize) {
+    let ballast = disk.join("ballast");
+    drop(fs::remove_file(&ballast));
+    let space = rustix::fs::statvfs(disk).unwrap();
+    let all = usize::try_from(space.f_bavail * space.f_frsize).unwrap();
+    fs::write(&ballast, vec![7; all.saturating_sub(free)]).unwrap();
+}
+
+fn inside() {
+    let place = Place::migrated(TestDb::sqlite());
+    place.write("identity.txt", IDENTITY);
+    // 6 MiB that cannot be compressed.
+    place.db.connect().execute(
+        "CREATE TABLE large (x); INSERT INTO large WITH RECURSIVE c (x) AS
+         (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 6000) SELECT randomblob(1000) FROM c",
+    );
+    let disk = place.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=40m", "none"])
+        .arg(&disk)
+        .status()
+        .unwrap();
+    assert!(mount.success());
+    let dir = ["--dir", "disk/backups"];
+    let with = |words: &[&'static str]| [words, &dir[..]].concat();
+    place.ok(&with(&["backup", "create", "--recipient", RECIPIENT]));
+    place.ok(&[
+        "restore",
+        "--dir",
+        "disk/backups",
+        "--target",
+        "disk/live.db",
+        "--identity",
+        "identity.txt",
+    ]);
+    let before = names(&disk.join("backups"));
+    let live = fs::read(disk.join("live.db")).unwrap();
+    let sound = |what: &str| {
+        assert_eq!(names(&disk.join("backups")), before, "{what}");
+        assert_eq!(fs::read(disk.join("live.db")).unwrap(), live, "{what}");
+        let files = names(&disk);
+        let left = |name: &String| name.starts_with('.') || name == "new.db";
+        assert!(!files.iter().any(left), "{what}: {files:?}");
+    };
+    for free in [0, 100_000, 3 * MIB] {
+        fill_but(&disk, free);
+        for words in [
+            &["backup", "create", "--compress", "none"][..],
+            &["backup", "create"],
+            &["backup", "create", "--recipient", RECIPIENT],
+        ] {
+            let done = place.ends(13, &with(words));
+            sound(&format!("{free} bytes: {done:?}"));
+        }
+        for words in [
+            &["backup", "verify", "--scratch", "disk/scratch"][..],
+            &["backup", "verify", "--restore", "--scratch", "disk/scratch"],
+            &["restore", "--target", "disk/new.db"],
+            &["restore", "--target", "disk/live.db", "--force"],
+        ] {
+            let words = [words, &["--identity", "identity.txt"]].concat();
+            let done = place.ends(13, &with(&words));
+            sound(&format!("{free} bytes: {done:?}"));
+        }
+        // What can be done without room is done.
+        place.ok(&with(&["backup", "verify", "--identity", "identity.txt"]));
+        place.ok(&with(&[
+            "restore",
+            "--target",
+            "elsewhere.db",
+            "--force",
+            "--identity",
+            "identity.txt",
+        ]));
+    }
+    fs::remove_file(disk.join("ballast")).unwrap();
+    place.ok(&with(&["backup", "create"]));
+    place.ok(&with(&["restore", "--target", "disk/live.db", "--force"]));
+}
