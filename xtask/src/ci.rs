@@ -21,8 +21,9 @@ const STEPS: [Step; 8] = [
     ("test with sqlcipher", test::run_sqlcipher),
 ];
 
-/// The folders below `bench/peers`; `cargo xtask bench data` and `repo` compile them.
-const PEERS: [&str; 2] = ["blocking", "sqlx"];
+/// Workspaces of their own: `cargo xtask bench data` and `repo` compile the peers, cargo-fuzz the other, whose
+/// code a test of db-transfer has in it.
+const APART: [&str; 3] = ["bench/peers/blocking", "bench/peers/sqlx", "fuzz"];
 
 pub(crate) fn run() -> Result<()> {
     let mut times = Vec::new();
@@ -56,12 +57,8 @@ fn lock() -> Result<()> {
 
 fn fmt() -> Result<()> {
     process::run(workspace::cargo().args(["fmt", "--all", "--check"]))?;
-    // The benchmarks' peers are workspaces of their own.
-    for peer in PEERS {
-        let manifest = workspace::root()
-            .join("bench/peers")
-            .join(peer)
-            .join("Cargo.toml");
+    for folder in APART {
+        let manifest = workspace::root().join(folder).join("Cargo.toml");
         let manifest = manifest.as_os_str();
         process::run(
             workspace::cargo()

@@ -7,6 +7,7 @@
 
 mod bench;
 mod ci;
+mod dist;
 mod migration;
 mod process;
 mod schema;
@@ -44,6 +45,8 @@ enum Verb {
     Test(test::Arguments),
     /// Measure an area against its bars and its peers
     Bench(bench::Arguments),
+    /// Build the program for others: an archive and a Debian package
+    Dist(dist::Arguments),
     /// Everything that must hold before a merge
     Ci,
 }
@@ -55,6 +58,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Tidy => tidy::run(),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Dist(arguments) => dist::run(&arguments),
         Verb::Ci => ci::run(),
     }
 }

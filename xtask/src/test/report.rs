@@ -42,7 +42,10 @@ impl Report {
     }
 
     fn half(&mut self, name: &str) -> &mut Count {
-        let belongs = |engine| parts(engine).iter().any(|part| name.contains(part));
+        let belongs = |engine| {
+            let parts = parts(engine);
+            parts.iter().any(|part| name.contains(part.as_str()))
+        };
         if belongs("sqlite") {
             &mut self.sqlite
         } else if belongs("postgres") {
@@ -54,8 +57,15 @@ impl Report {
 }
 
 /// The parts of a test's path that put it into the half of `engine`.
-pub(crate) fn parts(engine: &str) -> [String; 2] {
-    [format!("::{engine}"), format!("{engine}::")]
+///
+/// A test of both engines at once, such as a copy from one to the other, needs the server, says so
+/// by a name that ends with `_postgres`, and is of that half.
+pub(crate) fn parts(engine: &str) -> Vec<String> {
+    let mut parts = vec![format!("::{engine}"), format!("{engine}::")];
+    if engine == "postgres" {
+        parts.push("_postgres".to_owned());
+    }
+    parts
 }
 
 impl fmt::Display for Report {
@@ -81,24 +91,25 @@ mod tests {
     #[test]
     fn each_line_is_counted_in_its_half() {
         let output = "
-running 7 tests
+running 8 tests
 test bets::placed::sqlite ... ok
 test bets::placed::postgres ... ok
 test sqlite::wal_is_kept ... FAILED
 test postgres::refuses - should panic ... ok
 test catalog::postgres_reads_checks ... FAILED
+test copy::rows_go_to_postgres ... ok
 test split::keeps_comments ... ok
 test src/lib.rs - conn (line 3) ... ok
-test result: FAILED. 5 passed; 2 failed; 0 ignored
+test result: FAILED. 6 passed; 2 failed; 0 ignored
 testing 1 ... ok
 ";
         let mut report = Report::default();
         output.lines().for_each(|line| report.read(line));
         assert_eq!(
             report.to_string(),
-            "SQLite: 1 passed, 1 failed; PostgreSQL: 2 passed, 1 failed; \
+            "SQLite: 1 passed, 1 failed; PostgreSQL: 3 passed, 1 failed; \
              either or none: 2 passed, 0 failed"
         );
-        assert_eq!(report.postgres.total(), 3);
+        assert_eq!(report.postgres.total(), 4);
     }
 }

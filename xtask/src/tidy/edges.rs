@@ -16,7 +16,7 @@ pub(crate) struct Room {
 ///
 /// Everyone may test with db-testkit, the leaves too: from `tests/`, where Cargo links one copy
 /// of the crate under test, not from inline tests, where there would be two.
-pub(crate) const ROOMS: [Room; 12] = [
+pub(crate) const ROOMS: [Room; 13] = [
     Room {
         name: "db-schema",
         uses: &[],
@@ -50,8 +50,21 @@ pub(crate) const ROOMS: [Room; 12] = [
         tests_with: &["db-testkit", "db-testserver", "db-schema"],
     },
     Room {
+        name: "db-transfer",
+        uses: &["db-core", "db-migrate"],
+        builds_with: &[],
+        tests_with: &["db-testkit", "db-schema"],
+    },
+    Room {
         name: "db-cli",
-        uses: &["db-schema", "db-core", "db-migrate", "db-repo", "db-backup"],
+        uses: &[
+            "db-schema",
+            "db-core",
+            "db-migrate",
+            "db-repo",
+            "db-backup",
+            "db-transfer",
+        ],
         builds_with: &[],
         tests_with: &["db-testkit"],
     },
