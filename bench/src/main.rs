@@ -31,6 +31,7 @@ mod report;
 mod schema;
 mod server;
 mod tools;
+mod transfer;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ struct Args {
         value_name = "URL"
     )]
     postgres: Option<String>,
-    /// Only this part of the area `data` or `repo`; prints only
+    /// Only this part of the area `data`, `repo` or `transfer`; prints only
     #[arg(long, value_name = "PART")]
     part: Option<String>,
     /// Measure this bitcraps-db instead of building one
@@ -90,6 +91,8 @@ enum Area {
     Repo,
     /// Backups and restores beside `sqlite3`, `cp`, `pg_dump` and `pg_basebackup`
     Backup,
+    /// Export, import and copy beside `sqlite3`, `psql` and pgloader
+    Transfer,
     /// Run one command and print its time and peak memory (used by the other areas)
     #[value(hide = true)]
     Measure,
@@ -116,6 +119,7 @@ impl Area {
             Self::Data => "data",
             Self::Repo => "repo",
             Self::Backup => "backup",
+            Self::Transfer => "transfer",
             Self::Measure => "measure",
             Self::Work => "work",
         }
@@ -186,6 +190,7 @@ fn run(args: &Args) -> Result<()> {
         Area::Data => data::measure(&paths, args)?,
         Area::Repo => repo::measure(&paths, args)?,
         Area::Backup => backup::measure(&paths, args)?,
+        Area::Transfer => transfer::measure(&paths, args)?,
         Area::Measure | Area::Work => Outcome::default(),
     };
 

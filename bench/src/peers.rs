@@ -182,6 +182,51 @@ fn dbmate_program(root: &Path) -> Option<PathBuf> {
         .find(|program| program.exists())
 }
 
+/// What a program says of its version.
+pub(crate) fn version_of(program: &str) -> String {
+    let said = Command::new(program).arg("--version").output();
+    match said {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let words: Vec<_> = text.split_whitespace().take(3).collect();
+            words.join(" ")
+        }
+        Err(error) => format!("not there: {error}"),
+    }
+}
+
+/// The version of a program of Debian's, which is installed if it is not there and that is possible;
+/// what needs it says so otherwise.
+pub(crate) fn of_debian(program: &str, package: &str) -> String {
+    if !is_there(program) {
+        eprintln!("installing Debian's package `{package}` (once)");
+        // A machine without lists knows no package at all.
+        let update: &[&str] = &["update", "--quiet"];
+        let install: &[&str] = &[
+            "install",
+            "--quiet",
+            "--yes",
+            "--no-install-recommends",
+            package,
+        ];
+        for args in [update, install] {
+            let mut command = Command::new("apt-get");
+            command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+            if let Err(error) = succeed(&mut command) {
+                eprintln!("{program} cannot be had: {error:#}");
+                break;
+            }
+        }
+    }
+    version_of(program)
+}
+
+fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null());
+    command.stderr(Stdio::null()).status().is_ok()
+}
+
 /// Runs a command in silence; an error ends with what it wrote.
 ///
 /// # Errors

@@ -83,12 +83,20 @@ impl Server {
     }
 
     fn execute(&self, sql: &str) -> Result<()> {
-        let mut connection = open(&Place::Postgres(self.url.clone()), Access::ReadWrite)?;
-        connection
-            .conn()
-            .batch_execute(sql)
-            .with_context(|| sql.to_owned())
+        execute(&Place::Postgres(self.url.clone()), sql)
     }
+}
+
+/// Runs statements that return nothing.
+///
+/// # Errors
+/// If the database cannot be opened or a statement fails.
+pub(crate) fn execute(place: &Place, sql: &str) -> Result<()> {
+    let mut connection = open(place, Access::ReadWrite)?;
+    connection
+        .conn()
+        .batch_execute(sql)
+        .with_context(|| sql.to_owned())
 }
 
 /// Runs a query whose one column is a text named `line`.

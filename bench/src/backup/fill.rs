@@ -80,7 +80,7 @@ fn postgres(bets: u64) -> Vec<String> {
                  'bet ' || i || ' on the pass line, ' || repeat('0', 150),
                  decode(md5(i::text) || md5((i + 1)::text) || md5((i + 2)::text)
                      || md5((i + 3)::text) || md5((i + 4)::text), 'hex')
-             FROM generate_series(1, {bets}) i"
+             FROM generate_series(1::bigint, {bets}) i"
         ),
         "CREATE INDEX idx_bets_player_id ON bets (player_id)".to_owned(),
         "VACUUM ANALYZE".to_owned(),

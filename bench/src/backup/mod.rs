@@ -34,7 +34,7 @@ struct Plan {
 impl Plan {
     const FULL: Self = Self {
         mebibytes: 1_024,
-        rounds: 5,
+        rounds: 3,
     };
     const QUICK: Self = Self {
         mebibytes: 256,
@@ -90,7 +90,7 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         ..Outcome::default()
     };
     for program in ["sqlite3", "pg_dump", "pg_basebackup"] {
-        let version = version_of(program);
+        let version = peers::version_of(program);
         outcome.tools.push((program.to_owned(), version));
     }
     let metrics = &mut outcome.metrics;
@@ -105,18 +105,6 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
         None => eprintln!("PostgreSQL is left out: no server was given"),
     }
     Ok(outcome)
-}
-
-fn version_of(program: &str) -> String {
-    let said = Command::new(program).arg("--version").output();
-    match said {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            let words: Vec<_> = text.split_whitespace().take(3).collect();
-            words.join(" ")
-        }
-        Err(error) => format!("not there: {error}"),
-    }
 }
 
 impl Bench<'_> {

@@ -2,15 +2,60 @@
 
 use anyhow::Result;
 
-use super::{Bench, Metrics, Place, Samples, Section, Server, fill, remove, row, section, text};
+use super::{
+    Answer, Bench, Metrics, Place, Samples, Section, Server, fill, remove, row, section, text,
+};
+
+/// What is restored into.
+const RESTORED: &str = "bench_restored";
 
 impl Bench<'_> {
     pub(super) fn postgres(&self, server: &Server, metrics: &mut Metrics) -> Result<Vec<Section>> {
         let place = server.create("bench_backup")?;
         fill::fill(&place, self.plan.mebibytes)?;
-        let measured = self.both_ways(&place, metrics);
+        let measured = self.both_ways(&place, metrics).and_then(|mut sections| {
+            sections.push(self.restored(server, &place, metrics)?);
+            Ok(sections)
+        });
         server.drop("bench_backup")?;
+        server.drop(RESTORED)?;
         measured
+    }
+
+    /// How long it takes until a dump is a database again, checked.
+    fn restored(&self, server: &Server, place: &Place, metrics: &mut Metrics) -> Result<Section> {
+        let dir = self.fresh("backups")?;
+        let (_, manifest) = self.create(place, &dir, &["--compress", "none"])?;
+        let Place::Postgres(target) = server.create(RESTORED)? else {
+            anyhow::bail!("not a server");
+        };
+        eprintln!("PostgreSQL, restore");
+        server.drop(RESTORED)?;
+        let command = [
+            "--quiet",
+            "--json",
+            "restore",
+            &manifest.name,
+            "--dir",
+            text(&dir)?,
+            "--target",
+            &target,
+        ];
+        let (took, said) = self.ours(place, &command)?;
+        remove(&dir)?;
+        let answer: Answer = serde_json::from_slice(&said)?;
+        let mut all = Samples::default();
+        all.push(took);
+        metrics.set_median("postgres.restored.ms", "ours", &all);
+        Ok(section(
+            "A restore, PostgreSQL",
+            &format!(
+                "A database of {} MiB from its dump into a new database, checked: {} ms of it.",
+                self.plan.mebibytes, answer.verify_ms
+            ),
+            "nothing: once",
+            vec![row("`bitcraps-db restore`", &all, None)],
+        ))
     }
 
     fn both_ways(&self, place: &Place, metrics: &mut Metrics) -> Result<Vec<Section>> {

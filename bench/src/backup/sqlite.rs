@@ -161,16 +161,19 @@ impl Bench<'_> {
         remove(&target)?;
         remove(&peer)?;
 
-        let verify = [
-            "--quiet",
-            "backup",
-            "verify",
-            name,
-            "--restore",
-            "--dir",
-            text(&dir)?,
-        ];
-        cases.drill.push(self.ours(place, &verify)?.0);
+        // The complete check takes longer than all else, and has a bar that is far away: once.
+        if cases.drill.median().is_none() {
+            let verify = [
+                "--quiet",
+                "backup",
+                "verify",
+                name,
+                "--restore",
+                "--dir",
+                text(&dir)?,
+            ];
+            cases.drill.push(self.ours(place, &verify)?.0);
+        }
         remove(&dir)?;
         let dir = self.fresh("backups")?;
         let (took, manifest) = self.create(place, &dir, &["--compress", "3"])?;

@@ -28,6 +28,7 @@ impl Bench<'_> {
             Database::open(&DatabaseConfig::new(format!("sqlite://{}", file.display())))?;
         let (done, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let (mut alone, mut beside) = (Samples::default(), Samples::default());
+        let mut took = Samples::default();
         thread::scope(|scope| {
             let writers: Vec<_> = (0..WRITERS)
                 .map(|writer| {
@@ -44,7 +45,7 @@ impl Bench<'_> {
                 })?);
                 let dir = self.fresh("backups")?;
                 beside.push(rate(&done, || {
-                    self.create(place, &dir, &["--compress", "none"])?;
+                    took.push(self.create(place, &dir, &["--compress", "none"])?.0);
                     Ok(())
                 })?);
                 remove(&dir)
@@ -55,6 +56,7 @@ impl Bench<'_> {
             }
             measured
         })?;
+        metrics.set_median("sqlite.beside.ms", "ours", &took);
         let metric = "sqlite.writers.per_s";
         metrics.set_median(metric, "ours", &beside);
         metrics.set_median(metric, UNDISTURBED, &alone);
@@ -64,7 +66,9 @@ impl Bench<'_> {
         let mut section = section(
             "Writers beside a backup, SQLite",
             &format!(
-                "{WRITERS} threads, a row each, synchronous = NORMAL, a backup with its checks."
+                "{WRITERS} threads, a row each, synchronous = NORMAL, a backup with its checks, \
+                 which takes {} ms beside them.",
+                ranged(&took)
             ),
             "the same writers alone",
             vec![

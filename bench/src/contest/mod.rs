@@ -114,6 +114,11 @@ impl<'a> Contest<'a> {
         all
     }
 
+    /// Where figures go that no contest of processes gives.
+    pub(crate) fn metrics(&mut self) -> &mut Metrics {
+        &mut self.metrics
+    }
+
     /// What was measured.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ const USERS: &str = "
 const BALANCES: &str = "
     INSERT INTO token_balances (user_id, balance, locked_balance, staked_balance, last_updated)
     SELECT :user, :balance, 0, 0, :at FROM n";
+const LINES: &str = "
+    INSERT INTO transactions (user_id, transaction_type, amount, balance_before, balance_after, created_at)
+    SELECT :user, 'deposit', :balance, 0, :balance, :at FROM n";
 const STATISTICS: &str = "
     INSERT INTO player_statistics (player_id, games_played, games_won, bet_count, total_wagered,
         total_won, biggest_win, last_played_at, created_at, updated_at)
@@ -49,6 +52,25 @@ struct Object {
 /// # Errors
 /// If the database refuses.
 pub(super) fn fill(conn: &mut Conn<'_>, rows: Rows) -> Result<()> {
+    fill_by(conn, rows, all)
+}
+
+/// The same, with a deposit for each balance.
+///
+/// # Errors
+/// If the database refuses.
+pub(super) fn fill_with_lines(conn: &mut Conn<'_>, rows: Rows) -> Result<()> {
+    fill_by(conn, rows, |conn, rows| {
+        all(conn, rows)?;
+        run(conn, rows.players, LINES)
+    })
+}
+
+fn fill_by(
+    conn: &mut Conn<'_>,
+    rows: Rows,
+    all: fn(&mut Conn<'_>, Rows) -> Result<()>,
+) -> Result<()> {
     let migrations = match conn {
         Conn::Sqlite(_) => SQLITE,
         Conn::Postgres(_) => POSTGRES,
@@ -89,10 +111,14 @@ fn all(conn: &mut Conn<'_>, rows: Rows) -> Result<()> {
         (GAMES, GAME_STATISTICS),
         (GAMES, POTS),
     ] {
-        let sql = spelled(conn, statement, count);
-        conn.batch_execute(&sql).with_context(|| sql)?;
+        run(conn, count, statement)?;
     }
     Ok(())
+}
+
+fn run(conn: &mut Conn<'_>, count: u64, statement: &str) -> Result<()> {
+    let sql = spelled(conn, statement, count);
+    conn.batch_execute(&sql).with_context(|| sql)
 }
 
 fn spelled(conn: &Conn<'_>, statement: &str, count: u64) -> String {

@@ -7,6 +7,7 @@
 mod bulk;
 mod fill;
 mod ledger;
+mod rates;
 mod reads;
 mod texts;
 mod work;
@@ -35,6 +36,8 @@ enum Part {
     Postgres,
     /// Bets by the million, on both
     Bulk,
+    /// Large settlements, reconciliation, the trail and the outbox, on both
+    Rates,
 }
 
 impl Part {
@@ -47,6 +50,15 @@ impl Part {
             Self::Writes => ["full", "normal"].contains(&case),
             Self::Postgres => engine == Some("postgres") && case == "bet",
             Self::Bulk => case == "bulk",
+            Self::Rates => [
+                "settle",
+                "reconcile",
+                "seal",
+                "verify",
+                "sealed_bets",
+                "outbox",
+            ]
+            .contains(&case),
         }
     }
 }
@@ -60,6 +72,12 @@ struct Plan {
     players: u64,
     /// Bets of [`Part::Bulk`].
     bets: u64,
+    /// Bets of the largest game that is settled.
+    settled: u64,
+    /// Lines of the trail.
+    lines: u64,
+    /// Players who are reconciled.
+    reconciled: u64,
 }
 
 impl Plan {
@@ -69,6 +87,9 @@ impl Plan {
         bulk: 3,
         players: 1_000_000,
         bets: 1_000_000,
+        settled: 5_000,
+        lines: 1_000_000,
+        reconciled: 1_000_000,
     };
     const QUICK: Self = Self {
         reads: times(3, 200, 700),
@@ -76,6 +97,9 @@ impl Plan {
         bulk: 3,
         players: 1_000_000,
         bets: 100_000,
+        settled: 5_000,
+        lines: 200_000,
+        reconciled: 100_000,
     };
 }
 
@@ -136,6 +160,9 @@ pub(crate) fn measure(paths: &Paths, args: &Args) -> Result<Outcome> {
     }
     if wanted(&[Part::Reads]) {
         bench.reads()?;
+    }
+    if wanted(&[Part::Rates]) {
+        bench.rates()?;
     }
     let outcome = bench.contest.outcome()?;
     Ok(outcome.of_part(only, Part::measures))

@@ -135,7 +135,7 @@ fn bulk(job: &Job, database: &Database, bets: u64) -> Result<Figures> {
     })
 }
 
-fn row(bet: &Bet) -> NewBet {
+pub(super) fn row(bet: &Bet) -> NewBet {
     NewBet {
         id: id(bet),
         game_id: bet.game().to_owned(),
@@ -148,7 +148,7 @@ fn row(bet: &Bet) -> NewBet {
     }
 }
 
-fn acting(user: &str) -> Actor {
+pub(super) fn acting(user: &str) -> Actor {
     let (address, agent) = ACTOR;
     Actor::new().user(user).address(address).agent(agent)
 }
@@ -157,7 +157,7 @@ fn id(bet: &Bet) -> BetId {
     BetId(Uuid::from_bytes(*bet.id()))
 }
 
-fn time(micros: i64) -> UtcTime {
+pub(super) fn time(micros: i64) -> UtcTime {
     DateTime::from_timestamp_micros(micros)
         .unwrap_or_default()
         .into()
