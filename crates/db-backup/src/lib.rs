@@ -24,6 +24,7 @@ pub mod maintenance;
 mod manifest;
 mod name;
 pub mod postgres;
+mod priority;
 mod progress;
 pub mod prune;
 mod remove;
@@ -51,6 +52,7 @@ pub use manifest::{
     Manifest, Part, Proof, SchemaFacts, TableRows, Verification,
 };
 pub use name::{BackupName, FileName};
+pub use priority::lower_priority;
 pub use progress::{Phase, Progress, Watcher};
 pub use remove::{RemovedBackup, remove, remove_last};
 pub use replace::Replacement;

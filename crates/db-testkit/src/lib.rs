@@ -27,6 +27,8 @@ mod conn;
 mod db;
 pub mod disk;
 mod file;
+#[cfg(target_os = "linux")]
+mod locks;
 mod proxy;
 pub mod schema_check;
 mod server;
@@ -53,6 +55,8 @@ pub use cluster::{cluster, durable_cluster};
 pub use conn::TestConn;
 pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};
+#[cfg(target_os = "linux")]
+pub use locks::holds_shared_lock;
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
 

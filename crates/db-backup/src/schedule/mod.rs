@@ -23,6 +23,7 @@ pub use job::{Facts, Job, StoreJob};
 pub use timer::{SystemTimer, Timer};
 
 use crate::error::Error;
+use crate::priority::lower_priority;
 use rounds::{Rounds, Turn};
 
 /// While another's lock is waited for, it is looked at so often.
@@ -167,6 +168,7 @@ impl BackupScheduler {
             .name("backups".to_owned())
             .spawn(move || {
                 let shared = shared;
+                lower_priority();
                 while !rounds.is_stopped() {
                     rounds.turn(&mut on_event);
                     shared.tell(rounds.state());

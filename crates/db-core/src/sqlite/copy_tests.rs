@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use db_testkit::holds_shared_lock;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 
@@ -127,25 +128,6 @@ fn check(path: &Path) -> i64 {
     number(conn, "SELECT count(*) AS n FROM log")
 }
 
-/// The locks of this process on a file, as Linux tells them.
-#[cfg(target_os = "linux")]
-fn locks(path: &Path) -> usize {
-    use std::os::unix::fs::MetadataExt;
-    let inode = format!(":{} ", fs::metadata(path).unwrap().ino());
-    let me = format!(" {} ", std::process::id());
-    let text = fs::read_to_string("/proc/locks").unwrap();
-    text.lines()
-        .filter(|line| line.contains("POSIX") && line.contains(&inode) && line.contains(&me))
-        .count()
-}
-
-/// Whether it has any. The list is not read in one moment, and others change it meanwhile, so that it may
-/// miss one; a lock that is lost does not come back.
-#[cfg(target_os = "linux")]
-fn has_locks(path: &Path) -> bool {
-    (0..100).any(|_| locks(path) > 0)
-}
-
 /// Ends the writers, however the test ends.
 struct Stopped<'s>(&'s AtomicBool);
 
@@ -181,11 +163,14 @@ fn a_copy_beside_a_saturating_writer_is_one_snapshot() {
         let mut rows = 0;
         for round in 0..6 {
             #[cfg(target_os = "linux")]
-            let before = has_locks(&path);
+            let before = holds_shared_lock(&path);
             let pages = [1_000, 50, 7][round % 3];
             let copied = copy(&bank, &format!("copy{round}.db"), pages);
             #[cfg(target_os = "linux")]
-            assert!(before && has_locks(&path), "the process lost its locks");
+            assert!(
+                before && holds_shared_lock(&path),
+                "the process lost its locks"
+            );
             let found = check(&copied);
             assert!(found >= rows, "a later copy holds less");
             rows = found;

@@ -1,20 +1,15 @@
 //! Faults of a file, and of the pool over it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use db_backup::health::{Limit, Selection, Space, State, Target, metrics};
 use db_core::{Database, DatabaseConfig, Error, ErrorKind};
-use db_testkit::TestDb;
+use db_testkit::{TestDb, holds_shared_lock};
 
 use super::truth::Damaged;
 use super::{World, assert_healthy, find, flips, migrate, patient, patient_of};
-
-/// Where SQLite keeps the locks that are shared: 510 bytes after the byte at 1 GiB + 2.
-const SHARED_FIRST: u64 = 0x4000_0002;
 
 fn open(db: &TestDb) -> Database {
     let config = DatabaseConfig::new(db.url())
@@ -234,7 +229,7 @@ fn no_check_drops_the_lock_of_the_open_database() {
     read.unwrap();
     let path = db.path().unwrap();
     assert!(
-        is_locked(path),
+        holds_shared_lock(path),
         "SQLite does not lock as this test believes"
     );
     let world = World::new();
@@ -247,30 +242,14 @@ fn no_check_drops_the_lock_of_the_open_database() {
     for name in examiner.names() {
         let report = examiner.examine(&Selection::Named(vec![name.to_owned()]));
         assert!(find(&report, name).state != State::Fail, "{report:#?}");
-        assert!(is_locked(path), "the check {name} dropped the lock");
+        assert!(holds_shared_lock(path), "the check {name} dropped the lock");
     }
     drop(examiner.examine(&Selection::All));
-    assert!(is_locked(path), "a look at everything dropped the lock");
+    assert!(
+        holds_shared_lock(path),
+        "a look at everything dropped the lock"
+    );
     // What it is all about: this is how the lock goes.
     drop(fs::File::open(path).unwrap());
-    assert!(!is_locked(path));
-}
-
-/// The kernel's list is read in pieces, and one that moves meanwhile may be in none of them.
-fn is_locked(path: &Path) -> bool {
-    let inode = path.metadata().unwrap().ino().to_string();
-    let me = std::process::id().to_string();
-    let is_listed = || {
-        let locks = fs::read_to_string("/proc/locks").unwrap();
-        locks.lines().any(|line| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let [_, "POSIX", _, "READ", process, file, first, ..] = words[..] else {
-                return false;
-            };
-            process == me
-                && file.rsplit(':').next() == Some(inode.as_str())
-                && first.parse() == Ok(SHARED_FIRST)
-        })
-    };
-    (0..50).any(|_| is_listed())
+    assert!(!holds_shared_lock(path));
 }

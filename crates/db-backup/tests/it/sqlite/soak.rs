@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use db_testkit::size;
+use db_testkit::{holds_shared_lock, size};
 
 use super::bank::*;
 
@@ -119,17 +119,6 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Locks of this process on a file.
-#[cfg(target_os = "linux")]
-fn locks(path: &std::path::Path) -> usize {
-    use std::os::unix::fs::MetadataExt;
-    let inode = format!(":{} ", std::fs::metadata(path).unwrap().ino());
-    let me = format!(" {} ", std::process::id());
-    let text = std::fs::read_to_string("/proc/locks").unwrap();
-    let ours = |line: &&str| line.contains("POSIX") && line.contains(&inode) && line.contains(&me);
-    text.lines().filter(ours).count()
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn the_process_keeps_its_locks() {
@@ -137,8 +126,7 @@ fn the_process_keeps_its_locks() {
     let database = bank.open();
     let mut random = fastrand::Rng::with_seed(3);
     transfer(&database, &mut random, 0, 1);
-    let before = locks(bank.path());
-    assert!(before > 0);
+    assert!(holds_shared_lock(bank.path()));
     for (codec, seq) in codecs().into_iter().zip(2..) {
         let manifest = bank.create(&options(codec)).unwrap();
         let mut verify = db_backup::VerifyOptions::default();
@@ -147,7 +135,10 @@ fn the_process_keeps_its_locks() {
         db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
         db_backup::list(&bank.store).unwrap();
         transfer(&database, &mut random, 0, seq);
-        assert!(locks(bank.path()) > 0, "the locks of the process are gone");
+        assert!(
+            holds_shared_lock(bank.path()),
+            "the locks of the process are gone"
+        );
     }
     close(&database);
 }

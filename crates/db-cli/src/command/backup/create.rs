@@ -49,6 +49,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
 
     let job = context.job()?;
     let store = store_for(&options.place, settings, job.target.path())?;
+    db_backup::lower_priority();
     // Before the database is opened, which may write already.
     let mut work = Work::begin(context)?;
     let mut connection = database::open(&job, Access::ReadOnly)?;

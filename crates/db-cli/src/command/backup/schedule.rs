@@ -89,6 +89,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     let interrupt = Interrupt::default();
     let _guard = signals::guard(&interrupt);
     signals::listen()?;
+    db_backup::lower_priority();
     let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
     let mut last = Code::Unhealthy;
     let state = schedule::run(

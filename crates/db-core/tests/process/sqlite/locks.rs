@@ -6,34 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use db_core::{Access, Connection, Database, DatabaseUrl, ErrorKind};
+use db_testkit::holds_shared_lock;
 
 use crate::support::{File, Worker, durable, execute, integrity, number, open, role, say};
-
-/// Where SQLite keeps the locks that are shared: 510 bytes after the byte at 1 GiB + 2.
-const SHARED_FIRST: u64 = 0x4000_0002;
-
-/// Whether this process holds a shared lock on the file. The kernel's list is read in pieces, and
-/// one that moves meanwhile, because other tests lock and unlock, may be in none of them.
-fn is_locked(path: &Path) -> bool {
-    (0..50).any(|_| is_listed(path))
-}
-
-/// Whether the kernel's list shows that lock.
-fn is_listed(path: &Path) -> bool {
-    let inode = path.metadata().unwrap().ino().to_string();
-    let me = std::process::id().to_string();
-    let locks = std::fs::read_to_string("/proc/locks").unwrap();
-    locks.lines().any(|line| {
-        // `1: POSIX  ADVISORY  READ 4711 fe:00:1234 1073741826 1073742335`
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "POSIX", _, "READ", process, file, first, ..] = words[..] else {
-            return false;
-        };
-        process == me
-            && file.rsplit(':').next() == Some(inode.as_str())
-            && first.parse() == Ok(SHARED_FIRST)
-    })
-}
 
 /// A database with a row, a reader and a writer that have both been used.
 fn busy_database(file: &File) -> Database {
@@ -56,7 +31,7 @@ fn nothing_that_a_program_does_drops_the_lock() {
     let path = file.path();
     let database = busy_database(&file);
     assert!(
-        is_locked(path),
+        holds_shared_lock(path),
         "SQLite does not lock as this test believes"
     );
     let url = DatabaseUrl::parse(&format!("sqlite://{}", path.display())).unwrap();
@@ -112,13 +87,13 @@ fn nothing_that_a_program_does_drops_the_lock() {
     ];
     for (what, act) in actions {
         act();
-        assert!(is_locked(path), "{what} dropped the lock");
+        assert!(holds_shared_lock(path), "{what} dropped the lock");
     }
 
     // What it is all about: this is how the lock goes.
     drop(std::fs::File::open(path).unwrap());
     assert!(
-        !is_locked(path),
+        !holds_shared_lock(path),
         "the lock cannot be dropped, so this test proves nothing"
     );
 }

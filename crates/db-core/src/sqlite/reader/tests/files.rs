@@ -12,26 +12,8 @@ use crate::error::{Error, ErrorKind};
 use crate::sqlite::database::SqliteDatabase;
 use crate::{Access, Conn, Connection};
 
-/// Whether this process holds a lock on the database file, as the kernel knows it.
-///
-/// The kernel's list is read in pieces, and what comes and goes meanwhile can push a line out of
-/// sight. A lock that was lost stays lost, so some looks more do no harm.
 fn holds_a_lock(it: &Fixture) -> bool {
-    (0..100).any(|_| is_listed(it))
-}
-
-fn is_listed(it: &Fixture) -> bool {
-    let inode = std::fs::metadata(it.path()).unwrap().ino();
-    let (process, file) = (std::process::id().to_string(), format!(":{inode}"));
-    std::fs::read_to_string("/proc/locks")
-        .unwrap()
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>())
-        .any(|words| {
-            words.get(1) == Some(&"POSIX")
-                && words.get(4) == Some(&process.as_str())
-                && words.get(5).is_some_and(|place| place.ends_with(&file))
-        })
+    db_testkit::holds_shared_lock(&it.path())
 }
 
 #[test]
