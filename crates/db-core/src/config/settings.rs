@@ -101,8 +101,8 @@ settings! {
     /// 0 leaves it to `checkpoint_pages`. Default 60 s.
     checkpoint_interval(Duration): Duration = Duration::from_mins(1);
     /// SQLite: the pages in the log (4 KiB each, mostly) after which it is copied into the database
-    /// file. At least 1, default 1,000.
-    checkpoint_pages(u32): u32 = 1_000;
+    /// file. At least 1, default 4,000: pages that change again meanwhile are copied once.
+    checkpoint_pages(u32): u32 = 4_000;
     /// SQLite: how long it waits for a lock that another program holds, or for another process's
     /// turn to write. Up to 24 days, default 30 s.
     busy_timeout(Duration): Duration = Duration::from_secs(30);

@@ -17,12 +17,12 @@ use crate::error::Error;
 
 /// A log of so many times the usual size has overlapping readers that never let it start anew.
 /// From here on a checkpoint waits for them.
-const OVERGROWN: u32 = 4;
+const OVERGROWN: u32 = 2;
 
 /// How long it waits at that size; all writers wait with it. Eight times as long for each doubling
 /// of the log beyond: a wait shorter than the reads never ends well, and the log would grow for as
 /// long as they overlap.
-const RESTART_PATIENCE: Duration = Duration::from_millis(5);
+const RESTART_PATIENCE: Duration = Duration::from_millis(20);
 
 /// The longest such wait. Reads that last longer are reported to the application, and hold up the
 /// log.
@@ -188,18 +188,17 @@ mod tests {
         schedule.done(1_000, false);
         assert!(matches!(schedule.due(1_000), Chores::At(_)));
         assert_eq!(schedule.effort(1_000), Effort::Passive);
-        assert_eq!(schedule.effort(4_001), Effort::Restart);
+        assert_eq!(schedule.effort(2_001), Effort::Restart);
     }
 
     #[test]
     fn the_larger_the_log_the_longer_readers_are_waited_for() {
         let schedule = Schedule::new(None, 1_000);
         for (log, millis) in [
-            (4_001, 5),
-            (7_999, 5),
-            (8_000, 40),
-            (16_000, 320),
-            (32_000, 1_000),
+            (2_001, 20),
+            (3_999, 20),
+            (4_000, 160),
+            (8_000, 1_000),
             (u32::MAX, 1_000),
         ] {
             let patience = Duration::from_millis(millis);
