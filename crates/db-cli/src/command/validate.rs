@@ -68,7 +68,7 @@ fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<(Validation
         Engine::Postgres if rebuild => Some(Scratch::create(&url)?),
         _ => None,
     };
-    let there = scratch.as_mut().and_then(Scratch::connection);
+    let there = scratch.as_mut().map(Scratch::connection);
     let found = running
         .migrator
         .validate(running.connection.conn(), there.map(|c| c.conn()));
