@@ -237,12 +237,20 @@ fn the_scratch_database_of_a_killed_rebuild_goes_with_the_next() {
     // As long as the server is busy with it, it stays.
     place.ok(&["validate", "--rebuild"]);
     until(&mut conn, &left);
-    let ended = format!("SELECT pg_terminate_backend({})::text AS name, 0 AS pid", waiting.pid);
+    let ended = format!(
+        "SELECT pg_terminate_backend({})::text AS name, 0 AS pid",
+        waiting.pid
+    );
     until(&mut conn, &ended);
     let gone = format!("SELECT 'gone' AS name, 0 AS pid WHERE NOT EXISTS ({left})");
     let since = Instant::now();
     // The server takes a moment to end the sessions of a dead process.
-    while sql_query(&gone).get_result::<Session>(&mut conn).optional().unwrap().is_none() {
+    while sql_query(&gone)
+        .get_result::<Session>(&mut conn)
+        .optional()
+        .unwrap()
+        .is_none()
+    {
         assert!(since.elapsed() < Duration::from_mins(1), "{}", waiting.name);
         place.ok(&["validate", "--rebuild"]);
     }
