@@ -48,11 +48,7 @@ impl ScratchDatabase {
     /// # Errors
     /// `PermissionDenied` without the right to create databases; what the server says.
     /// `Configuration` for a connection to SQLite.
-    pub fn create(
-        mut admin: Connection,
-        traits: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Self, Error> {
+    pub fn create(mut admin: Connection, traits: &str, now: DateTime<Utc>) -> Result<Self, Error> {
         let conn = postgres(&mut admin)?;
         sweep(conn);
         let name = format!(

@@ -26,7 +26,10 @@ fn it_is_gone_when_it_is_dropped_and_stays_when_it_is_kept() {
     let mut kept = made(&db);
     let name = kept.name().to_owned();
     let mut inside = Connection::open(&kept.url(), Access::ReadWrite).unwrap();
-    inside.conn().batch_execute("CREATE TABLE t (a int)").unwrap();
+    inside
+        .conn()
+        .batch_execute("CREATE TABLE t (a int)")
+        .unwrap();
     kept.keep(true);
     drop(kept);
     assert!(is_there(&db, &name));
@@ -45,7 +48,10 @@ fn it_is_gone_when_it_is_dropped_and_stays_when_it_is_kept() {
 fn what_belongs_to_no_living_session_is_swept() {
     let db = TestDb::postgres();
     let with_name = |first: &str| format!("{first}_20200101000000_{:08x}", std::process::id());
-    let (left, foreign) = (with_name("bitcraps_scratch"), with_name("bitcraps_scratched"));
+    let (left, foreign) = (
+        with_name("bitcraps_scratch"),
+        with_name("bitcraps_scratched"),
+    );
     for name in [&left, &foreign] {
         db.connect().execute(&format!("CREATE DATABASE {name}"));
     }
