@@ -50,7 +50,7 @@ fn server(rest: &[String]) -> Result<Option<Server>> {
     }
     server::provide_with(&Options {
         durable: true,
-        settings: Vec::new(),
+        ..Options::default()
     })
     .map(Some)
 }

@@ -67,7 +67,7 @@ pub use error::{
 };
 pub use held::Holder;
 pub use interrupt::Interrupt;
-pub use postgres::{GateStats, Lsn, PostgresStats};
+pub use postgres::{GateStats, Lsn, PostgresStats, ScratchDatabase};
 pub use retry::{Attempts, Pacer, RetryBudget, RetryPolicy, SystemPacer};
 pub use sqlite::{CopyStep, OnlineCopy, ReaderStats, SqliteStats, open_side_file};
 pub use transaction::{Freshness, IsolationLevel, TransactionOptions};

@@ -42,6 +42,7 @@ pub mod catalog;
 mod drift;
 mod error;
 mod event;
+mod half_copy;
 mod heal;
 mod ledger;
 mod lock;
@@ -61,6 +62,7 @@ pub use assess::{Edit, Problem};
 pub use drift::{Drift, Unknown};
 pub use error::{Error, Failure, Outcome};
 pub use event::{Event, EventKind, LoggedEvent};
+pub use half_copy::HalfCopy;
 pub use ledger::{Applied, Status};
 pub use migration::{Direction, Migration, RustError, RustStep};
 pub use migrator::{

@@ -10,7 +10,7 @@ use db_testserver::{Cluster, Host, Options};
 #[must_use]
 #[track_caller]
 pub fn cluster(settings: &[(&str, &str)]) -> Cluster {
-    started(false, settings)
+    started(Options::default(), settings)
 }
 
 /// Like [`cluster`], but its commits wait for the disk, for tests that kill it.
@@ -20,18 +20,31 @@ pub fn cluster(settings: &[(&str, &str)]) -> Cluster {
 #[must_use]
 #[track_caller]
 pub fn durable_cluster(settings: &[(&str, &str)]) -> Cluster {
-    started(true, settings)
+    let options = Options {
+        durable: true,
+        ..Options::default()
+    };
+    started(options, settings)
+}
+
+/// Like [`cluster`], but its pages have checksums, for tests that damage them.
+///
+/// # Panics
+/// As [`cluster`] does.
+#[must_use]
+#[track_caller]
+pub fn checksummed_cluster(settings: &[(&str, &str)]) -> Cluster {
+    let options = Options {
+        checksums: true,
+        ..Options::default()
+    };
+    started(options, settings)
 }
 
 #[track_caller]
-fn started(durable: bool, settings: &[(&str, &str)]) -> Cluster {
-    let options = Options {
-        durable,
-        settings: settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
-    };
+fn started(mut options: Options, settings: &[(&str, &str)]) -> Cluster {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    options.settings = settings.iter().map(owned).collect();
     let host = match Host::find(db_testserver::run) {
         Ok(Some(host)) => host,
         Ok(None) => panic!("this test starts a PostgreSQL server, and finds no initdb and pg_ctl"),

@@ -51,7 +51,7 @@ mod guides {
 }
 
 pub use bucket::{BUCKET_VARIABLE, TestBucket};
-pub use cluster::{cluster, durable_cluster};
+pub use cluster::{checksummed_cluster, cluster, durable_cluster};
 pub use conn::TestConn;
 pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};

@@ -28,6 +28,8 @@ pub struct Options {
     /// Whether a commit waits for the disk. Tests never cut the power, so for them the server
     /// does without; a benchmark must not.
     pub durable: bool,
+    /// Whether pages have checksums, which cost a little and find what amcheck cannot.
+    pub checksums: bool,
     /// Further lines for `postgresql.conf`, as (name, value).
     pub settings: Vec<(String, String)>,
 }
@@ -244,7 +246,8 @@ impl Cluster {
                 .arg(format!("--username={SUPERUSER}"))
                 .arg(format!("--locale={locale}"))
                 .arg("--pwfile")
-                .arg(&file);
+                .arg(&file)
+                .args(options.checksums.then_some("--data-checksums"));
             match (self.host.run)(&mut initdb) {
                 Ok(_) => {
                     last = None;
@@ -359,6 +362,7 @@ mod tests {
     fn values_are_quoted_and_later_ones_win() {
         let options = Options {
             durable: true,
+            checksums: false,
             settings: vec![("log_line_prefix".to_owned(), "it's %m".to_owned())],
         };
         let lines = options.lines();

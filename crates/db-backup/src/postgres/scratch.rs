@@ -1,32 +1,24 @@
 //! A database that is made for a restore or a drill, and is gone unless it takes its place.
 
 use chrono::{DateTime, Utc};
-use db_core::{Access, Connection, DatabaseUrl};
+use db_core::{Access, Connection, DatabaseUrl, ScratchDatabase};
 use diesel::PgConnection;
 
 use super::facts;
 use crate::error::Error;
 
-/// What the names of such databases begin with; nothing else has it.
-const PREFIX: &str = "bitcraps_scratch_";
-
 /// Databases that every server has, to be connected to while others are made and renamed.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
-/// One that nobody is connected to, and whose maker has gone, is left over from a dead process after so long.
-const LEFT_OVER_AFTER_S: i64 = 600;
-
-/// A database of our own, dropped unless it was [kept](Scratch::keep).
+/// A database of our own, dropped unless it took a [place](Scratch::take_place).
 #[derive(Debug)]
 pub(super) struct Scratch {
-    admin: Connection,
-    name: String,
+    database: ScratchDatabase,
     url: DatabaseUrl,
     /// What makes it as its model is, once it is filled.
     traits: Vec<String>,
-    is_kept: bool,
-    /// What it was called before it took its place.
-    scratch_name: String,
+    /// The database whose place it took.
+    took: Option<String>,
 }
 
 impl Scratch {
@@ -37,44 +29,25 @@ impl Scratch {
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
         let mut admin = maintenance(url)?;
-        let conn = facts::postgres(&mut admin)?;
-        sweep(conn, now);
-        let random = fastrand::u32(..);
-        let name = format!("{PREFIX}{}_{random:08x}", now.format("%Y%m%d%H%M%S"));
-        // Marks it as in use, also while nobody is connected to it: what is old is swept otherwise.
-        facts::run(
-            conn,
-            &format!("SET application_name = {}", facts::literal(&name)),
-            "marking the database for the restore as in use",
-        )?;
         let traits = match like {
-            Some(like) => traits(conn, like)?,
+            Some(like) => traits(facts::postgres(&mut admin)?, like)?,
             None => Traits::default(),
         };
-        let quoted = facts::quoted(&name);
-        facts::run(
-            conn,
-            &format!(
-                "CREATE DATABASE {quoted} TEMPLATE template0 {}",
-                traits.at_creation
-            ),
-            "making a new database",
-        )?;
+        let database = ScratchDatabase::create(admin, &traits.at_creation, now)
+            .map_err(|e| Error::database("making a new database", e))?;
         Ok(Self {
-            url: url.with_database(&name),
-            admin,
-            name,
+            url: database.url(),
+            database,
             traits: traits.afterwards,
-            is_kept: false,
-            scratch_name: String::new(),
+            took: None,
         })
     }
 
     /// Gives it the limit, settings and grants of its model. Before it is filled and checked they would
     /// hold for that: `default_transaction_read_only`, a timeout, a limit of no connection.
     fn resemble(&mut self) -> Result<(), Error> {
-        let quoted = facts::quoted(&self.name);
-        let conn = facts::postgres(&mut self.admin)?;
+        let quoted = facts::quoted(self.database.name());
+        let conn = facts::postgres(self.database.admin())?;
         for statement in std::mem::take(&mut self.traits) {
             let statement = statement.replace(TRAIT_OF, &quoted);
             facts::run(
@@ -92,7 +65,7 @@ impl Scratch {
 
     /// A connection to another database of the server.
     pub(super) fn admin(&mut self) -> Result<&mut PgConnection, Error> {
-        facts::postgres(&mut self.admin)
+        facts::postgres(self.database.admin())
     }
 
     /// Gives it the name of a database; one of that name becomes `aside`, or goes if that is none.
@@ -103,34 +76,37 @@ impl Scratch {
         if let Old::Aside(aside) = old {
             sql.push_str(&rename(of, aside));
         }
-        sql.push_str(&rename(&self.name, of));
+        sql.push_str(&rename(self.database.name(), of));
         sql.push_str("COMMIT");
-        let conn = facts::postgres(&mut self.admin)?;
+        let conn = self.admin()?;
         let renamed = facts::run(conn, &sql, "giving the restored database its name");
         if let Err(error) = renamed {
             // The transaction that failed half way.
             drop(facts::run(conn, "ROLLBACK", "undoing the renaming"));
             return Err(error);
         }
-        self.scratch_name = std::mem::replace(&mut self.name, of.to_owned());
-        self.is_kept = true;
+        self.took = Some(of.to_owned());
+        self.database.keep(true);
         Ok(())
     }
 
     /// Gives the database that was moved aside its name back, and is scratch again.
     pub(super) fn give_back(&mut self, aside: &str) -> Result<(), Error> {
+        let Some(place) = self.took.clone() else {
+            return Ok(());
+        };
         let sql = format!(
             "BEGIN;{}{}COMMIT",
-            rename(&self.name, &self.scratch_name),
-            rename(aside, &self.name)
+            rename(&place, self.database.name()),
+            rename(aside, &place)
         );
-        let conn = facts::postgres(&mut self.admin)?;
+        let conn = self.admin()?;
         if let Err(error) = facts::run(conn, &sql, "giving the old database its name back") {
             drop(facts::run(conn, "ROLLBACK", "undoing the renaming"));
             return Err(error);
         }
-        self.name.clone_from(&self.scratch_name);
-        self.is_kept = false;
+        self.took = None;
+        self.database.keep(false);
         Ok(())
     }
 }
@@ -152,23 +128,6 @@ pub(super) enum Old<'n> {
     Aside(&'n str),
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if self.is_kept {
-            return;
-        }
-        let sql = format!(
-            "DROP DATABASE IF EXISTS {} WITH (FORCE)",
-            facts::quoted(&self.name)
-        );
-        let dropped = facts::postgres(&mut self.admin)
-            .and_then(|conn| facts::run(conn, &sql, "dropping the scratch database"));
-        if let Err(error) = dropped {
-            tracing::warn!(%error, database = self.name, "a scratch database is left over");
-        }
-    }
-}
-
 /// Connects to a database of the server that is not the one to be replaced.
 pub(super) fn maintenance(url: &DatabaseUrl) -> Result<Connection, Error> {
     let wanted = url.database_name();
@@ -183,30 +142,6 @@ pub(super) fn maintenance(url: &DatabaseUrl) -> Result<Connection, Error> {
         }
     }
     Err(last.unwrap_or_else(|| Error::usage("there is no other database to connect to", "")))
-}
-
-/// Drops databases that dead processes left.
-fn sweep(conn: &mut PgConnection, now: DateTime<Utc>) {
-    let query = "SELECT d.datname::text AS name FROM pg_catalog.pg_database d
-         WHERE pg_catalog.starts_with(d.datname::text, 'bitcraps_scratch_')
-           AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a
-                           WHERE a.datid = d.oid OR a.application_name = d.datname::text)";
-    let left =
-        facts::names(conn, query, "looking for what dead processes left").unwrap_or_default();
-    for name in left.iter().filter(|name| is_old(name, now)) {
-        tracing::info!(database = name, "dropping what a dead process left");
-        let sql = format!("DROP DATABASE IF EXISTS {}", facts::quoted(name));
-        if let Err(error) = facts::run(conn, &sql, "dropping what a dead process left") {
-            tracing::warn!(%error, database = name, "it stays");
-        }
-    }
-}
-
-fn is_old(name: &str, now: DateTime<Utc>) -> bool {
-    let moment = name.strip_prefix(PREFIX).and_then(|rest| rest.get(..14));
-    let made =
-        moment.and_then(|text| chrono::NaiveDateTime::parse_from_str(text, "%Y%m%d%H%M%S").ok());
-    made.is_some_and(|made| (now - made.and_utc()).num_seconds() > LEFT_OVER_AFTER_S)
 }
 
 /// What a dump does not say of its database.
@@ -297,18 +232,4 @@ fn traits(conn: &mut PgConnection, like: &str) -> Result<Traits, Error> {
         at_creation,
         afterwards: afterwards.into_iter().map(named).collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_old_is_left_over() {
-        let now = "2026-01-02T03:14:00Z".parse::<DateTime<Utc>>().unwrap();
-        assert!(is_old("bitcraps_scratch_20260102030000_12345678", now));
-        assert!(!is_old("bitcraps_scratch_20260102031000_12345678", now));
-        assert!(!is_old("bitcraps_scratch_x", now));
-        assert!(!is_old("bitcraps", now));
-    }
 }

@@ -325,9 +325,7 @@ impl Schema for Ours<'_> {
             )),
             error => error.message().into(),
         })?;
-        let Some(connection) = scratch.connection() else {
-            return Err("the scratch database is gone".into());
-        };
+        let connection = scratch.connection();
         self.migrator(target)
             .migrate(connection.conn(), &self.wanted()?)?;
         Ok(Model::read(&mut connection.conn(), &Scope::default())?)

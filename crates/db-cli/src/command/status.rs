@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use db_core::{Access, DatabaseUrl};
-use db_migrate::{Drift, Entry, Problem, State, StatusReport};
+use db_migrate::catalog::Difference;
+use db_migrate::{Drift, Entry, HalfCopy, Problem, State, StatusReport};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -50,6 +51,8 @@ pub(super) struct Document {
     /// Whether it is the half of a copy that was killed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     half_copy: bool,
+    #[serde(skip)]
+    is_changed_by_hand: bool,
     problems: Vec<Problem>,
     drift: Drift,
     applied: Vec<Entry>,
@@ -82,39 +85,32 @@ fn look(job: &Job) -> Result<Document, Error> {
         // What is wrong with the files is said whatever the state of the database.
         let status = migrator.status_of_nothing(url.engine())?;
         opened?;
-        return Ok(document(url, status, None));
+        return Ok(document(url, status, None, None));
     };
     let status = migrator.status(connection.conn())?;
     let facts = database::facts(url, connection.conn())?;
-    let half_copy = backup::half_copy(&mut connection.conn())?;
-    let mut document = document(url, status, Some(facts));
-    if half_copy {
-        document.half_copy = true;
-        document.schema_valid = false;
-        // What the copy has left is no change by hand.
-        document
-            .schema_issues
-            .retain(|issue| !issue.starts_with(BY_HAND));
-        document
-            .schema_issues
-            .insert(0, backup::HALF_COPY.to_owned());
-    }
-    Ok(document)
+    let half = backup::half_copy(&mut connection.conn())?;
+    Ok(document(url, status, Some(facts), half.as_ref()))
 }
 
-fn document(url: &DatabaseUrl, status: StatusReport, facts: Option<Facts>) -> Document {
+fn document(
+    url: &DatabaseUrl,
+    status: StatusReport,
+    facts: Option<Facts>,
+    half: Option<&HalfCopy>,
+) -> Document {
     let (warnings, faults): (Vec<_>, Vec<_>) = status
         .problems
         .iter()
         .partition(|problem| problem.is_warning());
-    let mut issues: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    issues.extend(
-        status
-            .drift
-            .differences()
-            .iter()
-            .map(|d| format!("{BY_HAND}: {d}")),
-    );
+    let mut issues: Vec<String> = half.iter().map(|_| backup::HALF_COPY.to_owned()).collect();
+    issues.extend(faults.iter().map(ToString::to_string));
+    // What a copy has left is no change by hand.
+    let by_hand = |d: &&Difference| half.is_none_or(|half| !half.has_left(d));
+    let by_hand = status.drift.differences().iter().filter(by_hand);
+    let before = issues.len();
+    issues.extend(by_hand.map(|d| format!("changed by hand: {d}")));
+    let is_changed_by_hand = issues.len() > before;
     let mut notices: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     notices.extend(outside(&status.unrecorded, "applied"));
     notices.extend(outside(&status.reverted_outside, "reverted"));
@@ -139,7 +135,8 @@ fn document(url: &DatabaseUrl, status: StatusReport, facts: Option<Facts>) -> Do
         schema_valid: issues.is_empty(),
         schema_issues: issues,
         notices,
-        half_copy: false,
+        half_copy: half.is_some(),
+        is_changed_by_hand,
         problems: status.problems,
         drift: status.drift,
         applied: status.applied,
@@ -156,9 +153,6 @@ fn outside(versions: &[String], verb: &str) -> Option<String> {
     })
 }
 
-/// How a difference between the schema and what the migrations left is called.
-const BY_HAND: &str = "changed by hand";
-
 /// What `--check` ends with.
 fn code(document: &Document) -> Code {
     let mut code = if document.half_copy {
@@ -172,7 +166,7 @@ fn code(document: &Document) -> Code {
             _ => Code::History,
         });
     }
-    if !document.drift.differences().is_empty() {
+    if document.is_changed_by_hand {
         code = code.or(Code::Drift);
     }
     let is_lost = |problem: &Problem| matches!(problem, Problem::LostTable { .. });
@@ -335,7 +329,7 @@ fn advice(document: &Document) -> Option<&'static str> {
         Some("There are no migrations; `bitcraps-db create NAME` makes the first.")
     } else if document.problems.iter().any(has_lines) {
         Some("`bitcraps-db validate` shows the lines that differ.")
-    } else if !document.drift.differences().is_empty() && !document.half_copy {
+    } else if document.is_changed_by_hand {
         Some(
             "Undo by hand what was changed by hand, or put it into a migration; `migrate --force` \
              takes the schema as it is.",

@@ -2,7 +2,7 @@
 
 use db_core::{Access, DatabaseUrl, Engine};
 use db_migrate::sql::{DiffKind, DiffLine};
-use db_migrate::{Drift, Problem, Rebuild, Unknown, Validation};
+use db_migrate::{Drift, HalfCopy, Problem, Rebuild, Unknown, Validation};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -36,8 +36,9 @@ pub(super) struct Document<'v> {
 pub(super) fn run(context: &Context<'_>, options: &Validate) -> Result<Code, Error> {
     let job = context.job()?;
     let url = job.url.clone();
-    let (found, half_copy) = compare(context, job, options.rebuild)?;
+    let (found, half) = compare(context, job, options.rebuild)?;
     let unbuilt = options.rebuild && matches!(found.rebuild, Rebuild::Impossible { .. });
+    let half_copy = half.is_some();
     let code = if half_copy {
         code(&found, unbuilt).or(Code::Refused)
     } else {
@@ -53,14 +54,18 @@ pub(super) fn run(context: &Context<'_>, options: &Validate) -> Result<Code, Err
             found: &found,
         })?;
     } else {
-        let text = text(&found, unbuilt, half_copy, context.output.paint());
+        let text = text(&found, unbuilt, half.as_ref(), context.output.paint());
         context.output.data(&text)?;
     }
     Ok(code)
 }
 
-/// What was found, and whether there is the half of a copy.
-fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<(Validation, bool), Error> {
+/// What was found, and the half of a copy if there is one.
+fn compare(
+    context: &Context<'_>,
+    job: Job,
+    rebuild: bool,
+) -> Result<(Validation, Option<HalfCopy>), Error> {
     let url: DatabaseUrl = job.target.clone();
     // A signal ends the comparison, so that the scratch database is dropped all the same.
     let mut running = context.start(job, Access::ReadOnly, None)?;
@@ -68,7 +73,7 @@ fn compare(context: &Context<'_>, job: Job, rebuild: bool) -> Result<(Validation
         Engine::Postgres if rebuild => Some(Scratch::create(&url)?),
         _ => None,
     };
-    let there = scratch.as_mut().and_then(Scratch::connection);
+    let there = scratch.as_mut().map(Scratch::connection);
     let found = running
         .migrator
         .validate(running.connection.conn(), there.map(|c| c.conn()));
@@ -100,9 +105,9 @@ fn code(found: &Validation, unbuilt: bool) -> Code {
     code
 }
 
-fn text(found: &Validation, unbuilt: bool, half_copy: bool, paint: Paint) -> String {
+fn text(found: &Validation, unbuilt: bool, half: Option<&HalfCopy>, paint: Paint) -> String {
     let mut text = Text::default();
-    if half_copy {
+    if half.is_some() {
         text.marked(paint, PROBLEM, backup::HALF_COPY);
     }
     for problem in &found.problems {
@@ -116,7 +121,7 @@ fn text(found: &Validation, unbuilt: bool, half_copy: bool, paint: Paint) -> Str
             text.line(diff_line(line, paint));
         }
     }
-    add_drift(&mut text, &found.drift, half_copy, paint);
+    add_drift(&mut text, &found.drift, half, paint);
     add_rebuild(&mut text, &found.rebuild, unbuilt, paint);
     for name in &found.incomplete {
         let what = format!("{name} stopped half way; `migrate` goes on with it");
@@ -125,23 +130,23 @@ fn text(found: &Validation, unbuilt: bool, half_copy: bool, paint: Paint) -> Str
     for name in &found.pending {
         text.marked(paint, ("pending:", Style::Yellow), name);
     }
-    if code(found, unbuilt) == Code::Done && !half_copy {
+    if code(found, unbuilt) == Code::Done && half.is_none() {
         let all_well = "files, history and schema agree; nothing is pending";
         text.line(paint.text(all_well, Style::Green));
     }
     text.into_string()
 }
 
-fn add_drift(text: &mut Text, drift: &Drift, half_copy: bool, paint: Paint) {
+fn add_drift(text: &mut Text, drift: &Drift, half: Option<&HalfCopy>, paint: Paint) {
     let note = match drift {
         Drift::None => return,
         Drift::Found { differences } => {
-            let by = if half_copy {
-                "left by the copy, or changed by hand"
-            } else {
-                "changed by hand"
-            };
             for difference in differences {
+                let by = if half.is_some_and(|half| half.has_left(difference)) {
+                    "left by the copy"
+                } else {
+                    "changed by hand"
+                };
                 text.marked(paint, PROBLEM, format!("{by}: {difference}"));
             }
             return;

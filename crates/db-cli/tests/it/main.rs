@@ -22,6 +22,7 @@ mod documentation;
 mod dry_run;
 mod export;
 mod full_disk;
+mod half_copy;
 mod health;
 mod help;
 mod hostile_names;

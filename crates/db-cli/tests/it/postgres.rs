@@ -1,6 +1,11 @@
 //! What only a server can do: be down, refuse a password, forbid.
 
-use db_testkit::TestDb;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use db_testkit::{TestConn, TestDb};
+use diesel::sql_types::{Integer, Text};
+use diesel::{OptionalExtension as _, PgConnection, QueryableByName, RunQueryDsl as _, sql_query};
 
 use crate::support::{Place, bare, finish};
 
@@ -169,4 +174,84 @@ fn a_schema_that_a_role_may_not_read() {
         );
     }
     assert!(!place.path("x.sql").exists());
+}
+
+/// A session in a scratch database.
+#[derive(QueryableByName)]
+struct Session {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Integer)]
+    pid: i32,
+}
+
+/// Asks until the answer is there.
+#[track_caller]
+fn until(conn: &mut PgConnection, query: &str) -> Session {
+    let since = Instant::now();
+    loop {
+        let found = sql_query(query).get_result(conn).optional().unwrap();
+        if let Some(session) = found {
+            return session;
+        }
+        assert!(since.elapsed() < Duration::from_mins(1), "{query}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_scratch_database_of_a_killed_rebuild_goes_with_the_next() {
+    let place = Place::new(TestDb::postgres());
+    let setting = format!("bitcraps.waits_{}", std::process::id());
+    // It waits in a session that says so, and in no other.
+    let waits = format!(
+        "SELECT CASE WHEN current_setting('{setting}', true) = 'yes' THEN pg_sleep(600) END;"
+    );
+    place.add("20240104000000_waits", &waits, "SELECT 1;");
+    place.ok(&["migrate"]);
+    let url = format!("{}?options=-c%20{setting}%3Dyes", place.db.url());
+    let mut child = bare(place.root.path())
+        .args(["--database-url", &url, "--migrations", "migrations"])
+        .args(["validate", "--rebuild"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let TestConn::Postgres(mut conn) = place.db.connect() else {
+        unreachable!()
+    };
+    let waiting = until(
+        &mut conn,
+        &format!(
+            "SELECT datname::text AS name, pid FROM pg_stat_activity
+             WHERE query LIKE '%{setting}%pg_sleep%' AND pid <> pg_backend_pid()"
+        ),
+    );
+    assert!(waiting.name.starts_with("bitcraps_scratch_"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = format!(
+        "SELECT datname::text AS name, 0 AS pid FROM pg_database WHERE datname = '{}'",
+        waiting.name
+    );
+    // As long as the server is busy with it, it stays.
+    place.ok(&["validate", "--rebuild"]);
+    until(&mut conn, &left);
+    let ended = format!(
+        "SELECT pg_terminate_backend({})::text AS name, 0 AS pid",
+        waiting.pid
+    );
+    until(&mut conn, &ended);
+    let gone = format!("SELECT 'gone' AS name, 0 AS pid WHERE NOT EXISTS ({left})");
+    let since = Instant::now();
+    // The server takes a moment to end the sessions of a dead process.
+    while sql_query(&gone)
+        .get_result::<Session>(&mut conn)
+        .optional()
+        .unwrap()
+        .is_none()
+    {
+        assert!(since.elapsed() < Duration::from_mins(1), "{}", waiting.name);
+        place.ok(&["validate", "--rebuild"]);
+    }
 }

@@ -9,6 +9,7 @@
 //! - `library`: the version of libpq.
 //! - `touched`: which tables a write changed.
 //! - `bulk`: rows by the million, by COPY.
+//! - `scratch`: a database for a moment, and what dead processes left of such.
 //! - `database`: all of it together.
 
 mod breaker;
@@ -22,6 +23,7 @@ mod pace;
 mod plain;
 mod pool;
 mod replica;
+mod scratch;
 mod session;
 mod signs;
 mod sync;
@@ -36,3 +38,4 @@ pub use database::PostgresStats;
 pub use gate::GateStats;
 pub(crate) use library::library_version;
 pub use lsn::Lsn;
+pub use scratch::ScratchDatabase;

@@ -1,5 +1,6 @@
 //! The checks, each in a module with those that look at the same thing.
 
+mod amcheck;
 mod backups;
 mod clock;
 mod connectivity;

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use db_core::{Access, Conn, Connection, DatabaseUrl, Engine};
 use db_migrate::catalog::{Catalog, Change, Difference, Kind, Scope};
-use db_migrate::{Drift, Migrator, Problem, Rebuild, State, StatusReport, Unknown};
+use db_migrate::{Drift, HalfCopy, Migrator, Problem, Rebuild, State, StatusReport, Unknown};
 
 use super::super::look::Look;
-use super::super::query::{Trouble, counted, gauge, number};
+use super::super::query::{self, Trouble, counted, gauge};
 use super::super::{Verdict, metrics};
 
 const RESTORE: &str =
@@ -19,14 +19,11 @@ pub(crate) struct Schema {
     status: StatusReport,
     /// What is gone of the schema that is expected; or why that cannot be told.
     missing: Result<Missing, String>,
-    /// Everything else that is not as the migrations left it.
+    /// Everything else that was changed by hand.
     changed: Vec<String>,
-    /// Whether a copy into the database was killed: then that is what it has left.
-    half_copied: bool,
+    /// What a copy into the database has left that was killed.
+    left: Vec<String>,
 }
-
-/// The notes of a copy that is under way or was killed. Only on PostgreSQL are there any.
-const NOTES_OF_COPY: &str = "SELECT count(to_regclass('__db_migrate_copy')) AS value";
 
 #[derive(Debug, Default)]
 struct Missing {
@@ -37,12 +34,12 @@ struct Missing {
 /// Reads it; a look that needs no lock and changes nothing.
 pub(crate) fn read(conn: &mut Conn<'_>, migrator: &Migrator) -> Result<Schema, Trouble> {
     let status = migrator.status(conn.reborrow())?;
-    let mut changed = Vec::new();
+    let mut others = Vec::new();
     let missing = match &status.drift {
         Drift::None | Drift::Restored => Ok(Missing::default()),
         Drift::Found { differences } => {
-            let (missing, others) = part(differences);
-            changed = others;
+            let (missing, rest) = part(differences);
+            others = rest;
             Ok(missing)
         }
         Drift::Unknown { reason } => match (status.initialized, conn.engine(), reason) {
@@ -60,18 +57,21 @@ pub(crate) fn read(conn: &mut Conn<'_>, migrator: &Migrator) -> Result<Schema, T
             }
         },
     };
-    let half_copied =
-        conn.engine() == Engine::Postgres && number(conn, NOTES_OF_COPY)?.is_some_and(|n| n > 0);
+    let half = HalfCopy::read(conn.reborrow()).map_err(|e| query::classified(conn, &e))?;
+    let is_left = |d: &&Difference| half.as_ref().is_some_and(|half| half.has_left(d));
+    let (left, changed): (Vec<_>, Vec<_>) = others.into_iter().partition(is_left);
+    let shown = |some: Vec<&Difference>| some.iter().map(ToString::to_string).collect();
+    let (left, changed) = (shown(left), shown(changed));
     Ok(Schema {
         status,
         missing,
         changed,
-        half_copied,
+        left,
     })
 }
 
 /// What is gone with its table is said with the table alone.
-fn part(differences: &[Difference]) -> (Missing, Vec<String>) {
+fn part(differences: &[Difference]) -> (Missing, Vec<&Difference>) {
     let gone = |kind: Kind| {
         let is_gone =
             move |d: &&Difference| d.kind == kind && matches!(d.change, Change::Gone { .. });
@@ -90,7 +90,6 @@ fn part(differences: &[Difference]) -> (Missing, Vec<String>) {
     let others = differences
         .iter()
         .filter(|d| !is_of(d) && !indexes.contains(d))
-        .map(ToString::to_string)
         .collect();
     let missing = Missing {
         indexes: indexes.iter().map(|d| d.name.clone()).collect(),
@@ -222,23 +221,30 @@ fn lost_table(problems: &[Problem]) -> Option<String> {
 pub(super) fn drift(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
     let schema = look.schema()?;
     let schema = readable(&schema)?;
-    let count = u64::try_from(schema.changed.len()).unwrap_or(u64::MAX);
+    let counted = |some: &[String], one, more| {
+        counted(u64::try_from(some.len()).unwrap_or(u64::MAX), one, more)
+    };
+    let by_hand = counted(&schema.changed, "object was", "objects were");
+    let left = counted(&schema.left, "object differs", "objects differ");
     Ok(
         if let (Drift::Unknown { .. }, true) = (&schema.status.drift, schema.status.initialized) {
             let reason = schema.missing.as_ref().err().cloned();
             Verdict::unknown(reason.unwrap_or_else(|| "no schema is stored".to_owned()))
-        } else if schema.changed.is_empty() {
+        } else if schema.changed.is_empty() && schema.left.is_empty() {
             Verdict::ok("the schema is as the migrations left it")
-        } else if schema.half_copied {
-            let changes = counted(count, "object differs", "objects differ");
-            Verdict::warn(format!(
-                "{changes}: left by a copy that did not end, or changed by hand"
-            ))
-            .names(schema.changed.clone())
-            .hint("`bitcraps-db copy --undo` with the same --from and --to takes away what is the copy's")
+        } else if schema.changed.is_empty() {
+            Verdict::warn(format!("{left}: left by a copy that did not end"))
+                .names(schema.left.clone())
+                .hint(
+                    "`bitcraps-db copy --undo` with the same --from and --to takes away what is the copy's",
+                )
         } else {
-            let changes = counted(count, "object was", "objects were");
-            Verdict::warn(format!("{changes} changed by hand"))
+            let observed = if schema.left.is_empty() {
+                format!("{by_hand} changed by hand")
+            } else {
+                format!("{by_hand} changed by hand; {left} that a copy left which did not end")
+            };
+            Verdict::warn(observed)
                 .names(schema.changed.clone())
                 .hint("`bitcraps-db validate` shows it; undo it, or put it into a migration")
         },

@@ -4,6 +4,7 @@ mod cheap;
 mod faults;
 mod hang;
 mod monitor;
+mod pages;
 mod postgres;
 mod rules;
 mod sqlite;

@@ -86,7 +86,7 @@ fn indexes_are_checked_where_amcheck_is_there() {
     assert_eq!(found.state, State::Unknown, "{found:?}");
     let (_, unseen) = found.observed.split_once("not checked: ").unwrap();
     assert!(
-        unseen.contains("indexes (the extension amcheck"),
+        unseen.contains("indexes and tables (the extension amcheck"),
         "{found:?}"
     );
     let hint = found.hint.as_deref().unwrap_or_default();
@@ -95,7 +95,9 @@ fn indexes_are_checked_where_amcheck_is_there() {
         .execute("CREATE EXTENSION amcheck; INSERT INTO players VALUES (1, 'a')");
     let report = examiner.examine(&named);
     let found = find(&report, "integrity");
-    assert!(found.observed.contains("indexes checked"), "{found:?}");
+    let checked =
+        found.observed.contains("indexes and ") && found.observed.contains("tables checked");
+    assert!(checked, "{found:?}");
     let keeps_checksums = db
         .connect()
         .conn()
@@ -107,7 +109,7 @@ fn indexes_are_checked_where_amcheck_is_there() {
         (State::Unknown, true)
     };
     assert_eq!(found.state, state, "{found:?}");
-    let says = found.observed.contains("not checked: pages of tables");
+    let says = found.observed.contains("not checked: what rows hold");
     assert_eq!(says, unseen, "{found:?}");
 }
 

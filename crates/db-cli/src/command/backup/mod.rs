@@ -22,10 +22,9 @@ use db_backup::{
     BucketStore, Identities, Invariant, LocalStore, Manifest, Recipients, Selector, Shrunk, Store,
     Waiting, Wanted,
 };
-use db_core::{Clock, Conn, DatabaseUrl, Engine, ErrorKind, Interrupt, SystemClock};
+use db_core::{Clock, Conn, DatabaseUrl, ErrorKind, Interrupt, SystemClock};
+use db_migrate::HalfCopy;
 use db_repo::Reconciliation;
-use diesel::sql_types::Bool;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
 use super::Context;
 use crate::args::{Backup, BackupCommand, BackupPlace, PostgresTools};
@@ -273,7 +272,7 @@ fn key_file(path: &Path) -> Result<String, Error> {
 pub(super) fn whole_copy() -> Invariant {
     Invariant::new("no half copy", |conn| {
         Ok(half_copy(conn)?
-            .then(|| HALF_COPY.to_owned())
+            .map(|_| HALF_COPY.to_owned())
             .into_iter()
             .collect())
     })
@@ -284,21 +283,10 @@ pub(crate) const HALF_COPY: &str = "a copy into this database was killed, and wh
      (its notes are in __db_migrate_copy): `bitcraps-db copy --undo` with the same --from and --to takes it \
      away";
 
-#[derive(QueryableByName)]
-struct There {
-    #[diesel(sql_type = Bool)]
-    there: bool,
-}
-
-/// Whether a copy into this database has stopped half way. Only on PostgreSQL can it.
-pub(crate) fn half_copy(conn: &mut Conn<'_>) -> Result<bool, db_core::Error> {
-    let Conn::Postgres(conn) = conn.reborrow() else {
-        return Ok(false);
-    };
-    sql_query("SELECT to_regclass('__db_migrate_copy') IS NOT NULL AS there")
-        .get_result::<There>(conn)
-        .map(|row| row.there)
-        .map_err(|e| db_core::Error::classify(Engine::Postgres, &e))
+/// What a copy into this database has noted that stopped half way.
+pub(crate) fn half_copy(conn: &mut Conn<'_>) -> Result<Option<HalfCopy>, db_core::Error> {
+    let engine = conn.engine();
+    HalfCopy::read(conn.reborrow()).map_err(|e| db_core::Error::classify(engine, &e))
 }
 
 /// What has to be true of a database of BitCraps: that its money adds up.

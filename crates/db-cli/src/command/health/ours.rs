@@ -32,7 +32,7 @@ pub(super) fn with_checks(examiner: Examiner) -> Examiner {
 
 /// No copy into the database was killed.
 fn half_copy(conn: &mut Conn<'_>) -> Result<Verdict, BoxError> {
-    Ok(if backup::half_copy(conn)? {
+    Ok(if backup::half_copy(conn)?.is_some() {
         Verdict::fail(backup::HALF_COPY)
     } else {
         Verdict::ok("no copy into it has stopped half way")

@@ -4,6 +4,7 @@ mod caches;
 mod faults;
 mod load;
 mod replicas;
+mod scratch;
 mod sessions;
 mod transactions;
 
