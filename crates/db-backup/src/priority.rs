@@ -12,10 +12,9 @@ pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{getpriority_process, setpriority_process};
-        let lowered = getpriority_process(None).and_then(|nice| match nice < BACKGROUND {
-            true => setpriority_process(None, BACKGROUND),
-            // By whoever started this.
-            false => Ok(()),
+        let lowered = getpriority_process(None).and_then(|nice| {
+            // Whoever started this may have lowered it further.
+            setpriority_process(None, nice.max(BACKGROUND))
         });
         if let Err(error) = lowered {
             tracing::warn!(%error, "the priority stays as it is");
