@@ -116,6 +116,7 @@ pub struct Copy<'a> {
     interrupt: Interrupt,
     schema: Option<&'a dyn Schema>,
     invariants: Vec<Invariant<'a>>,
+    not_checked: Vec<String>,
     on_progress: Box<dyn Fn(Progress<'_>) + Sync + 'a>,
     on_estimate: Box<dyn Fn(Estimate) + Sync + 'a>,
 }
@@ -140,6 +141,7 @@ impl<'a> Copy<'a> {
             interrupt: Interrupt::default(),
             schema: None,
             invariants: Vec::new(),
+            not_checked: Vec::new(),
             on_progress: Box::new(|_| {}),
             on_estimate: Box::new(|_| {}),
         }
@@ -235,6 +237,13 @@ impl<'a> Copy<'a> {
         self
     }
 
+    /// What is not looked at, and why: the report says so.
+    #[must_use]
+    pub fn not_checked(mut self, what: impl Into<String>) -> Self {
+        self.not_checked.push(what.into());
+        self
+    }
+
     /// Told how far it is, by several threads.
     #[must_use]
     pub fn on_progress(mut self, progress: impl Fn(Progress<'_>) + Sync + 'a) -> Self {
@@ -269,6 +278,7 @@ impl<'a> Copy<'a> {
             migrated: self.schema.is_some(),
             dry_run: self.dry_run,
             source_locked: self.lock_source,
+            not_checked: self.not_checked.clone(),
             ..CopyReport::default()
         };
         match self.to.engine() {
