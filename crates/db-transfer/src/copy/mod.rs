@@ -35,8 +35,11 @@ mod same;
 mod side;
 mod sqlite;
 mod stage;
+mod trial;
 mod types;
 mod undo;
+mod unvalidated;
+mod workshop;
 
 use std::fmt;
 use std::thread;

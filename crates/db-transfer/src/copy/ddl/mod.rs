@@ -1,10 +1,12 @@
 //! The tables of a database that has no migrations of ours, made anew in the target.
 
+mod checks;
 mod expression;
 mod postgres;
 mod sqlite;
 mod types;
 
+pub(super) use checks::checks_in_sqlite;
 pub(super) use postgres::{in_postgres, sequence};
 pub(super) use sqlite::{in_sqlite, verbatim};
 pub(super) use types::types_of;
