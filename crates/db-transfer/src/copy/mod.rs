@@ -23,6 +23,7 @@ mod error;
 mod hash;
 mod keys;
 mod load;
+mod mapped;
 mod names;
 mod omitted;
 mod plan;
@@ -53,6 +54,7 @@ use crate::convert::Policies;
 use crate::progress::{Phase, Progress};
 
 pub use error::{BoxError, CopyError, Misfit, Misfits};
+pub use mapped::take_back_mapping;
 pub use report::{CopyReport, NotTranslated, TableReport};
 pub use side::Endpoint;
 

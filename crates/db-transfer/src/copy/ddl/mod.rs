@@ -6,8 +6,9 @@ mod postgres;
 mod sqlite;
 mod types;
 
-pub(super) use checks::checks_in_sqlite;
-pub(super) use postgres::{in_postgres, sequence};
+pub(super) use checks::{checks_in_sqlite, length_check};
+pub(super) use expression::{for_sqlite, literal, literal_of};
+pub(super) use postgres::{in_postgres, sequence, truth};
 pub(super) use sqlite::{in_sqlite, verbatim};
 pub(super) use types::types_of;
 
