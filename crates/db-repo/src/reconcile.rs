@@ -62,6 +62,19 @@ impl Default for Reconciliation {
 }
 
 impl Reconciliation {
+    /// The tables that are looked at: a database without the rows of one of them may not add up.
+    pub const TABLES: [&str; 9] = [
+        "account_entries",
+        "accounts",
+        "bets",
+        "games",
+        "operations",
+        "staking_positions",
+        "token_balances",
+        "transactions",
+        "users",
+    ];
+
     /// A thousand players at a time; a report names up to a thousand differences.
     #[must_use]
     pub const fn new() -> Self {

@@ -1,25 +1,22 @@
 //! `copy`: a whole database into another one, and the proof that it arrived.
 
+mod proof;
+
 use std::time::Duration;
 
 use db_backup::Replacement;
 use db_core::{
     Access, Clock as _, Connection, DatabaseUrl, Engine, Interrupt, Options, SystemClock, duration,
-    with_conn,
 };
 use db_migrate::catalog::Scope;
 use db_migrate::catalog::model::Model;
 use db_migrate::{Drift, MigrateOptions, Migrator, Target};
-use db_repo::{AuditRepository, Reconciliation, SEAL_LINES};
-use db_schema::types::UtcTime;
 use db_transfer::copy::{self, BoxError, CopyError, CopyReport, Endpoint, Schema};
 use db_transfer::{Policies, copy::Misfit};
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Context, reconcile};
+use super::Context;
 use crate::args::{Copy, CopyNan, CopyNul, CopyUtf8};
 use crate::config;
 use crate::error::Error;
@@ -36,25 +33,12 @@ use crate::signals;
 /// Who acts is kept in a table on SQLite and in the session on PostgreSQL; a copy needs neither.
 const CONTEXT: &str = "audit_context";
 
-/// The lines of accounts.
-const ACCOUNTS: &str = "account_entries";
-
-/// The seals of the audit trail.
-const SEALS: &str = "audit_seals";
-
 /// What is told of a copy that was stopped and has taken back what it did.
 const INTERRUPTED: &str = "interrupted; the target is as it was before the copy";
 
 /// What is told when a second signal keeps it from taking that back.
 const LEFT: &str = "error: interrupted twice: what was copied may still be there\n\
     hint: run the same copy again; into PostgreSQL with --undo, which takes away what is left\n";
-
-/// How many tables of a name there are.
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
 
 /// What was done, in JSON.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -125,29 +109,11 @@ pub(super) fn run(context: &Context<'_>, options: &Copy) -> Result<Code, Error> 
             ));
         });
     if let Some(ours) = &ours {
-        // What the source has, the target has to have too: nothing is passed over in silence.
-        let kept = [ACCOUNTS, SEALS].map(|table| {
-            let mut connection = open(&from, Access::ReadOnly)?;
-            has(&mut connection, table)
-        });
-        let [accounts, seals] = kept;
-        let (accounts, seals) = (accounts?, seals?);
-        wanted = wanted
-            .schema(ours)
-            .leave_out([CONTEXT])
-            .invariant(move |place: &Endpoint| money(place, accounts));
-        if from.engine() == to.engine() {
-            wanted = wanted.invariant(move |place: &Endpoint| trail(place, seals));
-        } else {
-            // A seal is over the bytes that the engine holds, and JSON has other bytes on the other.
-            trail(&from, seals).map_err(|wrong| Error::Unhealthy {
-                message: wrong.to_string(),
-                hint: "`bitcraps-db audit verify` with your anchors says what is wrong".to_owned(),
-            })?;
-            wanted = wanted
-                .leave_out([SEALS])
-                .invariant(move |place: &Endpoint| sealed_anew(place, seals));
-        }
+        wanted = proof::demand(
+            wanted.schema(ours).leave_out([CONTEXT]),
+            &options.tables,
+            (&from, &to),
+        )?;
     }
     if !options.dry_run && !context.output.is_json() {
         signals::last_words(LEFT);
@@ -337,95 +303,6 @@ impl Schema for Ours<'_> {
     }
 }
 
-/// Whether balances are the sums of their lines.
-fn money(place: &Endpoint, wanted: bool) -> Result<String, BoxError> {
-    let mut connection = open(place, Access::ReadOnly)?;
-    if !expect(&mut connection, ACCOUNTS, wanted)? {
-        return Ok("no accounts".to_owned());
-    }
-    let found = reconcile::in_one_snapshot(&mut connection.conn(), Reconciliation::new())?;
-    if found.is_sound() {
-        return Ok(format!(
-            "money, which adds up to {} in all",
-            found.total_supply
-        ));
-    }
-    let named: Vec<String> = found
-        .differences
-        .iter()
-        .take(5)
-        .map(ToString::to_string)
-        .collect();
-    let count = found.difference_count;
-    Err(format!(
-        "money does not add up in {count} places: {}",
-        named.join("; ")
-    )
-    .into())
-}
-
-/// Whether the audit trail is as it was sealed.
-fn trail(place: &Endpoint, wanted: bool) -> Result<String, BoxError> {
-    let mut connection = open(place, Access::ReadOnly)?;
-    if !expect(&mut connection, SEALS, wanted)? {
-        return Ok("no audit trail".to_owned());
-    }
-    let found = AuditRepository::verify(&mut connection.conn(), &[])?;
-    match found.fault {
-        None => Ok(format!(
-            "the audit trail, {} lines under {} seals",
-            found.lines, found.seals
-        )),
-        Some(fault) => Err(format!("the audit trail: {fault}").into()),
-    }
-}
-
-/// Seals the trail that has arrived; it was whole where it came from, and its lines are the same.
-fn sealed_anew(place: &Endpoint, wanted: bool) -> Result<String, BoxError> {
-    let mut connection = open(place, Access::ReadWrite)?;
-    if !expect(&mut connection, SEALS, wanted)? {
-        return Ok("no audit trail".to_owned());
-    }
-    let mut lines = 0;
-    if let Some(boundary) = AuditRepository::boundary(&mut connection.conn())? {
-        let mut seal = || {
-            let now = UtcTime::from(SystemClock.now());
-            let mut conn = connection.conn();
-            conn.savepoint(|conn| AuditRepository::seal(conn, boundary, SEAL_LINES, now))
-        };
-        while let Some(seal) = seal()? {
-            lines += seal.row_count;
-        }
-    }
-    Ok(format!(
-        "the audit trail, whose {lines} lines were sealed anew"
-    ))
-}
-
-/// Whether there is a table, where the connection looks for it.
-fn has(connection: &mut Connection, table: &str) -> Result<bool, db_core::Error> {
-    let mut conn = connection.conn();
-    let engine = conn.engine();
-    let sql = match engine {
-        Engine::Sqlite => format!(
-            "SELECT count(*) AS count FROM sqlite_schema WHERE type = 'table' AND name = '{table}'"
-        ),
-        Engine::Postgres => format!("SELECT count(to_regclass('{table}')) AS count"),
-    };
-    let found: diesel::QueryResult<Count> = with_conn!(conn, |c| sql_query(&sql).get_result(c));
-    let found = found.map_err(|e| db_core::Error::classify(engine, &e))?;
-    Ok(found.count > 0)
-}
-
-/// The same, where a table that the source has must not be missing.
-fn expect(connection: &mut Connection, table: &str, wanted: bool) -> Result<bool, BoxError> {
-    let has = has(connection, table)?;
-    if wanted && !has {
-        return Err(format!("the table {table} is not where the connection looks for it").into());
-    }
-    Ok(has)
-}
-
 fn policies(options: &Copy) -> Policies {
     Policies {
         nul: match options.on_nul {
@@ -464,6 +341,9 @@ fn text(report: &CopyReport, (from, to): (&DatabaseUrl, &DatabaseUrl), paint: Pa
             _ => "not copied:",
         };
         text.marked(paint, (label, Style::Yellow), line);
+    }
+    for left in &report.not_checked {
+        text.marked(paint, ("not checked:", Style::Yellow), left);
     }
     for misfit in &report.misfits.first {
         text.marked(paint, ("does not fit:", Style::Red), misfit.to_string());

@@ -19,12 +19,12 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn run(arguments: &[&str]) -> Done {
+pub(super) fn run(arguments: &[&str]) -> Done {
     finish(bare(folder().path()).args(arguments))
 }
 
 #[track_caller]
-fn json(code: i32, arguments: &[&str]) -> Value {
+pub(super) fn json(code: i32, arguments: &[&str]) -> Value {
     let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
     let done = run(&arguments);
     assert_eq!(done.code, code, "{done:#?}");
@@ -32,7 +32,7 @@ fn json(code: i32, arguments: &[&str]) -> Value {
 }
 
 /// A database with players, games and money.
-fn seeded(engine: Engine) -> TestDb {
+pub(super) fn seeded(engine: Engine) -> TestDb {
     let db = TestDb::new(engine);
     let url = db.url();
     json(0, &["--database-url", &url, "migrate"]);

@@ -13,6 +13,7 @@ mod commands;
 mod config;
 mod configuration;
 mod copy;
+mod copy_part;
 mod copy_told;
 mod create;
 mod damage;

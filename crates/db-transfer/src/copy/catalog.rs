@@ -12,6 +12,7 @@ use super::names::Name;
 use super::plan::TablePlan;
 use super::report::NotTranslated;
 use super::side::{Bulk, Endpoint};
+use super::unvalidated::NotValid;
 
 /// The catalog of the source.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct SourceCatalog {
     plain: HashSet<Name>,
     /// What does not go along, apart from what the new tables cannot say.
     pub(super) others: Vec<NotTranslated>,
+    /// Constraints that rows of the source need not hold.
+    pub(super) not_valid: Vec<NotValid>,
 }
 
 impl Copy<'_> {
@@ -43,6 +46,7 @@ impl Copy<'_> {
         };
         drop(connection);
         let (mut plain, mut others) = (HashSet::new(), Vec::new());
+        let mut not_valid = Vec::new();
         if engine == Engine::Postgres {
             for (name, kind, is_part) in self.relations()? {
                 if kind == "r" && !is_part {
@@ -63,6 +67,7 @@ impl Copy<'_> {
             others.extend(self.of_objects(objects.objects()));
             if engine == Engine::Postgres {
                 others.extend(self.details()?);
+                not_valid = self.not_valid()?;
             }
         }
         self.choose(&mut model)?;
@@ -70,6 +75,7 @@ impl Copy<'_> {
             model,
             plain,
             others,
+            not_valid,
         })
     }
 

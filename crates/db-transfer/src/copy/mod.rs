@@ -23,6 +23,7 @@ mod error;
 mod hash;
 mod keys;
 mod load;
+mod mapped;
 mod names;
 mod omitted;
 mod plan;
@@ -35,8 +36,11 @@ mod same;
 mod side;
 mod sqlite;
 mod stage;
+mod trial;
 mod types;
 mod undo;
+mod unvalidated;
+mod workshop;
 
 use std::fmt;
 use std::thread;
@@ -50,6 +54,7 @@ use crate::convert::Policies;
 use crate::progress::{Phase, Progress};
 
 pub use error::{BoxError, CopyError, Misfit, Misfits};
+pub use mapped::take_back_mapping;
 pub use report::{CopyReport, NotTranslated, TableReport};
 pub use side::Endpoint;
 
@@ -116,6 +121,7 @@ pub struct Copy<'a> {
     interrupt: Interrupt,
     schema: Option<&'a dyn Schema>,
     invariants: Vec<Invariant<'a>>,
+    not_checked: Vec<String>,
     on_progress: Box<dyn Fn(Progress<'_>) + Sync + 'a>,
     on_estimate: Box<dyn Fn(Estimate) + Sync + 'a>,
 }
@@ -140,6 +146,7 @@ impl<'a> Copy<'a> {
             interrupt: Interrupt::default(),
             schema: None,
             invariants: Vec::new(),
+            not_checked: Vec::new(),
             on_progress: Box::new(|_| {}),
             on_estimate: Box::new(|_| {}),
         }
@@ -235,6 +242,13 @@ impl<'a> Copy<'a> {
         self
     }
 
+    /// What is not looked at, and why: the report says so.
+    #[must_use]
+    pub fn not_checked(mut self, what: impl Into<String>) -> Self {
+        self.not_checked.push(what.into());
+        self
+    }
+
     /// Told how far it is, by several threads.
     #[must_use]
     pub fn on_progress(mut self, progress: impl Fn(Progress<'_>) + Sync + 'a) -> Self {
@@ -269,6 +283,7 @@ impl<'a> Copy<'a> {
             migrated: self.schema.is_some(),
             dry_run: self.dry_run,
             source_locked: self.lock_source,
+            not_checked: self.not_checked.clone(),
             ..CopyReport::default()
         };
         match self.to.engine() {

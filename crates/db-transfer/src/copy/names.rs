@@ -1,9 +1,20 @@
 //! Names of tables as the catalog's model writes them, and as SQL takes them.
 
+use std::collections::BTreeMap;
+
+use db_core::Engine;
+use db_migrate::catalog::model::Model;
+
+use super::error::Misfit;
+use super::plan::TablePlan;
+
 pub(super) use crate::shape::quoted;
 
 /// The longest name that PostgreSQL keeps whole, in bytes.
-pub(super) const LONGEST: usize = 63;
+const LONGEST: usize = 63;
+
+/// The columns that every table of PostgreSQL has by itself.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
 
 /// A table's name, with its schema on PostgreSQL unless that is the home schema.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +52,91 @@ impl Name {
         match &self.schema {
             Some(schema) => format!("{schema}.{}", self.table),
             None => self.table.clone(),
+        }
+    }
+}
+
+/// Names that the target cannot keep apart, or not keep whole.
+pub(super) fn unfit(to: Engine, model: &Model, plans: &[TablePlan]) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    let mut say = |table: &str, reason: String| {
+        found.push(Misfit {
+            table: table.to_owned(),
+            key: String::new(),
+            column: None,
+            value: String::new(),
+            reason,
+        });
+    };
+    let mut tables: BTreeMap<String, String> = BTreeMap::new();
+    for plan in plans {
+        let shown = plan.source.shown();
+        check(to, &plan.target, &mut tables, |reason| say(&shown, reason));
+        if plan.columns.is_empty() {
+            say(&shown, format!("{shown}: a table without columns"));
+        }
+        let mut columns = BTreeMap::new();
+        for column in &plan.columns {
+            if to == Engine::Postgres && SYSTEM_COLUMNS.contains(&column.target.as_str()) {
+                let name = &column.target;
+                let reason = format!("column {name}: each table of PostgreSQL has its own {name}");
+                say(&shown, reason);
+            }
+            let name = Name {
+                schema: None,
+                table: column.target.clone(),
+            };
+            check(to, &name, &mut columns, |reason| {
+                say(&shown, format!("column {reason}"));
+            });
+        }
+    }
+    if to == Engine::Sqlite {
+        let mut indexes = BTreeMap::new();
+        for table in &model.tables {
+            for index in &table.indexes {
+                check(to, &Name::parse(&index.name), &mut indexes, |reason| {
+                    say(&table.name, format!("index {reason}"));
+                });
+            }
+        }
+    }
+    found
+}
+
+fn check(
+    to: Engine,
+    name: &Name,
+    seen: &mut BTreeMap<String, String>,
+    mut say: impl FnMut(String),
+) {
+    let shown = name.shown();
+    match to {
+        Engine::Postgres if name.table.len() > LONGEST => {
+            say(format!(
+                "{shown}: PostgreSQL cuts names after {LONGEST} bytes"
+            ));
+        }
+        Engine::Postgres if name.table.is_empty() => {
+            say("\"\": PostgreSQL knows no empty names".to_owned());
+        }
+        Engine::Postgres if name.table.contains('\0') => say(format!("{shown:?}: NUL in a name")),
+        Engine::Postgres => {}
+        Engine::Sqlite => {
+            if let Some(other) = seen.insert(shown.to_ascii_lowercase(), shown.clone()) {
+                say(if other == shown {
+                    format!("{shown}: SQLite has no schemas, and two would have this name")
+                } else {
+                    format!(
+                        "{shown}: SQLite does not tell it from {other}, only their case differs"
+                    )
+                });
+            }
+            if shown.to_ascii_lowercase().starts_with("sqlite_") {
+                say(format!(
+                    "{shown}: names that begin with sqlite_ are SQLite's own"
+                ));
+            }
         }
     }
 }

@@ -33,8 +33,6 @@ const DETAILS: &str = "WITH n AS (SELECT oid FROM pg_catalog.pg_namespace \
         FROM k WHERE contype IN ('p', 'u') AND condeferrable \
     UNION ALL SELECT 'constraint', conname::text, 'it is copied without NO INHERIT' \
         FROM k WHERE contype = 'c' AND connoinherit \
-    UNION ALL SELECT 'constraint', conname::text, 'it is copied without NOT VALID, so it holds for all rows' \
-        FROM k WHERE contype IN ('c', 'f') AND NOT convalidated AND conrelid <> 0 \
     UNION ALL SELECT 'index', c.relname::text, 'it is copied without INCLUDE' \
         FROM pg_catalog.pg_index i JOIN c ON c.oid = i.indexrelid WHERE i.indnkeyatts < i.indnatts \
     UNION ALL SELECT 'index', c.relname::text, 'it is copied without NULLS NOT DISTINCT' \

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use db_core::Engine;
-use db_migrate::catalog::model::{Column, Index, Model, Table};
+use db_migrate::catalog::model::{Check, Column, Index, Model, Table};
 
 use super::error::{CopyError, Doing as _};
 use super::names::{Name, list, quoted};
@@ -21,6 +21,8 @@ pub(super) struct TablePlan {
     pub(super) key: Vec<usize>,
     /// Which of them have to tell its rows apart: the primary key, and each that is unique.
     pub(super) unique: Vec<Vec<usize>>,
+    /// The checks of the target's table, where that is SQLite and the source is not.
+    pub(super) checks: Vec<CheckPlan>,
     /// How many rows there are.
     pub(super) rows: u64,
     /// `ONLY ` where the source is a plain table of PostgreSQL, which may have heirs.
@@ -35,8 +37,27 @@ pub(super) struct ColumnPlan {
     pub(super) form: Form,
     /// The type in the target, where it is made from the catalog.
     pub(super) target_type: String,
-    /// The primary key of the target cannot be NULL, whatever the source allows.
+    /// The target takes no NULL there, whatever the source allows, or a policy makes of a value.
     pub(super) required: bool,
+}
+
+/// A check on its way.
+#[derive(Debug, Clone)]
+pub(super) struct CheckPlan {
+    /// Its table and its name, for a person.
+    pub(super) shown: String,
+    pub(super) name: Option<String>,
+    /// In the words of the target.
+    pub(super) text: String,
+    /// Whether rows may break it: those of the source need not hold it, or in other words.
+    pub(super) is_open: bool,
+}
+
+impl ColumnPlan {
+    /// As it begins in the `CREATE TABLE` of SQLite.
+    pub(super) fn declaration(&self) -> String {
+        format!("{} {}", quoted(&self.target), self.target_type)
+    }
 }
 
 impl TablePlan {
@@ -96,16 +117,34 @@ pub(super) fn pair(
                 target: there.name.clone(),
                 form,
                 target_type: there.declared_type.clone(),
-                required: false,
+                required: from != to && !there.nullable,
             });
         }
-        plans.push(plan(table, Name::parse(&other.name), columns));
+        let mut plan = plan(table, Name::parse(&other.name), columns);
+        if (from, to) == (Engine::Postgres, Engine::Sqlite) {
+            plan.checks = checks_of(other);
+        }
+        plans.push(plan);
     }
     if homeless.is_empty() {
         Ok(plans)
     } else {
         Err(CopyError::NotMigrated(homeless))
     }
+}
+
+/// The checks that a table of SQLite has.
+fn checks_of(table: &Table) -> Vec<CheckPlan> {
+    let check = |check: &Check| {
+        let name = check.name.as_deref().unwrap_or(&check.expression);
+        CheckPlan {
+            shown: format!("{}.{name}", table.name),
+            name: check.name.clone(),
+            text: check.expression.clone(),
+            is_open: true,
+        }
+    };
+    table.checks.iter().map(check).collect()
 }
 
 /// The migrations make every table, but only those that are chosen get rows: what one of these refers
@@ -178,7 +217,7 @@ pub(super) fn derive(
                 target: column.name.clone(),
                 form,
                 target_type,
-                required: to == Engine::Postgres && (is_key || !column.nullable),
+                required: from != to && (is_key || !column.nullable),
             });
         }
         let target = match (from, to) {
@@ -216,6 +255,7 @@ fn plan(table: &Table, target: Name, columns: Vec<ColumnPlan>) -> TablePlan {
         target,
         key,
         unique,
+        checks: Vec::new(),
         columns,
         rows: 0,
         only: "",

@@ -16,7 +16,7 @@ use super::plan::{self, TablePlan};
 use super::report::{CopyReport, NotTranslated};
 use super::side::{Bulk, Snapshot, share_out};
 use super::undo::{self, Marker};
-use super::{Copy, micros, stage};
+use super::{Copy, micros, stage, unvalidated};
 use crate::progress::Phase;
 
 /// For building keys and indexes.
@@ -38,12 +38,14 @@ impl Copy<'_> {
                 self.plan_for_postgres(&catalog, &mut snapshot, target.as_ref())?;
             say_what_stays(&catalog, &build, &mut report);
             stage::measure(&mut snapshot, &mut plans)?;
-            self.inspect(&mut snapshot, (&catalog, &plans), &mut report)?;
+            self.inspect(&mut snapshot, (&catalog, &mut plans), &mut report)?;
             self.foresee_references(&mut snapshot, &plans, &mut report)?;
             let is_free = !self.replaces && report.would_undo.is_empty();
             if is_free && report.misfits.count == 0 {
                 undo::rehearse(&self.to, &build, &mut report)?;
             }
+            self.foresee_not_valid(&mut snapshot, &catalog.not_valid, &mut report)?;
+            unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);
         }
         let mut marker = Marker::take(&self.to)?;
@@ -200,7 +202,7 @@ impl Copy<'_> {
             self.plan_for_postgres(&catalog, &mut snapshot, target.as_ref())?;
         say_what_stays(&catalog, &build, &mut report);
         stage::measure(&mut snapshot, &mut plans)?;
-        self.inspect(&mut snapshot, (&catalog, &plans), &mut report)?;
+        self.inspect(&mut snapshot, (&catalog, &mut plans), &mut report)?;
         let mut snapshot = self.lock(snapshot, (&catalog, &mut plans), &mut report)?;
         let since = Instant::now();
         let keys = if self.schema.is_some() {
@@ -213,6 +215,7 @@ impl Copy<'_> {
         self.note_rows(marker, &plans)?;
         self.load(&mut snapshot, &plans)?;
         self.finish(&build.after, &keys, &mut report)?;
+        unvalidated::list(&catalog.not_valid, &mut report);
         self.number(&mut snapshot, (&catalog.model, &plans))?;
         report.load_us = micros(since);
         if !report

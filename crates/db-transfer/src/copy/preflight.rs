@@ -1,17 +1,14 @@
 //! What does not fit, found before a row is written.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_core::Engine;
 use db_core::bulk::{PostgresBulk, SqliteBulk, SqliteStatement};
-use db_migrate::catalog::model::Model;
 
 use super::error::{CopyError, Doing as _, Misfit, Misfits};
 use super::keys::{CLASH, ChangedKeys};
-use super::names::{LONGEST, Name};
-use super::plan::TablePlan;
+use super::plan::{ColumnPlan, TablePlan};
 use super::side::Bulk;
+use super::trial::{Bench, Broken};
 use crate::convert::{CellRef, Form, Policies, Reason, postgres, shown, sqlite};
 
 /// Rows between two looks at whether another thread has failed.
@@ -19,9 +16,6 @@ const BETWEEN_LOOKS: u64 = 1 << 12;
 
 /// Rows from which on a table is worth more than one connection.
 const MANY: u64 = 50_000;
-
-/// The columns that every table of PostgreSQL has by itself.
-const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "tableoid", "xmin", "xmax", "cmin", "cmax"];
 
 /// How values are looked at.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +55,8 @@ pub(super) struct Found {
     pub(super) misfits: Misfits,
     pub(super) mapped: u64,
     pub(super) rows: u64,
+    /// Checks of the target that rows do not hold.
+    pub(super) broken: Vec<Broken>,
 }
 
 impl Found {
@@ -262,26 +258,33 @@ fn in_postgres(
     let doing = || format!("reading {}", plan.source.shown());
     let sql = format!("COPY ({}) TO STDOUT", plan.select_source());
     let mut rows = reader.copy_out(&sql).doing(doing)?;
+    let bench = Bench::of(plan)?;
+    let mut trial = bench.as_ref().map(Bench::begin).transpose()?;
     let mut found = Found::default();
-    let mut made = Vec::new();
+    let mut made = vec![Vec::new(); plan.columns.len()];
     while let Some(row) = rows.next().doing(doing)? {
         found.rows += 1;
         if found.rows.is_multiple_of(BETWEEN_LOOKS) && stop.load(Ordering::Relaxed) {
             break;
         }
-        for (at, (column, field)) in plan.columns.iter().zip(postgres::fields(row)).enumerate() {
-            let wrong = match postgres::read(column.form, field, how.policies, &mut made) {
+        let mut cells: Vec<CellRef<'_>> = Vec::with_capacity(plan.columns.len());
+        let columns = plan.columns.iter().zip(postgres::fields(row));
+        for (at, ((column, field), made)) in columns.zip(&mut made).enumerate() {
+            let read = postgres::read(column.form, field, how.policies, made);
+            let wrong = match read {
                 Ok(CellRef::Null) => {
-                    found.mapped += u64::from(field != b"\\N");
-                    None
+                    let is_mapped = field != b"\\N";
+                    found.mapped += u64::from(is_mapped);
+                    not_null(column, is_mapped)
                 }
                 Ok(_) => how.letters.refuse(field),
                 Err(Reason::NotANumber) => Some("NaN, for which SQLite stores NULL".to_owned()),
                 Err(reason) => Some(reason.to_string()),
             };
-            match wrong {
-                None => {}
-                Some(reason) => {
+            match (wrong, read) {
+                (None, Ok(cell)) => cells.push(sqlite::write(column.form, cell)),
+                (None, Err(_)) => {}
+                (Some(reason), _) => {
                     let fields: Vec<&[u8]> = postgres::fields(row).collect();
                     let keys = plan.key.iter().filter_map(|at| fields.get(*at));
                     let keys = keys.map(|key| String::from_utf8_lossy(key).into_owned());
@@ -294,8 +297,26 @@ fn in_postgres(
                 }
             }
         }
+        match &mut trial {
+            Some(trial) if cells.len() == plan.columns.len() => trial.row(&cells)?,
+            Some(trial) => trial.pass_over(),
+            None => {}
+        }
+    }
+    if let Some(trial) = trial {
+        found.broken = trial.end()?;
     }
     Ok(found)
+}
+
+/// Why NULL has no place in a column.
+fn not_null(column: &ColumnPlan, is_mapped: bool) -> Option<String> {
+    let reason = if is_mapped {
+        "NaN, which would be NULL, and NULL is not allowed there"
+    } else {
+        "NULL, which is not allowed there"
+    };
+    column.required.then(|| reason.to_owned())
 }
 
 fn misfit(
@@ -314,90 +335,5 @@ fn misfit(
         column: Some(plan.columns[at].source.clone()),
         value: shown(cell),
         reason,
-    }
-}
-
-/// Names that the target cannot keep apart, or not keep whole.
-pub(super) fn names(to: Engine, model: &Model, plans: &[TablePlan]) -> Vec<Misfit> {
-    let mut found = Vec::new();
-    let mut say = |table: &str, reason: String| {
-        found.push(Misfit {
-            table: table.to_owned(),
-            key: String::new(),
-            column: None,
-            value: String::new(),
-            reason,
-        });
-    };
-    let mut tables: BTreeMap<String, String> = BTreeMap::new();
-    for plan in plans {
-        let shown = plan.source.shown();
-        check(to, &plan.target, &mut tables, |reason| say(&shown, reason));
-        if plan.columns.is_empty() {
-            say(&shown, format!("{shown}: a table without columns"));
-        }
-        let mut columns = BTreeMap::new();
-        for column in &plan.columns {
-            if to == Engine::Postgres && SYSTEM_COLUMNS.contains(&column.target.as_str()) {
-                let name = &column.target;
-                let reason = format!("column {name}: each table of PostgreSQL has its own {name}");
-                say(&shown, reason);
-            }
-            let name = Name {
-                schema: None,
-                table: column.target.clone(),
-            };
-            check(to, &name, &mut columns, |reason| {
-                say(&shown, format!("column {reason}"));
-            });
-        }
-    }
-    if to == Engine::Sqlite {
-        let mut indexes = BTreeMap::new();
-        for table in &model.tables {
-            for index in &table.indexes {
-                check(to, &Name::parse(&index.name), &mut indexes, |reason| {
-                    say(&table.name, format!("index {reason}"));
-                });
-            }
-        }
-    }
-    found
-}
-
-fn check(
-    to: Engine,
-    name: &Name,
-    seen: &mut BTreeMap<String, String>,
-    mut say: impl FnMut(String),
-) {
-    let shown = name.shown();
-    match to {
-        Engine::Postgres if name.table.len() > LONGEST => {
-            say(format!(
-                "{shown}: PostgreSQL cuts names after {LONGEST} bytes"
-            ));
-        }
-        Engine::Postgres if name.table.is_empty() => {
-            say("\"\": PostgreSQL knows no empty names".to_owned());
-        }
-        Engine::Postgres if name.table.contains('\0') => say(format!("{shown:?}: NUL in a name")),
-        Engine::Postgres => {}
-        Engine::Sqlite => {
-            if let Some(other) = seen.insert(shown.to_ascii_lowercase(), shown.clone()) {
-                say(if other == shown {
-                    format!("{shown}: SQLite has no schemas, and two would have this name")
-                } else {
-                    format!(
-                        "{shown}: SQLite does not tell it from {other}, only their case differs"
-                    )
-                });
-            }
-            if shown.to_ascii_lowercase().starts_with("sqlite_") {
-                say(format!(
-                    "{shown}: names that begin with sqlite_ are SQLite's own"
-                ));
-            }
-        }
     }
 }

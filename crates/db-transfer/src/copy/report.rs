@@ -36,6 +36,9 @@ pub struct CopyReport {
     pub mapped: u64,
     /// What was checked of the data besides hashes and counts.
     pub checked: Vec<String>,
+    /// What of the data could not be checked, since not all tables were chosen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<String>,
     /// What of the proof failed.
     pub failures: Vec<String>,
     /// Looking for what does not fit, in microseconds.

@@ -1,8 +1,7 @@
 //! A copy into a SQLite file, which appears under its name when it is proven.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Instant;
@@ -18,7 +17,8 @@ use super::names::{Name, literal, quoted};
 use super::plan::{self, TablePlan};
 use super::report::{CopyReport, NotTranslated};
 use super::side::{Bulk, Endpoint, Snapshot};
-use super::{Copy, micros, references, stage};
+use super::workshop::{Workshop, at};
+use super::{Copy, micros, references, stage, unvalidated};
 use crate::progress::Phase;
 
 /// While it is filled nobody else sees the file, and if it is lost the copy begins anew. A statement
@@ -53,24 +53,28 @@ impl Copy<'_> {
         let catalog = self.source()?;
         let mut snapshot = self.snapshot()?;
         self.refuse_change(&catalog)?;
-        let (mut plans, build) = self.plan_for_sqlite(&catalog, &mut snapshot, &place)?;
-        report.not_translated.clone_from(&build.not_translated);
+        let mut plans = self.plan_for_sqlite(&catalog, &mut snapshot, &place, &mut report)?;
         report.not_translated.extend(catalog.others.iter().cloned());
         stage::measure(&mut snapshot, &mut plans)?;
-        self.inspect(&mut snapshot, (&catalog, &plans), &mut report)?;
+        self.inspect(&mut snapshot, (&catalog, &mut plans), &mut report)?;
         if self.dry_run {
+            let build = self.build_for_sqlite(&catalog, &mut snapshot, &plans, &mut report)?;
             self.foresee_references(&mut snapshot, &plans, &mut report)?;
             if report.misfits.count == 0 {
                 self.rehearse_sqlite(&place, &build, &mut report)?;
             }
+            self.foresee_not_valid(&mut snapshot, &catalog.not_valid, &mut report)?;
+            unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);
         }
         let mut snapshot = self.lock(snapshot, (&catalog, &mut plans), &mut report)?;
+        let build = self.build_for_sqlite(&catalog, &mut snapshot, &plans, &mut report)?;
         self.fill(
             &mut snapshot,
             (&place, &catalog.model, &plans, &build),
             &mut report,
         )?;
+        unvalidated::list(&catalog.not_valid, &mut report);
         self.prove(&mut snapshot, &place, &plans, &mut report)?;
         let report = self.judge(&place, report)?;
         snapshot.held()?;
@@ -159,26 +163,41 @@ impl Copy<'_> {
         catalog: &SourceCatalog,
         snapshot: &mut Snapshot,
         place: &Endpoint,
-    ) -> Result<(Vec<TablePlan>, Build), CopyError> {
+        report: &mut CopyReport,
+    ) -> Result<Vec<TablePlan>, CopyError> {
         let engines = self.engines();
-        let (mut plans, build) = if let Some(schema) = self.schema {
+        let mut plans = if let Some(schema) = self.schema {
             schema.apply(place).map_err(CopyError::Schema)?;
             let target = self.model_of(place)?;
-            (
-                plan::pair(engines, &catalog.model, &target, !self.tables.is_empty())?,
-                Build::default(),
-            )
+            plan::pair(engines, &catalog.model, &target, !self.tables.is_empty())?
         } else {
-            let reader = &mut snapshot.readers[0];
-            let plans = plan::derive(engines, &catalog.model, reader)?;
-            let build = match self.from.engine() {
-                Engine::Sqlite => ddl::verbatim(reader, &plans, self.tables.is_empty())?,
-                Engine::Postgres => ddl::in_sqlite(&catalog.model, &plans)?,
-            };
-            (plans, build)
+            plan::derive(engines, &catalog.model, &mut snapshot.readers[0])?
         };
+        if self.schema.is_none() && self.from.engine() == Engine::Postgres {
+            report.not_translated = ddl::checks_in_sqlite(&catalog.model, &mut plans)?;
+        }
         catalog.complete(&mut plans);
-        Ok((plans, build))
+        Ok(plans)
+    }
+
+    /// What makes the tables, with the checks that their rows hold.
+    fn build_for_sqlite(
+        &self,
+        catalog: &SourceCatalog,
+        snapshot: &mut Snapshot,
+        plans: &[TablePlan],
+        report: &mut CopyReport,
+    ) -> Result<Build, CopyError> {
+        let reader = &mut snapshot.readers[0];
+        let build = match self.from.engine() {
+            _ if self.schema.is_some() => Build::default(),
+            Engine::Sqlite => ddl::verbatim(reader, plans, self.tables.is_empty())?,
+            Engine::Postgres => ddl::in_sqlite(&catalog.model, plans),
+        };
+        report
+            .not_translated
+            .extend(build.not_translated.iter().cloned());
+        Ok(build)
     }
 
     /// Makes the tables of a dry run, in its own folder, and finds out what cannot be made.
@@ -401,130 +420,4 @@ fn carry_numbering(
         }
     }
     Ok(())
-}
-
-/// A folder beside the target in which the file grows. It is gone when this is dropped.
-#[derive(Debug)]
-struct Workshop {
-    folder: PathBuf,
-    /// Locked as long as it is open, so that what a killed copy has left is known for it.
-    _lock: Option<File>,
-    found_remains: bool,
-}
-
-impl Workshop {
-    /// One for a dry run, which touches nothing where the target is.
-    fn elsewhere() -> Result<Self, CopyError> {
-        let place = std::env::temp_dir();
-        let made = tempfile::Builder::new()
-            .prefix("bitcraps-copy-")
-            .tempdir_in(&place);
-        Ok(Self {
-            folder: made.map_err(at(&place))?.keep(),
-            _lock: None,
-            found_remains: false,
-        })
-    }
-
-    /// Where a copy to this file grows.
-    fn folder_of(target: &Path) -> PathBuf {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        target.with_file_name(format!(".{name}.copying"))
-    }
-
-    /// What a killed copy has left, in words, unless one is under way.
-    fn remains(target: &Path) -> Result<Option<String>, CopyError> {
-        let folder = Self::folder_of(target);
-        let lock = match File::open(folder.join("lock")) {
-            Ok(lock) => lock,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(at(&folder)(source)),
-        };
-        match lock.try_lock_shared() {
-            Ok(()) => Ok(Some(format!("remove {}", folder.display()))),
-            Err(fs::TryLockError::WouldBlock) => Err(CopyError::Locked),
-            Err(fs::TryLockError::Error(source)) => Err(at(&folder)(source)),
-        }
-    }
-
-    fn open(target: &Path) -> Result<Self, CopyError> {
-        let folder = Self::folder_of(target);
-        let made = fs::DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(&folder);
-        made.map_err(at(&folder))?;
-        let lock_path = folder.join("lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(at(&lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(CopyError::Locked),
-            Err(fs::TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
-        }
-        let mut found_remains = false;
-        for entry in fs::read_dir(&folder).map_err(at(&folder))? {
-            let path = entry.map_err(at(&folder))?.path();
-            if path != lock_path {
-                found_remains = true;
-                fs::remove_file(&path).map_err(at(&path))?;
-            }
-        }
-        Ok(Self {
-            folder,
-            _lock: Some(lock),
-            found_remains,
-        })
-    }
-
-    fn database(&self) -> PathBuf {
-        self.folder.join("database.db")
-    }
-
-    /// Gives the file its name, for good.
-    fn publish(&self, target: &Path, replaces: bool) -> Result<(), CopyError> {
-        let file = self.database();
-        let log = self.folder.join("database.db-wal");
-        if fs::metadata(&log).is_ok_and(|meta| meta.len() > 0) {
-            let open = io::Error::other("the new file is still open, and part of it is in its log");
-            return Err(at(&log)(open));
-        }
-        File::open(&file)
-            .and_then(|f| f.sync_all())
-            .map_err(at(&file))?;
-        if replaces {
-            fs::rename(&file, target).map_err(at(target))?;
-        } else {
-            // Unlike a rename it does not replace what appeared meanwhile.
-            fs::hard_link(&file, target).map_err(at(target))?;
-            fs::remove_file(&file).map_err(at(&file))?;
-        }
-        let folder = match target.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)
-            .and_then(|f| f.sync_all())
-            .map_err(at(folder))
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!(%error, folder = %self.folder.display(), "the folder of a copy stays");
-        }
-    }
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError + use<'_> {
-    move |source| CopyError::File {
-        path: path.to_owned(),
-        source,
-    }
 }

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 use db_core::{Access, Engine};
 
 use super::catalog::SourceCatalog;
-use super::error::{CopyError, Doing as _};
+use super::error::{CopyError, Doing as _, Misfit, Misfits};
 use super::hash::RowsHash;
 use super::load::Course;
-use super::names::Name;
+use super::names::{self, Name};
 use super::plan::TablePlan;
 use super::preflight::{self, How, Letters};
 use super::proof::{self, Side};
-use super::report::{CopyReport, TableReport};
+use super::report::{CopyReport, NotTranslated, TableReport};
 use super::side::{Bulk, Endpoint, Snapshot, share_out};
+use super::trial::Broken;
 use super::{Copy, Estimate, micros};
 use crate::progress::Phase;
 
@@ -34,13 +35,13 @@ impl Copy<'_> {
     pub(super) fn inspect(
         &self,
         snapshot: &mut Snapshot,
-        (catalog, plans): (&SourceCatalog, &[TablePlan]),
+        (catalog, plans): (&SourceCatalog, &mut [TablePlan]),
         report: &mut CopyReport,
     ) -> Result<(), CopyError> {
         let since = Instant::now();
         let expected = plans.iter().map(|plan| plan.rows).sum();
         self.tell(Phase::Inspect, None, (0, 0), expected);
-        let names = preflight::names(self.to.engine(), &catalog.model, plans);
+        let names = names::unfit(self.to.engine(), &catalog.model, plans);
         let encoding = self.strange_encoding(&mut snapshot.readers)?;
         let how = How {
             policies: self.policies,
@@ -57,15 +58,24 @@ impl Copy<'_> {
             preflight::look(reader, (&plans[share.plan], share), how, stop)
         })?;
         self.go_on()?;
-        let mut misfits = super::Misfits {
+        let mut misfits = Misfits {
             count: names.len() as u64,
             first: names,
         };
         report.mapped = 0;
-        for found in found {
+        for (share, found) in shares.iter().zip(found) {
             report.mapped += found.mapped;
             misfits.count += found.misfits.count;
             misfits.first.extend(found.misfits.first);
+            let plan = &mut plans[share.plan];
+            if self.schema.is_some() {
+                misfits.count += found.broken.len() as u64;
+                misfits
+                    .first
+                    .extend(found.broken.iter().map(|one| misfit(plan, one)));
+            } else {
+                leave_checks_out(plan, &found.broken, report);
+            }
         }
         misfits.first.truncate(self.most_misfits);
         report.inspect_us = micros(since);
@@ -189,6 +199,32 @@ impl Copy<'_> {
             Err(CopyError::ProofFailed(Box::new(report)))
         }
     }
+}
+
+/// A check that the migrations make in the target, and that rows do not hold.
+fn misfit(plan: &TablePlan, broken: &Broken) -> Misfit {
+    let check = &plan.checks[broken.check].shown;
+    Misfit {
+        table: plan.source.shown(),
+        key: broken.first.clone(),
+        column: None,
+        value: String::new(),
+        reason: format!("check {check}: {}", broken.reason()),
+    }
+}
+
+/// All rows go along: a check that they do not hold is left out, as PostgreSQL would leave it out.
+fn leave_checks_out(plan: &mut TablePlan, broken: &[Broken], report: &mut CopyReport) {
+    for one in broken {
+        let shown = plan.checks[one.check].shown.as_str();
+        let left = NotTranslated::new("check", shown, one.reason());
+        report.not_translated.push(left);
+    }
+    let mut at = 0..;
+    plan.checks.retain(|_| {
+        at.next()
+            .is_none_or(|at| broken.iter().all(|one| one.check != at))
+    });
 }
 
 /// Counts the rows, and puts the largest tables first, so that none is left alone at the end.

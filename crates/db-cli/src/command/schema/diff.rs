@@ -6,6 +6,7 @@ use db_core::{Access, DatabaseUrl, Engine};
 use db_migrate::catalog::model::Model;
 use db_migrate::catalog::{Difference, Mode, parity};
 use db_schema::disparities::{self, Where};
+use db_transfer::copy;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -31,7 +32,7 @@ pub(in crate::command) struct Document {
     /// By what both engines have, where they are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     disparities: Option<Vec<parity::Disparity>>,
-    /// Where our own schema differs between the engines on purpose.
+    /// Where our own schema differs between the engines on purpose, and what `copy` makes of types.
     #[serde(skip_serializing_if = "Option::is_none")]
     intended: Option<Vec<Intended>>,
 }
@@ -59,6 +60,9 @@ impl Side {
         }
     }
 }
+
+/// Why types, and what hangs on them, differ where `copy` has made the one of the other.
+const BY_COPY: &str = "as `copy` maps it";
 
 /// Characters of a line for a person; `--json` has all of it.
 const MOST: usize = 300;
@@ -143,6 +147,25 @@ pub(super) fn run(context: &Context<'_>, options: &SchemaDiff) -> Result<Code, E
     Ok(code)
 }
 
+/// What differs, each as the databases say it; and that of it which a copy between them explains.
+fn apart(
+    all: Vec<parity::Disparity>,
+    mut remaining: Vec<parity::Disparity>,
+) -> (Vec<parity::Disparity>, Vec<Intended>) {
+    let mut by_copy = Vec::new();
+    for disparity in all {
+        let same = |one: &&mut parity::Disparity| one.subject == disparity.subject;
+        match remaining.iter_mut().find(same) {
+            Some(one) => *one = disparity,
+            None => by_copy.push(Intended {
+                disparity,
+                reason: BY_COPY,
+            }),
+        }
+    }
+    (remaining, by_copy)
+}
+
 /// What differs between two engines, and where our own schema does so on purpose.
 fn across(first: Engine, ours: &Model, theirs: &Model) -> (Vec<parity::Disparity>, Vec<Intended>) {
     let mut found = (Vec::new(), Vec::new());
@@ -152,7 +175,15 @@ fn across(first: Engine, ours: &Model, theirs: &Model) -> (Vec<parity::Disparity
         Engine::Postgres => (theirs, ours),
     };
     let is_own = sqlite.table("audit_context").is_some() && postgres.table("audit_logs").is_some();
-    for disparity in parity::compare(ours, theirs) {
+    let mut mapped = sqlite.clone();
+    copy::take_back_mapping(&mut mapped, postgres);
+    let remaining = match first {
+        Engine::Sqlite => parity::compare(&mapped, postgres),
+        Engine::Postgres => parity::compare(postgres, &mapped),
+    };
+    let (disparities, by_copy) = apart(parity::compare(ours, theirs), remaining);
+    found.1.extend(by_copy);
+    for disparity in disparities {
         let side =
             match (disparity.side, first) {
                 (parity::Side::Both, _) => Where::Differs,

@@ -3,7 +3,7 @@
 //! Where [`Catalog::compare`](super::Catalog::compare) compares texts of one engine, this compares what
 //! both engines have: tables; columns with order, storage, nullability and default; keys; foreign keys
 //! with their actions; uniques; checks by name, literals, columns and operators; indexes with keys,
-//! uniqueness and predicate, expressions by their columns and JSON members; triggers by name.
+//! uniqueness and predicate, predicates as checks, expressions by their columns and JSON members; triggers by name.
 
 mod literals;
 mod outline;

@@ -45,7 +45,7 @@ pub(super) fn outline(model: &Model, other: &Model) -> Outline {
             .chain(twin.map(|twin| &twin.columns).into_iter().flatten())
             .map(|column| column.name.as_str())
             .collect();
-        lines((table, twin), &columns, &mut add);
+        lines(model, (table, twin), &columns, &mut add);
     }
     outline
 }
@@ -53,6 +53,7 @@ pub(super) fn outline(model: &Model, other: &Model) -> Outline {
 /// A key that one side does not name is known by its columns on both, and a check by what it says:
 /// PostgreSQL invents a name where SQLite does without.
 fn lines(
+    model: &Model,
     (table, twin): (&Table, Option<&Table>),
     columns: &[&str],
     add: &mut impl FnMut(String, String),
@@ -95,7 +96,7 @@ fn lines(
                 named(key.name.as_deref(), theirs.map(|key| &key.name)),
                 &key.columns.join(", "),
             ),
-            says_key(key),
+            says_key(key, model),
         );
     }
     for check in &table.checks {
@@ -157,19 +158,30 @@ fn says_column(column: &Column) -> String {
 }
 
 fn says_check(check: &Check, columns: &[&str]) -> String {
+    says_condition(&check.expression, columns)
+}
+
+fn says_condition(expression: &str, columns: &[&str]) -> String {
     format!(
         "literals {}, parts {}",
-        literals(&check.expression).join(" "),
-        parts(&check.expression, columns).join(" ")
+        literals(expression).join(" "),
+        parts(expression, columns).join(" ")
     )
 }
 
-fn says_key(key: &ForeignKey) -> String {
+/// SQLite need not say which columns a foreign key leads to: the primary key, then.
+fn says_key(key: &ForeignKey, model: &Model) -> String {
+    let mut referenced = key.referenced_columns.clone();
+    if referenced.is_empty() {
+        let parent = model.table(&key.references);
+        let primary = parent.and_then(|table| table.primary_key.as_ref());
+        referenced.extend(primary.into_iter().flat_map(|key| key.columns.clone()));
+    }
     format!(
         "({}) to {} ({}), on delete {:?}, on update {:?}",
         key.columns.join(", "),
         key.references,
-        key.referenced_columns.join(", "),
+        referenced.join(", "),
         key.on_delete,
         key.on_update
     )
@@ -198,7 +210,7 @@ fn says_index(index: &Index, columns: &[&str]) -> String {
     }
     if let Some(predicate) = &index.predicate {
         says.push_str(", where ");
-        says.push_str(&plain(predicate));
+        says.push_str(&says_condition(predicate, columns));
     }
     says
 }
@@ -213,14 +225,4 @@ fn says_expression(expression: &str, columns: &[&str]) -> String {
         .map(|literal| literal.replace("$.", ""))
         .collect::<Vec<_>>();
     format!("({} {})", words.join(" "), members.join(" "))
-}
-
-/// A predicate in lower case, without parentheses and with single spaces.
-fn plain(predicate: &str) -> String {
-    let lower = predicate.to_ascii_lowercase();
-    let words: Vec<_> = lower
-        .split(|c: char| c.is_whitespace() || c == '(' || c == ')')
-        .filter(|word| !word.is_empty())
-        .collect();
-    words.join(" ")
 }

@@ -3,7 +3,7 @@
 use crate::convert::Form;
 
 /// A default that means the same on both engines; `None` for what has to be left out.
-pub(super) fn literal(text: &str) -> Option<String> {
+pub(in super::super) fn literal(text: &str) -> Option<String> {
     let text = without_casts(text);
     let text = text.trim();
     let inner = match text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) {
@@ -30,7 +30,7 @@ pub(super) fn literal(text: &str) -> Option<String> {
 
 /// A literal of PostgreSQL for a column of SQLite with values of this form; `None` where it would be
 /// another value there.
-pub(super) fn literal_of(form: Form, literal: String) -> Option<String> {
+pub(in super::super) fn literal_of(form: Form, literal: String) -> Option<String> {
     if literal.eq_ignore_ascii_case("NULL") {
         return Some(literal);
     }
@@ -47,7 +47,7 @@ pub(super) fn literal_of(form: Form, literal: String) -> Option<String> {
 }
 
 /// PostgreSQL's way to write an expression, in words that SQLite has.
-pub(super) fn for_sqlite(text: &str) -> String {
+pub(in super::super) fn for_sqlite(text: &str) -> String {
     let plain = without_casts(text);
     let plain = plain
         .replace("= ANY ((ARRAY[", "IN (")

@@ -1,11 +1,14 @@
 //! The tables of a database that has no migrations of ours, made anew in the target.
 
+mod checks;
 mod expression;
 mod postgres;
 mod sqlite;
 mod types;
 
-pub(super) use postgres::{in_postgres, sequence};
+pub(super) use checks::{checks_in_sqlite, length_check};
+pub(super) use expression::{for_sqlite, literal, literal_of};
+pub(super) use postgres::{in_postgres, sequence, truth};
 pub(super) use sqlite::{in_sqlite, verbatim};
 pub(super) use types::types_of;
 

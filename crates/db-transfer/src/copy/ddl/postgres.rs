@@ -140,7 +140,7 @@ fn create(from: Engine, table: &Table, plan: &TablePlan, build: &mut Build) -> S
 }
 
 /// A default of a column in which PostgreSQL has truth values.
-fn truth(literal: &str) -> Option<&'static str> {
+pub(in super::super) fn truth(literal: &str) -> Option<&'static str> {
     match literal.to_ascii_lowercase().as_str() {
         "0" | "false" | "'0'" | "'f'" | "'false'" => Some("false"),
         "1" | "true" | "'1'" | "'t'" | "'true'" => Some("true"),

@@ -1,5 +1,6 @@
 //! A copy that is stopped leaves nothing behind.
 
+use std::fs::{self, File};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use db_core::{Engine, Interrupt};
@@ -325,4 +326,23 @@ fn a_file_that_was_empty_is_looked_at_again_before_it_is_replaced() {
             }
         }
     }
+}
+
+/// A dry run into SQLite works in a folder among those of other programs.
+#[test]
+fn what_a_killed_dry_run_has_left_goes_with_the_next() {
+    let [left, used] = ["left", "used"].map(|name| {
+        let name = format!("bitcraps-copy-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir(&folder).unwrap();
+        File::create(folder.join("lock")).unwrap();
+        folder
+    });
+    let lock = File::open(used.join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    let (from, to) = (source(Engine::Sqlite), TestDb::sqlite());
+    let dry = Copy::new(endpoint(&from), endpoint(&to)).dry_run(true);
+    dry.run().unwrap();
+    assert!(!left.exists() && used.exists());
+    fs::remove_dir_all(&used).unwrap();
 }

@@ -1,5 +1,6 @@
 //! Whole databases from one place to another.
 
+mod checks;
 mod foreseen;
 mod generated;
 mod interrupted;

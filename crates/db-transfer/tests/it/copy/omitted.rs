@@ -70,8 +70,8 @@ fn what_guards_rows_and_joins_tables_is_listed_postgres() {
             "other foreign data wrapper nowhere",
             "other foreign server there",
             "part of a constraint alone",
-            "part of a constraint unchecked",
-            "part of a constraint unkept",
+            "part of a constraint loose.unchecked",
+            "part of a constraint loose.unkept",
             "policy guarded.own",
             "row security guarded",
         ];
