@@ -10,10 +10,13 @@ const SHARED_FIRST: u64 = 0x4000_0002;
 
 /// Whether this process holds SQLite's shared lock on a database file.
 ///
-/// Nobody holds one on a file that is not there. Every connection to a database with a log holds it, from its first statement to its end, and one `open` and
-/// `close` of the file past SQLite drops it. Asked of the descriptors that are open: what `fdinfo`
+/// Nobody holds one on a file that is not there. Every connection to a database with a log holds it, from its
+/// first statement to its end, and one `open` and `close` of the file past SQLite drops it. Asked of the descriptors that are open: what `fdinfo`
 /// tells of one is told in one moment, while `/proc/locks` is read in pieces, and a lock that moves because other
 /// tests lock and unlock may be in none of them.
+///
+/// # Panics
+/// Without `/proc`.
 #[must_use]
 pub fn holds_shared_lock(path: &Path) -> bool {
     let Some(file) = identity(path) else {
@@ -42,7 +45,7 @@ fn has_shared_lock(fdinfo: &Path) -> bool {
     }
 }
 
-/// `lock:	1: POSIX  ADVISORY  READ 4711 fe:00:1234 1073741826 1073742335`
+/// `lock: 1: POSIX  ADVISORY  READ 4711 fe:00:1234 1073741826 1073742335`
 fn is_shared_lock(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let ["lock:", _, "POSIX", _, "READ", _, _, first, ..] = words[..] else {

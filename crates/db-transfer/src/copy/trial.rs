@@ -5,7 +5,7 @@ use db_core::{Access, DatabaseUrl, Interrupt};
 
 use super::error::{CopyError, Doing as _, is_refusal};
 use super::names::{list, quoted};
-use super::plan::TablePlan;
+use super::plan::{ColumnPlan, TablePlan};
 
 /// Rows that are gathered before the checks are asked, at most.
 const MOST_ROWS: i64 = 1 << 10;
@@ -62,7 +62,7 @@ impl<'p> Bench<'p> {
         while plan.columns.iter().any(|column| column.target == number) {
             number.push('#');
         }
-        let columns: Vec<String> = plan.columns.iter().map(|c| c.declaration()).collect();
+        let columns: Vec<String> = plan.columns.iter().map(ColumnPlan::declaration).collect();
         let sql = format!(
             "CREATE TABLE {} ({} INTEGER, {}); BEGIN",
             plan.target.sql(),

@@ -6,7 +6,7 @@ use db_migrate::catalog::model::{Column, Model};
 
 use super::super::error::{CopyError, Doing as _};
 use super::super::names::quoted;
-use super::super::plan::{CheckPlan, TablePlan};
+use super::super::plan::{CheckPlan, ColumnPlan, TablePlan};
 use super::super::report::NotTranslated;
 use super::expression;
 
@@ -31,7 +31,7 @@ pub(in super::super) fn checks_in_sqlite(
         let Some(table) = super::sqlite::find(source, plan) else {
             continue;
         };
-        let columns: Vec<String> = plan.columns.iter().map(|c| c.declaration()).collect();
+        let columns: Vec<String> = plan.columns.iter().map(ColumnPlan::declaration).collect();
         let columns = columns.join(", ");
         for check in &table.checks {
             let text = expression::for_sqlite(&check.expression);

@@ -70,11 +70,7 @@ fn stopped(from: Engine, to: Engine) {
             Some(path) => {
                 assert!(!path.exists());
                 let folder = path.parent().unwrap();
-                assert_eq!(
-                    std::fs::read_dir(folder).unwrap().count(),
-                    0,
-                    "nothing stays"
-                );
+                assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "nothing stays");
             }
             None => assert!(tables(&target).is_empty(), "{:?}", tables(&target)),
         }
@@ -234,7 +230,7 @@ fn a_dry_run_touches_nothing_beside_a_file() {
     let (source, target) = (source(Engine::Sqlite), TestDb::sqlite());
     let path = target.path().unwrap();
     let folder = path.parent().unwrap();
-    let touched = || std::fs::metadata(folder).unwrap().modified().unwrap();
+    let touched = || fs::metadata(folder).unwrap().modified().unwrap();
     let dry = || {
         Copy::new(endpoint(&source), endpoint(&target))
             .dry_run(true)
@@ -245,8 +241,8 @@ fn a_dry_run_touches_nothing_beside_a_file() {
     assert_eq!(touched(), before);
     let name = path.file_name().unwrap().to_str().unwrap();
     let remains = folder.join(format!(".{name}.copying"));
-    std::fs::create_dir(&remains).unwrap();
-    let lock = std::fs::File::create(remains.join("lock")).unwrap();
+    fs::create_dir(&remains).unwrap();
+    let lock = File::create(remains.join("lock")).unwrap();
     let before = touched();
     let report = dry().unwrap();
     assert_eq!(report.would_undo, [format!("remove {}", remains.display())]);
@@ -283,12 +279,12 @@ fn a_log_of_another_file_is_not_replayed_onto_the_new_one() {
             let target = TestDb::sqlite();
             let log = format!("{}{suffix}", target.path().unwrap().display());
             if !late {
-                std::fs::write(&log, "pages of another file").unwrap();
+                fs::write(&log, "pages of another file").unwrap();
             }
             let done = Copy::new(endpoint(&source), endpoint(&target))
                 .on_progress(|progress| {
                     if progress.phase == Phase::Prove {
-                        std::fs::write(&log, "pages of another file").unwrap();
+                        fs::write(&log, "pages of another file").unwrap();
                     }
                 })
                 .run();
