@@ -119,8 +119,8 @@ fn a_page_that_is_built_wrongly_is_damage_without_checksums_postgres() {
     let pages = Pages::on(cluster(&[("autovacuum", "off")]));
     let before = pages.integrity();
     assert_eq!(before.state, State::Unknown, "{before:?}");
-    // The first row of the second page begins 8 bytes before its end, and has 100.
-    let line: u32 = 8184 | (1 << 15) | (100 << 17);
+    // The first row of the second page begins 8 bytes (0x1ff8) before its end, and has 100.
+    let line: u32 = 0x1ff8 | (1 << 15) | (100 << 17);
     let at = PAGE + FIRST_LINE;
     let old = pages.put(&line.to_ne_bytes(), at);
     pages.is_damaged("block 1, item 1");
