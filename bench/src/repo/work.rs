@@ -87,7 +87,7 @@ pub(super) fn find(conn: &mut Conn<'_>, key: &str) -> Result<()> {
 
 /// The page of 100 after this user, which is not the last.
 pub(super) fn list(conn: &mut Conn<'_>, at: i64, key: &str) -> Result<()> {
-    let cursor = Cursor::from_str(&format!("t:{at}.{key}"))?;
+    let cursor = Cursor::from_str(&format!("2:users:{at}.{key}"))?;
     let page = UserRepository::list(conn, &PageRequest::first(100).after(cursor))?;
     ensure!(page.items.len() == 100, "{} of 100 rows", page.items.len());
     ensure!(page.next.is_some(), "no further page");

@@ -1,6 +1,7 @@
 //! A casino behind HTTP, with axum: `cargo run -p db-repo --example service [URL] [ADDRESS]`.
 //!
-//! Without arguments it keeps `sqlite://casino.db` and listens on 127.0.0.1:8080.
+//! Without arguments it keeps `sqlite://casino.db` and listens on 127.0.0.1:8080. A thread delivers
+//! the outbox, here to the terminal, and another removes what was delivered a week ago.
 //!
 //! There is no authentication: whoever reaches it is every player and the cashier. Put your own
 //! before it, and take the player from there instead of from the request.
@@ -19,7 +20,11 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Path, State};
@@ -35,7 +40,8 @@ use db_core::{
 use db_migrate::{Migrator, Source};
 use db_repo::money::{self, Balances, PlacedBet};
 use db_repo::{
-    Actor, Error, GameRepository, LeaderboardOrder, PageRequest, StatsRepository, UserRepository,
+    Actor, ClaimedEntry, Error, GameRepository, LeaderboardOrder, OutboxRelay, PageRequest,
+    Retained, RetentionTask, StatsRepository, UserRepository,
 };
 use db_schema::migrations::{POSTGRES, SQLITE};
 use db_schema::rows::{BetType, Game, NewGame, NewUser, PlayerStatistics, User};
@@ -48,6 +54,12 @@ const AGENT_LENGTH: usize = 512;
 
 /// How long requests that are under way may take when the service ends.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the relay rests when there is nothing to deliver.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long entries that were delivered are kept.
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -62,6 +74,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     drop(connection);
 
     let database = Database::open(&DatabaseConfig::new(url))?;
+    let retention = RetentionTask::new(database.clone(), Arc::new(SystemClock))
+        .keep(Retained::DeliveredOutbox, KEPT)
+        .start(Duration::from_hours(1))?;
+    let (end, ended) = mpsc::channel();
+    let relayed = database.clone();
+    let relay = thread::spawn(move || relay(&relayed, &ended));
     let app = Router::new()
         .route("/players", post(create_player))
         .route("/players/{id}", get(player))
@@ -81,7 +99,48 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         })
         .await?;
+    retention.stop();
+    drop(end);
+    if relay.join().is_err() {
+        return Err("the relay has panicked".into());
+    }
     database.close(PATIENCE)?;
+    Ok(())
+}
+
+/// Delivers what is in the outbox until the other end of the channel is dropped. What is not
+/// delivered by then is the next start's.
+fn relay(database: &Database, ended: &Receiver<()>) {
+    let relay = OutboxRelay::new();
+    loop {
+        let pause = match relay.run_once(database, &SystemClock, deliver) {
+            // There may be more.
+            Ok(report) if report.claimed > 0 => Duration::ZERO,
+            Ok(_) => PAUSE,
+            Err(error) => {
+                tracing::warn!(%error, "could not deliver the outbox");
+                PAUSE
+            }
+        };
+        if ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+    }
+}
+
+/// Tells the outside. It may be told twice: the key of the entry is how it knows.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a queue or a webhook, in the place of the terminal, can fail"
+)]
+fn deliver(entry: &ClaimedEntry) -> Result<(), Infallible> {
+    let ClaimedEntry {
+        lease,
+        outbox_type,
+        payload,
+        ..
+    } = entry;
+    println!("event {}: {outbox_type} {}", lease.id, payload.0);
     Ok(())
 }
 

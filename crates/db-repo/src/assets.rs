@@ -9,7 +9,7 @@ use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Binary, Text};
 
 use crate::refusal::{refused, touched_one};
-use crate::{Cursor, Error, Page, PageRequest, Result, check};
+use crate::{Error, Page, PageRequest, Place, Result, check};
 
 const ENTITY: &str = "asset";
 
@@ -105,8 +105,9 @@ impl AssetRepository {
         kind: &str,
         page: &PageRequest,
     ) -> Result<Page<Asset>> {
-        let rows = page.rows()?;
-        let (name, id) = page.after_name()?;
+        let page = &page.of("assets.by_kind")?;
+        let rows = page.rows();
+        let (name, id) = page.after_name();
         let list = OfKind {
             kind,
             name,
@@ -115,7 +116,7 @@ impl AssetRepository {
         };
         let found: Vec<Asset> = with_conn!(conn, |c| list.load(c))?;
         Ok(Page::of(found, page, |last| {
-            Cursor::of_name(&last.name, last.id)
+            Place::of_name(&last.name, last.id)
         }))
     }
 

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::dialect::bulk_bets;
-use crate::page::time_cursor;
+use crate::page::{Listing, Place};
 use crate::refusal::{Parent, Row, refused};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -138,7 +138,8 @@ impl BetRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list_by_game(conn: &mut Conn<'_>, game: &str, page: &PageRequest) -> Result<Page<Bet>> {
-        let rows = page.rows()?;
+        let page = &page.of("bets.by_game")?;
+        let rows = page.rows();
         let found = match after(page)? {
             None => with_conn!(conn, |c| OfGameNewest { game, rows }.load(c))?,
             Some((at, id)) => with_conn!(conn, |c| OfGameBefore { game, at, id, rows }.load(c))?,
@@ -155,7 +156,8 @@ impl BetRepository {
         player: &str,
         page: &PageRequest,
     ) -> Result<Page<Bet>> {
-        let rows = page.rows()?;
+        let page = &page.of("bets.by_player")?;
+        let rows = page.rows();
         let found = match after(page)? {
             None => with_conn!(conn, |c| OfPlayerNewest { player, rows }.load(c))?,
             Some((at, id)) => {
@@ -208,7 +210,7 @@ fn parents<'a>(game: &'a str, player: &'a str) -> [Parent<'a>; 2] {
     ]
 }
 
-fn after(page: &PageRequest) -> Result<Option<(UtcTime, BetId)>> {
+fn after(page: &Listing<'_>) -> Result<Option<(UtcTime, BetId)>> {
     let Some((at, key)) = page.after_time()? else {
         return Ok(None);
     };
@@ -216,6 +218,6 @@ fn after(page: &PageRequest) -> Result<Option<(UtcTime, BetId)>> {
     Ok(Some((at, id)))
 }
 
-fn page_of(found: Vec<Bet>, page: &PageRequest) -> Page<Bet> {
-    Page::of(found, page, |last| time_cursor(last.created_at, last.id))
+fn page_of(found: Vec<Bet>, page: &Listing<'_>) -> Page<Bet> {
+    Page::of(found, page, |last| Place::at(last.created_at, last.id))
 }

@@ -46,6 +46,16 @@ pub(crate) fn text(field: &'static str, value: &str, length: RangeInclusive<usiz
     )
 }
 
+/// A name by which people know something: one with white space around it reads as another's.
+pub(crate) fn name(field: &'static str, value: &str, length: RangeInclusive<usize>) -> Result<()> {
+    text(field, value, length)?;
+    rule(
+        field,
+        value.trim() == value,
+        "must not begin or end with white space",
+    )
+}
+
 /// A text of at most so many characters that may have lines.
 pub(crate) fn prose(field: &'static str, value: &str, most: usize) -> Result<()> {
     let count = value.chars().count();
@@ -224,6 +234,21 @@ mod tests {
             said(finite("reputation", f64::NAN)),
             "reputation: must be a finite number up to 1e308"
         );
+    }
+
+    #[test]
+    fn a_name_has_no_white_space_around_it() {
+        for right in ["a", "name of u1", "élan"] {
+            assert!(name("username", right, 1..=64).is_ok(), "{right}");
+        }
+        for wrong in [" ", " lead", "trail ", "\u{a0}a", "a\u{3000}", " a "] {
+            assert_eq!(
+                said(name("username", wrong, 1..=64)),
+                "username: must not begin or end with white space",
+                "{wrong:?}"
+            );
+        }
+        assert!(name("username", "", 1..=64).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use db_schema::types::{UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Bool, Nullable, Text};
 
-use crate::page::{id_cursor, key_cursor, time_cursor};
+use crate::page::Place;
 use crate::refusal::{Parent, Row, refused};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -199,11 +199,14 @@ impl ConsensusRepository {
         game: &str,
         page: &PageRequest,
     ) -> Result<Page<ConsensusRound>> {
-        let rows = page.rows()?;
-        let before = page.before_id()?;
+        let page = &page.of("consensus.of_game")?;
+        let rows = page.rows();
+        let before = page.before_id();
         let list = OfGame { game, before, rows };
         let found: Vec<ConsensusRound> = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, |last| id_cursor(last.round_number)))
+        Ok(Page::of(found, page, |last| {
+            Place::of_id(last.round_number)
+        }))
     }
 
     /// Rounds that are not decided, oldest first.
@@ -211,12 +214,13 @@ impl ConsensusRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list_open(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<ConsensusRound>> {
-        let rows = page.rows()?;
+        let page = &page.of("consensus.open")?;
+        let rows = page.rows();
         let (at, round) = page.after_time_id(UtcTime::FIRST)?;
         let list = Open { at, round, rows };
         let found: Vec<ConsensusRound> = with_conn!(conn, |c| list.load(c))?;
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.created_at, last.round_number)
+            Place::at(last.created_at, last.round_number)
         }))
     }
 
@@ -277,11 +281,12 @@ impl ConsensusRepository {
         round: i64,
         page: &PageRequest,
     ) -> Result<Page<ConsensusVote>> {
-        let rows = page.rows()?;
-        let after = page.after_key()?;
+        let page = &page.of("consensus.votes")?;
+        let rows = page.rows();
+        let after = page.after_key();
         let list = Votes { round, after, rows };
         let found: Vec<ConsensusVote> = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, |last| key_cursor(&last.voter_id)))
+        Ok(Page::of(found, page, |last| Place::of_key(&last.voter_id)))
     }
 
     /// The vote of a voter in a round.

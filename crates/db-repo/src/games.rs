@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::dialect::locking::Hold;
 use crate::money::{hold_game, open_game, open_pot, record};
-use crate::page::time_cursor;
+use crate::page::{Listing, Place};
 use crate::refusal::refused;
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -164,7 +164,8 @@ impl GameRepository {
         state: GameState,
         page: &PageRequest,
     ) -> Result<Page<Game>> {
-        let (rows, state) = (page.rows()?, state.as_str());
+        let page = &page.of("games.by_state")?;
+        let (rows, state) = (page.rows(), state.as_str());
         let found = match page.after_time()? {
             None => with_conn!(conn, |c| GamesNewest { state, rows }.load(c))?,
             Some((at, id)) => {
@@ -185,7 +186,8 @@ impl GameRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list_active(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<Game>> {
-        let rows = page.rows()?;
+        let page = &page.of("games.active")?;
+        let rows = page.rows();
         let found = match page.after_time()? {
             None => with_conn!(conn, |c| ActiveNewest { rows }.load(c))?,
             Some((at, id)) => with_conn!(conn, |c| ActiveBefore { at, id, rows }.load(c))?,
@@ -242,6 +244,6 @@ fn advance(conn: &mut Conn<'_>, id: &str, phase: GamePhase, now: UtcTime) -> Res
     Ok(game)
 }
 
-fn page_of(found: Vec<Game>, page: &PageRequest) -> Page<Game> {
-    Page::of(found, page, |last| time_cursor(last.created_at, &last.id))
+fn page_of(found: Vec<Game>, page: &Listing<'_>) -> Page<Game> {
+    Page::of(found, page, |last| Place::at(last.created_at, &last.id))
 }

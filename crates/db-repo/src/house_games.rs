@@ -7,7 +7,7 @@ use db_schema::types::{JsonDoc, UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Nullable, Text};
 
-use crate::page::{id_cursor, time_cursor};
+use crate::page::Place;
 use crate::{Page, PageRequest, Result};
 
 type Columns = (
@@ -82,7 +82,8 @@ impl HouseGameRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, user_id: &str, page: &PageRequest) -> Result<Page<HouseGame>> {
-        let rows = page.rows()?;
+        let page = &page.of("house_games")?;
+        let rows = page.rows();
         let found: Vec<HouseGame> = match page.time_id()? {
             None => with_conn!(conn, |c| Newest { user_id, rows }.load(c))?,
             Some((at, id)) => {
@@ -96,7 +97,7 @@ impl HouseGameRepository {
             }
         };
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.created_at, last.id)
+            Place::at(last.created_at, last.id)
         }))
     }
 
@@ -109,12 +110,13 @@ impl HouseGameRepository {
         session_id: &str,
         page: &PageRequest,
     ) -> Result<Page<HouseGame>> {
+        let page = &page.of("house_games.by_session")?;
         let query = OfSession {
             session_id,
-            after: page.after_id()?,
-            rows: page.rows()?,
+            after: page.after_id(),
+            rows: page.rows(),
         };
         let found: Vec<HouseGame> = with_conn!(conn, |c| query.load(c))?;
-        Ok(Page::of(found, page, |last| id_cursor(last.id)))
+        Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 }

@@ -49,7 +49,7 @@ pub use outbox::{
     ClaimedEntry, FailedDelivery, Lease, OutboxCounts, OutboxRelay, OutboxRepository, RelayReport,
     RetrySchedule,
 };
-pub use page::{Cursor, InvalidCursor, Page, PageRequest};
+pub use page::{Cursor, InvalidCursor, Listing, Page, PageRequest, Place};
 pub use peers::PeerRepository;
 pub use profiles::ProfileRepository;
 pub use reconcile::{Check, Difference, ReconcileReport, Reconciliation};

@@ -13,7 +13,7 @@ use diesel::sql_types::{BigInt, Double, Nullable, Text};
 
 use crate::dialect::metrics::{Bucket, Span, roll_up};
 use crate::dialect::old::old_metrics;
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::{Page, PageRequest, Result, check};
 
 /// Rows of one statement of [`MetricsRepository::record_many`]: far below SQLite's 32,766 parameters.
@@ -114,7 +114,8 @@ impl MetricsRepository {
         span: Range<UtcTime>,
         page: &PageRequest,
     ) -> Result<Page<Metric>> {
-        let rows = page.rows()?;
+        let page = &page.of("metrics")?;
+        let rows = page.rows();
         let (at, id) = page.after_time_id(span.start)?;
         let list = Samples {
             name,
@@ -125,7 +126,7 @@ impl MetricsRepository {
         };
         let found: Vec<Metric> = with_conn!(conn, |c| list.load(c))?;
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.recorded_at, last.id)
+            Place::at(last.recorded_at, last.id)
         }))
     }
 

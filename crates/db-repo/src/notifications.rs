@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use crate::dialect::old::old_notifications;
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::refusal::{Parent, Row, refused, touched_one};
 use crate::{Page, PageRequest, Result, check};
 
@@ -165,7 +165,8 @@ impl NotificationRepository {
         user_id: &str,
         page: &PageRequest,
     ) -> Result<Page<Notification>> {
-        let rows = page.rows()?;
+        let page = &page.of("notifications")?;
+        let rows = page.rows();
         let found: Vec<Notification> = match page.time_id()? {
             None => with_conn!(conn, |c| Newest { user_id, rows }.load(c))?,
             Some((at, id)) => {
@@ -179,7 +180,7 @@ impl NotificationRepository {
             }
         };
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.created_at, last.id)
+            Place::at(last.created_at, last.id)
         }))
     }
 

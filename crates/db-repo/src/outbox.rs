@@ -24,10 +24,11 @@ pub(crate) use lease::reported_attempt;
 pub use lease::{FailedDelivery, Lease};
 pub use relay::{OutboxRelay, RelayReport};
 pub use schedule::RetrySchedule;
-use statements::{DeadBefore, DeadNewest, DeleteDelivered, DeliverOfSeed, Enqueue, OldestWaiting};
+use statements::{DeadBefore, DeadNewest, DeliverOfSeed, Enqueue, OldestWaiting};
 
 use crate::dialect::claim;
-use crate::page::time_cursor;
+use crate::dialect::old::old_delivered;
+use crate::page::Place;
 use crate::refusal::{Parent, Row, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -36,6 +37,9 @@ const BATCH: usize = 1_000;
 
 /// Most entries of one claim.
 const MOST_CLAIMED: i64 = 1_000;
+
+/// Most entries of one [`OutboxRepository::delete_delivered`].
+const DELETED: i64 = 1_000;
 
 /// The foreign key.
 const USER: &str = "fk_outbox_user_id";
@@ -185,13 +189,14 @@ impl OutboxRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list_dead(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<OutboxEntry>> {
-        let rows = page.rows()?;
+        let page = &page.of("outbox.dead")?;
+        let rows = page.rows();
         let found: Vec<OutboxEntry> = match page.time_id()? {
             None => with_conn!(conn, |c| DeadNewest { rows }.load(c))?,
             Some((at, id)) => with_conn!(conn, |c| DeadBefore { at, id, rows }.load(c))?,
         };
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.created_at, last.id)
+            Place::at(last.created_at, last.id)
         }))
     }
 
@@ -219,7 +224,7 @@ impl OutboxRepository {
     /// # Errors
     /// `Database`.
     pub fn delete_delivered(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
-        Ok(with_conn!(conn, |c| DeleteDelivered { before }.execute(c))?)
+        Ok(old_delivered(conn, before, DELETED)?)
     }
 
     /// How many there are of each status. Reads an index over all of them.

@@ -6,111 +6,103 @@ use std::str::FromStr;
 use chrono::DateTime;
 use db_schema::types::UtcTime;
 
-use crate::{LeaderboardOrder, Result, check};
+use crate::{Error, Result, check};
 
 /// Most rows of one page.
 const MOST: i64 = 1_000;
 
-/// What a list is ordered by. A cursor of one order says nothing of a list of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Order {
-    /// Time, then key.
-    Time,
-    /// Number of the row.
-    Number,
-    /// Key.
-    Key,
-    /// Name, then number of the row.
-    Name,
-    /// Place, then number of the row.
-    Place,
-    /// A total, then player.
-    Score(LeaderboardOrder),
-}
+/// What the text of a cursor begins with: its form, counted.
+const FORM: &str = "2:";
 
-impl Order {
-    /// What it is called in the text of a cursor.
-    const fn tag(self) -> &'static str {
-        match self {
-            Self::Time => "t",
-            Self::Number => "n",
-            Self::Key => "k",
-            Self::Name => "m",
-            Self::Place => "p",
-            Self::Score(order) => order.column(),
-        }
-    }
-
-    fn of_tag(tag: &str) -> Option<Self> {
-        let scores = LeaderboardOrder::ALL.iter().copied().map(Self::Score);
-        [Self::Time, Self::Number, Self::Key, Self::Name, Self::Place]
-            .into_iter()
-            .chain(scores)
-            .find(|order| order.tag() == tag)
-    }
-}
-
-/// Where a page ended. Opaque to callers: they hand it back as it is, or as text.
+/// Where a row stands in its list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Cursor {
-    order: Order,
+pub struct Place {
     /// What the list is ordered by first, if that is a number: Unix microseconds, or a score.
     value: i64,
     /// The key of the row, among those of equal value.
     key: String,
 }
 
-impl Cursor {
-    /// Of a list by a number that need not be whole: its bits are kept.
-    pub(crate) fn of_number(number: f64, id: i64) -> Self {
+impl Place {
+    /// In a list by a number and then by a key; 0 for every row if it is by a key alone.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a key is a number or borrowed text, and handing it over reads better"
+    )]
+    pub fn new(value: i64, key: impl ToString) -> Self {
         Self {
-            order: Order::Place,
-            value: number.to_bits().cast_signed(),
-            key: id.to_string(),
+            value,
+            key: key.to_string(),
         }
     }
 
-    /// Of a leaderboard.
-    pub(crate) fn of_score(order: LeaderboardOrder, score: i64, player: &str) -> Self {
-        Self {
-            order: Order::Score(order),
-            value: score,
-            key: player.to_owned(),
-        }
+    /// In a list by a moment and then by a key.
+    pub fn at(moment: UtcTime, key: impl ToString) -> Self {
+        Self::new(moment.timestamp_micros(), key)
     }
 
-    /// Of a list by a name that several may have.
-    pub(crate) fn of_name(name: &str, id: i64) -> Self {
+    /// In a list by the number of the row.
+    pub(crate) const fn of_id(id: i64) -> Self {
         Self {
-            order: Order::Name,
             value: id,
-            key: name.to_owned(),
+            key: String::new(),
         }
+    }
+
+    /// In a list by a text.
+    pub(crate) fn of_key(key: &str) -> Self {
+        Self::new(0, key)
+    }
+
+    /// In a list by a number that need not be whole: its bits are kept.
+    pub(crate) fn of_number(number: f64, id: i64) -> Self {
+        Self::new(number.to_bits().cast_signed(), id)
+    }
+
+    /// In a list by a name that several may have.
+    pub(crate) fn of_name(name: &str, id: i64) -> Self {
+        Self::new(id, name)
     }
 }
 
-/// `<order>:<value>.<key>`
+/// Where a page ended, and of which list. Opaque to callers: they hand it back as it is, or as text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor {
+    list: String,
+    place: Place,
+}
+
+/// `2:<list>:<value>.<key>`
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}.{}", self.order.tag(), self.value, self.key)
+        let Place { value, key } = &self.place;
+        write!(f, "{FORM}{}:{value}.{key}", self.list)
     }
 }
 
-/// A text that no page gave as its end.
+/// A text that no page gave as its end, or one of an earlier version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no cursor of a page: {0:?}")]
 pub struct InvalidCursor(String);
+
+/// As a cursor of another list is refused.
+impl From<InvalidCursor> for Error {
+    fn from(_: InvalidCursor) -> Self {
+        check::no_cursor()
+    }
+}
 
 impl FromStr for Cursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        let found = text.split_once(':').and_then(|(tag, rest)| {
-            let (value, key) = rest.split_once('.')?;
-            Some(Self {
-                order: Order::of_tag(tag)?,
-                value: value.parse().ok()?,
-                key: key.to_owned(),
+        let found = text.strip_prefix(FORM).and_then(|text| {
+            let (list, place) = text.split_once(':')?;
+            let (value, key) = place.split_once('.')?;
+            let value = value.parse().ok()?;
+            (!list.is_empty()).then(|| Self {
+                list: list.to_owned(),
+                place: Place::new(value, key),
             })
         });
         found.ok_or_else(|| InvalidCursor(text.to_owned()))
@@ -120,8 +112,8 @@ impl FromStr for Cursor {
 /// Which page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
-    pub(crate) after: Option<Cursor>,
-    pub(crate) limit: i64,
+    after: Option<Cursor>,
+    limit: i64,
 }
 
 /// The first hundred.
@@ -145,36 +137,63 @@ impl PageRequest {
         self
     }
 
-    /// How many rows to ask for: one more than the page holds, to know whether there is another.
+    /// The page asked for as one of this list, for a repository that has one. The name, without a
+    /// colon, goes into the cursors: change it when the order of the list changes.
     ///
     /// # Errors
-    /// `Invalid` for a page of no rows, or of too many.
-    pub(crate) fn rows(&self) -> Result<i64> {
+    /// `Invalid` for a page of no rows or of too many, and for the cursor of another list.
+    pub fn of<'p>(&'p self, list: &'p str) -> Result<Listing<'p>> {
         check::within("limit", self.limit, 1..=MOST)?;
-        Ok(self.limit + 1)
+        let after = match &self.after {
+            Some(cursor) if cursor.list != list => return Err(check::no_cursor()),
+            after => after.as_ref().map(|cursor| &cursor.place),
+        };
+        Ok(Listing {
+            list,
+            after,
+            limit: self.limit,
+        })
     }
 }
 
-/// Where a list goes on. Each refuses the cursor of a list of another order, as `Invalid`.
-impl PageRequest {
-    fn cursor(&self, order: Order) -> Result<Option<&Cursor>> {
-        match &self.after {
-            Some(cursor) if cursor.order != order => Err(check::no_cursor()),
-            after => Ok(after.as_ref()),
-        }
+/// A page of one list, as it was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing<'p> {
+    list: &'p str,
+    after: Option<&'p Place>,
+    limit: i64,
+}
+
+impl Listing<'_> {
+    /// How many rows to ask for: one more than the page holds, to know whether there is another.
+    #[must_use]
+    pub const fn rows(&self) -> i64 {
+        self.limit + 1
     }
 
-    /// By time and text, either way.
-    pub(crate) fn after_time(&self) -> Result<Option<(UtcTime, &str)>> {
-        let Some(cursor) = self.cursor(Order::Time)? else {
+    /// The last row of the page before, as [`Place::new`] took it; none of the first page.
+    #[must_use]
+    pub fn place(&self) -> Option<(i64, &str)> {
+        self.after.map(|last| (last.value, last.key.as_str()))
+    }
+
+    /// The last row of the page before, as [`Place::at`] took it; none of the first page.
+    ///
+    /// # Errors
+    /// `Invalid` for a moment that cannot be.
+    pub fn after_time(&self) -> Result<Option<(UtcTime, &str)>> {
+        let Some((value, key)) = self.place() else {
             return Ok(None);
         };
-        match DateTime::from_timestamp_micros(cursor.value) {
-            Some(moment) => Ok(Some((moment.into(), &cursor.key))),
+        match DateTime::from_timestamp_micros(value) {
+            Some(moment) => Ok(Some((moment.into(), key))),
             None => Err(check::no_cursor()),
         }
     }
+}
 
+/// Where a list goes on, or where it begins: one statement then serves every page of it.
+impl Listing<'_> {
     /// By time and number, either way.
     pub(crate) fn time_id(&self) -> Result<Option<(UtcTime, i64)>> {
         let Some((at, id)) = self.after_time()? else {
@@ -185,23 +204,12 @@ impl PageRequest {
 
     /// By a number that need not be whole, then by key, upwards.
     pub(crate) fn after_number(&self) -> Result<Option<(f64, i64)>> {
-        let Some(cursor) = self.cursor(Order::Place)? else {
+        let Some((value, key)) = self.place() else {
             return Ok(None);
         };
-        let place = f64::from_bits(cursor.value.cast_unsigned());
-        Ok(Some((place, number(&cursor.key)?)))
+        Ok(Some((f64::from_bits(value.cast_unsigned()), number(key)?)))
     }
 
-    /// By a total and player, downwards.
-    pub(crate) fn after_score(&self, order: LeaderboardOrder) -> Result<Option<(i64, &str)>> {
-        let cursor = self.cursor(Order::Score(order))?;
-        Ok(cursor.map(|cursor| (cursor.value, cursor.key.as_str())))
-    }
-}
-
-/// Where a list goes on, or where it begins: one statement then serves every page of it. They refuse
-/// as well.
-impl PageRequest {
     /// Newest first, by time and text.
     pub(crate) fn before_time(&self) -> Result<(UtcTime, &str)> {
         Ok(self.after_time()?.unwrap_or((UtcTime::LAST, "")))
@@ -219,63 +227,37 @@ impl PageRequest {
     }
 
     /// By number, upwards.
-    pub(crate) fn after_id(&self) -> Result<i64> {
-        let cursor = self.cursor(Order::Number)?;
-        Ok(cursor.map_or(i64::MIN, |cursor| cursor.value))
+    pub(crate) fn after_id(&self) -> i64 {
+        self.after.map_or(i64::MIN, |last| last.value)
     }
 
     /// By number, downwards.
-    pub(crate) fn before_id(&self) -> Result<i64> {
-        let cursor = self.cursor(Order::Number)?;
-        Ok(cursor.map_or(i64::MAX, |cursor| cursor.value))
+    pub(crate) fn before_id(&self) -> i64 {
+        self.after.map_or(i64::MAX, |last| last.value)
     }
 
     /// By a text that is not empty, upwards.
-    pub(crate) fn after_key(&self) -> Result<&str> {
-        let cursor = self.cursor(Order::Key)?;
-        Ok(cursor.map_or("", |cursor| &cursor.key))
+    pub(crate) fn after_key(&self) -> &str {
+        self.after.map_or("", |last| &last.key)
     }
 
     /// By a name that is not empty and number, upwards.
-    pub(crate) fn after_name(&self) -> Result<(&str, i64)> {
-        let cursor = self.cursor(Order::Name)?;
-        Ok(cursor.map_or(("", i64::MIN), |cursor| (&cursor.key, cursor.value)))
+    pub(crate) fn after_name(&self) -> (&str, i64) {
+        self.after
+            .map_or(("", i64::MIN), |last| (&last.key, last.value))
+    }
+
+    /// The cursor of a page that ends here.
+    pub(crate) fn cursor(&self, place: Place) -> Cursor {
+        Cursor {
+            list: self.list.to_owned(),
+            place,
+        }
     }
 }
 
 fn number(key: &str) -> Result<i64> {
     key.parse().map_err(|_| check::no_cursor())
-}
-
-/// Where a list by number ends.
-pub(crate) const fn id_cursor(id: i64) -> Cursor {
-    Cursor {
-        order: Order::Number,
-        value: id,
-        key: String::new(),
-    }
-}
-
-/// Where a list by text ends.
-pub(crate) fn key_cursor(key: &str) -> Cursor {
-    Cursor {
-        order: Order::Key,
-        value: 0,
-        key: key.to_owned(),
-    }
-}
-
-/// Where a list by time ends.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a key is a number or borrowed text, and handing it over reads better"
-)]
-pub(crate) fn time_cursor(at: UtcTime, key: impl ToString) -> Cursor {
-    Cursor {
-        order: Order::Time,
-        value: at.timestamp_micros(),
-        key: key.to_string(),
-    }
 }
 
 /// A page of a list.
@@ -288,16 +270,13 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Of the rows that [`PageRequest::rows`] asked for.
-    pub(crate) fn of(
-        mut items: Vec<T>,
-        request: &PageRequest,
-        cursor: impl FnOnce(&T) -> Cursor,
-    ) -> Self {
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    /// Of the rows that [`Listing::rows`] asked for; `place` tells where the last one stands.
+    pub fn of(mut items: Vec<T>, listing: &Listing<'_>, place: impl FnOnce(&T) -> Place) -> Self {
+        let limit = usize::try_from(listing.limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = if more { items.last().map(cursor) } else { None };
+        let last = if more { items.last() } else { None };
+        let next = last.map(|last| listing.cursor(place(last)));
         Self { items, next }
     }
 }
@@ -308,69 +287,73 @@ mod tests {
 
     #[test]
     fn a_cursor_survives_being_text() {
-        let mut cursors = vec![
-            time_cursor(UtcTime::LAST, "a.b:c"),
-            id_cursor(-7),
-            key_cursor("a.b"),
-            Cursor::of_name("n:1", 3),
-            Cursor::of_number(-0.5, 3),
-        ];
-        let scores = LeaderboardOrder::ALL.iter();
-        cursors.extend(scores.map(|order| Cursor::of_score(*order, -7, "u.1")));
-        for cursor in cursors {
+        for place in [
+            Place::at(UtcTime::LAST, "a.b:c"),
+            Place::of_id(-7),
+            Place::of_key("a.b"),
+            Place::of_name("n:1", 3),
+            Place::of_number(-0.5, 3),
+        ] {
+            let request = PageRequest::default();
+            let cursor = request.of("things.by_name").unwrap().cursor(place);
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
-        for text in ["", "7", "x.y", "5.u1", "t:x.y", "t:5", "y:5.u1", ":5.u1"] {
-            assert!(text.parse::<Cursor>().is_err(), "{text}");
+        for text in [
+            "", "7", "2:", "2:x.y", "2:l:x.y", "2:l:5", "2::5.u1", "t:5.u1", "3:l:5.u1",
+        ] {
+            let refused = text.parse::<Cursor>().unwrap_err();
+            assert_eq!(
+                Error::from(refused).to_string(),
+                "after: must be the cursor of a page of this list",
+                "{text}"
+            );
         }
     }
 
-    type Ask = fn(&PageRequest) -> bool;
-
     #[test]
     fn a_cursor_of_another_list_is_refused() {
-        let [won, wagered] = [LeaderboardOrder::TotalWon, LeaderboardOrder::TotalWagered];
-        let lists: [(Cursor, Ask); 7] = [
-            (time_cursor(UtcTime::FIRST, 1), |page| {
-                page.time_id().is_ok()
-            }),
-            (id_cursor(1), |page| {
-                page.after_id().is_ok() && page.before_id().is_ok()
-            }),
-            (key_cursor("1"), |page| page.after_key().is_ok()),
-            (Cursor::of_name("1", 1), |page| page.after_name().is_ok()),
-            (Cursor::of_number(1.0, 1), |page| {
-                page.after_number().is_ok()
-            }),
-            (Cursor::of_score(won, 1, "1"), |page| {
-                page.after_score(LeaderboardOrder::TotalWon).is_ok()
-            }),
-            (Cursor::of_score(wagered, 1, "1"), |page| {
-                page.after_score(LeaderboardOrder::TotalWagered).is_ok()
-            }),
-        ];
-        for (theirs, (cursor, _)) in lists.iter().enumerate() {
-            let page = PageRequest::default().after(cursor.clone());
-            for (ours, (_, is_ok)) in lists.iter().enumerate() {
-                assert_eq!(is_ok(&page), ours == theirs, "{cursor} in list {ours}");
-            }
+        let request = PageRequest::default();
+        let cursor = request.of("users").unwrap().cursor(Place::of_id(1));
+        let next = request.after(cursor);
+        assert_eq!(next.of("users").unwrap().after_id(), 1);
+        for other in ["user", "users.by_name", "games", ""] {
+            let refused = next.of(other).unwrap_err();
+            assert!(
+                matches!(refused, Error::Invalid { field: "after", .. }),
+                "{other}"
+            );
         }
+    }
+
+    #[test]
+    fn what_no_list_can_have_ended_at_is_refused() {
+        let next = |text: &str| PageRequest::default().after(text.parse().unwrap());
+        assert!(
+            next(&format!("2:l:{}.1", i64::MAX))
+                .of("l")
+                .unwrap()
+                .after_time()
+                .is_err()
+        );
+        assert!(next("2:l:1.x").of("l").unwrap().time_id().is_err());
+        assert!(next("2:l:1.x").of("l").unwrap().after_number().is_err());
     }
 
     #[test]
     fn only_a_page_that_is_not_the_last_has_a_next() {
         let request = PageRequest::first(2);
-        let cursor = |n: &i64| id_cursor(*n);
-        assert_eq!(Page::of(vec![1, 2], &request, cursor).next, None);
-        let page = Page::of(vec![1, 2, 3], &request, cursor);
+        let listing = request.of("numbers").unwrap();
+        let place = |n: &i64| Place::of_id(*n);
+        assert_eq!(Page::of(vec![1, 2], &listing, place).next, None);
+        let page = Page::of(vec![1, 2, 3], &listing, place);
         assert_eq!(page.items, [1, 2]);
-        assert_eq!(page.next, Some(id_cursor(2)));
+        assert_eq!(page.next, Some(listing.cursor(Place::of_id(2))));
     }
 
     #[test]
     fn a_page_has_bounds() {
-        assert!(PageRequest::first(0).rows().is_err());
-        assert!(PageRequest::first(1001).rows().is_err());
-        assert_eq!(PageRequest::default().rows().unwrap(), 101);
+        assert!(PageRequest::first(0).of("l").is_err());
+        assert!(PageRequest::first(1001).of("l").is_err());
+        assert_eq!(PageRequest::default().of("l").unwrap().rows(), 101);
     }
 }

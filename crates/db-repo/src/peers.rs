@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::dialect::old::old_peers;
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::refusal::touched_one;
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -129,10 +129,11 @@ impl PeerRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<Peer>> {
-        let rows = page.rows()?;
+        let page = &page.of("peers")?;
+        let rows = page.rows();
         let (at, id) = page.before_time()?;
         let found = with_conn!(conn, |c| LastSeen { at, id, rows }.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// Peers in one state, most recently seen first.
@@ -144,7 +145,8 @@ impl PeerRepository {
         state: PeerState,
         page: &PageRequest,
     ) -> Result<Page<Peer>> {
-        let rows = page.rows()?;
+        let page = &page.of("peers.by_state")?;
+        let rows = page.rows();
         let (at, id) = page.before_time()?;
         let list = LastSeenIn {
             state,
@@ -153,7 +155,7 @@ impl PeerRepository {
             rows,
         };
         let found = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// Sets the state of a peer: to ban it, for instance.
@@ -195,6 +197,6 @@ impl PeerRepository {
     }
 }
 
-fn cursor(last: &Peer) -> crate::Cursor {
-    time_cursor(last.last_seen_at, &last.id)
+fn place(last: &Peer) -> Place {
+    Place::at(last.last_seen_at, &last.id)
 }

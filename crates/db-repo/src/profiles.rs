@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::refusal::{Parent, Row, not_deleted, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -184,10 +184,11 @@ impl ProfileRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<Profile>> {
-        let rows = page.rows()?;
+        let page = &page.of("profiles")?;
+        let rows = page.rows();
         let (at, user) = page.before_time()?;
         let found = with_conn!(conn, |c| Newest { at, user, rows }.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// Accounts whose address is not verified, newest first.
@@ -198,10 +199,11 @@ impl ProfileRepository {
         conn: &mut Conn<'_>,
         page: &PageRequest,
     ) -> Result<Page<Profile>> {
-        let rows = page.rows()?;
+        let page = &page.of("profiles.with_unverified_email")?;
+        let rows = page.rows();
         let (at, user) = page.before_time()?;
         let found = with_conn!(conn, |c| Unverified { at, user, rows }.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// Changes what of an account is given.
@@ -296,8 +298,8 @@ impl ProfileRepository {
     }
 }
 
-fn cursor(last: &Profile) -> crate::Cursor {
-    time_cursor(last.created_at, &last.user_id)
+fn place(last: &Profile) -> Place {
+    Place::at(last.created_at, &last.user_id)
 }
 
 fn refused_profile(

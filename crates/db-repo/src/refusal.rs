@@ -67,7 +67,7 @@ impl Parent<'_> {
         }
     }
 
-    fn is_there(&self, conn: &mut Conn<'_>) -> QueryResult<bool> {
+    pub(crate) fn is_there(&self, conn: &mut Conn<'_>) -> QueryResult<bool> {
         macro_rules! there {
             ($query:expr) => {
                 with_conn!(conn, |c| select(exists($query)).get_result(c))

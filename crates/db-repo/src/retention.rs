@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use db_core::{Clock, Database, ErrorKind, RetryPolicy};
 use db_schema::types::UtcTime;
 
+use crate::dialect::old::{old_delivered, old_notifications};
 use crate::{MetricsRepository, Result, UsageSnapshotRepository, check};
 
 /// Rows of one write by default: milliseconds, so that others hardly wait.
@@ -25,6 +26,11 @@ pub enum Retained {
     UsageSnapshots,
     /// Samples of the health of the system.
     Metrics,
+    /// Entries of the outbox that were delivered, by when they were added. Those that wait, and those
+    /// that were given up, stay.
+    DeliveredOutbox,
+    /// Messages to players, read or not.
+    Notifications,
 }
 
 /// Removes what is older than it is to be kept.
@@ -35,7 +41,9 @@ pub enum Retained {
 /// # use db_repo::{Retained, RetentionTask};
 /// # fn run(database: Database) -> Result<(), db_repo::Error> {
 /// let task = RetentionTask::new(database, Arc::new(SystemClock))
-///     .keep(Retained::Metrics, Duration::from_hours(7 * 24));
+///     .keep(Retained::Metrics, Duration::from_hours(7 * 24))
+///     .keep(Retained::DeliveredOutbox, Duration::from_hours(7 * 24))
+///     .keep(Retained::Notifications, Duration::from_hours(365 * 24));
 /// let running = task.start(Duration::from_hours(1))?;
 /// // Until the program ends:
 /// running.stop();
@@ -60,7 +68,8 @@ impl fmt::Debug for RetentionTask {
 }
 
 impl RetentionTask {
-    /// Keeps snapshots of usage and samples for 30 days, and removes 1,000 rows in a write.
+    /// Keeps snapshots of usage and samples for 30 days, and removes 1,000 rows in a write. Delivered
+    /// entries of the outbox and messages are kept for ever unless [`keep`](Self::keep) says how long.
     #[must_use]
     pub fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -189,6 +198,8 @@ impl RetentionTask {
                     UsageSnapshotRepository::delete_older_than(conn, before, self.batch)
                 }
                 Retained::Metrics => MetricsRepository::delete_older_than(conn, before, self.batch),
+                Retained::DeliveredOutbox => Ok(old_delivered(conn, before, self.batch)?),
+                Retained::Notifications => Ok(old_notifications(conn, before, self.batch)?),
             })
     }
 

@@ -13,7 +13,7 @@ use db_schema::types::{JsonDoc, UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::refusal::{Parent, Row, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -107,11 +107,12 @@ impl SessionRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<Session>> {
-        let rows = page.rows()?;
+        let page = &page.of("sessions")?;
+        let rows = page.rows();
         let (at, id) = page.before_time()?;
         let found: Vec<Session> = with_conn!(conn, |c| Newest { at, id, rows }.load(c))?;
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.started_at, &last.session_id)
+            Place::at(last.started_at, &last.session_id)
         }))
     }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
 
 use crate::dialect::settings::lock_setting;
-use crate::page::key_cursor;
+use crate::page::Place;
 use crate::refusal::touched_one;
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -163,8 +163,9 @@ impl SettingsRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, prefix: &str, page: &PageRequest) -> Result<Page<Setting>> {
-        let rows = page.rows()?;
-        let after = page.after_key()?;
+        let page = &page.of("settings")?;
+        let rows = page.rows();
+        let after = page.after_key();
         let list = Following {
             from: prefix.max(after),
             after,
@@ -177,7 +178,9 @@ impl SettingsRepository {
             .take_while(|row| row.setting_key.starts_with(prefix))
             .count();
         found.truncate(run);
-        Ok(Page::of(found, page, |last| key_cursor(&last.setting_key)))
+        Ok(Page::of(found, page, |last| {
+            Place::of_key(&last.setting_key)
+        }))
     }
 
     /// Removes a setting.

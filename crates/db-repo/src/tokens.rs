@@ -7,7 +7,7 @@ use db_schema::types::{UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Text};
 
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::{Error, Page, PageRequest, Result};
 
 type Position = (
@@ -124,7 +124,8 @@ impl TokenRepository {
         user_id: &str,
         page: &PageRequest,
     ) -> Result<Page<StakingPosition>> {
-        let rows = page.rows()?;
+        let page = &page.of("tokens.positions")?;
+        let rows = page.rows();
         let found: Vec<StakingPosition> = match page.after_time()? {
             None => with_conn!(conn, |c| NewestOf { user_id, rows }.load(c))?,
             Some((at, id)) => {
@@ -138,7 +139,7 @@ impl TokenRepository {
             }
         };
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.started_at, &last.id)
+            Place::at(last.started_at, &last.id)
         }))
     }
 
@@ -151,13 +152,14 @@ impl TokenRepository {
         now: UtcTime,
         page: &PageRequest,
     ) -> Result<Page<StakingPosition>> {
-        let rows = page.rows()?;
+        let page = &page.of("tokens.ended")?;
+        let rows = page.rows();
         let found: Vec<StakingPosition> = match page.after_time()? {
             None => with_conn!(conn, |c| Ended { now, rows }.load(c))?,
             Some((at, id)) => with_conn!(conn, |c| EndedAfter { now, at, id, rows }.load(c))?,
         };
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.ends_at, &last.id)
+            Place::at(last.ends_at, &last.id)
         }))
     }
 

@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::money::Balances;
-use crate::page::{id_cursor, time_cursor};
+use crate::page::{Listing, Place};
 use crate::{Page, PageRequest, Result, check};
 
 type Columns = (
@@ -135,7 +135,8 @@ impl TransactionRepository {
         user_id: &str,
         page: &PageRequest,
     ) -> Result<Page<Transaction>> {
-        let rows = page.rows()?;
+        let page = &page.of("transactions")?;
+        let rows = page.rows();
         let found = match page.time_id()? {
             None => with_conn!(conn, |c| Newest { user_id, rows }.load(c))?,
             Some((at, id)) => {
@@ -161,13 +162,14 @@ impl TransactionRepository {
         reference: &str,
         page: &PageRequest,
     ) -> Result<Page<Transaction>> {
+        let page = &page.of("transactions.by_reference")?;
         let query = OfReference {
             reference,
-            after: page.after_id()?,
-            rows: page.rows()?,
+            after: page.after_id(),
+            rows: page.rows(),
         };
         let found: Vec<Transaction> = with_conn!(conn, |c| query.load(c))?;
-        Ok(Page::of(found, page, |last| id_cursor(last.id)))
+        Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 
     /// The lines of one type from a moment on and before another, newest first.
@@ -180,7 +182,8 @@ impl TransactionRepository {
         span: Range<UtcTime>,
         page: &PageRequest,
     ) -> Result<Page<Transaction>> {
-        let rows = page.rows()?;
+        let page = &page.of("transactions.by_type")?;
+        let rows = page.rows();
         let Range {
             start: from,
             end: to,
@@ -227,6 +230,6 @@ impl TransactionRepository {
     }
 }
 
-fn by_time(found: Vec<Transaction>, page: &PageRequest) -> Page<Transaction> {
-    Page::of(found, page, |last| time_cursor(last.created_at, last.id))
+fn by_time(found: Vec<Transaction>, page: &Listing<'_>) -> Page<Transaction> {
+    Page::of(found, page, |last| Place::at(last.created_at, last.id))
 }

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Binary, Double, Text};
 
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::refusal::{not_deleted, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -131,13 +131,14 @@ impl UserRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<User>> {
-        let rows = page.rows()?;
+        let page = &page.of("users")?;
+        let rows = page.rows();
         let found: Vec<User> = match page.after_time()? {
             None => with_conn!(conn, |c| UsersNewest { rows }.load(c))?,
             Some((at, id)) => with_conn!(conn, |c| UsersBefore { at, id, rows }.load(c))?,
         };
         Ok(Page::of(found, page, |last| {
-            time_cursor(last.created_at, &last.id)
+            Place::at(last.created_at, &last.id)
         }))
     }
 
@@ -220,13 +221,13 @@ fn taken(id: &str, username: Option<&str>) -> impl FnOnce(&str) -> Option<Error>
 
 fn check_new(new: &NewUser) -> Result<()> {
     check::key("id", &new.id)?;
-    check::text("username", &new.username, USERNAME)?;
+    check::name("username", &new.username, USERNAME)?;
     check::bytes("public_key", &new.public_key, PUBLIC_KEY)
 }
 
 fn check_changes(changes: &UserChanges) -> Result<()> {
     if let Some(username) = &changes.username {
-        check::text("username", username, USERNAME)?;
+        check::name("username", username, USERNAME)?;
     }
     if let Some(key) = &changes.public_key {
         check::bytes("public_key", key, PUBLIC_KEY)?;

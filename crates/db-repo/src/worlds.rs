@@ -13,7 +13,7 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use crate::page::key_cursor;
+use crate::page::Place;
 use crate::refusal::{refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -92,10 +92,11 @@ impl WorldRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<World>> {
-        let rows = page.rows()?;
-        let after = page.after_key()?;
+        let page = &page.of("worlds")?;
+        let rows = page.rows();
+        let after = page.after_key();
         let found: Vec<World> = with_conn!(conn, |c| ByName { after, rows }.load(c))?;
-        Ok(Page::of(found, page, |last| key_cursor(&last.name)))
+        Ok(Page::of(found, page, |last| Place::of_key(&last.name)))
     }
 
     /// Changes what of a world is given.

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::AuditRepository;
-use crate::page::id_cursor;
+use crate::page::{Listing, Place};
 use crate::{Page, PageRequest, Result, check};
 
 /// Steps of one page, of [`StepEnd`]'s many lines, which then ends where it is.
@@ -128,8 +128,9 @@ impl AuditRepository {
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditLog>> {
-        let rows = page.rows()?;
-        let before = page.before_id()?;
+        let page = &page.of("audit")?;
+        let rows = page.rows();
+        let before = page.before_id();
         match (&filter.entity_type, &filter.entity_id) {
             (Some(entity_type), Some(entity_id)) => {
                 let lines = OfEntity {
@@ -142,7 +143,9 @@ impl AuditRepository {
                     rows,
                 };
                 let found = with_conn!(conn, |c| lines.load(c))?;
-                Ok(Page::of(found, page, |last: &AuditLog| id_cursor(last.id)))
+                Ok(Page::of(found, page, |last: &AuditLog| {
+                    Place::of_id(last.id)
+                }))
             }
             (None, Some(_)) => {
                 check::rule("entity_id", false, "needs entity_type beside it")?;
@@ -159,7 +162,7 @@ impl AuditRepository {
 fn walk(
     conn: &mut Conn<'_>,
     filter: &AuditFilter,
-    page: &PageRequest,
+    page: &Listing<'_>,
     mut before: i64,
     rows: i64,
 ) -> Result<Page<AuditLog>> {
@@ -180,12 +183,12 @@ fn walk(
         };
         found.extend(with_conn!(conn, |c| lines.load::<AuditLog>(c))?);
         if i64::try_from(found.len()) == Ok(rows) || end.is_none() {
-            return Ok(Page::of(found, page, |line| id_cursor(line.id)));
+            return Ok(Page::of(found, page, |line| Place::of_id(line.id)));
         }
         before = last;
     }
     Ok(Page {
         items: found,
-        next: Some(id_cursor(before)),
+        next: Some(page.cursor(Place::of_id(before))),
     })
 }

@@ -68,6 +68,14 @@ statement! {
 }
 
 statement! {
+    /// In the order of their keys. A player is there before the row of balances is.
+    struct HoldPlayers<'a> {
+        users: &'a [&'a str] as Array<Text>,
+    }
+    "SELECT id FROM users WHERE id = ANY (" users ") ORDER BY id FOR NO KEY UPDATE"
+}
+
+statement! {
     struct HoldAccount<'a> {
         id: &'a str as Text,
     }
@@ -113,6 +121,12 @@ pub(crate) fn game_postgres(
 /// The balances of all of these players, whatever their order.
 pub(crate) fn balances_postgres(c: &mut PgConnection, users: &[&str]) -> QueryResult<()> {
     HoldBalances { users }.execute(c).map(drop)
+}
+
+/// These players, against whoever holds players too, and then their balances, against operations.
+pub(crate) fn players_postgres(c: &mut PgConnection, users: &[&str]) -> QueryResult<()> {
+    HoldPlayers { users }.execute(c)?;
+    balances_postgres(c, users)
 }
 
 pub(crate) fn account_postgres(c: &mut PgConnection, id: &str) -> QueryResult<()> {

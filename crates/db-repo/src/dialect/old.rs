@@ -46,6 +46,14 @@ macro_rules! delete_old {
 
 delete_old!(old_metrics, "performance_metrics", "recorded_at", "", "");
 delete_old!(old_snapshots, "usage_snapshots", "timestamp", "", "");
+delete_old!(
+    /// What is delivered stays so.
+    old_delivered,
+    "outbox",
+    "created_at",
+    " AND status = 'delivered'",
+    ""
+);
 delete_old!(old_notifications, "notifications", "created_at", "", "");
 delete_old!(
     /// No ban, and nobody who is connected: a connection that is made meanwhile is a sighting.

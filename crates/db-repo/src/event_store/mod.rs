@@ -79,8 +79,15 @@ pub struct EventStore;
 impl EventStore {
     /// Appends events to a game's, in order, all or none; the version that it is at afterwards.
     ///
+    /// The operations write the events of what they do themselves: `GameCreated`, `PhaseChanged` and
+    /// the rest come with [`GameRepository`](crate::GameRepository) and [`money`](crate::money), and no
+    /// event here changes a row of another table. So this is for whoever brings games in from
+    /// elsewhere, along with their rows: an event of a bet that no table knows makes a replay that
+    /// differs from the tables.
+    ///
     /// Each has to be a [`GameEvent`](db_schema::rows::GameEvent), with all that it holds and nothing
-    /// else. Whether they follow from those before is not looked at.
+    /// else, and to follow from those before: the game is replayed, from the state kept last
+    /// ([`snapshot`](Self::snapshot)), so that no replay finds a broken history afterwards.
     ///
     /// Let the caller hold the row of the game or of its statistics: on PostgreSQL, two who append
     /// to one game at a time meet at the key, and the later one is refused with an error of the
@@ -88,7 +95,8 @@ impl EventStore {
     /// again.
     ///
     /// # Errors
-    /// `Invalid`, `MissingParent`, `WrongVersion`, `Database`.
+    /// `Invalid`, `MissingParent`, `WrongVersion`, `BrokenHistory` for an event that cannot follow,
+    /// `Database`.
     pub fn append(
         conn: &mut Conn<'_>,
         game: &str,
@@ -104,17 +112,33 @@ impl EventStore {
                 Some(version)
             }
         };
+        let found = Self::version(conn, game)?;
+        if let Some(version) = wanted.filter(|version| *version != found) {
+            return Err(wrong(game, version, found));
+        }
         if events.is_empty() {
-            let found = Self::version(conn, game)?;
-            return match wanted {
-                Some(version) if version != found => Err(wrong(game, version, found)),
-                _ => Ok(found),
-            };
+            return Ok(found);
         }
-        match events {
-            [event] => append_one(conn, game, wanted, event, now),
-            events => append_many(conn, game, wanted, events, now),
+        check_follow(conn, game, found, events, now)?;
+        match write(conn, game, Some(found), events, now) {
+            // Of no version that the caller knows: somebody else was faster after the look.
+            Err(Error::WrongVersion { .. }) if wanted.is_none() => Err(raced(game)),
+            done => done,
         }
+    }
+
+    /// Appends what an operation has done: its events follow from the rows that it holds.
+    pub(crate) fn record(
+        conn: &mut Conn<'_>,
+        game: &str,
+        events: &[NewGameEvent],
+        now: UtcTime,
+    ) -> Result<()> {
+        events.iter().try_for_each(check_new)?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        write(conn, game, None, events, now).map(drop)
     }
 
     /// Events of a game from this version on, in order: at most `limit`, and at most a thousand.
@@ -154,6 +178,47 @@ fn check_new(event: &NewGameEvent) -> Result<()> {
         NewGameEvent::from(&read) == *event,
         "must hold what the event has, and nothing else",
     )
+}
+
+/// What no replay could take in would end the game's history as well.
+fn check_follow(
+    conn: &mut Conn<'_>,
+    game: &str,
+    found: i64,
+    events: &[NewGameEvent],
+    now: UtcTime,
+) -> Result<()> {
+    let mut view = EventStore::replay(conn, game, Until::Version(found))?;
+    if view.is_none() {
+        let parent = parent(game);
+        if !parent.is_there(conn)? {
+            return Err(parent.missing());
+        }
+    }
+    for (event, version) in events.iter().zip(found + 1..) {
+        let stored = StoredGameEvent {
+            game_id: game.to_owned(),
+            version,
+            event_type: event.event_type.clone(),
+            payload: event.payload.clone(),
+            created_at: now,
+        };
+        view = Some(GameView::after(view, &stored)?);
+    }
+    Ok(())
+}
+
+fn write(
+    conn: &mut Conn<'_>,
+    game: &str,
+    wanted: Option<i64>,
+    events: &[NewGameEvent],
+    now: UtcTime,
+) -> Result<i64> {
+    match events {
+        [event] => append_one(conn, game, wanted, event, now),
+        events => append_many(conn, game, wanted, events, now),
+    }
 }
 
 fn append_one(
@@ -215,12 +280,15 @@ fn append_many(
 
 /// There is no such game, or another transaction was faster.
 fn not_appended(conn: &mut Conn<'_>, game: &str, error: diesel::result::Error) -> Error {
-    let parent = Parent {
+    refused(conn, error, |name| overtaken(name, game), &[parent(game)])
+}
+
+const fn parent(game: &str) -> Parent<'_> {
+    Parent {
         constraint: "fk_game_events_game_id",
         field: "game_id",
         row: Row::Game(game),
-    };
-    refused(conn, error, |name| overtaken(name, game), &[parent])
+    }
 }
 
 fn wrong(game: &str, expected: i64, found: i64) -> Error {
@@ -233,10 +301,13 @@ fn wrong(game: &str, expected: i64, found: i64) -> Error {
 
 /// Another transaction has taken the version in the meantime.
 fn overtaken(constraint: &str, game: &str) -> Option<Error> {
-    (constraint == "pk_game_events").then(|| {
-        Error::Database(db_core::Error::new(
-            ErrorKind::Serialization,
-            format!("another transaction has appended to the events of game {game}"),
-        ))
-    })
+    (constraint == "pk_game_events").then(|| raced(game))
+}
+
+/// Again from the beginning it may go well.
+fn raced(game: &str) -> Error {
+    Error::Database(db_core::Error::new(
+        ErrorKind::Serialization,
+        format!("another transaction has appended to the events of game {game}"),
+    ))
 }

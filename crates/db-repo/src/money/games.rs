@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::dialect::locking::{self, Hold};
-use crate::{Error, EventStore, Expected, Result};
+use crate::{Error, EventStore, Result};
 
 statement! {
     struct MirrorPot<'a> {
@@ -58,5 +58,5 @@ pub(crate) fn record(
     now: UtcTime,
 ) -> Result<()> {
     let events: Vec<_> = events.iter().map(NewGameEvent::from).collect();
-    EventStore::append(conn, game, Expected::Any, &events, now).map(drop)
+    EventStore::record(conn, game, &events, now)
 }

@@ -32,9 +32,11 @@
 //! # }
 //! ```
 //!
-//! On PostgreSQL everything here locks rows in one order, so that operations wait for one another
-//! but do not lock each other up: the operation, the game or the position, balances by player,
-//! accounts (pot, house, treasury), statistics, events.
+//! On PostgreSQL each operation locks rows in one order, so that writes of one operation wait for one
+//! another but do not lock each other up: the operation, the game or the position, balances by player,
+//! accounts (pot, house, treasury), statistics, events. Nobody promises this of several operations in
+//! one write: the second may want a row that comes before those of the first. Such a write begins with
+//! [`hold_players`].
 
 mod accounts;
 mod balances;
@@ -44,6 +46,7 @@ mod deposit;
 mod fund;
 mod game_ending;
 mod games;
+mod hold_players;
 mod holds;
 mod ledger;
 mod operations;
@@ -65,6 +68,7 @@ pub use claim_rewards::{ClaimRewards, ClaimedRewards, claim_rewards};
 pub use deposit::{Deposit, deposit};
 pub use fund::{Fund, Fundable, FundedAccount, fund};
 pub(crate) use games::{held as hold_game, open as open_game, record};
+pub use hold_players::hold_players;
 pub use holds::{Lock, Unlock, lock, unlock};
 pub use operations::OperationKind;
 pub use place_bet::{PlaceBet, PlacedBet, place_bet};

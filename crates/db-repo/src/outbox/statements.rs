@@ -65,17 +65,6 @@ statement! {
 }
 
 statement! {
-    /// A batch of what was delivered. Its size is part of the text: PostgreSQL would otherwise take
-    /// it for a tenth of the table, and read all of that.
-    pub(super) struct DeleteDelivered {
-        before: UtcTime as UtcTimestamp,
-    }
-    "DELETE FROM outbox WHERE id IN (
-        SELECT id FROM outbox WHERE status = 'delivered' AND created_at < " before "
-        ORDER BY created_at LIMIT 1000)"
-}
-
-statement! {
     /// Those of these users, or of nobody, that were enqueued after an entry, as delivered. The bounds
     /// are keys of users in the order of bytes, which both engines compare them in; what is of nobody
     /// is known by its moment, which is in the past of whoever else writes.

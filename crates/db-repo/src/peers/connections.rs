@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use super::{ADDRESS, ENTITY, PeerRepository};
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::{Error, Page, PageRequest, Result, check};
 
 const CONNECTION: &str = "connection";
@@ -326,10 +326,11 @@ impl PeerRepository {
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
     pub fn list_open(conn: &mut Conn<'_>, page: &PageRequest) -> Result<Page<PeerConnection>> {
-        let rows = page.rows()?;
+        let page = &page.of("connections.open")?;
+        let rows = page.rows();
         let (at, id) = page.before_time_id()?;
         let found = with_conn!(conn, |c| Open { at, id, rows }.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// Connections to one peer, newest first.
@@ -341,16 +342,17 @@ impl PeerRepository {
         peer: &str,
         page: &PageRequest,
     ) -> Result<Page<PeerConnection>> {
-        let rows = page.rows()?;
+        let page = &page.of("connections.of_peer")?;
+        let rows = page.rows();
         let (at, id) = page.before_time_id()?;
         let list = OfPeer { peer, at, id, rows };
         let found = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 }
 
-fn cursor(last: &PeerConnection) -> crate::Cursor {
-    time_cursor(last.connected_at, last.id)
+fn place(last: &PeerConnection) -> Place {
+    Place::at(last.connected_at, last.id)
 }
 
 /// Takes the peer of a connection.

@@ -10,9 +10,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::{SessionRepository, session};
-use crate::page::time_cursor;
+use crate::page::Place;
 use crate::refusal::refused;
-use crate::{Cursor, Page, PageRequest, Result, check};
+use crate::{Page, PageRequest, Result, check};
 
 /// Rows of one statement of [`EventRepository::record_many`]: far below SQLite's 32,766 parameters.
 const BATCH: usize = 1_000;
@@ -102,7 +102,8 @@ impl EventRepository {
         session: &str,
         page: &PageRequest,
     ) -> Result<Page<Event>> {
-        let rows = page.rows()?;
+        let page = &page.of("session_events.of_session")?;
+        let rows = page.rows();
         let (at, id) = page.after_time_id(UtcTime::FIRST)?;
         let list = OfSession {
             session,
@@ -111,7 +112,7 @@ impl EventRepository {
             rows,
         };
         let found = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// Events of one type, newest first.
@@ -123,7 +124,8 @@ impl EventRepository {
         event_type: &str,
         page: &PageRequest,
     ) -> Result<Page<Event>> {
-        let rows = page.rows()?;
+        let page = &page.of("session_events.by_type")?;
+        let rows = page.rows();
         let (at, id) = page.before_time_id()?;
         let list = OfType {
             event_type,
@@ -132,12 +134,12 @@ impl EventRepository {
             rows,
         };
         let found = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 }
 
-fn cursor(last: &Event) -> Cursor {
-    time_cursor(last.timestamp, last.id)
+fn place(last: &Event) -> Place {
+    Place::at(last.timestamp, last.id)
 }
 
 fn check_new(new: &NewEvent) -> Result<()> {

@@ -12,9 +12,9 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::session;
 use crate::dialect::old::old_snapshots;
-use crate::page::{id_cursor, time_cursor};
+use crate::page::Place;
 use crate::refusal::refused;
-use crate::{Cursor, Page, PageRequest, Result, check};
+use crate::{Page, PageRequest, Result, check};
 
 /// How far back a list looks by default.
 const RECENT: TimeDelta = TimeDelta::hours(24);
@@ -135,7 +135,8 @@ impl UsageSnapshotRepository {
         filter: &SnapshotFilter,
         page: &PageRequest,
     ) -> Result<Page<UsageSnapshot>> {
-        let rows = page.rows()?;
+        let page = &page.of("snapshots")?;
+        let rows = page.rows();
         let (at, id) = page.before_time_id()?;
         let since = filter.since;
         let found = if let Some(session) = &filter.session {
@@ -156,7 +157,7 @@ impl UsageSnapshotRepository {
             };
             with_conn!(conn, |c| list.load(c))?
         };
-        Ok(Page::of(found, page, cursor))
+        Ok(Page::of(found, page, place))
     }
 
     /// All snapshots of a session, in the order in which they were written.
@@ -168,14 +169,15 @@ impl UsageSnapshotRepository {
         session: &str,
         page: &PageRequest,
     ) -> Result<Page<UsageSnapshot>> {
-        let rows = page.rows()?;
+        let page = &page.of("snapshots.of_session")?;
+        let rows = page.rows();
         let list = OfSession {
             session,
-            after: page.after_id()?,
+            after: page.after_id(),
             rows,
         };
         let found: Vec<UsageSnapshot> = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, |last| id_cursor(last.id)))
+        Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 
     /// Removes at most so many snapshots from before this moment, the oldest first; how many. Fewer
@@ -189,6 +191,6 @@ impl UsageSnapshotRepository {
     }
 }
 
-fn cursor(last: &UsageSnapshot) -> Cursor {
-    time_cursor(last.timestamp, last.id)
+fn place(last: &UsageSnapshot) -> Place {
+    Place::at(last.timestamp, last.id)
 }

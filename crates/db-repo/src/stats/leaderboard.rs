@@ -6,7 +6,7 @@ use db_schema::types::UtcTimestamp;
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
-use crate::page::Cursor;
+use crate::page::Place;
 use crate::{Page, PageRequest, Result};
 
 type Columns = (
@@ -88,8 +88,10 @@ macro_rules! orders {
             order: LeaderboardOrder,
             page: &PageRequest,
         ) -> Result<Page<PlayerStatistics>> {
-            let rows = page.rows()?;
-            let found: Vec<PlayerStatistics> = match (order, page.after_score(order)?) {
+            let list = format!("leaderboard.{}", order.column());
+            let page = &page.of(&list)?;
+            let rows = page.rows();
+            let found: Vec<PlayerStatistics> = match (order, page.place()) {
                 $(
                     (LeaderboardOrder::$order, None) => {
                         with_conn!(conn, |c| $first { rows }.load(c))?
@@ -105,7 +107,7 @@ macro_rules! orders {
                 )+
             };
             Ok(Page::of(found, page, |last| {
-                Cursor::of_score(order, order.value(last), &last.player_id)
+                Place::new(order.value(last), &last.player_id)
             }))
         }
     };

@@ -11,7 +11,7 @@ use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Text};
 
 use super::WorldRepository;
-use crate::page::id_cursor;
+use crate::page::Place;
 use crate::refusal::{Parent, Row, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -148,11 +148,12 @@ impl WorldRepository {
         world: i64,
         page: &PageRequest,
     ) -> Result<Page<WorldObject>> {
-        let rows = page.rows()?;
-        let after = page.after_id()?;
+        let page = &page.of("objects.of_world")?;
+        let rows = page.rows();
+        let after = page.after_id();
         let list = OfWorld { world, after, rows };
         let found: Vec<WorldObject> = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, |last| id_cursor(last.id)))
+        Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 
     /// Objects of one type in a world, in the order in which they were made.
@@ -165,15 +166,16 @@ impl WorldRepository {
         object_type: &str,
         page: &PageRequest,
     ) -> Result<Page<WorldObject>> {
-        let rows = page.rows()?;
+        let page = &page.of("objects.of_type")?;
+        let rows = page.rows();
         let list = OfType {
             world,
             object_type,
-            after: page.after_id()?,
+            after: page.after_id(),
             rows,
         };
         let found: Vec<WorldObject> = with_conn!(conn, |c| list.load(c))?;
-        Ok(Page::of(found, page, |last| id_cursor(last.id)))
+        Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 
     /// Moves an object.

@@ -10,7 +10,8 @@ use db_schema::rows::{Position, WorldObject};
 use super::WorldRepository;
 use super::objects::check_position;
 use crate::dialect::worlds::{BoxPage, in_box};
-use crate::{Cursor, Page, PageRequest, Result, check};
+use crate::page::{Listing, Place};
+use crate::{Page, PageRequest, Result, check};
 
 /// Greatest radius: its square is a number.
 const FARTHEST: f64 = 1e150;
@@ -36,6 +37,7 @@ impl WorldRepository {
         max: Position,
         page: &PageRequest,
     ) -> Result<Page<WorldObject>> {
+        let page = &page.of("objects.in_box")?;
         check_position("min", min)?;
         check_position("max", max)?;
         check::rule(
@@ -61,6 +63,7 @@ impl WorldRepository {
         radius: f64,
         page: &PageRequest,
     ) -> Result<Page<WorldObject>> {
+        let page = &page.of("objects.within")?;
         check_position("centre", centre)?;
         check::rule(
             "radius",
@@ -94,7 +97,7 @@ impl WorldRepository {
     }
 }
 
-fn begin(world: i64, min: Position, max: Position, page: &PageRequest) -> Result<BoxPage> {
+fn begin(world: i64, min: Position, max: Position, page: &Listing<'_>) -> Result<BoxPage> {
     let (from_x, after) = match page.after_number()? {
         Some((x, id)) if x >= min.x => (x, id),
         _ => (min.x, i64::MIN),
@@ -105,13 +108,13 @@ fn begin(world: i64, min: Position, max: Position, page: &PageRequest) -> Result
         max,
         from_x,
         after,
-        rows: page.rows()?,
+        rows: page.rows(),
     })
 }
 
 /// The x of the last row is the engine's own: the cursor then leads to where it ended.
-fn page_of(found: Vec<(WorldObject, f64)>, page: &PageRequest) -> Page<WorldObject> {
-    let Page { items, next } = Page::of(found, page, |(last, x)| Cursor::of_number(*x, last.id));
+fn page_of(found: Vec<(WorldObject, f64)>, page: &Listing<'_>) -> Page<WorldObject> {
+    let Page { items, next } = Page::of(found, page, |(last, x)| Place::of_number(*x, last.id));
     Page {
         items: items.into_iter().map(|(object, _)| object).collect(),
         next,

@@ -119,7 +119,7 @@ both_engines! {
             assert_eq!(found, newest(&|bet| bet.player_id == player));
         }
         assert_eq!(read(&database, |conn| BetRepository::open_of_game(conn, "g1")), []);
-        let foreign = PageRequest::first(7).after("t:5.no key of a bet".parse().unwrap());
+        let foreign = PageRequest::first(7).after("2:bets.by_game:5.no key of a bet".parse().unwrap());
         let refused = database
             .read(|conn| BetRepository::list_by_game(conn, "g1", &foreign))
             .unwrap_err();

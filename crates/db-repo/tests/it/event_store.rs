@@ -1,11 +1,11 @@
 //! Events of games.
 
-use db_core::{Conn, Database, DatabaseFailure as _, with_conn};
+use db_core::{Conn, Database, with_conn};
 use db_repo::{Error, EventStore, Expected, GameView, Until};
 use db_schema::rows::{
     Bet, BetOutcome, BetType, Game, GameEvent, GamePhase, GameState, NewGameEvent,
 };
-use db_schema::schema::{bets, game_snapshots, games};
+use db_schema::schema::{bets, game_events, game_snapshots, games};
 use db_schema::types::{BetId, UtcTime};
 use db_testkit::{TestDb, both_engines};
 use diesel::prelude::*;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::{at, open, read, refusal, users, write};
 
-fn game(database: &Database, id: &str) {
+pub(crate) fn game(database: &Database, id: &str) {
     write(database, |conn| {
         let row = (
             games::id.eq(id),
@@ -28,7 +28,44 @@ fn game(database: &Database, id: &str) {
     });
 }
 
-fn changed(state: GameState) -> NewGameEvent {
+pub(crate) fn created() -> GameEvent {
+    GameEvent::GameCreated {
+        state: GameState::Open,
+        phase: GamePhase::ComeOut,
+        pot: 0,
+    }
+}
+
+/// A game and its first event.
+pub(crate) fn begun(database: &Database, id: &str) {
+    game(database, id);
+    let first = [NewGameEvent::from(&created())];
+    let version = write(database, |conn| {
+        EventStore::append(conn, id, Expected::Version(0), &first, at(0))
+    });
+    assert_eq!(version, 1);
+}
+
+/// Appends without a look at what was there, as another program may.
+fn force(database: &Database, id: &str, events: &[NewGameEvent]) {
+    write(database, |conn| {
+        for (event, version) in events.iter().zip(1_i64..) {
+            let row = (
+                game_events::game_id.eq(id),
+                game_events::version.eq(version),
+                game_events::event_type.eq(&event.event_type),
+                game_events::payload.eq(&event.payload),
+                game_events::created_at.eq(at(1)),
+            );
+            with_conn!(conn, |c| diesel::insert_into(game_events::table)
+                .values(row)
+                .execute(c))?;
+        }
+        Ok(())
+    });
+}
+
+pub(crate) fn changed(state: GameState) -> NewGameEvent {
     (&GameEvent::PhaseChanged {
         state,
         phase: GamePhase::Point,
@@ -281,8 +318,7 @@ both_engines! {
 
     fn events_that_do_not_follow_name_the_first_that_does_not(db: TestDb) {
         let database = open(&db);
-        let (state, phase) = (GameState::Open, GamePhase::ComeOut);
-        let created = GameEvent::GameCreated { state, phase, pot: 0 };
+        let created = created();
         let resolved = GameEvent::BetResolved {
             bet_id: bet(0),
             outcome: BetOutcome::Won,
@@ -302,7 +338,18 @@ both_engines! {
         ] {
             game(&database, id);
             let events: Vec<_> = events.iter().map(NewGameEvent::from).collect();
-            write(&database, |conn| EventStore::append(conn, id, Expected::Any, &events, at(1)));
+            // Not at the door, whether they come at once or one after another: nothing is written.
+            let refused = refusal(&database, |conn| EventStore::append(conn, id, Expected::Any, &events, at(1)));
+            assert_eq!(refused.to_string(), why);
+            let (last, first) = events.split_last().unwrap();
+            let refused = refusal(&database, |conn| {
+                EventStore::append(conn, id, Expected::Any, first, at(1))?;
+                let last = std::slice::from_ref(last);
+                EventStore::append(conn, id, Expected::Any, last, at(1))
+            });
+            assert_eq!(refused.to_string(), why);
+            assert_eq!(read(&database, |conn| EventStore::version(conn, id)), 0);
+            force(&database, id, &events);
             let broken = database.read(|conn| EventStore::replay(conn, id, Until::Newest)).unwrap_err();
             assert_eq!(broken.to_string(), why);
         }
@@ -312,34 +359,6 @@ both_engines! {
         conn.execute("INSERT INTO game_events (game_id, version, event_type, payload) VALUES ('e', 1, 'game_lost', '{}')");
         let broken = database.read(|conn| EventStore::replay(conn, "e", Until::Newest)).unwrap_err();
         assert!(broken.to_string().starts_with("game e, event 1: unknown variant"), "{broken}");
-    }
-
-    fn what_is_no_event_is_refused_at_the_door(db: TestDb) {
-        let database = open(&db);
-        game(&database, "g1");
-        let right = changed(GameState::Active);
-        let of = |event_type: &str, payload: serde_json::Value| NewGameEvent {
-            event_type: event_type.into(),
-            payload: db_schema::types::Json(payload),
-        };
-        let payload = || right.payload.0.clone();
-        let mut more = payload();
-        more["pot"] = 5.into();
-        let mut other_word = payload();
-        other_word["state"] = "lost".into();
-        for (field, wrong) in [
-            ("event", of("game_lost", payload())),
-            ("event", of("bet_resolved", payload())),
-            ("event", of("phase_changed", serde_json::json!([]))),
-            ("event", of("phase_changed", serde_json::json!({ "state": "active" }))),
-            ("event", of("phase_changed", other_word)),
-            ("payload", of("phase_changed", more)),
-        ] {
-            let events = [right.clone(), wrong];
-            let refused = refusal(&database, |conn| EventStore::append(conn, "g1", Expected::Any, &events, at(1)));
-            assert!(matches!(&refused, Error::Invalid { field: f, .. } if *f == field), "{refused:?}");
-        }
-        assert_eq!(read(&database, |conn| EventStore::version(conn, "g1")), 0);
     }
 
     fn a_kept_state_that_is_of_another_is_passed_over_and_replaced(db: TestDb) {
@@ -381,82 +400,5 @@ both_engines! {
         // Kept anew, in the place of the one that cannot be used.
         assert_eq!(write(&database, |conn| EventStore::snapshot(conn, "g1", at(2))), Some(1));
         assert_eq!(read(&database, kept), right);
-    }
-
-    fn events_are_counted_and_read_in_order(db: TestDb) {
-        let database = open(&db);
-        game(&database, "g1");
-        game(&database, "g2");
-        let (open_, active) = (changed(GameState::Open), changed(GameState::Active));
-        let two = [open_.clone(), active.clone()];
-        let version = write(&database, |conn| EventStore::append(conn, "g1", Expected::Version(0), &two, at(1)));
-        assert_eq!(version, 2);
-        let version = write(&database, |conn| EventStore::append(conn, "g1", Expected::Any, &two[..1], at(2)));
-        assert_eq!(version, 3);
-        let version = write(&database, |conn| EventStore::append(conn, "g2", Expected::Any, &two, at(3)));
-        assert_eq!(version, 2);
-        let events = read(&database, |conn| EventStore::read(conn, "g1", 2, 10));
-        let seen: Vec<_> = events.iter().map(|e| (e.version, e.created_at, &e.payload)).collect();
-        assert_eq!(seen, [(2, at(1), &active.payload), (3, at(2), &open_.payload)]);
-        assert_eq!(read(&database, |conn| EventStore::read(conn, "g1", 1, 1)).len(), 1);
-        assert_eq!(read(&database, |conn| EventStore::version(conn, "g1")), 3);
-        assert_eq!(read(&database, |conn| EventStore::version(conn, "none")), 0);
-    }
-
-    fn of_rivals_each_is_counted_and_one_is_first(db: TestDb) {
-        let database = open(&db);
-        game(&database, "g1");
-        let events = [changed(GameState::Open)];
-        // As `write_with_retry` does, without its bounds.
-        let append = |expected| loop {
-            let done = database.write(|conn| EventStore::append(conn, "g1", expected, &events, at(1)));
-            let retryable = |error: &Error| error.database_error().is_some_and(db_core::Error::is_retryable);
-            match done {
-                Err(error) if retryable(&error) => {}
-                done => return done,
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..20 {
-                        append(Expected::Any).unwrap();
-                    }
-                });
-            }
-        });
-        let seen = read(&database, |conn| EventStore::read(conn, "g1", 1, 1_000));
-        assert!(seen.iter().map(|event| event.version).eq(1..=80));
-        let ends: Vec<_> = std::thread::scope(|scope| {
-            let rivals: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| append(Expected::Version(80)))).collect();
-            rivals.into_iter().map(|rival| rival.join().unwrap()).collect()
-        });
-        let first = ends.iter().filter(|end| matches!(end, Ok(81))).count();
-        let late = |end: &&Result<i64, Error>| {
-            matches!(end, Err(Error::WrongVersion { expected: 80, found: 81, .. }))
-        };
-        assert_eq!((first, ends.iter().filter(late).count()), (1, 3), "{ends:?}");
-    }
-
-    fn an_append_at_another_version_is_refused_whole(db: TestDb) {
-        let database = open(&db);
-        game(&database, "g1");
-        let two = [changed(GameState::Open), changed(GameState::Active)];
-        write(&database, |conn| EventStore::append(conn, "g1", Expected::Any, &two, at(1)));
-        for (expected, events) in [(1, &two[..]), (3, &two[..]), (0, &two[..0])] {
-            let refused = refusal(&database, |conn| {
-                EventStore::append(conn, "g1", Expected::Version(expected), events, at(2))
-            });
-            assert!(
-                matches!(&refused, Error::WrongVersion { game, expected: e, found: 2 } if game == "g1" && *e == expected),
-                "{refused:?}"
-            );
-        }
-        assert_eq!(read(&database, |conn| EventStore::version(conn, "g1")), 2);
-        let refused = refusal(&database, |conn| {
-            EventStore::append(conn, "none", Expected::Any, &two, at(2))
-        });
-        assert_eq!(refused.to_string(), "game_id: there is no game none");
     }
 }

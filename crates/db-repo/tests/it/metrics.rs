@@ -72,7 +72,7 @@ both_engines! {
         let latest = read(&database, |conn| MetricsRepository::find_latest(conn, "load")).unwrap();
         assert_eq!(latest.value.to_bits(), 2_499.0_f64.to_bits());
         // A cursor from before the span does not lead out of it.
-        let before = db_repo::PageRequest::first(1).after("t:0.5".parse().unwrap());
+        let before = db_repo::PageRequest::first(1).after("2:metrics:0.5".parse().unwrap());
         let page = read(&database, |conn| {
             MetricsRepository::list(conn, "load", at(100)..at(200), &before)
         });

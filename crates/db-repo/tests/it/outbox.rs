@@ -250,7 +250,7 @@ both_engines! {
             }
         }
         assert_eq!(seen, (0..25).rev().collect::<Vec<_>>());
-        let wrong = PageRequest::first(7).after("t:5.five".parse().unwrap());
+        let wrong = PageRequest::first(7).after("2:outbox.dead:5.five".parse().unwrap());
         let refused = database.read(|conn| OutboxRepository::list_dead(conn, &wrong)).unwrap_err();
         assert!(matches!(refused, Error::Invalid { field: "after", .. }), "{refused}");
 
@@ -261,6 +261,19 @@ both_engines! {
         let again = write(&database, |conn| claim(conn, at(200), 10));
         assert_eq!(again.len(), 1);
         assert_eq!((again[0].lease.id, again[0].lease.attempt), (id, 1));
+    }
+
+    fn an_application_enqueues_events_of_its_own(db: TestDb) {
+        let database = open(&db);
+        let own = NewOutboxEntry {
+            outbox_type: OutboxType::Application,
+            payload: Json(serde_json::json!({ "event": "favourite_chosen", "number": 7 })),
+            ..entry(0, 0)
+        };
+        write(&database, |conn| OutboxRepository::enqueue(conn, &own));
+        let claimed = write(&database, |conn| claim(conn, at(1), 10));
+        assert_eq!(claimed[0].outbox_type, "application");
+        assert_eq!(claimed[0].payload, own.payload);
     }
 
     fn what_was_delivered_is_deleted_in_batches(db: TestDb) {

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use db_core::{Clock, Database, FixedClock};
-use db_repo::{Error, MetricsRepository, Retained, RetentionTask, UsageSnapshotRepository};
-use db_schema::rows::NewMetric;
+use db_repo::{
+    Error, MetricsRepository, NotificationRepository, OutboxRepository, PageRequest, Retained,
+    RetentionTask, UsageSnapshotRepository,
+};
+use db_schema::rows::{NewMetric, NewOutboxEntry, OutboxType};
 use db_schema::types::{Json, UtcTime};
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
+use crate::notifications::message;
 use crate::sessions::{start, take};
-use crate::support::{all_pages, at, open, write};
+use crate::support::{all_pages, at, open, read, users, write};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -107,6 +111,47 @@ both_engines! {
         let wrong = task.batch(0);
         assert!(matches!(wrong.run(), Err(Error::Invalid { field: "batch", .. })));
         assert!(matches!(wrong.start(Duration::MAX), Err(Error::Invalid { field: "batch", .. })));
+    }
+
+    fn messages_and_what_is_delivered_go_when_they_are_told_to(db: TestDb) {
+        let database = open(&db);
+        users(&database, &["ada"]);
+        let entries: Vec<_> = (0..45)
+            .map(|day| NewOutboxEntry {
+                user_id: None,
+                outbox_type: OutboxType::Deposit,
+                payload: Json(json!({})),
+                created_at: at(day * DAY),
+            })
+            .collect();
+        write(&database, |conn| {
+            OutboxRepository::enqueue_many(conn, &entries)?;
+            // All but three of the oldest are delivered.
+            let claimed = OutboxRepository::claim(conn, at(45 * DAY), Duration::from_mins(1), 45)?;
+            for entry in &claimed[3..] {
+                OutboxRepository::complete(conn, entry.lease, at(45 * DAY))?;
+            }
+            let messages: Vec<_> = (0..45).map(|day| message("ada", day * DAY)).collect();
+            NotificationRepository::create_many(conn, &messages)
+        });
+        let left = || {
+            read(&database, |conn| {
+                let counts = OutboxRepository::counts(conn)?;
+                let messages = NotificationRepository::list(conn, "ada", &PageRequest::default())?;
+                Ok((counts.processing, counts.delivered, messages.items.len()))
+            })
+        };
+        let clock = Arc::new(FixedClock(*at(40 * DAY)));
+        let task = RetentionTask::new(database.clone(), clock).batch(4);
+        assert_eq!(task.run().unwrap(), 0);
+        assert_eq!(left(), (3, 42, 45));
+        let task = task.keep(Retained::DeliveredOutbox, Duration::from_hours(10 * 24));
+        assert_eq!(task.run().unwrap(), 27);
+        assert_eq!(left(), (3, 15, 45));
+        let task = task.keep(Retained::Notifications, Duration::from_hours(20 * 24));
+        assert_eq!(task.run().unwrap(), 20);
+        assert_eq!(left(), (3, 15, 25));
+        assert_eq!(task.run().unwrap(), 0);
     }
 
     fn a_thread_removes_again_and_again_until_it_is_stopped(db: TestDb) {

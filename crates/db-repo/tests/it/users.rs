@@ -1,6 +1,6 @@
 //! Players.
 
-use db_repo::{Error, PageRequest, UserRepository};
+use db_repo::{Cursor, Error, GameRepository, PageRequest, TransactionRepository, UserRepository};
 use db_schema::rows::{NewUser, UserChanges};
 use db_testkit::{TestDb, both_engines};
 
@@ -112,10 +112,34 @@ both_engines! {
             ("id", NewUser { id: String::new(), ..right.clone() }),
             ("username", NewUser { username: "x".repeat(65), ..right.clone() }),
             ("username", NewUser { username: "a\0b".into(), ..right.clone() }),
+            ("username", NewUser { username: " ".into(), ..right.clone() }),
+            ("username", NewUser { username: " lead".into(), ..right.clone() }),
             ("public_key", NewUser { public_key: Vec::new(), ..right }),
         ] {
             let refused = refusal(&database, |conn| UserRepository::create(conn, &wrong));
             assert!(matches!(refused, Error::Invalid { field: f, .. } if f == field), "{refused}");
         }
+        users(&database, &["u1"]);
+        let changes = UserChanges { username: Some("trail ".into()), ..UserChanges::default() };
+        let refused = refusal(&database, |conn| UserRepository::update(conn, "u1", &changes, at(1)));
+        assert_eq!(refused.to_string(), "username: must not begin or end with white space");
+    }
+
+    fn a_cursor_of_another_list_is_refused(db: TestDb) {
+        let database = open(&db);
+        users(&database, &["u1", "u2", "u3"]);
+        let page = read(&database, |conn| UserRepository::list(conn, &PageRequest::first(1)));
+        let next = PageRequest::first(1).after(page.next.unwrap());
+        let of_games = database.read(|conn| GameRepository::list_active(conn, &next)).unwrap_err();
+        let of_lines = database.read(|conn| TransactionRepository::list(conn, "u1", &next)).unwrap_err();
+        for refused in [of_games, of_lines] {
+            assert_eq!(
+                refused.to_string(),
+                "after: must be the cursor of a page of this list"
+            );
+        }
+        // As an earlier version gave it.
+        let old: Result<Cursor, Error> = "t:1700000000000000.u1".parse().map_err(Error::from);
+        assert!(matches!(old, Err(Error::Invalid { field: "after", .. })), "{old:?}");
     }
 }

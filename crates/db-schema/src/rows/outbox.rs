@@ -30,6 +30,8 @@ vocabulary! {
         Unstaked = "unstaked",
         /// Rewards of a staking position were paid.
         RewardsClaimed = "rewards_claimed",
+        /// Something of the application's own; the payload tells what.
+        Application = "application",
     }
 }
 

@@ -98,7 +98,7 @@ both_engines! {
         let first = AuditFilter { user_id: Some("first".into()), ..AuditFilter::default() };
         let page = read(&database, |conn| AuditRepository::list(conn, &first, &PageRequest::default()));
         assert_eq!(page.items, []);
-        assert_eq!(page.next.unwrap().to_string(), "n:20001.");
+        assert_eq!(page.next.unwrap().to_string(), "2:audit:20001.");
         assert_eq!(walk(&database, &first, 100), (vec![1], 2));
         // A span of time is no shorter way.
         let minutes = |n: i64| Some(at(n * 600));
@@ -140,7 +140,7 @@ both_engines! {
         let no_table = AuditFilter { entity_id: Some("u1".into()), ..AuditFilter::default() };
         let refused = database.read(|conn| AuditRepository::list(conn, &no_table, &PageRequest::default()));
         assert_eq!(refused.unwrap_err().to_string(), "entity_id: needs entity_type beside it");
-        let request = PageRequest::default().after("t:5.u1".parse().unwrap());
+        let request = PageRequest::default().after("2:users:5.u1".parse().unwrap());
         let refused = database.read(|conn| AuditRepository::list(conn, &AuditFilter::default(), &request));
         assert!(matches!(refused, Err(Error::Invalid { field: "after", .. })), "{refused:?}");
     }

@@ -26,7 +26,7 @@ fn together<T: Send>(f: impl Fn(usize) -> T + Sync) -> Vec<T> {
     so_many(THREADS, f)
 }
 
-fn so_many<T: Send>(count: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub(super) fn so_many<T: Send>(count: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let barrier = Barrier::new(count);
     thread::scope(|scope| {
         let threads: Vec<_> = (0..count)

@@ -2,6 +2,7 @@
 
 mod bets;
 mod books;
+mod composed;
 mod concurrency;
 mod holds;
 mod house_games;

@@ -71,7 +71,7 @@ fn users(step: Step<'_>) {
         UserRepository::list(conn, &PageRequest::default())
     });
     go(step, "users: list, next page", |conn| {
-        let after = "t:1700000000000000.u1".parse().unwrap();
+        let after = "2:users:1700000000000000.u1".parse().unwrap();
         UserRepository::list(conn, &PageRequest::default().after(after))
     });
     go(step, "users: update_reputation", |conn| {

@@ -214,7 +214,7 @@ both_engines! {
                 .unwrap_err();
             assert!(matches!(refused, Error::Invalid { field: f, .. } if f == field), "{refused}");
         }
-        let theirs = page.after("p:7.someone".parse().unwrap());
+        let theirs = page.after("2:objects.within:7.someone".parse().unwrap());
         let refused = database
             .read(|conn| WorldRepository::list_objects_within(conn, id, origin, 1.0, &theirs))
             .unwrap_err();

@@ -111,7 +111,10 @@ fn moves(step: Step<'_>) {
 }
 
 fn games(step: Step<'_>) {
-    let after = || PageRequest::default().after("t:1700000000000000.g".parse().unwrap());
+    let after = |list: &str| {
+        let cursor = format!("2:{list}:1700000000000000.g");
+        PageRequest::default().after(cursor.parse().unwrap())
+    };
     go(step, "games: create", |conn| {
         let id = "m1".to_owned();
         GameRepository::create(
@@ -131,11 +134,11 @@ fn games(step: Step<'_>) {
     });
     go(step, "games: list_by_state", |conn| {
         GameRepository::list_by_state(conn, GameState::Open, &PageRequest::default())?;
-        GameRepository::list_by_state(conn, GameState::Open, &after())
+        GameRepository::list_by_state(conn, GameState::Open, &after("games.by_state"))
     });
     go(step, "games: list_active", |conn| {
         GameRepository::list_active(conn, &PageRequest::default())?;
-        GameRepository::list_active(conn, &after())
+        GameRepository::list_active(conn, &after("games.active"))
     });
 }
 
@@ -144,10 +147,13 @@ fn bet(number: u128) -> BetId {
 }
 
 fn bets(step: Step<'_>) {
-    let after = || {
-        let cursor = format!("t:1700000000000000.{}", bet(1));
+    let after = |list: &str| {
+        let cursor = format!("2:{list}:1700000000000000.{}", bet(1));
         PageRequest::default().after(cursor.parse().unwrap())
     };
+    go(step, "money: hold_players", |conn| {
+        money::hold_players(conn, &["m1", "u1"])
+    });
     go(step, "money: place_bet", |conn| {
         for number in 1..=3 {
             let request = PlaceBet {
@@ -165,11 +171,11 @@ fn bets(step: Step<'_>) {
     go(step, "bets: find", |conn| BetRepository::find(conn, bet(1)));
     go(step, "bets: list_by_game", |conn| {
         BetRepository::list_by_game(conn, "m1", &PageRequest::default())?;
-        BetRepository::list_by_game(conn, "m1", &after())
+        BetRepository::list_by_game(conn, "m1", &after("bets.by_game"))
     });
     go(step, "bets: list_by_player", |conn| {
         BetRepository::list_by_player(conn, "m1", &PageRequest::default())?;
-        BetRepository::list_by_player(conn, "m1", &after())
+        BetRepository::list_by_player(conn, "m1", &after("bets.by_player"))
     });
     go(step, "bets: open_of_game", |conn| {
         BetRepository::open_of_game(conn, "m1")

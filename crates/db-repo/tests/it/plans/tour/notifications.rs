@@ -17,7 +17,7 @@ pub(super) fn run(step: Step<'_>) {
         NotificationRepository::list(conn, "u1", &PageRequest::default())
     });
     go(step, "notifications: list, next page", |conn| {
-        let after = "t:1700000000000000.1".parse().unwrap();
+        let after = "2:notifications:1700000000000000.1".parse().unwrap();
         NotificationRepository::list(conn, "u1", &PageRequest::default().after(after))
     });
     go(step, "notifications: count_unread", |conn| {

@@ -43,7 +43,7 @@ pub(super) fn run(step: Step<'_>) {
         OutboxRepository::list_dead(conn, &PageRequest::default())
     });
     go(step, "outbox: list_dead, next page", |conn| {
-        let after = "t:1700000000000000.2".parse().unwrap();
+        let after = "2:outbox.dead:1700000000000000.2".parse().unwrap();
         OutboxRepository::list_dead(conn, &PageRequest::default().after(after))
     });
     go(step, "outbox: requeue", |conn| {

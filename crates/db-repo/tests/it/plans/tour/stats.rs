@@ -59,7 +59,7 @@ pub(super) fn run(step: Step<'_>) {
     for (order, tag) in LeaderboardOrder::ALL.iter().zip(tags) {
         go(step, &format!("stats: leaderboard by {order:?}"), |conn| {
             StatsRepository::leaderboard(conn, *order, &PageRequest::default())?;
-            let after = format!("{tag}:1.u1").parse().unwrap();
+            let after = format!("2:leaderboard.{tag}:1.u1").parse().unwrap();
             StatsRepository::leaderboard(conn, *order, &PageRequest::default().after(after))
         });
     }
