@@ -77,9 +77,14 @@ impl Invariant {
         &self.name
     }
 
+    /// What is wrong, in the check's own words.
+    pub(crate) fn told(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, db_core::Error> {
+        (self.check)(conn)
+    }
+
     /// What is wrong, each with the invariant's name.
     pub(crate) fn look(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, db_core::Error> {
-        let found = (self.check)(conn)?;
+        let found = self.told(conn)?;
         let named = |finding| format!("{}: {finding}", self.name);
         Ok(found.into_iter().map(named).collect())
     }
@@ -97,7 +102,8 @@ impl fmt::Debug for Invariant {
     }
 }
 
-/// How a backup is made. `Default` is a quick check, zstd level 3, no encryption.
+/// How a backup is made. `Default` is a quick check, zstd level 3, no encryption, and no
+/// [invariants](Self::with_invariant): what has to be true of your data only you know.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct BackupOptions {

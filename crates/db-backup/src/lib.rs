@@ -19,10 +19,12 @@ mod backup;
 mod catalog;
 mod codec;
 mod error;
+mod half_copy;
 pub mod health;
 pub mod maintenance;
 mod manifest;
 mod name;
+mod options;
 pub mod postgres;
 mod priority;
 mod progress;
@@ -47,6 +49,7 @@ pub use codec::{
     Codec, DEFAULT_LEVEL, Decoded, Encoded, Encoder, Identities, LEVELS, Recipients, decode,
 };
 pub use error::{Error, brief};
+pub use half_copy::{HALF_COPY, half_copy};
 pub use manifest::{
     Compression, Content, Encryption, EngineFacts, FORMAT, FORMAT_UNSOUND, Kind, Level, MadeBy,
     Manifest, Part, Proof, SchemaFacts, TableRows, Verification,

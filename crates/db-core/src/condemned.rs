@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 
+use crate::error::advice::SAVEPOINT;
 use crate::error::{Error, ErrorKind};
 
 thread_local! {
@@ -31,11 +32,14 @@ pub(crate) fn judged<T, E>(
     let result = run();
     let condemned = CONDEMNED.replace(outer);
     match result {
-        Ok(_) if condemned => Err(refuse(Error::new(
-            ErrorKind::TransactionAborted,
-            "a part of this transaction failed and the rest went on: all of it is rolled back"
-                .to_owned(),
-        ))),
+        Ok(_) if condemned => Err(refuse(
+            Error::new(
+                ErrorKind::TransactionAborted,
+                "a part of this transaction failed and the rest went on: all of it is rolled back"
+                    .to_owned(),
+            )
+            .with_hint(SAVEPOINT),
+        )),
         result => result,
     }
 }

@@ -28,6 +28,16 @@ enum Inside {
     Computation,
 }
 
+impl Inside {
+    const fn as_use(self) -> Option<Use> {
+        match self {
+            Self::Read { .. } => Some(Use::Read),
+            Self::Write => Some(Use::Write),
+            Self::Computation => None,
+        }
+    }
+}
+
 /// What a thread is about to do with a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -112,6 +122,11 @@ pub(crate) fn check_close(database: &Arc<TableClock>) -> Result<(), Error> {
     })
 }
 
+/// What this thread is in the middle of, with whichever database.
+pub(crate) fn innermost() -> Option<Use> {
+    INSIDE.with_borrow(|all| all.iter().rev().find_map(|(_, inside)| inside.as_use()))
+}
+
 /// Whether this thread runs a write of the database.
 pub(crate) fn is_in_write(database: &Arc<TableClock>) -> bool {
     find(database, |outer| outer == Use::Write).is_some()
@@ -136,11 +151,7 @@ fn find(database: &Arc<TableClock>, wanted: impl Fn(Use) -> bool) -> Option<Use>
         all.iter()
             .rev()
             .filter(|(of, _)| std::ptr::eq(*of, database))
-            .filter_map(|(_, inside)| match inside {
-                Inside::Read { .. } => Some(Use::Read),
-                Inside::Write => Some(Use::Write),
-                Inside::Computation => None,
-            })
+            .filter_map(|(_, inside)| inside.as_use())
             .find(|outer| wanted(*outer))
     })
 }

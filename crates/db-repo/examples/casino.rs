@@ -4,9 +4,7 @@
 //! a second evening.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
-use db_core::{
-    Access, Clock, Connection, Database, DatabaseConfig, DatabaseUrl, RetryPolicy, SystemClock,
-};
+use db_core::{Access, Clock, Connection, Database, DatabaseConfig, RetryPolicy, SystemClock};
 use db_migrate::{Migrator, Source};
 use db_repo::money::{self, BetResult, Fundable, Settlement};
 use db_repo::{
@@ -22,12 +20,13 @@ const PLAYERS: [&str; 3] = ["ada", "grace", "alan"];
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1);
     let url = url.unwrap_or_else(|| "sqlite://casino.db".to_owned());
-    let mut connection = Connection::open(&DatabaseUrl::parse(&url)?, Access::Create)?;
+    let config = DatabaseConfig::new(url);
+    let mut connection = Connection::open_configured(&config, Access::Create)?;
     Migrator::new(Source::embedded(SQLITE, POSTGRES)).run(connection.conn())?;
     drop(connection);
 
     let casino = Casino {
-        database: Database::open(&DatabaseConfig::new(url))?,
+        database: Database::open(&config)?,
         evening: Uuid::now_v7(),
     };
     for player in PLAYERS {

@@ -34,8 +34,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use db_core::{
-    Access, AsyncDatabase, Clock, Conn, Connection, Database, DatabaseConfig, DatabaseUrl,
-    ErrorKind, RetryPolicy, SystemClock,
+    Access, AsyncDatabase, Clock, Conn, Connection, Database, DatabaseConfig, ErrorKind,
+    RetryPolicy, SystemClock,
 };
 use db_migrate::{Migrator, Source};
 use db_repo::money::{self, Balances, PlacedBet};
@@ -69,11 +69,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = arguments.next();
     let address: SocketAddr = address.as_deref().unwrap_or("127.0.0.1:8080").parse()?;
 
-    let mut connection = Connection::open(&DatabaseUrl::parse(&url)?, Access::Create)?;
+    let config = DatabaseConfig::new(url);
+    let mut connection = Connection::open_configured(&config, Access::Create)?;
     Migrator::new(Source::embedded(SQLITE, POSTGRES)).run(connection.conn())?;
     drop(connection);
 
-    let database = Database::open(&DatabaseConfig::new(url))?;
+    let database = Database::open(&config)?;
     let retention = RetentionTask::new(database.clone(), Arc::new(SystemClock))
         .keep(Retained::DeliveredOutbox, KEPT)
         .start(Duration::from_hours(1))?;

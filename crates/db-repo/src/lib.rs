@@ -11,6 +11,7 @@ mod error;
 mod event_store;
 mod games;
 mod house_games;
+pub mod invariants;
 mod metrics;
 pub mod money;
 mod notifications;

@@ -40,11 +40,17 @@ mod guides {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../../../docs/backup.md")]
+    struct Backup;
+
     #[doc = include_str!("../../../docs/database.md")]
     struct Database;
 
     #[doc = include_str!("../../../docs/encryption.md")]
     struct Encryption;
+
+    #[doc = include_str!("../../../docs/health.md")]
+    struct Health;
 
     #[doc = include_str!("../../../docs/migrations.md")]
     struct Migrations;

@@ -73,7 +73,7 @@ pub(crate) const ROOMS: [Room; 13] = [
         uses: &["db-core", "db-schema", "db-migrate", "db-testserver"],
         builds_with: &[],
         // For what the guides show.
-        tests_with: &["db-repo"],
+        tests_with: &["db-repo", "db-backup"],
     },
     Room {
         name: "db-testserver",

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use super::{CheckResult, HealthReport, State};
+use super::{CheckResult, HealthLimits, HealthReport, State, metrics};
 
 /// What makes an alert.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +27,8 @@ pub struct AlertRule {
     pub condition: Condition,
     /// How long it has to hold.
     pub after: Duration,
+    /// How long it has to hold as long as what it is about was never made, nor failed.
+    pub before_first: Duration,
 }
 
 /// Whether an alert begins or ends.
@@ -62,6 +64,7 @@ impl AlertRule {
             check: check.into(),
             condition,
             after: Duration::ZERO,
+            before_first: Duration::ZERO,
         }
     }
 
@@ -72,21 +75,36 @@ impl AlertRule {
         self
     }
 
+    /// The same, but of backups or trial restores only after it has held for so long while there never
+    /// was one, as at a first start, and none failed.
+    #[must_use]
+    pub const fn before_first(mut self, grace: Duration) -> Self {
+        self.before_first = grace;
+        self
+    }
+
     /// The rules that every operation needs: the pool is exhausted, transactions fail, backups
-    /// fail or are old, the disk fills up, and everything else that is broken.
+    /// fail or are old, the disk fills up, events do not leave, and everything else that is broken.
+    ///
+    /// That there never was a backup, or a trial restore, is told when it has been so for as long as
+    /// the usual [`HealthLimits`] let the last one be old. A monitor that begins anew counts anew.
     #[must_use]
     pub fn usual() -> Vec<Self> {
         let warn = Condition::AtLeast(State::Warn);
         let fail = Condition::AtLeast(State::Fail);
+        let limits = HealthLimits::default();
         let mut rules = vec![
             Self::new("pool_exhaustion", "pool", warn).after(Duration::from_secs(30)),
             Self::new("transaction_failures", "failures", warn),
-            Self::new("backup_failures", "backup", warn),
-            Self::new("restore_drill_missing", "restore_drill", warn),
+            Self::new("backup_failures", "backup", warn).before_first(limits.backup_age.warn),
+            Self::new("restore_drill_missing", "restore_drill", warn)
+                .before_first(limits.restore_age.warn),
             Self::new("disk_space", "disk", warn),
             Self::new("long_transaction", "transactions", warn),
             Self::new("wal_size", "wal", warn).after(Duration::from_mins(1)),
             Self::new("replica_lag", "replication", warn).after(Duration::from_secs(30)),
+            // Of an application that has such a check.
+            Self::new("outbox", "outbox", warn),
         ];
         let broken = [
             "connectivity",
@@ -103,9 +121,22 @@ impl AlertRule {
             "integrity",
             "foreign_keys",
             "damage",
+            // Of an application that has such checks.
+            "half_copy",
+            "money",
+            "audit_chain",
         ];
         rules.extend(broken.map(|check| Self::new(check, check, fail)));
         rules
+    }
+
+    /// How long it has to hold now.
+    fn patience(&self, result: &CheckResult) -> Duration {
+        if is_before_first(result) {
+            self.after.max(self.before_first)
+        } else {
+            self.after
+        }
     }
 
     fn holds(&self, result: &CheckResult) -> Option<bool> {
@@ -142,7 +173,7 @@ impl Watched {
         let result = report.find(&self.rule.check)?;
         let change = if self.rule.holds(result)? {
             let since = *self.since.get_or_insert(now);
-            let is_due = now.saturating_duration_since(since) >= self.rule.after;
+            let is_due = now.saturating_duration_since(since) >= self.rule.patience(result);
             (is_due && !self.is_raised).then_some(AlertChange::Raised)
         } else {
             self.since = None;
@@ -155,6 +186,14 @@ impl Watched {
             result: result.clone(),
         })
     }
+}
+
+/// Whether a check of backups or trial restores has seen none, nor that one failed.
+fn is_before_first(result: &CheckResult) -> bool {
+    let age = [metrics::BACKUP_AGE, metrics::RESTORE_AGE];
+    let was_made = age.iter().any(|age| result.measured(age).is_some());
+    let failures = result.measured(metrics::BACKUP_FAILURES);
+    !was_made && failures.is_none_or(|failures| failures < 1.0)
 }
 
 #[cfg(test)]
@@ -213,6 +252,34 @@ mod tests {
         assert_eq!(told(80, State::Unknown), None);
         assert_eq!(told(90, State::Ok), Some(AlertChange::Cleared));
         assert_eq!(told(100, State::Ok), None);
+    }
+
+    #[test]
+    fn a_first_backup_has_its_time() {
+        let rules = AlertRule::usual();
+        let rule = rules.iter().find(|rule| rule.name == "backup_failures");
+        let rule = rule.unwrap();
+        let told = |seconds, measures: &[(&'static str, f64)]| {
+            let mut watched = Watched::new(rule.clone());
+            let mut report = report(State::Fail, 0.0);
+            report.results[0].name = "backup".into();
+            let measures = measures
+                .iter()
+                .map(|&(metric, value)| Measure { metric, value });
+            report.results[0].measures = measures.collect();
+            let start = Instant::now();
+            let at = |seconds| start + Duration::from_secs(seconds);
+            let first = watched.after(&report, start);
+            first
+                .or_else(|| watched.after(&report, at(seconds)))
+                .is_some()
+        };
+        let none_failed = [(metrics::BACKUP_FAILURES, 0.0)];
+        assert!(!told(7_199, &none_failed));
+        assert!(told(7_200, &none_failed));
+        // One that failed, and one that is old, are told at once.
+        assert!(told(0, &[(metrics::BACKUP_FAILURES, 1.0)]));
+        assert!(told(0, &[(metrics::BACKUP_AGE, 90_000.0)]));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod alert;
 mod apart;
 mod checks;
 mod examiner;
+mod invariant;
 mod limits;
 mod look;
 pub mod metrics;

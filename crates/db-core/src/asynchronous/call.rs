@@ -19,6 +19,7 @@ use tracing::Span;
 
 use super::threads::Job;
 use crate::duration;
+use crate::error::advice::LONGER_WAIT;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Holder, longest};
 
@@ -119,7 +120,8 @@ impl<T, E: From<Error>> Call<T, E> {
                 duration::show(self.patience),
                 longest(holder())
             ),
-        );
+        )
+        .with_hint(LONGER_WAIT);
         Poll::Ready(Err(error.into()))
     }
 }

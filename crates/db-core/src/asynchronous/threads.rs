@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::error::advice::MORE_MAY_WAIT;
 use crate::error::{Error, ErrorKind};
 
 /// A thread without work ends after this long.
@@ -80,8 +81,12 @@ impl Threads {
             (state.queue.len() >= self.shared.limits.waiting).then(|| {
                 Error::new(
                     ErrorKind::Overloaded,
-                    format!("{} calls are waiting already", state.queue.len()),
+                    format!(
+                        "refused: {} calls wait for a thread, and no more may",
+                        state.queue.len()
+                    ),
                 )
+                .with_hint(MORE_MAY_WAIT)
             })
         } else {
             None

@@ -5,6 +5,8 @@
 //! [`crate::sqlite`] records beside each failed statement, and PostgreSQL by Diesel's kind and a
 //! table of texts in `postgres.rs`. Nobody else in this workspace looks at error texts.
 
+pub(crate) mod advice;
+mod inside;
 mod mask;
 mod postgres;
 mod sqlite;
@@ -171,6 +173,12 @@ impl Error {
         self
     }
 
+    /// The same error with more to its message.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        self.message.push_str(more);
+        self
+    }
+
     /// An error that SQLite reported to this crate itself, by its extended result code.
     pub(crate) fn from_sqlite_code(code: i32, message: &str) -> Self {
         sqlite::from_code(code, message)
@@ -200,7 +208,7 @@ impl Error {
     fn classify_by(error: &DieselError, engine: Option<Engine>) -> Self {
         let classified = Self::classified(error, engine);
         crate::failure::note(classified.kind);
-        classified
+        classified.advised()
     }
 
     /// An error whose engine is not known is SQLite's if this thread recorded a code for its very

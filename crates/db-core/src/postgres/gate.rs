@@ -15,7 +15,8 @@ use super::pace::Pace;
 use super::sync::{
     AtomicU8, AtomicU64, Condvar, Mutex, MutexGuard, Ordering, Thread, current, park, wait,
 };
-use crate::{Error, ErrorKind};
+use crate::error::advice::{MORE_CONNECTIONS, MORE_MAY_WAIT};
+use crate::{Error, ErrorKind, duration};
 
 /// A waiter is in the queue.
 const WAITING: u8 = 0;
@@ -193,7 +194,11 @@ impl Gate {
             let waiting = state.waiting;
             drop(state);
             self.shared.shed.fetch_add(1, Ordering::Relaxed);
-            return Err(overloaded(waiting, foreseen, left));
+            return Err(if waiting >= self.shared.max_waiting {
+                full(waiting)
+            } else {
+                hopeless(waiting, foreseen, left)
+            });
         }
         let waiter = Arc::new(Waiter {
             state: AtomicU8::new(WAITING),
@@ -214,8 +219,12 @@ impl Gate {
                 self.shared.timeouts.fetch_add(1, Ordering::Relaxed);
                 Err(Error::new(
                     ErrorKind::Timeout,
-                    "no connection became free in time",
-                ))
+                    format!(
+                        "none of {} connections became free in time",
+                        self.shared.permits
+                    ),
+                )
+                .with_hint(MORE_CONNECTIONS))
             }
         }
     }
@@ -296,14 +305,24 @@ fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the database is closed")
 }
 
-fn overloaded(waiting: usize, wait: Duration, left: Duration) -> Error {
+fn full(waiting: usize) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        format!("refused: {waiting} others wait for a connection, and no more may"),
+    )
+    .with_hint(MORE_MAY_WAIT)
+}
+
+/// It would wait in vain.
+fn hopeless(waiting: usize, wait: Duration, left: Duration) -> Error {
     Error::new(
         ErrorKind::Overloaded,
         format!(
-            "refused: {waiting} others wait for a connection, the queue takes about {} ms and \
-             the deadline is in {} ms",
-            wait.as_millis(),
-            left.as_millis()
+            "refused: {waiting} others wait for a connection, which takes about {}, and this call \
+             would wait {} at most",
+            duration::show(wait),
+            duration::show(left)
         ),
     )
+    .with_hint(MORE_CONNECTIONS)
 }

@@ -18,6 +18,7 @@ use super::connect::{Role, cancel_all, open_session};
 use super::gate::{Gate, Permit};
 use super::session::Session;
 use crate::config::PostgresOptions;
+use crate::error::advice::LONGER_WAIT;
 use crate::held::{Held, Holding, longest};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
 use crate::{DatabaseUrl, Error, ErrorKind};
@@ -248,15 +249,7 @@ impl Server {
         if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Overloaded) {
             return Err(error);
         }
-        Err(match self.held.oldest() {
-            Some(holder) => error.with_hint(format!(
-                "of {} connections the one held longest was taken {:.1?} ago by {}",
-                self.gate.stats().permits,
-                holder.age,
-                holder.caller
-            )),
-            None => error,
-        })
+        Err(error.and(&longest(self.held.oldest())))
     }
 
     /// How many connections there are.
@@ -458,6 +451,7 @@ fn timed_out() -> Error {
         ErrorKind::Timeout,
         "the database server did not answer in time",
     )
+    .with_hint(LONGER_WAIT)
 }
 
 fn closed() -> Error {

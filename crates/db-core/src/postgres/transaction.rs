@@ -10,6 +10,7 @@ use diesel::PgConnection;
 use super::connect::millis;
 use super::session::{Commit, Seen, Session};
 use super::signs::Signs;
+use crate::error::advice::SAVEPOINT;
 use crate::{Conn, Error, ErrorKind, IsolationLevel, TransactionOptions};
 
 /// What a transaction is for.
@@ -215,9 +216,9 @@ fn check(session: &mut Session, purpose: Purpose, seen: Seen) -> Result<(), Erro
         abandon(session);
         return Err(Error::new(
             ErrorKind::Statement,
-            "a statement failed and the closure went on: the transaction was rolled back; \
-             a statement that may fail belongs into a savepoint, `conn.transaction(…)`",
-        ));
+            "a statement failed and the closure went on: the transaction was rolled back",
+        )
+        .with_hint(SAVEPOINT));
     }
     Ok(())
 }

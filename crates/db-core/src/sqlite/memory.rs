@@ -14,6 +14,7 @@ use super::touched::Touched;
 use super::transactional::Transactional;
 use super::watch::Health;
 use crate::cache::TableClock;
+use crate::error::advice::LONGER_WAIT;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, longest};
 use crate::nesting::Use;
@@ -164,7 +165,8 @@ impl MemoryDatabase {
                     since.elapsed(),
                     longest(self.held.oldest())
                 ),
-            )),
+            )
+            .with_hint(LONGER_WAIT)),
         }
     }
 }

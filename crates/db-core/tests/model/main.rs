@@ -8,6 +8,9 @@
 // The files under test name them so.
 use db_core::{Error, ErrorKind};
 
+#[expect(dead_code, reason = "the gates give only some of it")]
+#[path = "../../src/error/advice.rs"]
+mod advice;
 #[expect(unreachable_pub, reason = "it is a part of the library's interface")]
 #[path = "../../src/duration.rs"]
 mod duration;
@@ -88,6 +91,7 @@ mod sqlite {
 }
 
 mod error {
+    pub(crate) use crate::advice;
     pub(crate) use db_core::{Error, ErrorKind};
 }
 

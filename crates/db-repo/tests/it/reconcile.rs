@@ -4,6 +4,7 @@ use db_core::{Conn, Database, with_conn};
 use db_repo::money::{self, BetResult, Fundable, Settlement};
 use db_repo::{
     Check, Difference, Error, GameRepository, ReconcileReport, Reconciliation, TokenRepository,
+    invariants,
 };
 use db_schema::rows::{BetOutcome, BetType, GameState, HouseOutcome, NewGame, TransactionType};
 use db_schema::schema::{
@@ -175,6 +176,17 @@ fn found(
 }
 
 both_engines! {
+    fn what_is_wrong_is_said_to_who_makes_backups(db: TestDb) {
+        let database = played(&db);
+        let said = || read(&database, |conn| Ok::<_, Error>(invariants::money(conn)?));
+        assert_eq!(said(), Vec::<String>::new());
+        write(&database, |conn| set_account(conn, "house", 77));
+        let findings = said();
+        assert!(findings[0].contains("house") && findings[0].contains("77"), "{findings:?}");
+        let trail = read(&database, |conn| Ok::<_, Error>(invariants::audit_chain(conn)?));
+        assert_eq!(trail, Vec::<String>::new());
+    }
+
     fn books_that_only_operations_wrote_add_up(db: TestDb) {
         let database = played(&db);
         let report = reconcile(&database);

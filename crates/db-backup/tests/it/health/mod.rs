@@ -3,6 +3,7 @@
 mod cheap;
 mod faults;
 mod hang;
+mod invariant;
 mod monitor;
 mod pages;
 mod postgres;

@@ -73,6 +73,34 @@ fn changes_and_alerts_are_told_once() {
 }
 
 #[test]
+fn a_first_start_pages_nobody() {
+    let db = TestDb::sqlite();
+    let (world, examiner) = patient_of(&db);
+    let set = |ages| *world.ages.lock().unwrap() = ages;
+    set(BackupAges::default());
+    let (alerted, alerts) = mpsc::channel();
+    let monitor = HealthMonitor::of(examiner)
+        .every(Duration::from_hours(1))
+        .expensive_every(None)
+        .on_alert(AlertRule::usual(), move |alert| {
+            alerted.send(alert.rule.name.to_string()).unwrap();
+        })
+        .start()
+        .unwrap();
+    let look = || monitor.look_now(false, PATIENCE).unwrap();
+    assert_eq!(look().find("backup").unwrap().state, State::Fail);
+    assert_eq!(look().find("restore_drill").unwrap().state, State::Fail);
+    assert_eq!(alerts.try_iter().count(), 0);
+    // The first one fails: that is told at once.
+    set(BackupAges {
+        failures: 1,
+        ..BackupAges::default()
+    });
+    look();
+    assert_eq!(alerts.try_iter().collect::<Vec<_>>(), ["backup_failures"]);
+}
+
+#[test]
 fn a_check_that_panics_is_unknown_and_ends_nothing() {
     let db = TestDb::sqlite();
     let (_, examiner) = patient_of(&db);

@@ -1,14 +1,14 @@
 //! `backup create`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{BackupOptions, Codec, MadeBy, Method, Proof, Shrunk, Source};
+use db_backup::{BackupOptions, Codec, Invariant, MadeBy, Method, Proof, Shrunk, Source};
 use db_core::{Access, Clock, Conn, Connection, Engine, SystemClock};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{OWN_TABLE, Work, invariants, postgres, recipients, store_for, whole_copy};
+use super::{OWN_TABLE, Work, invariants, postgres, recipients, store_for};
 use crate::args::{BackupCreate, CopyMethod};
 use crate::command::Context;
 use crate::config::BackupSettings;
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     backup.invariants = invariants(has_own_table(&mut connection)?);
     drop(connection);
     if job.target.engine() == Engine::Postgres {
-        backup.invariants.push(whole_copy());
+        backup.invariants.push(Invariant::no_half_copy());
     }
     let source = Source {
         url: job.target.clone(),

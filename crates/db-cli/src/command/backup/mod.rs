@@ -22,9 +22,8 @@ use db_backup::{
     BucketStore, Identities, Invariant, LocalStore, Manifest, Recipients, Selector, Shrunk, Store,
     Waiting, Wanted,
 };
-use db_core::{Clock, Conn, DatabaseUrl, ErrorKind, Interrupt, SystemClock};
-use db_migrate::HalfCopy;
-use db_repo::Reconciliation;
+pub(crate) use db_backup::{HALF_COPY, half_copy};
+use db_core::{Clock, DatabaseUrl, ErrorKind, Interrupt, SystemClock};
 
 use super::Context;
 use crate::args::{Backup, BackupCommand, BackupPlace, PostgresTools};
@@ -268,42 +267,19 @@ fn key_file(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-/// What has to be true of any database: that it is not the half of a copy that was killed.
-pub(super) fn whole_copy() -> Invariant {
-    Invariant::new("no half copy", |conn| {
-        Ok(half_copy(conn)?
-            .map(|_| HALF_COPY.to_owned())
-            .into_iter()
-            .collect())
-    })
-}
-
-/// What is said of the half of a copy.
-pub(crate) const HALF_COPY: &str = "a copy into this database was killed, and what is there is a part of it \
-     (its notes are in __db_migrate_copy): `bitcraps-db copy --undo` with the same --from and --to takes it \
-     away";
-
-/// What a copy into this database has noted that stopped half way.
-pub(crate) fn half_copy(conn: &mut Conn<'_>) -> Result<Option<HalfCopy>, db_core::Error> {
-    let engine = conn.engine();
-    HalfCopy::read(conn.reborrow()).map_err(|e| db_core::Error::classify(engine, &e))
-}
-
 /// What has to be true of a database of BitCraps: that its money adds up.
 pub(super) fn invariants(has_own_tables: bool) -> Vec<Invariant> {
     if !has_own_tables {
         return Vec::new();
     }
     vec![Invariant::new("reconcile", |conn| {
-        match Reconciliation::new().with_most_differences(10).run(conn) {
-            Ok(report) => Ok(report.differences.iter().map(ToString::to_string).collect()),
+        match db_repo::invariants::money(conn) {
             // Of an earlier version of the schema, which this program cannot reconcile.
-            Err(db_repo::Error::Database(error)) if error.kind() == ErrorKind::Statement => {
+            Err(error) if error.kind() == ErrorKind::Statement => {
                 tracing::debug!(%error, "the money is not reconciled");
                 Ok(Vec::new())
             }
-            Err(db_repo::Error::Database(error)) => Err(error),
-            Err(error) => Ok(vec![error.to_string()]),
+            found => found,
         }
     })]
 }

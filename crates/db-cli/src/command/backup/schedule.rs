@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use chrono::SecondsFormat;
 use db_backup::schedule::{self, Alarm, Event, Schedule, StoreJob, SystemTimer, Timer};
-use db_backup::{Source, Store, VerifyOptions};
+use db_backup::{Invariant, Source, Store, VerifyOptions};
 use db_core::{Access, Engine, Interrupt};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::create::{self, has_own_table};
-use super::{identities, invariants, postgres, store_for, whole_copy};
+use super::{identities, invariants, postgres, store_for};
 use crate::args::BackupSchedule;
 use crate::command::Context;
 use crate::database;
@@ -59,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     backup.invariants = invariants(has_own_table(&mut connection)?);
     drop(connection);
     if job.target.engine() == Engine::Postgres {
-        backup.invariants.push(whole_copy());
+        backup.invariants.push(Invariant::no_half_copy());
     }
     let mut verify = VerifyOptions::default();
     verify.identities = identities(options.identity.as_ref(), settings)?;

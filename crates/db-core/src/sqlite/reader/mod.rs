@@ -22,6 +22,7 @@ use crate::Conn;
 use crate::DatabaseUrl;
 use crate::duration;
 use crate::encryption::EncryptionKey;
+use crate::error::advice::MORE_CONNECTIONS;
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, Holder, longest};
 use crate::metrics::{PoolCounts, PoolMetrics, Stopwatch};
@@ -313,6 +314,7 @@ impl Shared {
                 longest(self.held.oldest())
             ),
         )
+        .with_hint(MORE_CONNECTIONS)
     }
 
     /// Lets the keeper look, now that there is something new to look after.

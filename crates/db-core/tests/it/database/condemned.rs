@@ -42,6 +42,7 @@ both_engines! {
             })
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TransactionAborted);
+        assert!(error.hint().unwrap().contains("`conn.savepoint"), "{error}");
         database.write(|conn| insert(conn, 2)).unwrap();
         assert_eq!(ids(&database), [2]);
     }

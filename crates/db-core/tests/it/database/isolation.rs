@@ -51,6 +51,7 @@ fn no_closure_changes_the_session() {
         }
         let error = database.read(|conn| insert(conn, 7)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
+        assert!(error.hint().unwrap().contains("use `write`"), "{error}");
         let negative = "INSERT INTO parents (id, n) VALUES (1, -1)";
         let error = database.write(|conn| execute(conn, negative)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Constraint, "{error}");

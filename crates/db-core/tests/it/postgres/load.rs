@@ -143,7 +143,11 @@ fn a_full_queue_refuses() {
                 Ok::<_, Error>((first, scope.spawn(look).join().unwrap()))
             })
             .unwrap();
-        assert_eq!(second.unwrap_err().kind(), ErrorKind::Overloaded);
+        let second = second.unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::Overloaded);
+        assert!(second.message().contains("1 others wait"), "{second}");
+        assert!(!second.message().contains("deadline"), "{second}");
+        assert!(second.hint().unwrap().contains("`max_waiters`"), "{second}");
         assert_eq!(first.join().unwrap().unwrap(), 1);
     });
     let gate = stats(&database).gate;
@@ -157,7 +161,12 @@ fn who_waits_too_long_is_told_so() {
     let second = || {
         let asked = Instant::now();
         let second = database.read_with(&options, |conn| execute(conn, "SELECT 1"));
-        assert_eq!(second.unwrap_err().kind(), ErrorKind::Timeout);
+        let second = second.unwrap_err();
+        assert_eq!(second.kind(), ErrorKind::Timeout);
+        for setting in ["`max_connections`", "`connection_timeout`"] {
+            assert!(second.hint().unwrap().contains(setting), "{second}");
+        }
+        assert!(second.message().contains("load.rs:"), "{second}");
         assert!(asked.elapsed() >= Duration::from_millis(100));
     };
     let answer: Result<(), Error> = database.read(|_| {

@@ -74,6 +74,10 @@ fn a_wait_ends_at_its_deadline_and_names_who_is_in_the_way() {
         let waited = start.elapsed();
         end.send(()).unwrap();
         assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(
+            error.hint().unwrap().contains("`max_connections`"),
+            "{error}"
+        );
         assert!(waited >= Duration::from_millis(80), "{waited:?}");
         let place = format!("{}:{line}:", file!());
         assert!(error.message().contains(&place), "{error}");

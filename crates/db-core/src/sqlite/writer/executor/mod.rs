@@ -21,6 +21,7 @@ use super::backend::{
 use super::job::{Answer, JobId, JobRef, Ran, attempt, lend, resolve};
 use super::sync::{Condvar, Mutex, MutexGuard, wait};
 use crate::duration;
+use crate::error::advice::{LONGER_WAIT, MORE_MAY_WAIT};
 use crate::error::{Error, ErrorKind};
 use crate::held::{Held, longest};
 
@@ -120,10 +121,12 @@ impl<C> State<C> {
             return Err(refused.clone());
         }
         if self.queue.len() >= limits.max_pending {
+            let waiting = self.queue.len();
             return Err(Error::new(
                 ErrorKind::Overloaded,
-                format!("{} writes are waiting already", self.queue.len()),
-            ));
+                format!("refused: {waiting} writes wait for their turn, and no more may"),
+            )
+            .with_hint(MORE_MAY_WAIT));
         }
         Ok(())
     }
@@ -344,7 +347,7 @@ impl<B: Backend> Executor<B> {
         );
         let obstacle = self.waiting.as_ref().and_then(|waiting| waiting.obstacle());
         let Some(obstacle) = obstacle else {
-            return Error::new(ErrorKind::Timeout, message);
+            return Error::new(ErrorKind::Timeout, message).with_hint(LONGER_WAIT);
         };
         // With its hint.
         Error::new(ErrorKind::Timeout, format!("{message}; {obstacle}"))

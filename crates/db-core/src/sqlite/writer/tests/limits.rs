@@ -22,7 +22,9 @@ fn a_caller_whose_time_is_over_takes_its_write_back() {
             begun.store(true, Ordering::Relaxed);
             insert(conn, 1)
         });
-        assert_eq!(late.unwrap_err().kind(), ErrorKind::Timeout);
+        let late = late.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Timeout);
+        assert!(late.hint().unwrap().contains("`connection_timeout`"));
         assert_eq!(bed.writer.pending(), 0);
         hold.let_go();
     });
@@ -72,6 +74,7 @@ fn more_than_may_wait_are_refused_at_once() {
         bed.await_pending(2);
         let refused = bed.writer.run(None, |conn| insert(conn, 3)).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Overloaded);
+        assert!(refused.hint().unwrap().contains("`max_waiters`"));
         hold.let_go();
     });
     assert_eq!(bed.entries(), 2);
