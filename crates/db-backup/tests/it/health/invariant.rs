@@ -51,7 +51,7 @@ fn the_half_of_a_copy_is_seen_on_postgres() {
         .with_invariant(Cost::Cheap, Invariant::no_half_copy())
         .with_invariant(Cost::Cheap, snapshot);
     let mut conn = db.connect();
-    conn.execute("CREATE TABLE __db_migrate_copy (a int)");
+    conn.execute("CREATE TABLE __db_migrate_copy (step bigint, undo text)");
     let report = examiner.examine(&Selection::Cheap);
     let result = find(&report, "half_copy");
     assert_eq!(result.state, State::Fail);
