@@ -12,7 +12,7 @@ use crate::{Blocker, Direction, Version};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Someone else is migrating; this run waits.
+    /// Someone else is migrating, or writes to a file of SQLite; this run waits.
     WaitingForLock {
         /// Who holds the lock, as far as it is known.
         holder: String,

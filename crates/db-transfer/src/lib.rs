@@ -8,10 +8,13 @@ mod error;
 pub mod export;
 pub mod format;
 pub mod import;
+mod nearest;
 mod progress;
 pub mod shape;
 pub mod source;
+mod waiting;
 
 pub use convert::{OnInvalidUtf8, OnNan, OnNul, Policies};
 pub use error::Error;
 pub use progress::{Phase, Progress};
+pub use waiting::{OnWait, Pending};

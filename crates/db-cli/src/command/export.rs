@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
-use db_core::Interrupt;
+use db_core::{Engine, Interrupt};
 use db_transfer::export::{self, Content, Form, Options, Output, Report};
 use db_transfer::source::Source;
+use db_transfer::{OnWait, Pending};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -50,17 +52,21 @@ pub(super) fn run(context: &Context<'_>, asked: &Export) -> Result<Code, Error> 
     let interrupt = Interrupt::default();
     let _guard = signals::guard(&interrupt);
     signals::listen()?;
-    let mut source = Source::open(&job.target, job.key.as_ref(), &interrupt)?;
+    let shown = Arc::new(Rows::new(output));
+    let mut source = {
+        let opens = job.url.engine() == Engine::Sqlite;
+        let _told = opens.then(|| Pending::opening(&job.url, &shown.on_wait()));
+        Source::open(&job.target, job.key.as_ref(), &interrupt)?
+    };
     let to = if is_stream {
         Output::Stream(Box::new(io::stdout()))
     } else {
         Output::File(asked.output.clone())
     };
-    let shown = Rows::new(output);
     let done = export::export(
         &mut source,
         &job.target,
-        &options(asked),
+        &options(asked, shown.on_wait()),
         to,
         &mut |progress| {
             shown.at(progress);
@@ -87,7 +93,7 @@ pub(super) fn run(context: &Context<'_>, asked: &Export) -> Result<Code, Error> 
     Ok(Code::Done)
 }
 
-fn options(asked: &Export) -> Options {
+fn options(asked: &Export, on_wait: OnWait) -> Options {
     Options {
         form: asked.format.map(|format| match format {
             ExportFormat::Sql => Form::Sql,
@@ -104,6 +110,7 @@ fn options(asked: &Export) -> Options {
         filter: asked.filter.clone(),
         sorted: asked.sorted,
         pg_bin: asked.pg_bin.clone(),
+        on_wait,
     }
 }
 

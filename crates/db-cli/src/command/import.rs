@@ -1,5 +1,7 @@
 //! `import`: data from files, all of it or nothing.
 
+use std::sync::Arc;
+
 use db_core::Interrupt;
 use db_transfer::format::{Form, Input};
 use db_transfer::import::{Import as Wanted, OnConflict, Report};
@@ -52,6 +54,7 @@ pub(super) fn run(context: &Context<'_>, options: &Import) -> Result<Code, Error
         Conflict::Skip => OnConflict::Skip,
         Conflict::Update => OnConflict::Update,
     };
+    let shown = Arc::new(Rows::new(context.output));
     let wanted = Wanted::new(Input::of(&options.file))
         .form(form)
         .tables(&options.tables)
@@ -62,11 +65,11 @@ pub(super) fn run(context: &Context<'_>, options: &Import) -> Result<Code, Error
         .dry_run(options.dry_run)
         .most_faults(usize::try_from(options.max_errors).unwrap_or(usize::MAX))
         .encryption_key(job.key.clone())
-        .may_create(job.may_create);
+        .may_create(job.may_create)
+        .on_wait(shown.on_wait());
     let interrupt = Interrupt::default();
     let _guard = signals::guard(&interrupt);
     signals::listen()?;
-    let shown = Rows::new(context.output);
     let done = wanted.run(&job.target, &interrupt, &mut |progress| shown.at(*progress));
     shown.finish();
     let report = done?;

@@ -108,7 +108,7 @@ impl Progress {
         }
         match event {
             Event::WaitingForLock { holder } => {
-                self.note(&format!("waiting for another run: {holder}"));
+                self.note(&waiting(holder));
             }
             Event::Retrying {
                 pause,
@@ -158,6 +158,11 @@ pub(super) fn show_later(bar: ProgressBar) -> Option<Later> {
         })
         .ok()?;
     Some(Later { end, thread })
+}
+
+/// Somebody else holds a lock.
+pub(super) fn waiting(holder: &str) -> String {
+    format!("waiting for the lock of {holder}")
 }
 
 /// One line, because there may be one every few seconds.

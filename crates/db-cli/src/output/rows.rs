@@ -1,27 +1,31 @@
-//! Progress of a copy: a bar on a terminal, JSON lines with `--json`.
+//! Progress of data in and out: a bar on a terminal, JSON lines with `--json`.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use db_transfer::{Phase, Progress};
+use db_transfer::{OnWait, Phase, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Output;
 use super::clean::on_one_line;
-use super::progress::{Later, show_later};
+use super::progress::{self, Later, show_later};
 
-/// Lines of one phase come no more often.
+/// Lines of one phase come no more often, but for its last.
 const BETWEEN_LINES: Duration = Duration::from_millis(200);
 
+/// The bar where it is known how many rows come, and where it is not.
+const COUNTED: &str = "{msg:24!} [{bar:30}] {percent:>3} % {prefix}";
+const UNCOUNTED: &str = "{msg:24!} {pos} rows {prefix}";
+
 /// One line of standard error with `--json`.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Line<'t> {
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(super) struct Line {
     #[schemars(extend("const" = "progress"))]
     event: &'static str,
     phase: &'static str,
-    table: Option<&'t str>,
+    table: Option<String>,
     rows: u64,
     rows_expected: Option<u64>,
     bytes: u64,
@@ -35,86 +39,87 @@ pub(crate) struct Rows {
     output: Output,
     bar: ProgressBar,
     later: Mutex<Option<Later>>,
-    last: Mutex<Option<Last>>,
+    state: Mutex<State>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Last {
-    phase: Phase,
+#[derive(Debug)]
+struct State {
+    phase: Option<Phase>,
+    /// When the phase began: with the command, or where the one before ended.
     began: Instant,
-    told: Instant,
+    /// When something was heard last, and when it was told.
+    heard: Instant,
+    told: Option<Instant>,
+    /// What was heard and not told, because it came soon after another.
+    held: Option<Line>,
+    /// Whether the bar shows how many rows come.
+    is_counted: bool,
 }
 
 impl Rows {
     pub(crate) fn new(output: &Output) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let template = "{msg:24!} [{bar:30}] {percent:>3} % {per_sec} {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        set_style(&bar, COUNTED);
         let later = if output.has_bar() {
             show_later(bar.clone())
         } else {
             None
         };
+        let now = Instant::now();
         Self {
             output: output.clone(),
             bar,
             later: Mutex::new(later),
-            last: Mutex::new(None),
+            state: Mutex::new(State {
+                phase: None,
+                began: now,
+                heard: now,
+                told: None,
+                held: None,
+                is_counted: true,
+            }),
         }
     }
 
     pub(crate) fn at(&self, progress: Progress<'_>) {
         let now = Instant::now();
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let began = match *last {
-            Some(last) if last.phase == progress.phase => {
-                if now.duration_since(last.told) < BETWEEN_LINES {
-                    return;
-                }
-                last.began
-            }
-            _ => now,
-        };
-        *last = Some(Last {
-            phase: progress.phase,
-            began,
-            told: now,
-        });
-        drop(last);
-        let phase = name(progress.phase);
-        if !self.output.is_json() {
-            let table = progress.table.unwrap_or_default();
-            let table = on_one_line(table.into());
-            self.bar.set_message(format!("{phase} {table}"));
-            self.bar
-                .set_length(progress.rows_expected.unwrap_or_default());
-            self.bar.set_position(progress.rows);
+        let mut state = self.state();
+        if state.phase != Some(progress.phase) {
+            self.tell_held(&mut state);
+            state.phase = Some(progress.phase);
+            state.began = state.heard;
+            state.told = None;
+        }
+        state.heard = now;
+        let line = line(progress, now.duration_since(state.began));
+        if let Some(told) = state.told
+            && now.duration_since(told) < BETWEEN_LINES
+        {
+            state.held = Some(line);
             return;
         }
-        let took = now.duration_since(began).as_micros().max(1);
-        let rate = u128::from(progress.rows) * 1_000_000 / took;
-        let left = progress
-            .rows_expected
-            .map(|all| all.saturating_sub(progress.rows));
-        let seconds_left = left
-            .filter(|_| rate > 0)
-            .map(|left| u128::from(left) / rate);
-        self.output.line(&Line {
-            event: "progress",
-            phase,
-            table: progress.table,
-            rows: progress.rows,
-            rows_expected: progress.rows_expected,
-            bytes: progress.bytes,
-            rows_per_second: u64::try_from(rate).unwrap_or(u64::MAX),
-            seconds_left: seconds_left.and_then(|left| u64::try_from(left).ok()),
-        });
+        state.told = Some(now);
+        state.held = None;
+        self.tell(&mut state, &line);
     }
 
-    /// Takes the bar away.
+    /// What tells of locks that hold it up.
+    pub(crate) fn on_wait(self: &Arc<Self>) -> OnWait {
+        let shown = Arc::clone(self);
+        OnWait::new(move |holder| {
+            let output = &shown.output;
+            if output.is_json() {
+                output.line(&progress::Line::WaitingForLock { holder });
+            } else {
+                let text = progress::waiting(holder);
+                shown.bar.suspend(|| output.note(&text));
+            }
+        })
+    }
+
+    /// Tells what was heard last, and takes the bar away.
     pub(crate) fn finish(&self) {
+        self.tell_held(&mut self.state());
         let later = self
             .later
             .lock()
@@ -124,6 +129,79 @@ impl Rows {
             later.end();
         }
         self.bar.finish_and_clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_held(&self, state: &mut State) {
+        if let Some(line) = state.held.take() {
+            self.tell(state, &line);
+        }
+    }
+
+    fn tell(&self, state: &mut State, line: &Line) {
+        if self.output.is_json() {
+            self.output.line(line);
+            return;
+        }
+        let is_counted = line.rows_expected.is_some();
+        if is_counted != std::mem::replace(&mut state.is_counted, is_counted) {
+            set_style(&self.bar, if is_counted { COUNTED } else { UNCOUNTED });
+        }
+        let table = on_one_line(line.table.as_deref().unwrap_or_default().into());
+        self.bar.set_message(format!("{} {table}", line.phase));
+        self.bar.set_prefix(pace(line));
+        if let Some(all) = line.rows_expected {
+            self.bar.set_length(all);
+        }
+        self.bar.set_position(line.rows);
+    }
+}
+
+fn set_style(bar: &ProgressBar, template: &str) {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+}
+
+/// How far it is, so long after the phase began. The pace is that of the whole phase: one of the last
+/// moment would stop and start with every page that a disk takes late.
+fn line(progress: Progress<'_>, took: Duration) -> Line {
+    let micros = took.as_micros().max(1);
+    let rate = u128::from(progress.rows) * 1_000_000 / micros;
+    let left = progress
+        .rows_expected
+        .map(|all| all.saturating_sub(progress.rows));
+    let seconds_left = match left {
+        Some(0) => Some(0),
+        Some(left) if rate > 0 => u64::try_from(u128::from(left).div_ceil(rate)).ok(),
+        _ => None,
+    };
+    Line {
+        event: "progress",
+        phase: name(progress.phase),
+        table: progress.table.map(ToOwned::to_owned),
+        rows: progress.rows,
+        rows_expected: progress.rows_expected,
+        bytes: progress.bytes,
+        rows_per_second: u64::try_from(rate).unwrap_or(u64::MAX),
+        seconds_left,
+    }
+}
+
+/// How fast it goes and how long it takes still, in words.
+fn pace(line: &Line) -> String {
+    let rate = line.rows_per_second;
+    match line.seconds_left {
+        Some(0) if line.rows > 0 => "all rows; finishing".to_owned(),
+        Some(left) if rate > 0 => {
+            let left = db_core::duration::show(Duration::from_secs(left));
+            format!("{rate} rows/s, {left} left")
+        }
+        _ if rate > 0 => format!("{rate} rows/s"),
+        _ => String::new(),
     }
 }
 
@@ -135,5 +213,47 @@ const fn name(phase: Phase) -> &'static str {
         Phase::Copy => "copy",
         Phase::Prove => "prove",
         _ => "work",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(rows: u64, rows_expected: Option<u64>, seconds: u64) -> Line {
+        let progress = Progress {
+            phase: Phase::Import,
+            table: None,
+            rows,
+            rows_expected,
+            bytes: 0,
+        };
+        line(progress, Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_phase() {
+        let half = at(500, Some(1000), 10);
+        assert_eq!((half.rows_per_second, half.seconds_left), (50, Some(10)));
+        assert_eq!(pace(&half), "50 rows/s, 10.0 s left");
+        let all = at(1000, Some(1000), 20);
+        assert_eq!(
+            (all.seconds_left, pace(&all).as_str()),
+            (Some(0), "all rows; finishing")
+        );
+        let unknown = at(1000, None, 10);
+        assert_eq!(
+            (unknown.seconds_left, pace(&unknown).as_str()),
+            (None, "100 rows/s")
+        );
+        let none = at(0, Some(10), 5);
+        assert_eq!(
+            (
+                none.rows_per_second,
+                none.seconds_left,
+                pace(&none).as_str()
+            ),
+            (0, None, "")
+        );
     }
 }

@@ -11,6 +11,6 @@ pub(crate) fn lines(generator: &mut SchemaGenerator) -> Vec<Schema> {
         generator.subschema_for::<log::LogLine<'_>>(),
         generator.subschema_for::<progress::Line<'_>>(),
         generator.subschema_for::<phases::Line>(),
-        generator.subschema_for::<rows::Line<'_>>(),
+        generator.subschema_for::<rows::Line>(),
     ]
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::thread::{self, JoinHandle};
 
+use db_core::Engine;
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Place, Running, bare, finish};
@@ -128,6 +129,56 @@ both_engines! {
         place.write("one.sql", "INSERT INTO users (id, name) VALUES (9, 'x');\n");
         let done = place.ok(&["import", "one.sql"]);
         assert!(done.out.starts_with("1 statement, "), "{done:?}");
+    }
+
+    fn a_mistyped_table_is_told_with_the_one_that_was_meant(db: TestDb) {
+        let place = Place::migrated(db);
+        place.write("rows.csv", "id,name\n2,x\n");
+        for command in [["import", "rows.csv", "--table", "uesrs"], ["export", "--output=x.csv", "--table", "uesrs"]] {
+            let done = place.ends(2, &command);
+            assert!(done.err.contains("there is no table \"uesrs\"; did you mean users? There are "), "{done:?}");
+        }
+    }
+
+    fn a_wait_for_a_lock_is_told(db: TestDb) {
+        let place = Place::migrated(db);
+        place.write("users.csv", "id,name\n2,x\n");
+        place.add("20240104000000_dice", "CREATE TABLE dice (id BIGINT PRIMARY KEY);", "DROP TABLE dice;");
+        let (lock, commands): (_, &[&[&str]]) = match place.engine() {
+            Engine::Sqlite => ("BEGIN IMMEDIATE", &[&["import", "users.csv"], &["migrate"]]),
+            // `migrate` tells of each of its tries, as another test shows.
+            Engine::Postgres => (
+                "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE",
+                &[&["import", "users.csv"], &["export", "--format=json", "--output=x.json", "--table=users"]],
+            ),
+        };
+        for command in commands {
+            let mut other = place.db.connect();
+            other.conn().batch_execute(lock).unwrap();
+            let running = Running::until(place.command(command), "waiting_for_lock");
+            other.conn().batch_execute("ROLLBACK").unwrap();
+            let done = running.wait();
+            assert_eq!(done.code, 0, "{done:?}");
+            assert_eq!(done.err.matches("waiting_for_lock").count(), 1, "{done:?}");
+        }
+    }
+
+    fn the_last_word_of_progress_is_all(db: TestDb) {
+        let place = Place::migrated(db);
+        let rows: String = (0..20_001).map(user).collect();
+        place.write("users.csv", &rows);
+        for command in [["import", "users.csv"], ["export", "--output=x.ndjson"]] {
+            let done = place.run(&[&command[..], &["--json"]].concat());
+            let lines = done.err.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let lines: Vec<_> = lines.filter(|line| line["event"] == "progress").collect();
+            let last = lines.last().unwrap();
+            assert_eq!((&last["rows"], &last["seconds_left"]), (&last["rows_expected"], &0.into()), "{lines:#?}");
+            assert!(last["rows"].as_u64() >= Some(20_000), "{last}");
+            for line in &lines {
+                let rate = line["rows_per_second"].as_u64().unwrap();
+                assert!((1..100_000_000).contains(&rate), "{line}");
+            }
+        }
     }
 
     fn a_killed_import_leaves_nothing(db: TestDb) {

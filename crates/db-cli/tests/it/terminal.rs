@@ -142,7 +142,7 @@ fn a_bar_is_for_terminals() {
     // The same without a bar ends by itself.
     let dumb = on_a_terminal(waiting("3s", &[("TERM", "dumb")]), "", "");
     assert_eq!(dumb.code, 6, "{dumb:?}");
-    assert!(dumb.text.contains("waiting for another run"), "{dumb:?}");
+    assert!(dumb.text.contains("waiting for the lock of "), "{dumb:?}");
     let piped = finish(&mut waiting("3s", &[("TERM", "xterm")]));
     assert_eq!(piped.code, 6, "{piped:?}");
     let mut json = waiting("3s", &[("TERM", "xterm")]);

@@ -47,7 +47,7 @@ impl Held {
 pub(crate) struct Patience<'p> {
     pub(crate) wait: Duration,
     pub(crate) interrupt: Option<&'p Interrupt>,
-    /// Called once, with the holder's description, when it turns out that there is a wait.
+    /// Called with the holder's description, once for each lock, when it turns out that there is a wait.
     pub(crate) on_wait: &'p mut dyn FnMut(&str),
 }
 

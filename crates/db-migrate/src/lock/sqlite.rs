@@ -9,11 +9,12 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use diesel::sql_types::{Nullable, Text};
+use diesel::connection::SimpleConnection as _;
+use diesel::sql_types::{Integer, Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use db_core::folder::LockedFile;
-use db_core::{Engine, open_side_file};
+use db_core::{Engine, ErrorKind, open_side_file};
 
 use super::{Patience, Try, poll};
 use crate::actor;
@@ -24,6 +25,15 @@ const SUFFIX: &str = "-migrate.lock";
 
 /// Longer texts than this are not written by us.
 const MAX_HOLDER_BYTES: u64 = 512;
+
+/// What is shorter is no wait.
+const A_MOMENT_MS: i64 = 1_000;
+
+#[derive(QueryableByName)]
+struct Timeout {
+    #[diesel(sql_type = Integer)]
+    timeout: i32,
+}
 
 #[derive(QueryableByName)]
 struct Attached {
@@ -53,7 +63,36 @@ pub(super) fn acquire(
     })?;
     let file = LockedFile::of(file);
     write_holder(&file).map_err(|e| Error::lock_file(&path, &e))?;
+    tell_of_writers(conn, patience)?;
     Ok(Some(file))
+}
+
+/// Says so if another program writes for longer than a moment. How long that is waited for is the
+/// connection's business, and what else is wrong that of the transactions that follow.
+fn tell_of_writers(conn: &mut SqliteConnection, patience: &mut Patience<'_>) -> Result<(), Error> {
+    let looking = || in_database(Engine::Sqlite, "looking for other writers");
+    let timeout = sql_query("SELECT timeout FROM pragma_busy_timeout")
+        .get_result::<Timeout>(conn)
+        .map_err(looking())?
+        .timeout;
+    if i64::from(timeout) <= A_MOMENT_MS {
+        return Ok(());
+    }
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {A_MOMENT_MS}"))
+        .map_err(looking())?;
+    let free = conn.batch_execute("BEGIN IMMEDIATE");
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {timeout}"))
+        .map_err(looking())?;
+    match free {
+        Ok(()) => conn.batch_execute("ROLLBACK").map_err(looking()),
+        Err(error) => {
+            let error = db_core::Error::classify(Engine::Sqlite, &error);
+            if error.kind() == ErrorKind::Busy {
+                (patience.on_wait)("another program that writes to the database");
+            }
+            Ok(())
+        }
+    }
 }
 
 /// The file behind `main`, if there is one.

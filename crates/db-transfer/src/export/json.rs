@@ -48,6 +48,10 @@ pub(super) fn export(
         );
         stream.buffer.extend_from_slice(start.as_bytes());
     }
+    if lines && plan.tables.is_empty() {
+        // A file without a line may be one that was cut off, and is not imported.
+        stream.buffer.extend_from_slice(b"{\"$table\":null}\n");
+    }
     for (at, table) in plan.tables.iter().enumerate() {
         header(table, lines, at == 0, &mut stream.buffer);
         if plan.has_data() {

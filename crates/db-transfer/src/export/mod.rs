@@ -16,10 +16,12 @@ use std::path::{Path, PathBuf};
 
 use db_core::DatabaseUrl;
 
-use crate::error::Error;
+use crate::error::{Doing as _, Error};
+use crate::nearest;
 use crate::progress::Progress;
 use crate::shape::{Shape, Table, TableKind, TableName};
 use crate::source::{EngineSource, Rows, Source};
+use crate::waiting::{OnWait, Pending};
 
 pub use sink::Output;
 
@@ -124,6 +126,8 @@ pub struct Options {
     pub sorted: bool,
     /// The folder of `pg_dump`, which writes the schema of PostgreSQL; else it is looked for.
     pub pg_bin: Option<PathBuf>,
+    /// What is told when somebody else's lock holds the export up.
+    pub on_wait: OnWait,
 }
 
 /// What was exported.
@@ -168,6 +172,13 @@ pub fn export(
     };
     let expected = plan.tables.iter().map(|table| table.rows_estimate).sum();
     let mut stream = Stream::new(rows, expected, progress);
+    let watched = match engine {
+        EngineSource::Sqlite(_) => None,
+        EngineSource::Postgres(bulk, _) => {
+            let watched = Pending::session(url, bulk, &options.on_wait);
+            Some(watched.doing(|| "beginning the export".to_owned())?)
+        }
+    };
     if plan.is_whole {
         stream.report.warnings.clone_from(&shape.left_out);
     }
@@ -198,6 +209,9 @@ pub fn export(
                         url,
                         snapshot,
                         pg_bin: options.pg_bin.as_deref(),
+                        name: watched
+                            .as_ref()
+                            .map_or("bitcraps-db", |(_, name)| name.as_str()),
                     };
                     postgres_sql::export(bulk, &dump, &plan, &mut sink, &mut stream)?;
                 }
@@ -205,6 +219,7 @@ pub fn export(
             vec![sink.finish()?]
         }
     };
+    stream.finish();
     let mut report = stream.report;
     report.bytes = finished.iter().map(Finished::bytes).sum();
     for file in finished {
@@ -273,16 +288,8 @@ fn plan<'s>(shape: &'s Shape, options: &Options, form: Form) -> Result<Plan<'s>,
 }
 
 fn unknown(shape: &Shape, name: &str) -> Error {
-    let mut there: Vec<_> = shape
-        .tables
-        .iter()
-        .map(|table| table.name.to_string())
-        .collect();
+    let tables = shape.tables.iter();
+    let mut there: Vec<_> = tables.map(|table| table.name.to_string()).collect();
     there.sort();
-    let there = if there.is_empty() {
-        "there are no tables".to_owned()
-    } else {
-        format!("there are {}", there.join(", "))
-    };
-    Error::Usage(format!("there is no table {name}; {there}"))
+    Error::Usage(nearest::no_table(name, there.iter().map(String::as_str)))
 }

@@ -31,6 +31,8 @@ pub(super) struct Dump<'a> {
     pub(super) url: &'a DatabaseUrl,
     pub(super) snapshot: &'a str,
     pub(super) pg_bin: Option<&'a Path>,
+    /// Under which name `pg_dump` connects.
+    pub(super) name: &'a str,
 }
 
 pub(super) fn export(
@@ -63,6 +65,7 @@ pub(super) fn export(
             .and_then(|version| version.parse::<u32>().ok())
             .unwrap_or_default();
         let mut tool = PgDump::find(dump.pg_bin, version / 10_000)?;
+        tool.called(dump.name);
         tool.snapshot(dump.snapshot);
         if !plan.is_whole {
             let names: Vec<_> = plan.tables.iter().map(|t| full(&t.name)).collect();

@@ -128,24 +128,36 @@ impl<'a> Stream<'a> {
             self.flush(sink)?;
         }
         if count.is_multiple_of(ROWS_BETWEEN_LOOKS) && self.told.elapsed() >= TELL_EVERY {
-            self.tell(table, count);
+            self.tell(Some(table), count);
         }
         Ok(())
     }
 
     fn end(&mut self, table: &Table, sink: &mut Sink, count: u64) -> Result<u64, Error> {
         self.flush(sink)?;
-        self.tell(table, count);
+        if let Some(expected) = &mut self.expected {
+            // It was an estimate, and is known now.
+            let estimate = table.rows_estimate.unwrap_or_default();
+            *expected = expected.saturating_sub(estimate).saturating_add(count);
+        }
+        self.tell(Some(table), count);
         self.done += count;
         Ok(count)
     }
 
-    fn tell(&mut self, table: &Table, count: u64) {
+    /// All rows are written; the files get their names.
+    pub(super) fn finish(&mut self) {
+        self.expected = Some(self.done);
+        self.tell(None, 0);
+    }
+
+    fn tell(&mut self, table: Option<&Table>, count: u64) {
         self.told = Instant::now();
         let rows = self.done + count;
+        let name = table.map(|table| table.name.to_string());
         (self.progress)(Progress {
             phase: Phase::Export,
-            table: Some(&table.name.to_string()),
+            table: name.as_deref(),
             rows,
             rows_expected: self.expected.map(|expected| expected.max(rows)),
             bytes: self.bytes + self.buffer.len() as u64,

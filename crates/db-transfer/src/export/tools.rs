@@ -30,6 +30,7 @@ const NO_RIGHT: &str = "permission denied for ";
 pub(super) struct PgDump {
     program: PathBuf,
     arguments: Vec<OsString>,
+    name: String,
 }
 
 impl PgDump {
@@ -61,7 +62,16 @@ impl PgDump {
         if tells(&program, "--help").is_some_and(|help| help.contains(RESTRICT)) {
             arguments.push(format!("{RESTRICT}=bitcrapsdb").into());
         }
-        Ok(Self { program, arguments })
+        Ok(Self {
+            program,
+            arguments,
+            name: "bitcraps-db".to_owned(),
+        })
+    }
+
+    /// The name under which it connects.
+    pub(super) fn called(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     pub(super) fn snapshot(&mut self, name: &str) {
@@ -92,7 +102,7 @@ impl PgDump {
             .arg(format!("--section={section}"))
             .arg("--no-password")
             .arg(format!("--dbname={}", target.url))
-            .env("PGAPPNAME", "bitcraps-db")
+            .env("PGAPPNAME", &self.name)
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

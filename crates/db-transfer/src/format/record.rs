@@ -75,6 +75,8 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
+    /// NULL, of which the row does not speak.
+    Absent,
     Bare,
     Quoted,
     False,
@@ -147,7 +149,7 @@ impl Record {
         };
         let bytes = &self.bytes[cell.start..cell.end];
         match cell.kind {
-            Kind::Null => Value::Null,
+            Kind::Null | Kind::Absent => Value::Null,
             Kind::Bare => Value::Bare(bytes),
             Kind::Quoted => Value::Quoted(bytes),
             Kind::False => Value::Bool(false),
@@ -160,6 +162,13 @@ impl Record {
             Kind::NegativeInfinity => Value::Special(f64::NEG_INFINITY),
             Kind::Json => Value::Json(bytes),
         }
+    }
+
+    /// Whether the row does not speak of a value that other rows have, which reads as NULL.
+    #[must_use]
+    pub fn is_absent(&self, index: usize) -> bool {
+        let cell = self.cells.get(index);
+        cell.is_some_and(|cell| cell.kind == Kind::Absent)
     }
 
     /// Where a value stands.
@@ -209,16 +218,14 @@ impl Record {
         });
     }
 
-    /// Makes room for `columns` cells that are set in any order.
-    pub(crate) fn nulls(&mut self, columns: usize) {
+    /// Makes room for `columns` cells that are set in any order; those that are not are absent from
+    /// what begins at `place`.
+    pub(crate) fn absent(&mut self, columns: usize, place: Place) {
         let cell = Cell {
-            kind: Kind::Null,
+            kind: Kind::Absent,
             start: 0,
             end: 0,
-            at: At::Place(Place {
-                line: self.line,
-                column: 1,
-            }),
+            at: At::Place(place),
         };
         self.cells.resize(columns, cell);
     }

@@ -138,6 +138,16 @@ impl Faults {
         }
     }
 
+    /// NULL where it cannot be.
+    pub(super) fn add_null(&mut self, record: &Record, index: usize, column: &str) {
+        let problem = if record.is_absent(index) {
+            "is missing, and the column has no default and cannot be NULL"
+        } else {
+            "cannot be NULL"
+        };
+        self.add_value(record, index, column, problem);
+    }
+
     /// A value that is not of the column's type, where that was `checked` before the database does.
     pub(super) fn add_mistyped(
         &mut self,

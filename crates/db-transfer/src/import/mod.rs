@@ -6,10 +6,13 @@
 //! file is read a second time to find out which they are.
 
 mod fault;
+mod names;
 mod number;
 mod parts;
+mod plan;
 mod postgres;
 mod quiet;
+mod refusal;
 mod rows;
 mod schema_row;
 mod script;
@@ -24,11 +27,12 @@ use db_core::bulk::{PostgresBulk, SqliteBulk};
 use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Engine, Interrupt};
 
 use crate::format::{Form, Input, Limits};
-use crate::{Error, Phase, Progress};
+use crate::{Error, OnWait, Pending, Phase, Progress};
 
 pub use fault::Fault;
 
 use fault::Faults;
+use plan::Plan;
 use rows::Part;
 use table::Tables;
 
@@ -82,6 +86,7 @@ pub struct Import {
     limits: Limits,
     key: Option<EncryptionKey>,
     may_create: bool,
+    on_wait: OnWait,
 }
 
 /// What an import has done.
@@ -137,6 +142,7 @@ impl Import {
             limits: Limits::default(),
             key: None,
             may_create: false,
+            on_wait: OnWait::default(),
         }
     }
 
@@ -221,6 +227,13 @@ impl Import {
         self
     }
 
+    /// What is told when somebody else's lock holds the import up.
+    #[must_use]
+    pub fn on_wait(mut self, on_wait: OnWait) -> Self {
+        self.on_wait = on_wait;
+        self
+    }
+
     /// Imports into a database.
     ///
     /// # Errors
@@ -252,12 +265,14 @@ impl Import {
         } else {
             match url.engine() {
                 Engine::Sqlite => {
+                    let opening = Pending::opening(url, &self.on_wait);
                     let mut bulk =
                         open_sqlite(url, Access::ReadWrite, self.key.as_ref(), interrupt)?;
                     let tables = bulk
                         .with_conn(Tables::read)
                         .map_err(|source| database("reading the catalog", source))??
                         .with_virtual(&bulk)?;
+                    drop(opening);
                     let parts = self.placed(parts, &tables)?;
                     sqlite::load(&mut bulk, &tables, &parts, &mut job)?
                 }
@@ -269,7 +284,7 @@ impl Import {
                     let parts = self.placed(parts, &tables)?;
                     let mut bulk = PostgresBulk::open(url, Access::ReadWrite, interrupt)
                         .map_err(|source| database("opening the database", source))?;
-                    postgres::load(&mut bulk, &tables, &parts, &mut job)?
+                    postgres::load((&mut bulk, url), &tables, &parts, &mut job)?
                 }
             }
         };
@@ -342,7 +357,7 @@ impl Job<'_> {
     fn row(&mut self, table: &str, bytes: u64) -> Result<(), Error> {
         self.done.rows += 1;
         if self.done.rows.is_multiple_of(ROWS_BETWEEN_LOOKS) {
-            self.look(Some(table), bytes)?;
+            self.look(Some(table).filter(|name| !name.is_empty()), bytes)?;
         }
         Ok(())
     }
@@ -406,7 +421,7 @@ fn file_error(path: PathBuf) -> impl FnOnce(std::io::Error) -> Error {
 /// What comes next in a file.
 enum Next {
     /// Rows of a table.
-    Plan(Box<table::Plan>),
+    Plan(Box<Plan>),
     /// Rows that nobody asked for, or that cannot be stored.
     PassOver,
     /// Nothing.
@@ -451,9 +466,8 @@ fn next_plan(
             job.passed_over.get_or_insert_with(|| name.clone());
             return Ok(Next::PassOver);
         }
-        let problem = format!("there is no table {name:?}, but {}", tables.listed());
         job.faults.of_no_table();
-        job.faults.add(Some(section.place), problem);
+        job.faults.add(Some(section.place), tables.missing(name));
         return Ok(Next::PassOver);
     };
     if !asked.is_empty() && !asked.contains(&table.name.as_str()) {
@@ -463,7 +477,7 @@ fn next_plan(
     job.faults.of_table(&table.name);
     job.unmapped.retain(|name| !section.columns.contains(name));
     Ok(
-        match tables.plan(table, &section, job.import, &mut job.faults) {
+        match Plan::new(tables, table, &section, job.import, &mut job.faults) {
             Some(plan) => Next::Plan(Box::new(plan)),
             None => Next::PassOver,
         },
@@ -472,7 +486,7 @@ fn next_plan(
 
 /// Says which columns of a file were left out, because the engine computes them, and which rows could
 /// not be told from those that are there.
-fn note(plan: &table::Plan, policy: OnConflict, report: &mut Report) {
+fn note(plan: &Plan, policy: OnConflict, report: &mut Report) {
     if policy == OnConflict::Skip && !plan.has_key() {
         report.notices.push(format!(
             "{}: it has no key by which a row is known to be there already, so every row is stored",

@@ -80,10 +80,10 @@ impl Import {
         }
         let mut asked = Vec::with_capacity(self.tables.len());
         for name in &self.tables {
+            let found = tables.find(name);
             asked.push(
-                &tables
-                    .find(name)
-                    .ok_or_else(|| no_table(name, tables))?
+                &found
+                    .ok_or_else(|| Error::Usage(tables.missing(name)))?
                     .name,
             );
         }
@@ -124,11 +124,4 @@ fn size(input: &Input) -> Option<u64> {
         }
         Input::Stdin => None,
     }
-}
-
-fn no_table(name: &str, tables: &Tables) -> Error {
-    Error::Usage(format!(
-        "there is no table {name:?}; there are {}",
-        tables.listed()
-    ))
 }

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use db_core::bulk::PostgresBulk;
 
+use super::names::quote;
 use super::postgres::literal;
-use super::table::quote;
 
 /// Which triggers were switched off.
 #[derive(Debug, Default)]

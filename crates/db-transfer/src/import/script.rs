@@ -7,11 +7,11 @@ use db_core::{Access, DatabaseUrl, Engine};
 
 use super::fault::Faults;
 use super::quiet::Quiet;
+use super::refusal::{is_refusal, mismatch};
 use super::rows::{Part, open};
-use super::table::{is_refusal, mismatch};
 use super::{Job, Report, database, file_error, open_sqlite, schema_row, setval};
-use crate::Error;
 use crate::format::{Opened, Place, SqlReader, Statement};
+use crate::{Error, Pending, waiting};
 
 /// What is to be done with a statement.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +60,9 @@ fn into_sqlite(job: &mut Job<'_>, url: &DatabaseUrl, part: &Part) -> Result<Repo
         Access::ReadWrite
     };
     let done = {
+        let opening = Pending::opening(url, &job.import.on_wait);
         let mut bulk = open_sqlite(url, access, job.import.key.as_ref(), job.interrupt)?;
+        drop(opening);
         let done = sqlite(&mut bulk, job, part, opened);
         if bulk.in_transaction()
             && let Err(error) = bulk.execute("ROLLBACK")
@@ -101,8 +103,8 @@ fn sqlite(
     bulk.triggers(job.import.fire_triggers).map_err(begin)?;
     // A script may make a table before the one that it refers to; what refers to nothing is looked for
     // at the end.
-    bulk.execute("PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536; BEGIN IMMEDIATE")
-        .map_err(begin)?;
+    let sql = "PRAGMA foreign_keys = OFF; PRAGMA cache_size = -65536; BEGIN IMMEDIATE";
+    waiting::begin(bulk, sql, &job.import.on_wait).map_err(begin)?;
     let (before, _) = broken_keys(bulk)?;
     let mut script = Script::new(job, part, opened, Engine::Sqlite);
     while let Some(statement) = script.next()? {
@@ -133,7 +135,7 @@ fn sqlite(
         }
         script.job.row("", script.bytes())?;
     }
-    let (mut faults, statements, bytes) = script.end();
+    let (mut faults, statements, bytes) = script.end()?;
     let mut notices = Vec::new();
     if faults.is_empty() {
         let (now, unchecked) = broken_keys(bulk)?;
@@ -225,6 +227,8 @@ fn into_postgres(job: &mut Job<'_>, url: &DatabaseUrl, part: &Part) -> Result<Re
     let opened = open(&part.input)?;
     let mut bulk = PostgresBulk::open(url, Access::ReadWrite, job.interrupt)
         .map_err(|source| database("opening the database", source))?;
+    let (_watched, _) = Pending::session(url, &mut bulk, &job.import.on_wait)
+        .map_err(|source| database("beginning the import", source))?;
     let done = postgres(&mut bulk, job, part, opened);
     if done.is_err() || job.import.dry_run {
         let undone = bulk.execute("ROLLBACK");
@@ -291,7 +295,7 @@ fn postgres(
         }
         script.job.row("", script.bytes())?;
     }
-    let (mut faults, statements, bytes) = script.end();
+    let (mut faults, statements, bytes) = script.end()?;
     if faults.is_empty()
         && let Err(error) = bulk.execute("SET CONSTRAINTS ALL IMMEDIATE")
     {
@@ -451,8 +455,10 @@ impl<'s, 'j> Script<'s, 'j> {
         self.read.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    fn end(mut self) -> (Faults, u64, u64) {
+    fn end(mut self) -> Result<(Faults, u64, u64), Error> {
         let bytes = self.bytes();
+        // What is left to do counts no rows.
+        self.job.look(None, bytes)?;
         if self.faults.is_empty() {
             if let Some(place) = self.open {
                 self.faults.add(Some(place), CUT_OFF);
@@ -461,7 +467,7 @@ impl<'s, 'j> Script<'s, 'j> {
                 self.faults.add(None, problem);
             }
         }
-        (self.faults, self.statements, bytes)
+        Ok((self.faults, self.statements, bytes))
     }
 }
 

@@ -7,6 +7,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod told;
 mod values;
 
 pub use rows::{JsonReader, Section};

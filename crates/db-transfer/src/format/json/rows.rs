@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 
 use super::tokens::{Token, Tokens};
+use super::told::{NO_LINES, NO_TABLE, NamedBy, lacks};
 use super::values;
 use crate::format::limits::Limits;
 use crate::format::malformed::ReadError;
@@ -41,6 +42,8 @@ pub struct JsonReader<R> {
     first_lacks: Option<String>,
     /// Whether an object has to have every member.
     is_whole: bool,
+    /// Which objects say what the columns are.
+    named_by: NamedBy,
     /// A header that was met among the lines.
     next: Option<Section>,
     /// Whether a table was begun.
@@ -76,6 +79,7 @@ impl<R: Read> JsonReader<R> {
             first: None,
             first_lacks: None,
             is_whole: false,
+            named_by: NamedBy::First,
             next: None,
             begun: false,
             engine: None,
@@ -112,6 +116,10 @@ impl<R: Read> JsonReader<R> {
         };
         if let Some(section) = &section {
             self.begun = true;
+            self.named_by = match section.table {
+                Some(_) => NamedBy::Header,
+                None => NamedBy::First,
+            };
             self.columns.clear();
             self.width = section.columns.len();
             for (index, name) in section.columns.iter().enumerate() {
@@ -167,6 +175,7 @@ impl<R: Read> JsonReader<R> {
 
     /// Takes objects without a header to have these members too.
     pub fn widen(&mut self, names: &[String]) {
+        self.named_by = NamedBy::All;
         for name in names {
             if !self.columns.contains_key(name.as_bytes()) {
                 self.columns.insert(name.clone().into_bytes(), self.width);
@@ -175,7 +184,7 @@ impl<R: Read> JsonReader<R> {
         }
         if let Some(first) = &mut self.first {
             self.first_lacks = names.get(first.len()).cloned();
-            first.nulls(self.width);
+            first.absent(self.width, first.place(self.width));
         }
     }
 
@@ -238,7 +247,11 @@ impl<R: Read> JsonReader<R> {
                 let place = self.tokens.opened();
                 let first = self.key()?;
                 if first && self.state == State::Lines && self.text == HEADER {
-                    self.next = Some(self.line_header(place)?);
+                    let section = self.line_header(place)?;
+                    if section.is_none() {
+                        return Err(ReadError::at(place, NO_TABLE));
+                    }
+                    self.next = section;
                     return Ok(false);
                 }
                 self.object_row(place, first, record).map(|()| true)
@@ -376,6 +389,9 @@ impl<R: Read> JsonReader<R> {
         self.text.clear();
         match (self.tokens.next(&mut self.text)?, self.state) {
             (Token::OpenObject, _) => {}
+            (Token::End, State::Lines) if !self.begun => {
+                return Err(ReadError::at(place, NO_LINES));
+            }
             (Token::End, State::Lines) | (Token::CloseArray, State::Array) => {
                 self.state = State::End;
                 self.nothing_behind()?;
@@ -385,7 +401,12 @@ impl<R: Read> JsonReader<R> {
         }
         let mut more = self.key()?;
         if more && self.state == State::Lines && self.text == HEADER {
-            return self.line_header(place).map(Some);
+            let section = self.line_header(place)?;
+            if section.is_none() {
+                self.begun = true;
+                return self.first_object();
+            }
+            return Ok(section);
         }
         let mut record = Record::new();
         record.clear(place.line);
@@ -404,9 +425,10 @@ impl<R: Read> JsonReader<R> {
         }))
     }
 
-    /// A header among the lines, from behind its first key.
-    fn line_header(&mut self, place: Place) -> Result<Section, ReadError> {
-        let table = Some(self.name()?);
+    /// A header among the lines, from behind its first key. One of no table is the whole export of a
+    /// database without tables.
+    fn line_header(&mut self, place: Place) -> Result<Option<Section>, ReadError> {
+        let table = self.name_or_null()?;
         let mut columns = None;
         while self.key()? {
             if self.text == b"columns" {
@@ -415,14 +437,17 @@ impl<R: Read> JsonReader<R> {
                 self.skip()?;
             }
         }
+        if table.is_none() {
+            return Ok(None);
+        }
         let Some(columns) = columns else {
             return Err(ReadError::at(place, "the columns of the table are missing"));
         };
-        Ok(Section {
+        Ok(Some(Section {
             table,
             columns,
             place,
-        })
+        }))
     }
 
     fn array_row(&mut self, place: Place, record: &mut Record) -> Result<(), ReadError> {
@@ -445,17 +470,14 @@ impl<R: Read> JsonReader<R> {
         mut more: bool,
         record: &mut Record,
     ) -> Result<(), ReadError> {
-        record.nulls(self.width);
+        record.absent(self.width, place);
         let mut seen = vec![false; self.width];
         let mut wrong = None;
         while more {
             let Some(&index) = self.columns.get(&self.text) else {
                 let name = self.text_of_key()?;
                 wrong.get_or_insert_with(|| {
-                    format!(
-                        "the member {name:?} is none of the columns that the header names, or the first \
-                         object of a stream"
-                    )
+                    self.named_by.unknown(&name, self.state == State::Lines)
                 });
                 self.skip()?;
                 more = self.key()?;
@@ -496,9 +518,16 @@ impl<R: Read> JsonReader<R> {
 
     fn name(&mut self) -> Result<String, ReadError> {
         let place = self.tokens.place()?;
+        let name = self.name_or_null()?;
+        name.ok_or_else(|| ReadError::at(place, "a name was expected here"))
+    }
+
+    fn name_or_null(&mut self) -> Result<Option<String>, ReadError> {
+        let place = self.tokens.place()?;
         let mut text = Vec::new();
         match (self.tokens.next(&mut text)?, String::from_utf8(text)) {
-            (Token::String, Ok(name)) => Ok(name),
+            (Token::String, Ok(name)) => Ok(Some(name)),
+            (Token::Null, _) => Ok(None),
             _ => Err(ReadError::at(place, "a name was expected here")),
         }
     }
@@ -562,14 +591,6 @@ impl<R: Read> JsonReader<R> {
         }
         Err(self.tokens.wrong("more columns than any table has"))
     }
-}
-
-/// What is wrong with an object that has to have every member.
-fn lacks(name: &str) -> String {
-    format!(
-        "the member {name:?} is missing, which an update would set to NULL; give all objects the same \
-         members, or import those that have fewer apart"
-    )
 }
 
 fn lossy(name: &[u8]) -> String {

@@ -114,7 +114,12 @@ fn objects_are_put_in_order_by_their_names() {
         expected
     );
     assert!(document("[]").unwrap().is_empty());
-    assert!(lines("").unwrap().is_empty());
+    assert!(lines("").is_err() && lines(" \n").is_err());
+    assert!(lines("{\"$table\":null}\n").unwrap().is_empty());
+    assert_eq!(
+        lines("{\"$table\":null}\n{\"a\":1,\"b\":2}\n{\"a\":4,\"b\":3}\n{\"b\":5}").unwrap(),
+        expected
+    );
 }
 
 #[test]

@@ -3,13 +3,16 @@
 use db_core::Error as DbError;
 use db_core::bulk::PostgresBulk;
 
+use super::defaults::Defaults;
+use super::in_full;
+use super::line::{Line, Lines};
 use super::prepare::Staging;
-use super::{Lines, in_full};
 use crate::Error;
 use crate::format::Record;
 use crate::import::fault::Faults;
+use crate::import::plan::Plan;
+use crate::import::refusal::is_refusal;
 use crate::import::rows::Rows;
-use crate::import::table::{Plan, is_refusal};
 use crate::import::{Job, OnConflict, TableReport, database, file_error};
 
 /// Rows and bytes of a batch: so many that a savepoint costs little, so few that a row is found soon.
@@ -19,8 +22,9 @@ const BYTES: usize = 4 << 20;
 /// Rows that wait to be sent.
 #[derive(Default)]
 struct Batch {
-    rows: Vec<(Record, Vec<u8>)>,
+    rows: Vec<(Record, Line)>,
     bytes: usize,
+    defaults: Defaults,
     /// What became of the rows before.
     told: TableReport,
 }
@@ -55,9 +59,9 @@ pub(super) fn load(
             }
         }
         job.row(&plan.table.name, rows.bytes())?;
-        let mut line = Vec::new();
+        let mut line = Line::default();
         if lines.write(&record, &mut line, &mut job.faults) {
-            batch.bytes += line.len();
+            batch.bytes += line.text.len();
             batch.rows.push((record, line));
         }
         if batch.rows.len() >= ROWS || batch.bytes >= BYTES {
@@ -78,15 +82,29 @@ fn flush(
     batch: &mut Batch,
     faults: &mut Faults,
 ) -> Result<(), Error> {
-    let rows = std::mem::take(&mut batch.rows);
+    let mut rows = std::mem::take(&mut batch.rows);
     batch.bytes = 0;
+    let failed = |source| database(format!("importing into {}", plan.table.name), source);
+    if rows.iter().any(|(_, line)| !line.gaps.is_empty()) {
+        let lines = rows.iter_mut().map(|(_, line)| line);
+        let filled = under_savepoint(bulk, |bulk| batch.defaults.fill(bulk, plan, lines));
+        match filled.map_err(failed)? {
+            Err(error) if is_refusal(&error) => {
+                faults.add(
+                    rows.first().map(|(record, _)| record.place(0)),
+                    in_full(&error),
+                );
+                return Ok(());
+            }
+            done => done.map_err(failed)?,
+        }
+    }
     // Parts of the batch that are still to be stored, the first one last.
     let mut parts = vec![rows];
     while let Some(mut rows) = parts.pop() {
         if rows.is_empty() || faults.are_enough() {
             continue;
         }
-        let failed = |source| database(format!("importing into {}", plan.table.name), source);
         let error = match store(bulk, staging, &rows).map_err(failed)? {
             Ok((written, skipped)) => {
                 batch.told.written += written;
@@ -122,19 +140,28 @@ fn flush(
 fn store(
     bulk: &mut PostgresBulk,
     staging: &Staging,
-    rows: &[(Record, Vec<u8>)],
+    rows: &[(Record, Line)],
 ) -> Result<Result<(u64, u64), DbError>, DbError> {
     let Some(copy) = &staging.copy else {
         return Ok(Ok((0, 0)));
     };
+    under_savepoint(bulk, |bulk| {
+        let mut stream = bulk.copy_in(copy)?;
+        for (_, line) in rows {
+            stream.send(&line.text)?;
+        }
+        stream.finish()?;
+        staging.store(bulk, rows.len() as u64)
+    })
+}
+
+/// Does something that the server may refuse, and takes it back if it does.
+fn under_savepoint<T>(
+    bulk: &mut PostgresBulk,
+    what: impl FnOnce(&mut PostgresBulk) -> Result<T, DbError>,
+) -> Result<Result<T, DbError>, DbError> {
     bulk.execute("SAVEPOINT import_batch")?;
-    let mut stream = bulk.copy_in(copy)?;
-    for (_, line) in rows {
-        stream.send(line)?;
-    }
-    let done = stream
-        .finish()
-        .and_then(|_| staging.store(bulk, rows.len() as u64));
+    let done = what(bulk);
     if done.is_err() {
         bulk.execute("ROLLBACK TO SAVEPOINT import_batch")?;
     }

@@ -7,9 +7,12 @@ use db_migrate::catalog::model::ForeignKey;
 
 use crate::Error;
 use crate::format::{Record, Value};
+use crate::import::names::quote;
+use crate::import::plan::Plan;
 use crate::import::quiet::hinted;
+use crate::import::refusal::is_refusal;
 use crate::import::rows::{Part, Rows};
-use crate::import::table::{Plan, Tables, is_refusal, quote};
+use crate::import::table::Tables;
 use crate::import::{Import, Job, Next, OnConflict, database, next_plan};
 
 /// Where rows go first, and how they come from there into the table.

@@ -7,6 +7,9 @@ use db_migrate::catalog::model::{Column, LogicalType};
 use crate::format::{Value, quote};
 use crate::import::number;
 
+/// NULL, as COPY reads it.
+pub(super) const NULL: &[u8] = b"\\N";
+
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What a column asks of its values, as far as it is looked at here; the server looks at the rest.
@@ -62,7 +65,7 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), Cow<'static, str>> {
     match value {
-        Value::Null => out.extend_from_slice(b"\\N"),
+        Value::Null => out.extend_from_slice(NULL),
         Value::Bool(_)
             if check
                 && !matches!(
@@ -194,7 +197,7 @@ fn wanted(asks: Asks) -> Cow<'static, str> {
 }
 
 /// The text format of COPY (<https://www.postgresql.org/docs/current/sql-copy.html>).
-fn escape(text: &[u8], out: &mut Vec<u8>) {
+pub(super) fn escape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest
         .iter()

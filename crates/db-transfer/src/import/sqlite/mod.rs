@@ -2,27 +2,27 @@
 
 mod cell;
 mod orphans;
+mod store;
 
 use db_core::Error as DbError;
-use db_core::bulk::{CellRef, SqliteBulk, SqliteStatement};
+use db_core::bulk::{CellRef, SqliteBulk};
 use db_core::{ConstraintKind, ErrorKind};
 
 use super::fault::Faults;
+use super::plan::Plan;
+use super::refusal::{is_refusal, mismatch, of_every_row};
 use super::rows::{Part, Rows};
-use super::table::{Plan, Tables, is_refusal, mismatch, quote};
+use super::table::Tables;
 use super::{Job, OnConflict, Report, TableReport, database, file_error};
 use crate::Error;
 use crate::format::{Record, Value};
+use crate::waiting;
 use cell::{Asks, Cell};
+use store::{Store, Texts};
 
 /// Keys of foreign keys are checked when everything is there. The cache is larger than usual, so that
 /// indexes of many rows are not written to the file page by page; it is given back with the connection.
 const BEGIN: &str = "PRAGMA cache_size = -65536; BEGIN IMMEDIATE; PRAGMA defer_foreign_keys = ON";
-
-/// What helps against a foreign key that SQLite cannot use.
-const MISMATCH: &str = "a foreign key has to refer to a primary key or to columns that are unique: until the \
-                        table that is named first is mended, SQLite takes no row for either; a script of SQL \
-                        (--format sql) is taken, with keys that are not enforced";
 
 /// A table of which rows were stored, and where they came from.
 struct Loaded<'p> {
@@ -38,7 +38,7 @@ pub(super) fn load(
 ) -> Result<Report, Error> {
     let begin = |source| database("beginning the import", source);
     bulk.triggers(job.import.fire_triggers).map_err(begin)?;
-    bulk.execute(BEGIN).map_err(begin)?;
+    waiting::begin(bulk, BEGIN, &job.import.on_wait).map_err(begin)?;
     let done = in_transaction(bulk, tables, parts, job);
     if bulk.in_transaction() {
         // Closing the connection would do it too; what was wrong first is what is told.
@@ -66,6 +66,8 @@ fn in_transaction(
     if job.faults.is_empty() {
         job.check_map();
     }
+    // What is left to do counts no rows.
+    job.look(None, 0)?;
     if job.faults.is_empty() {
         if job.import.dry_run {
             // What a COMMIT would say. Rows that referred to nothing before are not this file's.
@@ -88,7 +90,6 @@ fn in_transaction(
         });
     }
     job.report.bytes = job.done.bytes;
-    job.look(None, 0)?;
     Ok(std::mem::take(&mut job.report))
 }
 
@@ -124,7 +125,7 @@ fn load_part<'p>(
             super::Next::End => break,
         };
         super::note(&plan, job.import.on_conflict, &mut job.report);
-        let more = load_table(bulk, &plan, &mut rows, job)?;
+        let more = load_table(bulk, tables, &plan, &mut rows, job)?;
         loaded.push(Loaded { part, plan });
         if !more || job.faults.are_enough() {
             break;
@@ -137,13 +138,22 @@ fn load_part<'p>(
 /// Stores the rows of one table; false if the file cannot be read on.
 fn load_table(
     bulk: &SqliteBulk,
+    tables: &Tables,
     plan: &Plan,
     rows: &mut Rows,
     job: &mut Job<'_>,
 ) -> Result<bool, Error> {
     let name = &plan.table.name;
     let doing = |source| database(format!("importing into {name}"), source);
-    let mut store = Store::new(bulk, plan, job.import.on_conflict)?;
+    let texts = Texts::of(plan, job.import.on_conflict)?;
+    let mut store = match Store::new(bulk, plan, &texts) {
+        Ok(store) => store,
+        Err(error) if is_refusal(&error) || mismatch(&error) => {
+            job.faults.add(None, of_every_row(&error, plan, tables));
+            return Ok(true);
+        }
+        Err(error) => return Err(doing(error)),
+    };
     let asks: Vec<_> = plan.puts.iter().map(|put| Asks::of(&put.column)).collect();
     let check = job.import.validate;
     let mut told = TableReport {
@@ -152,6 +162,8 @@ fn load_table(
     };
     let mut record = Record::new();
     let mut spare: Vec<CellRef<'static>> = Vec::new();
+    // Columns of which a row does not speak.
+    let mut left = Vec::new();
     let mut readable = true;
     while !job.faults.are_enough() {
         match rows.read(&mut record) {
@@ -172,13 +184,19 @@ fn load_table(
         let mut cells = emptied(std::mem::take(&mut spare));
         let mut blobs: Vec<(usize, Vec<u8>)> = Vec::new();
         let mut sound = true;
-        for (put, asks) in plan.puts.iter().zip(&asks) {
+        left.clear();
+        for (at, (put, asks)) in plan.puts.iter().zip(&asks).enumerate() {
             let value = record.value(put.index);
-            if put.required && value == Value::Null {
-                sound = false;
-                job.faults
-                    .add_value(&record, put.index, &put.column.name, "cannot be NULL");
-                continue;
+            if value == Value::Null {
+                if put.is_left_to_default(&record) {
+                    left.push(at);
+                    continue;
+                }
+                if put.required {
+                    sound = false;
+                    job.faults.add_null(&record, put.index, &put.column.name);
+                    continue;
+                }
             }
             match cell::cell(*asks, value, check) {
                 Ok(Cell::Ref(cell)) => cells.push(cell),
@@ -198,7 +216,7 @@ fn load_table(
             for (index, bytes) in &blobs {
                 cells[*index] = CellRef::Blob(bytes);
             }
-            match store.row(&cells) {
+            match store.row(&cells, &left) {
                 Ok(0) => told.skipped += 1,
                 Ok(_) => told.written += 1,
                 Err(error) if is_refusal(&error) => {
@@ -221,77 +239,6 @@ fn load_table(
     }
     job.report.tables.push(told);
     Ok(readable)
-}
-
-/// What stores the rows of one table.
-struct Store<'b> {
-    insert: SqliteStatement<'b>,
-    /// Changes a row that is there, where a new one would lack something.
-    update: Option<SqliteStatement<'b>>,
-}
-
-impl<'b> Store<'b> {
-    fn new(bulk: &'b SqliteBulk, plan: &Plan, policy: OnConflict) -> Result<Self, Error> {
-        let prepare = |sql: &str| {
-            bulk.prepare(sql).map_err(|error| {
-                let error = if mismatch(&error) {
-                    error.with_hint(MISMATCH)
-                } else {
-                    error
-                };
-                database(format!("importing into {}", plan.table.name), error)
-            })
-        };
-        let places: Vec<_> = (1..=plan.puts.len()).map(|n| format!("?{n}")).collect();
-        let conflict = plan.on_conflict(policy)?;
-        let insert = format!(
-            // ABORT, whatever the table's own constraints say to do on a conflict.
-            "INSERT OR ABORT INTO {} ({}) VALUES ({}){conflict}",
-            plan.sql_name,
-            plan.columns(),
-            places.join(", "),
-        );
-        Ok(Self {
-            insert: prepare(&insert)?,
-            update: if plan.changes_only {
-                Some(prepare(&update(plan)?)?)
-            } else {
-                None
-            },
-        })
-    }
-
-    /// Stores a row; none if it was there and stays as it is.
-    fn row(&mut self, cells: &[CellRef<'_>]) -> Result<u64, DbError> {
-        if let Some(update) = &mut self.update {
-            let changed = update.run(cells)?;
-            if changed > 0 {
-                return Ok(changed);
-            }
-        }
-        // Of a row that is not there it says what it lacks.
-        self.insert.run(cells)
-    }
-}
-
-/// Changes a row that is there, with the values of a row that would not do for a new one.
-fn update(plan: &Plan) -> Result<String, Error> {
-    let key = plan.update_key()?;
-    let set = plan.updated(key).into_iter();
-    let set: Vec<_> = set
-        .map(|(place, name)| format!("{name} = ?{}", place + 1))
-        .collect();
-    let puts = plan.puts.iter().zip(1..);
-    let found: Vec<_> = puts
-        .filter(|(put, _)| key.contains(&put.column.name))
-        .map(|(put, place)| format!("{} = ?{place}", quote(&put.column.name)))
-        .collect();
-    Ok(format!(
-        "UPDATE OR ABORT {} SET {} WHERE {}",
-        plan.sql_name,
-        set.join(", "),
-        found.join(" AND ")
-    ))
 }
 
 /// The same memory, for cells that live elsewhere.

@@ -45,7 +45,7 @@ both_engines! {
         let csv = Options { form: Some(Form::Csv), ..Options::default() };
         let named = |name: &str| Options { tables: vec![name.to_owned()], ..Options::default() };
         let reason = refused(&db, &named("nope"), &path);
-        assert_eq!(reason, "there is no table nope; there are t");
+        assert_eq!(reason, "there is no table \"nope\"; there are t");
         let schema = Options { content: Content::Schema, ..csv.clone() };
         assert!(refused(&db, &schema, &path).contains("CSV holds no schema"));
         let filter = Options { filter: Some("true".to_owned()), ..Options::default() };

@@ -185,6 +185,47 @@ both_engines! {
 }
 
 #[test]
+fn a_table_whose_foreign_key_leads_nowhere_is_named() {
+    let place = Place::new(
+        TestDb::sqlite(),
+        "CREATE TABLE u (id INTEGER PRIMARY KEY); CREATE TABLE p (a INTEGER, b INTEGER);
+         CREATE TABLE t (id INTEGER PRIMARY KEY, x_id INTEGER REFERENCES x (id));
+         CREATE TABLE m (id INTEGER PRIMARY KEY, b INTEGER REFERENCES p (b))",
+    );
+    let text = "{\"$table\":\"t\",\"columns\":[\"id\"]}\n{\"id\":1}\n\
+                {\"$table\":\"m\",\"columns\":[\"id\"]}\n{\"id\":1}\n\
+                {\"$table\":\"u\",\"columns\":[\"id\"]}\n{\"id\":1}\n";
+    let faults = place.faults(&place.import("all.ndjson", text));
+    let told = told(&faults);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told[0].starts_with(
+            "all.ndjson: t: no such table: main.x: its foreign key x_id refers to the table x"
+        ) && told[0].contains("make that table"),
+        "{told:#?}"
+    );
+    assert!(
+        told[1].starts_with("all.ndjson: m: foreign key mismatch")
+            && told[1].contains("--format sql"),
+        "{told:#?}"
+    );
+    assert_eq!(place.count("u"), "0");
+    place.execute("CREATE TABLE x (id INTEGER PRIMARY KEY)");
+    place.load("t.csv", "id,x_id\n1,\n");
+}
+
+both_engines! {
+    fn a_mistyped_table_is_told_with_the_one_that_was_meant(db: TestDb) {
+        let place = Place::new(db, SCHEMA);
+        let import = place.import("rows.csv", "id,name\n1,a\n").tables(["usres"]);
+        let told = place.run(&import).unwrap_err().to_string();
+        assert!(told.starts_with("there is no table \"usres\"; did you mean users? There are "), "{told}");
+        let faults = place.faults(&place.import("order.csv", "id,name\n1,a\n"));
+        assert!(faults[0].problem.contains("did you mean orders?"), "{faults:?}");
+    }
+}
+
+#[test]
 fn numbers_that_sqlite_would_change_are_faults() {
     let place = Place::new(TestDb::sqlite(), "CREATE TABLE t (a NUMERIC, b, c REAL)");
     let faults = place.faults(&place.import(

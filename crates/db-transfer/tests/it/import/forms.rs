@@ -4,10 +4,12 @@ use std::io::Write as _;
 
 use db_core::Engine;
 use db_testkit::{TestDb, both_engines};
+use db_transfer::export::Form as Out;
 use db_transfer::format::{Form, Input};
 use db_transfer::import::{Import, OnConflict};
 
-use super::Place;
+use super::{Place, told};
+use crate::export::exported;
 
 const SCHEMA: &str = "CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
     CREATE TABLE children (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parents (id),
@@ -91,7 +93,8 @@ both_engines! {
         let rows = |n: u8| place.rows(&format!(
             "SELECT id - {n}0, score, note FROM children WHERE id / 10 = {n} ORDER BY id"
         ));
-        let expected = [["1", "NULL", "NULL"], ["2", "1.5", "NULL"], ["3", "NULL", "x"]];
+        // As in a column that no object has, what is missing is the default.
+        let expected = [["1", "NULL", "none"], ["2", "1.5", "none"], ["3", "NULL", "x"]];
         assert_eq!(rows(1), expected);
         assert_eq!(rows(2), expected);
         assert_eq!(rows(4), [["1", "NULL", "none"], ["2", "1.5", "none"], ["3", "NULL", "none"]]);
@@ -125,6 +128,21 @@ both_engines! {
             assert!(faults[0].problem.contains("empty"), "{faults:?}");
         }
         assert_eq!(place.load("parents.json", "[]").rows(), 0);
+        // Lines are none, too, unless one says of which table there are no rows, as an export does.
+        for text in ["", " \n\n"] {
+            let faults = place.faults(&place.import("parents.ndjson", text));
+            assert!(faults[0].problem.contains("empty") && faults[0].problem.contains("$table"), "{faults:?}");
+        }
+        for text in ["{\"$table\":null}\n", "{\"$table\":null}"] {
+            assert_eq!(place.load("none.ndjson", text).rows(), 0);
+        }
+        let text = "{\"id\":1,\"name\":\"a\"}\n{\"$table\":null}\n{\"id\":2,\"name\":\"b\"}\n";
+        let faults = place.faults(&place.import("parents.ndjson", text));
+        assert_eq!(told(&faults), ["parents.ndjson:2:1: parents: only a first line can say that there is no table"]);
+        let written = exported(&place.db, Out::Ndjson);
+        assert_eq!(String::from_utf8_lossy(&written).lines().count(), 2, "a header for each table");
+        assert_eq!(place.load("all.ndjson", written).rows(), 0);
+        assert_eq!(place.load("parents.csv", "id,name\n").rows(), 0);
     }
 
     fn a_folder_of_csv_is_one_import(db: TestDb) {
@@ -140,7 +158,7 @@ both_engines! {
         place.file("children.csv", "id,parent_id\n2,1\n3,x\n");
         place.file("parents.csv", "id,name\n2,b\n");
         let faults = place.faults(&folder);
-        assert_eq!(super::told(&faults), ["children.csv:3:3: children.parent_id: \"x\": is no integer"]);
+        assert_eq!(told(&faults), ["children.csv:3:3: children.parent_id: \"x\": is no integer"]);
         assert_eq!((place.count("parents"), place.count("children")), ("1".to_owned(), "1".to_owned()));
     }
 

@@ -1,5 +1,6 @@
 //! Import: all of it or nothing.
 
+mod defaults;
 mod export;
 mod faults;
 mod forms;
@@ -10,6 +11,7 @@ mod odd;
 mod policies;
 mod scripts;
 mod trip;
+mod waiting;
 
 use std::path::PathBuf;
 

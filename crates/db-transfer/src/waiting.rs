@@ -1,0 +1,176 @@
+//! Word of waits for others' locks, which nobody would know of otherwise.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use db_core::bulk::{CellRef, PostgresBulk, SqliteBulk};
+use db_core::{Access, DatabaseUrl, ErrorKind, Interrupt};
+
+/// What is shorter is no wait.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// Who writes to a file of SQLite cannot be asked.
+const WRITER: &str = "another program that writes to the database";
+
+/// What is told of who holds a lock: once for each wait, from any thread.
+#[derive(Clone)]
+pub struct OnWait(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl OnWait {
+    /// Calls this with the holder of a lock.
+    pub fn new(tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(tell))
+    }
+
+    pub(crate) fn tell(&self, holder: &str) {
+        (self.0)(holder);
+    }
+}
+
+impl Default for OnWait {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for OnWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnWait").finish_non_exhaustive()
+    }
+}
+
+/// Tells of a wait unless it is dropped within a moment.
+#[derive(Debug)]
+pub struct Pending {
+    #[expect(dead_code, reason = "its drop ends the thread")]
+    end: Sender<()>,
+}
+
+impl Pending {
+    /// Begins to open a file of SQLite, which waits as long as somebody keeps readers out.
+    #[must_use]
+    pub fn opening(url: &DatabaseUrl, on_wait: &OnWait) -> Self {
+        let holder = format!("another program, which seems to keep everybody out of {url}");
+        let on_wait = on_wait.clone();
+        Self::after(move || {
+            on_wait.tell(&holder);
+            false
+        })
+    }
+
+    /// Tells who holds up a session of PostgreSQL, as another session sees it.
+    pub(crate) fn session(
+        url: &DatabaseUrl,
+        bulk: &mut PostgresBulk,
+        on_wait: &OnWait,
+    ) -> Result<(Self, String), db_core::Error> {
+        let found = bulk.rows("SELECT pg_catalog.pg_backend_pid()")?.concat();
+        let pid = found.into_iter().next().flatten().unwrap_or_default();
+        let helper = helper_of(&pid);
+        let sql = format!(
+            "SELECT DISTINCT 'backend ' || b.pid || ' of ' || \
+             coalesce(nullif(b.application_name, ''), 'an unnamed program') \
+             || coalesce(' (' || b.usename || ')', '') \
+             FROM pg_catalog.pg_stat_activity AS a, \
+             LATERAL unnest(pg_catalog.pg_blocking_pids(a.pid)) AS by (pid) \
+             JOIN pg_catalog.pg_stat_activity AS b ON b.pid = by.pid \
+             WHERE (a.pid = {pid} OR a.application_name = '{helper}') AND a.wait_event_type = 'Lock' \
+             ORDER BY 1"
+        );
+        let (url, on_wait) = (url.clone(), on_wait.clone());
+        let (mut second, mut told) = (None, Vec::new());
+        let pending = Self::after(move || {
+            match blockers(&mut second, &url, &sql) {
+                Ok(found) => {
+                    if !found.is_empty() && found != told {
+                        on_wait.tell(&found.join(", "));
+                    }
+                    told = found;
+                    true
+                }
+                // What holds up the import is not made worse by not knowing it.
+                Err(error) => {
+                    tracing::debug!(%error, "nobody sees what the import waits for");
+                    false
+                }
+            }
+        });
+        Ok((pending, helper))
+    }
+
+    /// Looks every moment, as long as it says so. Nobody waits for the thread, which may itself wait for
+    /// a server.
+    fn after(mut look: impl FnMut() -> bool + Send + 'static) -> Self {
+        let (end, ended) = mpsc::channel();
+        let begun = thread::Builder::new()
+            .name("waiting".to_owned())
+            .spawn(move || {
+                while ended.recv_timeout(A_MOMENT) == Err(RecvTimeoutError::Timeout) && look() {}
+            });
+        if let Err(error) = begun {
+            tracing::debug!(%error, "nobody sees what is waited for");
+        }
+        Self { end }
+    }
+}
+
+/// The name under which programs connect that work for the session of this number.
+fn helper_of(pid: &str) -> String {
+    format!("bitcraps-db for {pid}")
+}
+
+fn blockers(
+    second: &mut Option<PostgresBulk>,
+    url: &DatabaseUrl,
+    sql: &str,
+) -> Result<Vec<String>, db_core::Error> {
+    let bulk = match second {
+        Some(bulk) => bulk,
+        None => second.insert(PostgresBulk::open(
+            url,
+            Access::ReadOnly,
+            &Interrupt::default(),
+        )?),
+    };
+    Ok(bulk.rows(sql)?.concat().into_iter().flatten().collect())
+}
+
+/// Begins a transaction of SQLite by `sql`, and tells if another one holds it up.
+pub(crate) fn begin(
+    bulk: &mut SqliteBulk,
+    sql: &str,
+    on_wait: &OnWait,
+) -> Result<(), db_core::Error> {
+    let patience = patience(bulk)?;
+    let rest = patience.saturating_sub(A_MOMENT);
+    if rest.is_zero() {
+        return bulk.execute(sql);
+    }
+    wait_for(bulk, A_MOMENT)?;
+    let begun = match bulk.execute(sql) {
+        Err(error) if error.kind() == ErrorKind::Busy => {
+            on_wait.tell(WRITER);
+            wait_for(bulk, rest)?;
+            bulk.execute(sql)
+        }
+        begun => begun,
+    };
+    wait_for(bulk, patience)?;
+    begun
+}
+
+fn patience(bulk: &SqliteBulk) -> Result<Duration, db_core::Error> {
+    let mut query = bulk.prepare("PRAGMA busy_timeout")?;
+    query.step()?;
+    Ok(match query.cell(0)? {
+        CellRef::Integer(millis) => Duration::from_millis(u64::try_from(millis).unwrap_or(0)),
+        _ => Duration::ZERO,
+    })
+}
+
+fn wait_for(bulk: &mut SqliteBulk, patience: Duration) -> Result<(), db_core::Error> {
+    bulk.execute(&format!("PRAGMA busy_timeout = {}", patience.as_millis()))
+}
