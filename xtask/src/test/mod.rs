@@ -42,6 +42,17 @@ const THREADS_VARIABLE: &str = "RUST_TEST_THREADS";
 /// the same tree. Another value looks for what nobody has met yet.
 const SEED: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
 
+/// The targets whose tests another library under SQLite's name may break. Model checkers, the oracle of
+/// the money and its rivals test what we make of SQLite, and are a third of the time.
+const OF_FILES: [&str; 6] = [
+    "--lib",
+    "--bins",
+    "--test=it",
+    "--test=crash",
+    "--test=process",
+    "--test=catalog",
+];
+
 /// Parts of the names of tests that have to do with keys, beside those of SQLite.
 const OF_ENCRYPTION: [&str; 2] = ["encryption::", "_key_"];
 
@@ -135,6 +146,13 @@ fn provide() -> Result<Server> {
     Ok(server)
 }
 
+/// Whether a word of `cargo test` chooses targets.
+fn is_target(word: &str) -> bool {
+    let word = word.split('=').next().unwrap_or_default();
+    let targets = ["--lib", "--bin", "--test", "--example", "--bench", "--doc"];
+    targets.contains(&word.strip_suffix('s').unwrap_or(word)) || word == "--all-targets"
+}
+
 /// The arguments of `cargo`.
 fn words(arguments: &Arguments) -> Vec<String> {
     let mut rest = arguments.rest.split(|word| word == "--");
@@ -147,7 +165,10 @@ fn words(arguments: &Arguments) -> Vec<String> {
         words.push("--workspace".to_owned());
     }
     if arguments.half == Half::Sqlcipher {
-        words.extend(["--features", "sqlcipher", "--tests"].map(str::to_owned));
+        words.extend(["--features", "sqlcipher"].map(str::to_owned));
+        if !for_cargo.iter().any(|word| is_target(word)) {
+            words.extend(OF_FILES.map(str::to_owned));
+        }
     }
     // One failure must not hide the other half's.
     words.push("--no-fail-fast".to_owned());
@@ -193,13 +214,27 @@ mod tests {
         );
         assert_eq!(
             line(Half::Sqlcipher, &[]),
-            "test --locked --workspace --features sqlcipher --tests --no-fail-fast -- ::sqlite \
-             sqlite:: encryption:: _key_ --skip ::postgres --skip postgres:: --skip _postgres"
+            "test --locked --workspace --features sqlcipher --lib --bins --test=it --test=crash \
+             --test=process --test=catalog --no-fail-fast -- ::sqlite sqlite:: encryption:: _key_ \
+             --skip ::postgres --skip postgres:: --skip _postgres"
         );
         assert_eq!(
             line(Half::Postgres, &[]),
             "test --locked --workspace --no-fail-fast -- --skip ::sqlite --skip sqlite::"
         );
+    }
+
+    #[test]
+    fn chosen_targets_are_the_only_ones() {
+        for word in ["--lib", "--tests", "--test=oracle"] {
+            let line = line(Half::Sqlcipher, &[word]);
+            assert!(
+                line.starts_with(&format!(
+                    "test --locked --workspace --features sqlcipher --no-fail-fast {word} --"
+                )),
+                "{line}"
+            );
+        }
     }
 
     #[test]
