@@ -212,7 +212,7 @@ impl Work<'_, '_> {
     ) -> Result<(Draft, Encoded), Error> {
         let draft = self.store.draft()?;
         let failed = |e| Error::io("write", draft.path(), e);
-        let mut encoder = Encoder::new(&self.options.codec, draft.file())?;
+        let mut encoder = Encoder::new(&self.options.codec, draft.writer())?;
         let mut buffer = vec![0; CHUNK];
         let mut done = 0;
         loop {

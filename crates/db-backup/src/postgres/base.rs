@@ -14,6 +14,7 @@ use super::child::{Fed, Run, Tee};
 use super::dump::stream;
 use super::facts::{self, Server};
 use super::listed::{ALGORITHM, Passed};
+use super::pipe::pipe;
 use super::segment::WalFile;
 use super::tools::{Task, Tools};
 use super::{PostgresOptions, programs};
@@ -73,7 +74,7 @@ pub(crate) fn base(
     let started_at = clock.now();
     let began = Instant::now();
     let run = Run::start(&mut command, Some(url), watcher.interrupt())?;
-    let (from, to) = std::io::pipe().map_err(|e| Error::io("make a pipe for", "the backup", e))?;
+    let (from, to) = pipe();
     let (streamed, passed) = std::thread::scope(|scope| {
         let passing = scope.spawn(move || Passed::read(from, staging));
         let mut side = Fed(Some(to));

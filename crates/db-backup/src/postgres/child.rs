@@ -25,6 +25,10 @@ const LINES_KEPT: usize = 40;
 /// Bytes of one line that are kept.
 const LINE_KEPT: usize = 4096;
 
+/// Bytes of the pipe that a program writes into: what Linux allows everyone.
+#[cfg(target_os = "linux")]
+const PIPE: usize = 1 << 20;
+
 /// A running program. Dropping it ends the program.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -89,6 +93,9 @@ impl Run {
             .spawn()
             .map_err(|e| cannot(&e))?;
         let stdout = child.stdout.take();
+        if let Some(stdout) = &stdout {
+            widen(stdout);
+        }
         let stdin = child.stdin.take();
         let stderr = child.stderr.take();
         let (stop, stopped) = channel();
@@ -213,6 +220,16 @@ impl Drop for Run {
         }
         drop(self.wait());
     }
+}
+
+/// Lets a program write further ahead, so that it and we wait for each other less often.
+fn widen(stdout: &ChildStdout) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::pipe::fcntl_setpipe_size(stdout, PIPE) {
+        tracing::debug!(%error, "the pipe stays as it is");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _: &ChildStdout = stdout;
 }
 
 /// Writes to somebody who may stop reading before the end: what comes then goes nowhere.

@@ -180,7 +180,8 @@ pub(super) fn stream(
         out.write_all(&buffer[..read])
             .map_err(|e| Error::io("write", "the backup", e))?;
         done += read as u64;
-        watcher.at(Phase::Copy, done, total.max(done))?;
+        // The total is an estimate, and nothing is complete before the end.
+        watcher.at(Phase::Copy, done, total.max(done + 1))?;
     }
     drop(from);
     run.finish()?;
@@ -293,6 +294,23 @@ mod tests {
         assert!(lists(list, "\"odd.s\".\"my \"\"t\""));
         assert!(!lists(list, "public.user"));
         assert!(!lists(list, "nonsense"));
+    }
+
+    #[test]
+    fn what_is_longer_than_estimated_is_complete_at_its_end_only() {
+        let interrupt = Interrupt::default();
+        let mut command = Command::new("head");
+        command.args(["-c", "1000000", "/dev/zero"]);
+        let run = Run::start(&mut command, None, &interrupt).unwrap();
+        let mut seen = Vec::new();
+        let mut note = |progress: crate::Progress| seen.push((progress.done, progress.total));
+        let mut watcher = Watcher::new(&mut note, &interrupt);
+        let mut written = Vec::new();
+        stream(run, &mut written, 1_000, &mut watcher).unwrap();
+        assert_eq!(written.len(), 1_000_000);
+        let complete = seen.iter().filter(|(done, total)| done >= total);
+        assert_eq!(complete.count(), 1, "{seen:?}");
+        assert_eq!(seen.last(), Some(&(1_000_000, 1_000_000)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::backup::{Half, Taken, Work, millis};
 use crate::codec::{Encoded, Encoder};
 use crate::error::Error;
 use crate::manifest::{Kind, Level, Part, Proof};
-use crate::store::Draft;
+use crate::store::{Draft, DraftWriter};
 
 /// One database, by `pg_dump`.
 pub(crate) struct Dump;
@@ -21,7 +21,7 @@ impl Half for Dump {
     fn take(&self, work: &mut Work<'_, '_>) -> Result<Taken, Error> {
         let options = work.options;
         let draft = work.store.draft()?;
-        let mut encoder = Encoder::new(&options.codec, draft.file())?;
+        let mut encoder = Encoder::new(&options.codec, draft.writer())?;
         let dumped = dump::dump(
             &work.source.url,
             (&options.postgres, &options.invariants),
@@ -60,7 +60,7 @@ impl Half for Base {
         let options = work.options;
         let staging = staging(options.scratch.clone(), work)?;
         let draft = work.store.draft()?;
-        let mut encoder = Encoder::new(&options.codec, draft.file())?;
+        let mut encoder = Encoder::new(&options.codec, draft.writer())?;
         let based = base::base(
             &work.source.url,
             &options.postgres,
@@ -91,7 +91,7 @@ impl Half for Base {
     }
 }
 
-fn finish(mut encoder: Encoder<&std::fs::File>, draft: &Draft) -> Result<(Encoded, u64), Error> {
+fn finish(mut encoder: Encoder<DraftWriter<'_>>, draft: &Draft) -> Result<(Encoded, u64), Error> {
     let began = std::time::Instant::now();
     let failed = |e| Error::io("write", draft.path(), e);
     encoder.flush().map_err(failed)?;

@@ -25,6 +25,7 @@ mod gap;
 pub(crate) mod halves;
 mod listed;
 pub(crate) mod load;
+mod pipe;
 pub(crate) mod pitr;
 pub(crate) mod replace;
 mod scratch;

@@ -15,6 +15,7 @@ use super::child::Fed;
 use super::facts;
 use super::feed::Feed;
 use super::gap::{self, Chain, chain, check_system, system};
+use super::pipe::pipe;
 use super::segment::WalFile;
 use super::server::{ControlData, Server, Setting};
 use super::staging::{PLAIN, Staging};
@@ -491,7 +492,7 @@ fn unpack_into(
     watcher: &mut Watcher<'_>,
 ) -> Result<(), Error> {
     let most = manifest.content.bytes;
-    let (from, to) = std::io::pipe().map_err(|e| Error::io("make a pipe for", folder, e))?;
+    let (from, to) = pipe();
     let (decoded, unpacked) = std::thread::scope(|scope| {
         let unpacking = scope.spawn(move || unpack(from, folder, account, most));
         let mut to = Fed(Some(to));

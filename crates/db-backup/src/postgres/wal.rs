@@ -114,7 +114,7 @@ pub fn push(store: &dyn Store, codec: &Codec, path: &Path) -> Result<Pushed, Err
     let stored = format!("{PREFIX}{file}-{hash}.zst{ending}");
     let draft = store.draft()?;
     source.rewind().map_err(|e| Error::io("read", path, e))?;
-    let mut encoder = Encoder::new(&codec, draft.file())?;
+    let mut encoder = Encoder::new(&codec, draft.writer())?;
     let failed = |e| Error::io("store", path, e);
     std::io::copy(&mut source.take(LARGEST), &mut encoder).map_err(failed)?;
     let (_, encoded) = encoder.finish().map_err(failed)?;

@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use db_core::folder::{self, private_file};
@@ -15,6 +15,9 @@ use crate::error::Error;
 /// What the name of each draft ends with; SQLite puts its own files beside it, with more behind.
 const ENDING: &str = ".partial";
 const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Bytes that the disk is told of at once.
+const BATCH: u64 = 16 << 20;
 
 /// Names are random; another one is tried so often.
 const TRIES: u32 = 16;
@@ -80,6 +83,15 @@ impl Draft {
         &self.file
     }
 
+    /// Writes to it from its beginning, and has the disk begin before the end.
+    pub(crate) fn writer(&self) -> DraftWriter<'_> {
+        DraftWriter {
+            file: &self.file,
+            written: 0,
+            begun: 0,
+        }
+    }
+
     /// Its length.
     ///
     /// # Errors
@@ -140,6 +152,50 @@ impl Draft {
         self.keep = true;
         sync_folder(path)
     }
+}
+
+/// Writes to a draft. A gigabyte that the disk hears of only at the [`Draft::sync`] at the end keeps
+/// everybody waiting then.
+#[derive(Debug)]
+pub(crate) struct DraftWriter<'a> {
+    file: &'a File,
+    written: u64,
+    /// Bytes that the disk was told of.
+    begun: u64,
+}
+
+impl Write for DraftWriter<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.written += written as u64;
+        if self.written - self.begun >= BATCH {
+            begin_to_write(self.file, self.begun, self.written - self.begun);
+            self.begun = self.written;
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Has the system write a part of a file without waiting for it, and forget it sooner than what the
+/// database reads: on Linux both are what this advice does.
+fn begin_to_write(file: &File, from: u64, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Advice, fadvise};
+        // Advice only: what matters is synced.
+        let _taken = fadvise(
+            file,
+            from,
+            std::num::NonZeroU64::new(bytes),
+            Advice::DontNeed,
+        );
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _: (&File, u64, u64) = (file, from, bytes);
 }
 
 impl Drop for Draft {
