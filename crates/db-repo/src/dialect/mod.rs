@@ -5,6 +5,7 @@ pub(crate) mod acting;
 pub(crate) mod audit;
 pub(crate) mod bulk_bets;
 pub(crate) mod claim;
+pub(crate) mod composing;
 pub(crate) mod locking;
 pub(crate) mod metrics;
 pub(crate) mod old;
