@@ -3,6 +3,7 @@
 
 pub(crate) mod acting;
 pub(crate) mod audit;
+pub(crate) mod bet_events;
 pub(crate) mod bulk_bets;
 pub(crate) mod claim;
 pub(crate) mod composing;
