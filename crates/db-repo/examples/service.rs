@@ -3,6 +3,10 @@
 //! Without arguments it keeps `sqlite://casino.db` and listens on 127.0.0.1:8080. A thread delivers
 //! the outbox, here to the terminal, and another removes what was delivered a week ago.
 //!
+//! Ctrl-C and SIGTERM end it: no new request is taken, those under way are answered, the outbox is
+//! delivered, and what is left of it is said. All of that within ten seconds, or by a second signal
+//! without waiting for requests; it exits with 0.
+//!
 //! There is no authentication: whoever reaches it is every player and the cashier. Put your own
 //! before it, and take the player from there instead of from the request.
 //!
@@ -21,11 +25,12 @@
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -40,20 +45,24 @@ use db_core::{
 use db_migrate::{Migrator, Source};
 use db_repo::money::{self, Balances, PlacedBet};
 use db_repo::{
-    Actor, ClaimedEntry, Error, GameRepository, LeaderboardOrder, OutboxRelay, PageRequest,
-    Retained, RetentionTask, StatsRepository, UserRepository,
+    Actor, ClaimedEntry, Error, GameRepository, LeaderboardOrder, OutboxRelay, OutboxRepository,
+    PageRequest, Retained, RetentionTask, StatsRepository, UserRepository,
 };
 use db_schema::migrations::{POSTGRES, SQLITE};
 use db_schema::rows::{BetType, Game, NewGame, NewUser, PlayerStatistics, User};
 use db_schema::types::{BetId, UtcTime};
 use serde::Deserialize;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 /// Characters of a client's name that the audit trail holds.
 const AGENT_LENGTH: usize = 512;
 
-/// How long requests that are under way may take when the service ends.
+/// How long the service may take to end: requests that are under way, the outbox, the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of that requests may take; the rest is for the outbox and the database.
+const FOR_REQUESTS: Duration = Duration::from_secs(7);
 
 /// How long the relay rests when there is nothing to deliver.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -74,6 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Migrator::new(Source::embedded(SQLITE, POSTGRES)).run(connection.conn())?;
     drop(connection);
 
+    let listener = tokio::net::TcpListener::bind(address).await?;
     let database = Database::open(&config)?;
     let retention = RetentionTask::new(database.clone(), Arc::new(SystemClock))
         .keep(Retained::DeliveredOutbox, KEPT)
@@ -81,50 +91,110 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (end, ended) = mpsc::channel();
     let relayed = database.clone();
     let relay = thread::spawn(move || relay(&relayed, &ended));
-    let app = Router::new()
+
+    let signal = asked_to_end()?;
+    println!("listening on {}", listener.local_addr()?);
+    let until = serve(listener, app(database.clone()), signal).await?;
+
+    retention.stop();
+    // Only requests that were cut off may add to the outbox still.
+    if end.send(until).is_err() || relay.join().is_err() {
+        return Err("the relay has panicked".into());
+    }
+    if let Some(oldest) = database.read(OutboxRepository::oldest_waiting)? {
+        println!("events wait for the next start, the oldest of {oldest}");
+    }
+    database.close(left(until).max(Duration::from_secs(1)))?;
+    println!("ended");
+    Ok(())
+}
+
+fn app(database: Database) -> Router {
+    Router::new()
         .route("/players", post(create_player))
         .route("/players/{id}", get(player))
         .route("/players/{id}/deposits", post(deposit))
         .route("/games", post(create_game))
         .route("/games/{id}/bets", post(place_bet))
         .route("/leaderboard", get(leaderboard))
-        .with_state(AsyncDatabase::new(database.clone()))
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async {
-            // Without a signal handler it runs until it is killed, which loses nothing either.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-        .await?;
-    retention.stop();
-    drop(end);
-    if relay.join().is_err() {
-        return Err("the relay has panicked".into());
-    }
-    database.close(PATIENCE)?;
-    Ok(())
+        .with_state(AsyncDatabase::new(database))
 }
 
-/// Delivers what is in the outbox until the other end of the channel is dropped. What is not
-/// delivered by then is the next start's.
-fn relay(database: &Database, ended: &Receiver<()>) {
+/// Serves until the first signal, and then until what is under way is answered or somebody loses
+/// patience; when the rest has to be done.
+async fn serve(
+    listener: tokio::net::TcpListener,
+    app: Router,
+    signal: impl Future<Output = ()>,
+) -> Result<Instant, Box<dyn std::error::Error>> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+        drop(stopped.await);
+    });
+    let server = tokio::spawn(server.into_future());
+    signal.await;
+    let until = Instant::now() + PATIENCE;
+    let again = asked_to_end()?;
+    drop(stop);
+    // A client may hold a request open for ever.
+    tokio::select! {
+        served = server => served??,
+        () = tokio::time::sleep(FOR_REQUESTS) => println!("requests are cut off"),
+        () = again => println!("requests are cut off"),
+    }
+    Ok(until)
+}
+
+/// Waits for Ctrl-C or, where there is such a thing, SIGTERM, which service managers send. Whoever has
+/// called this is not ended by a signal any more.
+#[cfg(unix)]
+fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn asked_to_end() -> io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+/// Delivers what is in the outbox, until it is told when it has to be over: then what is there yet, as
+/// far as the time reaches. What is not delivered by then is the next start's.
+fn relay(database: &Database, ended: &Receiver<Instant>) {
     let relay = OutboxRelay::new();
+    let mut until = None;
     loop {
-        let pause = match relay.run_once(database, &SystemClock, deliver) {
-            // There may be more.
-            Ok(report) if report.claimed > 0 => Duration::ZERO,
-            Ok(_) => PAUSE,
+        let found = match relay.run_once(database, &SystemClock, deliver) {
+            Ok(report) => report.claimed > 0,
             Err(error) => {
                 tracing::warn!(%error, "could not deliver the outbox");
-                PAUSE
+                false
             }
         };
-        if ended.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
-            return;
+        if let Some(until) = until {
+            if !found || left(until).is_zero() {
+                return;
+            }
+            continue;
+        }
+        // There may be more.
+        let pause = if found { Duration::ZERO } else { PAUSE };
+        match ended.recv_timeout(pause) {
+            Ok(moment) => until = Some(moment),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

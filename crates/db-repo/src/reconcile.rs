@@ -1,9 +1,10 @@
-//! Does the money add up? Recomputes every balance from its lines.
+//! Does the money add up? Recomputes every balance from its lines, and looks for the event of every bet.
 //!
 //! Players, accounts and games are taken a batch at a time, in the order of their keys; the database sums
 //! up the lines of a batch, so that memory is bounded however many lines there are.
 
 mod accounts;
+mod bets;
 mod difference;
 mod games;
 mod operations;
@@ -62,7 +63,8 @@ impl Default for Reconciliation {
 }
 
 impl Reconciliation {
-    /// The tables that are looked at: a database without the rows of one of them may not add up.
+    /// The tables whose rows are needed: a database without those of one of them may not add up. Without
+    /// those of `game_events`, no game has a history that its bets could differ from.
     pub const TABLES: [&str; 9] = [
         "account_entries",
         "accounts",
@@ -108,13 +110,17 @@ impl Reconciliation {
     /// - Each account is the sum of its lines, which form a chain as well.
     /// - The pot of a game is what its account holds. A game that goes on has one; one that has ended
     ///   holds nothing, and no bet in it is open.
+    /// - In a game with a history each bet has an event, of its player and its stake, and each such event
+    ///   its bet.
     /// - Each operation has an answer.
     /// - All of it together is what came in from outside less what went out.
     ///
     /// Lines from before version V11 of the schema say nothing of the locked and the staked balance,
     /// so a player who had something locked or staked then differs in [`Check::Locked`] or
     /// [`Check::Staked`] by what that was. Games that ended before V11 have no account of their pot,
-    /// and need none. A reward line that names no position is part of the player's balance only.
+    /// and need none. A reward line that names no position is part of the player's balance only. Bets of
+    /// the past ([`create_many`](crate::BetRepository::create_many)), which are settled and of whose stake no
+    /// line says anything, have no events.
     ///
     /// # Errors
     /// `Invalid` for a batch that cannot be; `Overflow` for a supply beyond 64 bits; `Database`, any

@@ -100,7 +100,7 @@ impl RetentionTask {
 
     /// Removes at most so many rows in a write.
     #[must_use]
-    pub const fn batch(mut self, rows: i64) -> Self {
+    pub const fn with_batch(mut self, rows: i64) -> Self {
         self.batch = rows;
         self
     }

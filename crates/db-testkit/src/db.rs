@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use db_core::Engine;
-use db_migrate::{MigrateOptions, Migrator, Source};
+use db_core::{Database, DatabaseConfig, Engine};
+use db_migrate::{Migrator, Source};
 use db_schema::migrations::{POSTGRES, SQLITE};
 use db_testserver::Cluster;
 
@@ -103,11 +103,30 @@ impl TestDb {
     /// If a migration fails.
     #[track_caller]
     pub fn migrate(&self) {
-        let migrator = Migrator::new(Source::embedded(SQLITE, POSTGRES));
-        let mut conn = self.connect();
-        if let Err(error) = migrator.migrate(conn.conn(), &MigrateOptions::default()) {
+        self.migrate_with(&Migrator::new(Source::embedded(SQLITE, POSTGRES)));
+    }
+
+    /// Applies all migrations of an application: its own, and those of our schema if it names them as well.
+    ///
+    /// # Panics
+    /// If a migration fails.
+    #[track_caller]
+    pub fn migrate_with(&self, migrator: &Migrator) {
+        if let Err(error) = migrator.run(self.connect().conn()) {
             panic!("the test's database cannot be migrated: {error}");
         }
+    }
+
+    /// Opens it as an application does, with the usual settings. Each call opens it anew, as another
+    /// process would.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    #[must_use]
+    #[track_caller]
+    pub fn database(&self) -> Database {
+        Database::open(&DatabaseConfig::new(self.url()))
+            .unwrap_or_else(|error| panic!("the test's database cannot be opened: {error}"))
     }
 
     /// A new raw connection, opened by Diesel alone.

@@ -83,7 +83,7 @@ impl EventStore {
     /// the rest come with [`GameRepository`](crate::GameRepository) and [`money`](crate::money), and no
     /// event here changes a row of another table. So this is for whoever brings games in from
     /// elsewhere, along with their rows: an event of a bet that no table knows makes a replay that
-    /// differs from the tables.
+    /// differs from the tables, and [`Reconciliation`](crate::Reconciliation) finds it.
     ///
     /// Each has to be a [`GameEvent`](db_schema::rows::GameEvent), with all that it holds and nothing
     /// else, and to follow from those before: the game is replayed, from the state kept last

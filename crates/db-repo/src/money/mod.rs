@@ -32,11 +32,24 @@
 //! # }
 //! ```
 //!
-//! On PostgreSQL each operation locks rows in one order, so that writes of one operation wait for one
-//! another but do not lock each other up: the operation, the game or the position, balances by player,
-//! accounts (pot, house, treasury), statistics, events. Nobody promises this of several operations in
-//! one write: the second may want a row that comes before those of the first. Such a write begins with
-//! [`hold_players`].
+//! # The order of locks
+//!
+//! On PostgreSQL every operation takes rows in one order, so that writes of one operation wait for one
+//! another but do not lock each other up:
+//!
+//! 1. the reference,
+//! 2. games, by key,
+//! 3. staking positions, by key,
+//! 4. players, by key: their balances,
+//! 5. the treasury,
+//! 6. the house.
+//!
+//! What comes with one of these needs no place of its own: a pot is changed only by who holds its game
+//! alone, the statistics of a player by who holds the player. The statistics of a game come last, and
+//! after them its events, since whoever bets holds the game only open.
+//!
+//! Of several operations in one write the second may want a row that comes before those of the first.
+//! Such a write begins with [`hold`], which takes what all of them involve in this order, and games alone.
 
 mod accounts;
 mod balances;
@@ -46,7 +59,7 @@ mod deposit;
 mod fund;
 mod game_ending;
 mod games;
-mod hold_players;
+mod hold;
 mod holds;
 mod ledger;
 mod operations;
@@ -68,7 +81,7 @@ pub use claim_rewards::{ClaimRewards, ClaimedRewards, claim_rewards};
 pub use deposit::{Deposit, deposit};
 pub use fund::{Fund, Fundable, FundedAccount, fund};
 pub(crate) use games::{held as hold_game, open as open_game, record};
-pub use hold_players::hold_players;
+pub use hold::{Involved, hold};
 pub use holds::{Lock, Unlock, lock, unlock};
 pub use operations::OperationKind;
 pub use place_bet::{PlaceBet, PlacedBet, place_bet};

@@ -35,6 +35,12 @@ pub enum Check {
     EndedPot,
     /// Open bets in a game that has ended, of which there are none.
     EndedBets,
+    /// A bet in a game with a history has an event that says so.
+    BetWithoutEvent,
+    /// An event that a bet was placed has its bet, of the player that it says.
+    EventWithoutBet,
+    /// The stake of a bet with its event.
+    Stake,
     /// An operation on money has its answer.
     Answer,
     /// All balances together with what came in and went out.
@@ -48,8 +54,8 @@ pub enum Check {
 pub struct Difference {
     /// What was compared.
     pub check: Check,
-    /// The player, the account, the staking position or the game; of an operation its kind and
-    /// reference.
+    /// The player, the account, the staking position or the game; of a bet its key and its game; of an
+    /// operation its kind and reference.
     pub owner: String,
     /// The line, where lines were compared.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,6 +120,17 @@ impl fmt::Display for Difference {
                     "game {owner}: it has ended, and bets of {found} are open"
                 )
             }
+            Check::BetWithoutEvent => {
+                write!(f, "bet {owner}: a stake of {found}, and no event says so")
+            }
+            Check::EventWithoutBet => write!(
+                f,
+                "bet {owner}: an event says a stake of {expected}, and there is no such bet"
+            ),
+            Check::Stake => write!(
+                f,
+                "bet {owner}: a stake of {found}, its event says {expected}"
+            ),
             Check::Answer => write!(
                 f,
                 "operation {owner}: it was begun, and there is no answer to it"

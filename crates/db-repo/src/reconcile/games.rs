@@ -1,10 +1,10 @@
-//! Games: what they show of their pots, and that nothing is left open in one that has ended.
+//! Games: what they show of their pots, that nothing is left open in one that has ended, and their bets.
 
 use db_core::{Conn, statement, with_conn};
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
-use super::{Books, Check, count_of};
+use super::{Books, Check, bets, count_of};
 use crate::Result;
 
 statement! {
@@ -74,6 +74,7 @@ pub(super) fn check(conn: &mut Conn<'_>, rows: i64, books: &mut Books) -> Result
         for (id, amount) in open {
             books.compare(Check::EndedBets, &id, 0, amount.into());
         }
+        bets::check(conn, first, last, books)?;
         batch = with_conn!(conn, |c| NextGames { after: last, rows }.load(c))?;
     }
     Ok(())

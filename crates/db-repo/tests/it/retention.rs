@@ -94,7 +94,7 @@ both_engines! {
         let database = open(&db);
         fill(&database);
         let clock = Arc::new(FixedClock(*at(40 * DAY)));
-        let task = RetentionTask::new(database.clone(), clock).batch(3);
+        let task = RetentionTask::new(database.clone(), clock).with_batch(3);
         assert_eq!(task.run().unwrap(), 20);
         assert_eq!(left(&database), (days(10), days(10)));
         assert_eq!(task.run().unwrap(), 0);
@@ -108,7 +108,7 @@ both_engines! {
             assert_eq!(task.clone().keep(Retained::Metrics, long).run().unwrap(), 0);
         }
         assert_eq!(left(&database), (days(10), days(39)));
-        let wrong = task.batch(0);
+        let wrong = task.with_batch(0);
         assert!(matches!(wrong.run(), Err(Error::Invalid { field: "batch", .. })));
         assert!(matches!(wrong.start(Duration::MAX), Err(Error::Invalid { field: "batch", .. })));
     }
@@ -142,7 +142,7 @@ both_engines! {
             })
         };
         let clock = Arc::new(FixedClock(*at(40 * DAY)));
-        let task = RetentionTask::new(database.clone(), clock).batch(4);
+        let task = RetentionTask::new(database.clone(), clock).with_batch(4);
         assert_eq!(task.run().unwrap(), 0);
         assert_eq!(left(), (3, 42, 45));
         let task = task.keep(Retained::DeliveredOutbox, Duration::from_hours(10 * 24));
@@ -159,7 +159,7 @@ both_engines! {
         fill(&database);
         let (runs, ran) = mpsc::channel();
         let clock = Arc::new(Told { now: *at(40 * DAY), runs });
-        let task = RetentionTask::new(database.clone(), clock).batch(4);
+        let task = RetentionTask::new(database.clone(), clock).with_batch(4);
         let running = task.clone().start(Duration::from_millis(1)).unwrap();
         wait_for_a_run(&ran);
         assert_eq!(left(&database), (days(10), days(10)));

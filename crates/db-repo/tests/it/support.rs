@@ -1,7 +1,7 @@
 //! What the tests share: an open, migrated database, moments, and players.
 
 use chrono::DateTime;
-use db_core::{Conn, Database, DatabaseConfig};
+use db_core::{Conn, Database};
 use db_repo::{Error, Page, PageRequest, UserRepository};
 use db_schema::rows::NewUser;
 use db_schema::types::UtcTime;
@@ -12,7 +12,7 @@ use diesel::RunQueryDsl as _;
 #[track_caller]
 pub(crate) fn open(db: &TestDb) -> Database {
     db.migrate();
-    Database::open(&DatabaseConfig::new(db.url())).unwrap()
+    db.database()
 }
 
 /// So many seconds after a fixed moment.
@@ -95,7 +95,7 @@ pub(crate) fn after_a_rival<T: Send>(
     rival: impl FnOnce(&mut Conn<'_>) -> Result<(), Error> + Send,
     write: impl FnOnce(&mut Conn<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    let database = Database::open(&DatabaseConfig::new(db.url())).unwrap();
+    let database = db.database();
     let mut watcher = db.connect();
     let (begun, begins) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration};
-use db_core::{Conn, Database, DatabaseConfig, RetryPolicy};
+use db_core::{Conn, Database, RetryPolicy};
 use db_repo::money::{self, BetResult, Fundable, Settlement};
 use db_repo::{Error, GameRepository, UserRepository};
 use db_schema::rows::{GameState, HouseOutcome, NewGame, NewUser, PlayerStatistics};
@@ -39,7 +39,7 @@ impl Driver {
     pub(crate) fn open(db: &TestDb) -> Self {
         db.migrate();
         Self {
-            database: Database::open(&DatabaseConfig::new(db.url())).unwrap(),
+            database: db.database(),
             histories: 0,
             counts: BTreeMap::new(),
             players: Vec::new(),

@@ -24,7 +24,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use db_core::{Database, DatabaseConfig};
 use db_testkit::{Cluster, TestDb, size};
 
 /// Clients of one child.
@@ -85,7 +84,7 @@ fn rivals(engine: &str, db: &TestDb, cluster: Option<&Cluster>) {
     let seed = size("SEED", 1);
     println!("{kills} kills, BITCRAPS_TEST_SEED={seed}");
     db.migrate();
-    let database = Database::open(&DatabaseConfig::new(db.url())).unwrap();
+    let database = db.database();
     request::prepare(&database);
     let mut told = Told::default();
     let mut random = fastrand::Rng::with_seed(seed);

@@ -1,10 +1,23 @@
 //! What a test may expect of its database: it is empty, its own, and gone afterwards.
 
-use db_core::Engine;
+use db_core::{Engine, Error, with_conn};
+use db_migrate::{EmbeddedFolder, Migrator, Source};
 use db_testkit::{TestDb, both_engines};
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::{PgConnection, QueryableByName, RunQueryDsl};
+
+/// An application's migrations, alike on both engines.
+static OWN: EmbeddedFolder = &[(
+    "20261201000100_favourites",
+    &[
+        (
+            "up.sql",
+            "CREATE TABLE favourites (number INTEGER NOT NULL);",
+        ),
+        ("down.sql", "DROP TABLE favourites;"),
+    ],
+)];
 
 #[derive(QueryableByName)]
 struct Count {
@@ -31,6 +44,24 @@ both_engines! {
     fn two_connections_see_the_same_database(db: TestDb) -> diesel::QueryResult<()> {
         db.connect().execute("CREATE TABLE t (id INTEGER PRIMARY KEY)");
         db.connect().conn().batch_execute("INSERT INTO t VALUES (1)")
+    }
+
+    fn an_application_tests_with_its_own_migrations(db: TestDb) {
+        let library = Source::embedded(db_schema::migrations::SQLITE, db_schema::migrations::POSTGRES);
+        let own = Source::embedded(OWN, OWN).named("favourites");
+        let migrator = Migrator::new(library).and(own);
+        db.migrate_with(&migrator);
+        // Again it finds nothing to do.
+        db.migrate_with(&migrator);
+        let insert = "INSERT INTO favourites VALUES (7)";
+        db.database().write(|conn| Ok::<_, Error>(conn.batch_execute(insert)?)).unwrap();
+        // Opened anew it holds what was written.
+        let count = "SELECT count(*) AS n FROM favourites CROSS JOIN (SELECT count(*) FROM users) AS u";
+        let found: Count = db
+            .database()
+            .read(|conn| Ok::<_, Error>(with_conn!(conn, |c| diesel::sql_query(count).get_result(c))?))
+            .unwrap();
+        assert_eq!(found.n, 1);
     }
 
     fn the_url_says_which_engine(db: TestDb) {

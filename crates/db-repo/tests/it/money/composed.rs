@@ -3,17 +3,24 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use db_core::{Conn, Database, RetryPolicy};
-use db_repo::money::{self, Transfer};
+use db_repo::money::{self, Involved, Transfer};
 use db_repo::{Error, TokenRepository, UserRepository};
 use db_testkit::{TestDb, both_engines};
 
 use super::concurrency::so_many;
-use super::table::{deposit, table};
+use super::table::{bet_id, deposit, table};
 use crate::support::{at, new_user, read, users, write};
 
 const TASKS: usize = 50;
 
 const ROUNDS: usize = 4;
+
+fn of_players<'a>(players: &'a [&'a str]) -> Involved<'a> {
+    Involved {
+        players,
+        ..Involved::default()
+    }
+}
 
 /// Money for one player in, and on to the other.
 fn composed(conn: &mut Conn<'_>, number: &str, of: &str, on: &str) -> Result<(), Error> {
@@ -40,7 +47,7 @@ fn attempts(database: &Database, players: [&str; 2]) -> usize {
             let done = database.write_with_retry(&RetryPolicy::default(), |conn| {
                 attempts.fetch_add(1, Ordering::Relaxed);
                 // In whatever order they are named.
-                money::hold_players(conn, &[on, of])?;
+                money::hold(conn, &of_players(&[on, of]))?;
                 composed(conn, &format!("{n} {round}"), of, on)
             });
             done.unwrap();
@@ -75,7 +82,7 @@ both_engines! {
                 let done = database.write_with_retry(&RetryPolicy::default(), |conn| {
                     runs.fetch_add(1, Ordering::Relaxed);
                     if n % 2 == 0 {
-                        money::hold_players(conn, &[of, on])?;
+                        money::hold(conn, &of_players(&[of, on]))?;
                         return composed(conn, &number, of, on);
                     }
                     let request = Transfer {
@@ -95,14 +102,21 @@ both_engines! {
     fn who_is_not_there_is_passed_over_and_the_operation_says_so(db: TestDb) {
         let database = table(&db);
         let refused = database.write(|conn| {
-            money::hold_players(conn, &["nobody", "ada", "ada"])?;
-            money::hold_players(conn, &[])?;
+            let nobody = Involved {
+                games: &["none"],
+                ending: &["neither"],
+                bets: &[bet_id(9)],
+                positions: &["none"],
+                ..of_players(&["nobody", "ada", "ada"])
+            };
+            money::hold(conn, &nobody)?;
+            money::hold(conn, &Involved::default())?;
             money::deposit(conn, &deposit("d", "nobody", 1), at(5))
         });
         assert!(matches!(refused, Err(Error::NotFound { entity: "user", .. })), "{refused:?}");
         // Others may be made meanwhile, and refer to them.
         write(&database, |conn| {
-            money::hold_players(conn, &["ada"])?;
+            money::hold(conn, &of_players(&["ada"]))?;
             UserRepository::create(conn, &new_user("dan", 0))
         });
     }

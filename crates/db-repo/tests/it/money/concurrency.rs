@@ -72,7 +72,7 @@ statement! {
 }
 
 /// On SQLite the rival queues for its turn to write, and cannot be seen.
-fn wait_for_a_waiter(conn: &mut Conn<'_>) -> Result<(), Error> {
+pub(super) fn wait_for_a_waiter(conn: &mut Conn<'_>) -> Result<(), Error> {
     if let Conn::Postgres(c) = conn {
         loop {
             let waits: bool = Waits {}.get_result(*c)?;

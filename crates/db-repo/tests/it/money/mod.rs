@@ -3,6 +3,7 @@
 mod bets;
 mod books;
 mod composed;
+mod composed_games;
 mod concurrency;
 mod holds;
 mod house_games;

@@ -1,8 +1,8 @@
 //! Games, bets, and everything that moves money.
 
 use db_repo::money::{
-    self, BetResult, ClaimRewards, Deposit, Fund, Fundable, Lock, PlaceBet, PlayHouseGame,
-    ResolveBet, SettleGame, Settlement, Stake, Transfer, Unlock, Unstake, Withdraw,
+    self, BetResult, ClaimRewards, Deposit, Fund, Fundable, Involved, Lock, PlaceBet,
+    PlayHouseGame, ResolveBet, SettleGame, Settlement, Stake, Transfer, Unlock, Unstake, Withdraw,
 };
 use db_repo::{BetRepository, GameRepository, PageRequest, UserRepository};
 use db_schema::rows::{BetOutcome, BetType, GamePhase, GameState, HouseOutcome, NewGame};
@@ -151,8 +151,15 @@ fn bets(step: Step<'_>) {
         let cursor = format!("2:{list}:1700000000000000.{}", bet(1));
         PageRequest::default().after(cursor.parse().unwrap())
     };
-    go(step, "money: hold_players", |conn| {
-        money::hold_players(conn, &["m1", "u1"])
+    go(step, "money: hold", |conn| {
+        let involved = Involved {
+            players: &["m1", "u1"],
+            games: &["m1"],
+            ending: &["m1"],
+            bets: &[bet(1)],
+            positions: &["m1"],
+        };
+        money::hold(conn, &involved)
     });
     go(step, "money: place_bet", |conn| {
         for number in 1..=3 {
