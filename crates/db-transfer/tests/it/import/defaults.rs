@@ -97,6 +97,17 @@ both_engines! {
         assert_eq!(place.count("t"), "6");
     }
 
+    fn a_row_of_defaults_that_is_there_already_stays(db: TestDb) {
+        let place = Place::new(db, "CREATE TABLE t (a INTEGER DEFAULT 7 UNIQUE, b INTEGER DEFAULT 1)");
+        let text = "[{},{\"a\":1,\"b\":2},{}]";
+        let report = place.run(&place.import("t.json", text).on_conflict(OnConflict::Skip)).unwrap();
+        assert_eq!((report.rows(), report.tables[0].skipped), (2, 1));
+        assert_eq!(place.rows("SELECT a, b FROM t ORDER BY a"), [["1", "2"], ["7", "1"]]);
+        place.execute("DELETE FROM t");
+        let faults = place.faults(&place.import("t.json", text));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+
     fn what_has_no_default_is_missed(db: TestDb) {
         let schema = schema(&db);
         let place = Place::new(db, &schema);
