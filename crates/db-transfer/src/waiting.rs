@@ -12,8 +12,10 @@ use db_core::{Access, DatabaseUrl, ErrorKind, Interrupt};
 /// What is shorter is no wait.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// Who writes to a file of SQLite cannot be asked.
+/// Who holds a lock of a file of SQLite cannot be asked.
 const WRITER: &str = "another program that writes to the database";
+const READER: &str = "another program that reads the database";
+const OTHER: &str = "another program that has the database open";
 
 /// What is told of who holds a lock: once for each wait, from any thread.
 #[derive(Clone)]
@@ -144,22 +146,46 @@ pub(crate) fn begin(
     sql: &str,
     on_wait: &OnWait,
 ) -> Result<(), db_core::Error> {
+    patiently(bulk, sql, WRITER, on_wait)
+}
+
+/// Ends one. Without WAL that waits until nobody reads, which is told too.
+pub(crate) fn commit(bulk: &mut SqliteBulk, on_wait: &OnWait) -> Result<(), db_core::Error> {
+    patiently(bulk, "COMMIT", READER, on_wait)
+}
+
+/// Takes a file for this connection alone by `sql`, and tells if another one keeps it from that.
+pub(crate) fn exclude(
+    bulk: &mut SqliteBulk,
+    sql: &str,
+    on_wait: &OnWait,
+) -> Result<(), db_core::Error> {
+    patiently(bulk, sql, OTHER, on_wait)
+}
+
+/// Runs what can be run again where a lock was not to be had, and tells whose it is after a moment.
+fn patiently(
+    bulk: &mut SqliteBulk,
+    sql: &str,
+    holder: &str,
+    on_wait: &OnWait,
+) -> Result<(), db_core::Error> {
     let patience = patience(bulk)?;
     let rest = patience.saturating_sub(A_MOMENT);
     if rest.is_zero() {
         return bulk.execute(sql);
     }
     wait_for(bulk, A_MOMENT)?;
-    let begun = match bulk.execute(sql) {
+    let done = match bulk.execute(sql) {
         Err(error) if error.kind() == ErrorKind::Busy => {
-            on_wait.tell(WRITER);
+            on_wait.tell(holder);
             wait_for(bulk, rest)?;
             bulk.execute(sql)
         }
-        begun => begun,
+        done => done,
     };
     wait_for(bulk, patience)?;
-    begun
+    done
 }
 
 fn patience(bulk: &SqliteBulk) -> Result<Duration, db_core::Error> {

@@ -20,6 +20,7 @@ use super::side::{Bulk, Endpoint, Snapshot};
 use super::workshop::{Workshop, at};
 use super::{Copy, micros, references, stage, unvalidated};
 use crate::progress::Phase;
+use crate::waiting;
 
 /// While it is filled nobody else sees the file, and if it is lost the copy begins anew. A statement
 /// that fails still has to be rolled back, so there is a journal.
@@ -152,8 +153,10 @@ impl Copy<'_> {
     fn hold_target(&self) -> Result<Bulk, CopyError> {
         let doing = || format!("locking {}", self.to.shown());
         let mut bulk = Bulk::open(&self.to, Access::ReadWrite, &self.interrupt)?;
-        bulk.rows("PRAGMA journal_mode = DELETE").doing(doing)?;
-        bulk.execute("BEGIN EXCLUSIVE").doing(doing)?;
+        if let Bulk::Sqlite(bulk) = &mut bulk {
+            let sql = "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE";
+            waiting::exclude(bulk, sql, &self.on_wait).doing(doing)?;
+        }
         self.refuse_objects(&mut bulk)?;
         Ok(bulk)
     }

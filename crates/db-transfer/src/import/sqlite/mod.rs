@@ -74,7 +74,7 @@ fn in_transaction(
             if bulk.owes_foreign_keys() {
                 name_orphans(bulk, tables, &loaded, job)?;
             }
-        } else if let Err(error) = bulk.execute("COMMIT") {
+        } else if let Err(error) = waiting::commit(bulk, &job.import.on_wait) {
             let foreign = error
                 .violation()
                 .is_some_and(|v| v.kind() == ConstraintKind::ForeignKey);

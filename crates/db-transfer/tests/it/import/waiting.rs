@@ -91,3 +91,20 @@ fn an_import_tells_that_a_file_does_not_open() {
         "{holder}"
     );
 }
+
+/// Without WAL a commit waits for those who read.
+#[test]
+fn an_import_tells_that_its_commit_waits_for_a_reader() {
+    let place = Place::new(
+        TestDb::sqlite(),
+        "PRAGMA journal_mode = DELETE; CREATE TABLE t (id INTEGER PRIMARY KEY)",
+    );
+    let reads = "BEGIN; SELECT count(*) FROM t";
+    for (name, text) in [("t.csv", "id\n1\n"), ("t.sql", "INSERT INTO t VALUES (2);")] {
+        let holder = held(&place, reads, |on_wait| {
+            place.run(&place.import(name, text).on_wait(on_wait))
+        });
+        assert_eq!(holder, "another program that reads the database", "{name}");
+    }
+    assert_eq!(place.count("t"), "2");
+}
