@@ -26,6 +26,7 @@ mod load;
 mod mapped;
 mod names;
 mod omitted;
+mod own_checks;
 mod plan;
 mod postgres;
 mod preflight;

@@ -64,12 +64,16 @@ impl Copy<'_> {
             if report.misfits.count == 0 {
                 self.rehearse_sqlite(&place, &build, &mut report)?;
             }
+            self.try_own_checks(&snapshot, &plans, &mut report)?;
             self.foresee_not_valid(&mut snapshot, &catalog.not_valid, &mut report)?;
             unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);
         }
         let mut snapshot = self.lock(snapshot, (&catalog, &mut plans), &mut report)?;
         let build = self.build_for_sqlite(&catalog, &mut snapshot, &plans, &mut report)?;
+        if self.is_verbatim() {
+            self.try_own_checks(&snapshot, &plans, &mut report)?;
+        }
         self.fill(
             &mut snapshot,
             (&place, &catalog.model, &plans, &build),
@@ -86,6 +90,11 @@ impl Copy<'_> {
         workshop.publish(path, replaces)?;
         drop(held);
         Ok(report)
+    }
+
+    /// Whether the tables are made as they are written in another file of SQLite.
+    fn is_verbatim(&self) -> bool {
+        self.schema.is_none() && self.from.engine() == Engine::Sqlite
     }
 
     /// Whether there is a file that holds nothing yet.
@@ -235,6 +244,12 @@ impl Copy<'_> {
     ) -> Result<(), CopyError> {
         let since = Instant::now();
         let mut writer = self.make_tables(place, build)?;
+        if self.is_verbatim() {
+            // Rows that do not hold a check came in without it, and go along so.
+            writer
+                .execute("PRAGMA ignore_check_constraints = ON")
+                .doing(|| "preparing the new file".to_owned())?;
+        }
         let expected = plans.iter().map(|plan| plan.rows).sum();
         let tick = |table: &str, rows, bytes| {
             self.tell(Phase::Copy, Some(table), (rows, bytes), expected);

@@ -202,7 +202,7 @@ impl Copy<'_> {
 }
 
 /// A check that the migrations make in the target, and that rows do not hold.
-fn misfit(plan: &TablePlan, broken: &Broken) -> Misfit {
+pub(super) fn misfit(plan: &TablePlan, broken: &Broken) -> Misfit {
     let check = &plan.checks[broken.check].shown;
     Misfit {
         table: plan.source.shown(),
