@@ -41,6 +41,7 @@ mod trial;
 mod types;
 mod undo;
 mod unvalidated;
+mod virtual_tables;
 mod workshop;
 
 use std::fmt;
