@@ -146,3 +146,26 @@ both_engines! {
         );
     }
 }
+
+/// A column of a domain has the domain's default, unless it has one of its own.
+#[test]
+fn what_is_missing_is_the_default_of_a_domain_postgres() {
+    let place = Place::new(
+        TestDb::postgres(),
+        "CREATE DOMAIN level AS int NOT NULL DEFAULT 3; CREATE DOMAIN deeper AS level; CREATE SCHEMA s;
+         CREATE TABLE s.t (id int PRIMARY KEY, a level, b deeper DEFAULT 4, c deeper, f float8 DEFAULT pi());
+         CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int, f float8)",
+    );
+    let text = "{\"id\":1},\n{\"id\":2,\"a\":5,\"b\":6,\"c\":7,\"f\":1}";
+    for (name, table, expected) in [
+        ("s.t.json", "s.t", ["1|3|4|3|t", "2|5|6|7|f"]),
+        ("t.json", "t", ["1||||", "2|5|6|7|f"]),
+    ] {
+        let import = place.import(name, format!("[{text}]")).tables([table]);
+        place.run(&import).unwrap();
+        let rows = format!(
+            "SELECT concat(id, '|', a, '|', b, '|', c, '|', f = pi()) FROM {table} ORDER BY id"
+        );
+        assert_eq!(place.rows(&rows).concat(), expected);
+    }
+}
