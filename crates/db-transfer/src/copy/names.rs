@@ -99,7 +99,7 @@ pub(super) fn unfit(to: Engine, model: &Model, plans: &[TablePlan]) -> Vec<Misfi
         for table in &model.tables {
             for index in &table.indexes {
                 let name = Name::parse(&index.name);
-                let mut say = |reason| say(&table.name, format!("index {reason}"));
+                let mut say = |reason: String| say(&table.name, format!("index {reason}"));
                 check(to, &name, &mut indexes, &mut say);
                 if let Some(reason) = is_sqlites(to, &name) {
                     say(reason);
