@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -138,6 +139,51 @@ fn blockers(
         )?),
     };
     Ok(bulk.rows(sql)?.concat().into_iter().flatten().collect())
+}
+
+/// Tells of rows that a file of SQLite does not take. Without WAL they are written to it whenever the
+/// cache is full, for which nobody may read: SQLite waits for that inside of its statement.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    /// Odd while a row is being stored.
+    beat: Arc<AtomicU64>,
+    _watched: Option<Pending>,
+}
+
+impl Stores {
+    pub(crate) fn watch(bulk: &SqliteBulk, on_wait: &OnWait) -> Result<Self, db_core::Error> {
+        let beat = Arc::new(AtomicU64::new(0));
+        let mut mode = bulk.prepare("PRAGMA journal_mode")?;
+        mode.step()?;
+        let is_log = mode.cell(0)? == CellRef::Text(b"wal");
+        let watched = (!is_log).then(|| {
+            let (seen, on_wait) = (Arc::clone(&beat), on_wait.clone());
+            let (mut last, mut told) = (0, false);
+            Pending::after(move || {
+                let now = seen.load(Ordering::Relaxed);
+                let is_stuck = now == last && now % 2 == 1;
+                if is_stuck && !told {
+                    on_wait.tell(READER);
+                }
+                (last, told) = (now, is_stuck);
+                true
+            })
+        });
+        Ok(Self {
+            beat,
+            _watched: watched,
+        })
+    }
+
+    /// Stores a row.
+    #[inline]
+    pub(crate) fn row<T>(&mut self, store: impl FnOnce() -> T) -> T {
+        let before = self.beat.load(Ordering::Relaxed);
+        self.beat.store(before + 1, Ordering::Relaxed);
+        let done = store();
+        self.beat.store(before + 2, Ordering::Relaxed);
+        done
+    }
 }
 
 /// Begins a transaction of SQLite by `sql`, and tells if another one holds it up.
