@@ -46,11 +46,11 @@ both_engines! {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // Moved in, so that it is gone when this thread is.
-                let (inside, may_finish) = (inside, std::sync::Mutex::new(may_finish));
+                let (inside, may_finish) = (inside, Mutex::new(may_finish));
                 folder
                     .migrator()
                     .on_event(move |event| {
-                        if matches!(event, db_migrate::Event::Started { number: 1, .. }) {
+                        if matches!(event, Event::Started { number: 1, .. }) {
                             inside.send(()).unwrap();
                             may_finish.lock().unwrap().recv().unwrap();
                         }
@@ -85,7 +85,7 @@ both_engines! {
             .migrator()
             .interrupt(interrupt.clone())
             .on_event(move |event| {
-                if matches!(event, db_migrate::Event::Started { number: 2, .. }) {
+                if matches!(event, Event::Started { number: 2, .. }) {
                     stop.interrupt().unwrap();
                 }
             })
