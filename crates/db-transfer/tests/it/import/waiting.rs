@@ -22,7 +22,7 @@ fn held<T>(place: &Place, lock: &str, what: impl FnOnce(OnWait) -> Result<T, Err
     let told = Mutex::new(told);
     let mut other = place.db.connect();
     other.conn().batch_execute(lock).unwrap();
-    let holder = thread::scope(|scope| {
+    thread::scope(|scope| {
         let holder = scope.spawn(move || {
             let holder = hear.recv_timeout(PATIENCE);
             other.conn().batch_execute("ROLLBACK").unwrap();
@@ -33,8 +33,7 @@ fn held<T>(place: &Place, lock: &str, what: impl FnOnce(OnWait) -> Result<T, Err
         });
         what(on_wait).unwrap();
         holder.join().unwrap()
-    });
-    holder
+    })
 }
 
 both_engines! {
@@ -120,8 +119,8 @@ fn an_import_tells_that_its_rows_wait_for_a_reader() {
         "PRAGMA journal_mode = DELETE; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)",
     );
     let long = "x".repeat(1 << 20);
-    let rows: String = (0..80).map(|id| format!("{id},{long}\n")).collect();
-    let import = place.import("t.csv", format!("id,x\n{rows}"));
+    let rows: Vec<String> = (0..80).map(|id| format!("{id},{long}\n")).collect();
+    let import = place.import("t.csv", format!("id,x\n{}", rows.concat()));
     let dry = import.dry_run(true);
     let holder = held(&place, "BEGIN; SELECT count(*) FROM t", |on_wait| {
         place.run(&dry.on_wait(on_wait))
