@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -12,8 +13,10 @@ use db_core::{Access, DatabaseUrl, ErrorKind, Interrupt};
 /// What is shorter is no wait.
 const A_MOMENT: Duration = Duration::from_secs(1);
 
-/// Who writes to a file of SQLite cannot be asked.
+/// Who holds a lock of a file of SQLite cannot be asked.
 const WRITER: &str = "another program that writes to the database";
+const READER: &str = "another program that reads the database";
+const OTHER: &str = "another program that has the database open";
 
 /// What is told of who holds a lock: once for each wait, from any thread.
 #[derive(Clone)]
@@ -138,10 +141,79 @@ fn blockers(
     Ok(bulk.rows(sql)?.concat().into_iter().flatten().collect())
 }
 
+/// Tells of rows that a file of SQLite does not take. Without WAL they are written to it whenever the
+/// cache is full, for which nobody may read: SQLite waits for that inside of its statement.
+#[derive(Debug)]
+pub(crate) struct Stores {
+    /// Odd while a row is being stored.
+    beat: Arc<AtomicU64>,
+    _watched: Option<Pending>,
+}
+
+impl Stores {
+    pub(crate) fn watch(bulk: &SqliteBulk, on_wait: &OnWait) -> Result<Self, db_core::Error> {
+        let beat = Arc::new(AtomicU64::new(0));
+        let mut mode = bulk.prepare("PRAGMA journal_mode")?;
+        mode.step()?;
+        let is_log = mode.cell(0)? == CellRef::Text(b"wal");
+        let watched = (!is_log).then(|| {
+            let (seen, on_wait) = (Arc::clone(&beat), on_wait.clone());
+            let (mut last, mut told) = (0, false);
+            Pending::after(move || {
+                let now = seen.load(Ordering::Relaxed);
+                let is_stuck = now == last && now % 2 == 1;
+                if is_stuck && !told {
+                    on_wait.tell(READER);
+                }
+                (last, told) = (now, is_stuck);
+                true
+            })
+        });
+        Ok(Self {
+            beat,
+            _watched: watched,
+        })
+    }
+
+    /// Stores a row.
+    #[inline]
+    pub(crate) fn row<T>(&mut self, store: impl FnOnce() -> T) -> T {
+        let before = self.beat.load(Ordering::Relaxed);
+        self.beat.store(before + 1, Ordering::Relaxed);
+        let done = store();
+        self.beat.store(before + 2, Ordering::Relaxed);
+        done
+    }
+}
+
 /// Begins a transaction of SQLite by `sql`, and tells if another one holds it up.
 pub(crate) fn begin(
     bulk: &mut SqliteBulk,
     sql: &str,
+    on_wait: &OnWait,
+) -> Result<(), db_core::Error> {
+    patiently(bulk, sql, WRITER, on_wait)
+}
+
+/// Ends one. Without WAL that waits until nobody reads, which is told too.
+pub(crate) fn commit(bulk: &mut SqliteBulk, on_wait: &OnWait) -> Result<(), db_core::Error> {
+    patiently(bulk, "COMMIT", READER, on_wait)
+}
+
+/// Takes a file for this connection alone by `sql`, and tells if another one keeps it from that.
+pub(crate) fn exclude(
+    bulk: &mut SqliteBulk,
+    sql: &str,
+    on_wait: &OnWait,
+) -> Result<(), db_core::Error> {
+    patiently(bulk, sql, OTHER, on_wait)
+}
+
+/// Runs what can be run again where a lock was not to be had, and tells whose it is after a moment.
+fn patiently(
+    bulk: &mut SqliteBulk,
+    sql: &str,
+    holder: &str,
     on_wait: &OnWait,
 ) -> Result<(), db_core::Error> {
     let patience = patience(bulk)?;
@@ -150,16 +222,16 @@ pub(crate) fn begin(
         return bulk.execute(sql);
     }
     wait_for(bulk, A_MOMENT)?;
-    let begun = match bulk.execute(sql) {
+    let done = match bulk.execute(sql) {
         Err(error) if error.kind() == ErrorKind::Busy => {
-            on_wait.tell(WRITER);
+            on_wait.tell(holder);
             wait_for(bulk, rest)?;
             bulk.execute(sql)
         }
-        begun => begun,
+        done => done,
     };
     wait_for(bulk, patience)?;
-    begun
+    done
 }
 
 fn patience(bulk: &SqliteBulk) -> Result<Duration, db_core::Error> {

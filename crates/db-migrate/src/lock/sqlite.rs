@@ -10,7 +10,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection as _;
-use diesel::sql_types::{Integer, Nullable, Text};
+use diesel::sql_types::{Nullable, Text};
 use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
 use db_core::folder::LockedFile;
@@ -19,6 +19,7 @@ use db_core::{Engine, ErrorKind, open_side_file};
 use super::{Patience, Try, poll};
 use crate::actor;
 use crate::error::{Error, in_database};
+use crate::run::{busy_timeout, set_busy_timeout};
 
 /// Appended to the database's file name.
 const SUFFIX: &str = "-migrate.lock";
@@ -27,13 +28,7 @@ const SUFFIX: &str = "-migrate.lock";
 const MAX_HOLDER_BYTES: u64 = 512;
 
 /// What is shorter is no wait.
-const A_MOMENT_MS: i64 = 1_000;
-
-#[derive(QueryableByName)]
-struct Timeout {
-    #[diesel(sql_type = Integer)]
-    timeout: i32,
-}
+const A_MOMENT_MS: i32 = 1_000;
 
 #[derive(QueryableByName)]
 struct Attached {
@@ -70,23 +65,20 @@ pub(super) fn acquire(
 /// Says so if another program writes for longer than a moment. How long that is waited for is the
 /// connection's business, and what else is wrong that of the transactions that follow.
 fn tell_of_writers(conn: &mut SqliteConnection, patience: &mut Patience<'_>) -> Result<(), Error> {
-    let looking = || in_database(Engine::Sqlite, "looking for other writers");
-    let timeout = sql_query("SELECT timeout FROM pragma_busy_timeout")
-        .get_result::<Timeout>(conn)
-        .map_err(looking())?
-        .timeout;
-    if i64::from(timeout) <= A_MOMENT_MS {
+    let timeout = busy_timeout(conn)?;
+    if timeout <= A_MOMENT_MS {
         return Ok(());
     }
-    conn.batch_execute(&format!("PRAGMA busy_timeout = {A_MOMENT_MS}"))
-        .map_err(looking())?;
-    let free = conn.batch_execute("BEGIN IMMEDIATE");
-    conn.batch_execute(&format!("PRAGMA busy_timeout = {timeout}"))
-        .map_err(looking())?;
-    match free {
-        Ok(()) => conn.batch_execute("ROLLBACK").map_err(looking()),
+    set_busy_timeout(conn, A_MOMENT_MS)?;
+    let begun = conn
+        .batch_execute("BEGIN IMMEDIATE")
+        .map_err(|error| db_core::Error::classify(Engine::Sqlite, &error));
+    set_busy_timeout(conn, timeout)?;
+    match begun {
+        Ok(()) => conn
+            .batch_execute("ROLLBACK")
+            .map_err(in_database(Engine::Sqlite, "looking for other writers")),
         Err(error) => {
-            let error = db_core::Error::classify(Engine::Sqlite, &error);
             if error.kind() == ErrorKind::Busy {
                 (patience.on_wait)("another program that writes to the database");
             }

@@ -28,7 +28,7 @@ use crate::report::Report;
 pub use blockers::Blocker;
 pub(crate) use reading::Reading;
 pub(crate) use script::{Prepared, Rules, asks_for_foreign_keys_off, prepare};
-pub(crate) use session::{Session, at_once};
+pub(crate) use session::{Session, at_once, busy_timeout, set_busy_timeout};
 pub(crate) use transaction::{depth, within};
 
 /// The first pause after a lock on a table could not be had; it doubles up to the longest.

@@ -199,14 +199,17 @@ fn set(conn: &mut PgConnection, name: &str, value: &str) -> Result<(), Error> {
         ))
 }
 
-fn busy_timeout(conn: &mut SqliteConnection) -> Result<i32, Error> {
+pub(crate) fn busy_timeout(conn: &mut SqliteConnection) -> Result<i32, Error> {
     sql_query("SELECT timeout FROM pragma_busy_timeout")
         .get_result::<BusyTimeout>(conn)
         .map(|row| row.timeout)
         .map_err(in_database(Engine::Sqlite, "reading the file's mode"))
 }
 
-fn set_busy_timeout(conn: &mut SqliteConnection, milliseconds: i32) -> Result<(), Error> {
+pub(crate) fn set_busy_timeout(
+    conn: &mut SqliteConnection,
+    milliseconds: i32,
+) -> Result<(), Error> {
     conn.batch_execute(&format!("PRAGMA busy_timeout = {milliseconds}"))
         .map_err(in_database(Engine::Sqlite, "preparing the connection"))
 }

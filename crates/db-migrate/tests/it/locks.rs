@@ -1,9 +1,9 @@
 //! One run at a time: many start together, each migration is applied once, and nobody fails.
 
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
-use db_migrate::Error;
+use db_migrate::{Error, Event};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, diesel_versions, log_kinds};
@@ -46,11 +46,11 @@ both_engines! {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 // Moved in, so that it is gone when this thread is.
-                let (inside, may_finish) = (inside, std::sync::Mutex::new(may_finish));
+                let (inside, may_finish) = (inside, Mutex::new(may_finish));
                 folder
                     .migrator()
                     .on_event(move |event| {
-                        if matches!(event, db_migrate::Event::Started { number: 1, .. }) {
+                        if matches!(event, Event::Started { number: 1, .. }) {
                             inside.send(()).unwrap();
                             may_finish.lock().unwrap().recv().unwrap();
                         }
@@ -85,7 +85,7 @@ both_engines! {
             .migrator()
             .interrupt(interrupt.clone())
             .on_event(move |event| {
-                if matches!(event, db_migrate::Event::Started { number: 2, .. }) {
+                if matches!(event, Event::Started { number: 2, .. }) {
                     stop.interrupt().unwrap();
                 }
             })
@@ -124,4 +124,39 @@ mod sqlite {
             assert_eq!(found, expected, "{mode:o}: {found:o}");
         }
     }
+}
+
+/// The lock of the run is free, and that of the file is not.
+#[test]
+fn a_run_tells_that_another_program_writes_to_the_file() {
+    let db = TestDb::sqlite();
+    let folder = Folder::dice();
+    folder.run(&mut db.connect());
+    folder.add(
+        "20240104000000_more",
+        "CREATE TABLE more (id BIGINT);",
+        "DROP TABLE more;",
+    );
+    let mut writer = db.connect();
+    writer.execute("BEGIN IMMEDIATE");
+    let seen = Arc::new(Mutex::new((writer, Vec::new())));
+    let told = Arc::clone(&seen);
+    let url = db_core::DatabaseUrl::parse(&db.url()).unwrap();
+    let mut conn = db_core::Connection::open(&url, db_core::Access::ReadWrite).unwrap();
+    let report = folder
+        .migrator()
+        .on_event(move |event| {
+            if let Event::WaitingForLock { holder, .. } = event {
+                let mut told = told.lock().unwrap();
+                told.0.execute("ROLLBACK");
+                told.1.push(holder.clone());
+            }
+        })
+        .run(conn.conn())
+        .unwrap();
+    assert_eq!(report.steps.len(), 1);
+    assert_eq!(
+        seen.lock().unwrap().1,
+        ["another program that writes to the database"]
+    );
 }

@@ -65,6 +65,7 @@ impl Copy<'_> {
             others = self.beside_migrations(schema)?;
         } else {
             others.extend(self.of_objects(objects.objects()));
+            others.extend(self.virtual_tables(&model)?);
             if engine == Engine::Postgres {
                 others.extend(self.details()?);
                 not_valid = self.not_valid()?;
@@ -116,7 +117,7 @@ impl Copy<'_> {
         let same = |table: &str, wanted: &str| Name::parse(table).shown() == wanted;
         for wanted in &self.tables {
             if !model.tables.iter().any(|t| same(&t.name, wanted)) {
-                return Err(CopyError::Usage(format!("there is no table {wanted}")));
+                return Err(CopyError::Usage(self.missing(wanted, model)?));
             }
         }
         let is_wanted = |name: &str| self.tables.iter().any(|wanted| same(name, wanted));

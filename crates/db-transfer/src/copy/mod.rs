@@ -26,6 +26,7 @@ mod load;
 mod mapped;
 mod names;
 mod omitted;
+mod own_checks;
 mod plan;
 mod postgres;
 mod preflight;
@@ -40,6 +41,7 @@ mod trial;
 mod types;
 mod undo;
 mod unvalidated;
+mod virtual_tables;
 mod workshop;
 
 use std::fmt;
@@ -52,6 +54,7 @@ use db_migrate::catalog::model::Model;
 
 use crate::convert::Policies;
 use crate::progress::{Phase, Progress};
+use crate::waiting::OnWait;
 
 pub use error::{BoxError, CopyError, Misfit, Misfits};
 pub use mapped::take_back_mapping;
@@ -122,6 +125,7 @@ pub struct Copy<'a> {
     schema: Option<&'a dyn Schema>,
     invariants: Vec<Invariant<'a>>,
     not_checked: Vec<String>,
+    on_wait: OnWait,
     on_progress: Box<dyn Fn(Progress<'_>) + Sync + 'a>,
     on_estimate: Box<dyn Fn(Estimate) + Sync + 'a>,
 }
@@ -147,6 +151,7 @@ impl<'a> Copy<'a> {
             schema: None,
             invariants: Vec::new(),
             not_checked: Vec::new(),
+            on_wait: OnWait::default(),
             on_progress: Box::new(|_| {}),
             on_estimate: Box::new(|_| {}),
         }
@@ -246,6 +251,14 @@ impl<'a> Copy<'a> {
     #[must_use]
     pub fn not_checked(mut self, what: impl Into<String>) -> Self {
         self.not_checked.push(what.into());
+        self
+    }
+
+    /// What is told when somebody else's lock holds the copy up: that of a writer of the source, or of
+    /// whoever has a target open that is replaced.
+    #[must_use]
+    pub fn on_wait(mut self, on_wait: OnWait) -> Self {
+        self.on_wait = on_wait;
         self
     }
 

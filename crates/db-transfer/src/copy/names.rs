@@ -72,6 +72,9 @@ pub(super) fn unfit(to: Engine, model: &Model, plans: &[TablePlan]) -> Vec<Misfi
     for plan in plans {
         let shown = plan.source.shown();
         check(to, &plan.target, &mut tables, |reason| say(&shown, reason));
+        if let Some(reason) = is_sqlites(to, &plan.target) {
+            say(&shown, reason);
+        }
         if plan.columns.is_empty() {
             say(&shown, format!("{shown}: a table without columns"));
         }
@@ -95,9 +98,12 @@ pub(super) fn unfit(to: Engine, model: &Model, plans: &[TablePlan]) -> Vec<Misfi
         let mut indexes = BTreeMap::new();
         for table in &model.tables {
             for index in &table.indexes {
-                check(to, &Name::parse(&index.name), &mut indexes, |reason| {
-                    say(&table.name, format!("index {reason}"));
-                });
+                let name = Name::parse(&index.name);
+                let mut say = |reason: String| say(&table.name, format!("index {reason}"));
+                check(to, &name, &mut indexes, &mut say);
+                if let Some(reason) = is_sqlites(to, &name) {
+                    say(reason);
+                }
             }
         }
     }
@@ -132,13 +138,15 @@ fn check(
                     )
                 });
             }
-            if shown.to_ascii_lowercase().starts_with("sqlite_") {
-                say(format!(
-                    "{shown}: names that begin with sqlite_ are SQLite's own"
-                ));
-            }
         }
     }
+}
+
+/// Why a table or an index cannot be called so; columns can.
+fn is_sqlites(to: Engine, name: &Name) -> Option<String> {
+    let shown = name.shown();
+    let is_own = to == Engine::Sqlite && shown.to_ascii_lowercase().starts_with("sqlite_");
+    is_own.then(|| format!("{shown}: names that begin with sqlite_ are SQLite's own"))
 }
 
 /// The first part without its quotes, and what follows its point.

@@ -110,11 +110,6 @@ impl Copy<'_> {
         let engines = self.engines();
         let mut lost = Vec::new();
         for object in objects {
-            let is_virtual = object.kind == Kind::Table && object.strict.starts_with(VIRTUAL);
-            if is_virtual && self.tables.is_empty() {
-                let reason = "its module keeps its rows in its own way; triggers that fill it fail without it";
-                lost.push(NotTranslated::new("virtual table", &object.name, reason));
-            }
             lost.extend(left(object.kind, &object.name, engines));
             if engines == (Engine::Sqlite, Engine::Postgres)
                 && self.is_wanted(object.table.as_deref())

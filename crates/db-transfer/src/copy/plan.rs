@@ -21,7 +21,8 @@ pub(super) struct TablePlan {
     pub(super) key: Vec<usize>,
     /// Which of them have to tell its rows apart: the primary key, and each that is unique.
     pub(super) unique: Vec<Vec<usize>>,
-    /// The checks of the target's table, where that is SQLite and the source is not.
+    /// The checks that its rows are tried with beforehand: those of the target's table, or of the source's
+    /// where that is SQLite.
     pub(super) checks: Vec<CheckPlan>,
     /// How many rows there are.
     pub(super) rows: u64,
@@ -47,7 +48,7 @@ pub(super) struct CheckPlan {
     /// Its table and its name, for a person.
     pub(super) shown: String,
     pub(super) name: Option<String>,
-    /// In the words of the target.
+    /// In the words of SQLite.
     pub(super) text: String,
     /// Whether rows may break it: those of the source need not hold it, or in other words.
     pub(super) is_open: bool,
@@ -121,9 +122,17 @@ pub(super) fn pair(
             });
         }
         let mut plan = plan(table, Name::parse(&other.name), columns);
-        if (from, to) == (Engine::Postgres, Engine::Sqlite) {
-            plan.checks = checks_of(other);
-        }
+        plan.checks = match (from, to) {
+            (Engine::Postgres, Engine::Sqlite) => checks_of(other, |_| true),
+            (Engine::Sqlite, _) => checks_of(table, |check| {
+                let is_same = |there: &Check| match &check.name {
+                    Some(name) => there.name.as_ref() == Some(name),
+                    None => there == check,
+                };
+                other.checks.iter().any(is_same)
+            }),
+            (Engine::Postgres, Engine::Postgres) => Vec::new(),
+        };
         plans.push(plan);
     }
     if homeless.is_empty() {
@@ -133,18 +142,20 @@ pub(super) fn pair(
     }
 }
 
-/// The checks that a table of SQLite has.
-fn checks_of(table: &Table) -> Vec<CheckPlan> {
+/// The checks of a table of SQLite that are wanted.
+fn checks_of(table: &Table, is_wanted: impl Fn(&Check) -> bool) -> Vec<CheckPlan> {
+    let shown = Name::parse(&table.name).shown();
     let check = |check: &Check| {
         let name = check.name.as_deref().unwrap_or(&check.expression);
         CheckPlan {
-            shown: format!("{}.{name}", table.name),
+            shown: format!("{shown}.{name}"),
             name: check.name.clone(),
             text: check.expression.clone(),
             is_open: true,
         }
     };
-    table.checks.iter().map(check).collect()
+    let wanted = table.checks.iter().filter(|check| is_wanted(check));
+    wanted.map(check).collect()
 }
 
 /// The migrations make every table, but only those that are chosen get rows: what one of these refers
@@ -228,7 +239,11 @@ pub(super) fn derive(
             },
             _ => name,
         };
-        plans.push(plan(table, target, columns));
+        let mut plan = plan(table, target, columns);
+        if from == Engine::Sqlite {
+            plan.checks = checks_of(table, |_| true);
+        }
+        plans.push(plan);
     }
     Ok(plans)
 }

@@ -44,6 +44,7 @@ impl Copy<'_> {
             if is_free && report.misfits.count == 0 {
                 undo::rehearse(&self.to, &build, &mut report)?;
             }
+            self.try_own_checks(&snapshot, &plans, &mut report)?;
             self.foresee_not_valid(&mut snapshot, &catalog.not_valid, &mut report)?;
             unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);

@@ -126,16 +126,21 @@ pub(super) fn shares(
     Ok(shares)
 }
 
+/// What a table of SQLite calls the numbers of its rows, if it has such.
+pub(super) fn row_number(plan: &TablePlan) -> Option<&'static str> {
+    let is_free = |name: &&str| {
+        let mut columns = plan.columns.iter();
+        !columns.any(|column| column.source.eq_ignore_ascii_case(name))
+    };
+    ["rowid", "_rowid_", "oid"].into_iter().find(is_free)
+}
+
 /// What a table calls the numbers of its rows, and the first and the last of them.
 fn numbers(
     reader: &SqliteBulk,
     plan: &TablePlan,
 ) -> Result<Option<(&'static str, i64, i64)>, CopyError> {
-    let is_free = |name: &&&str| {
-        let mut columns = plan.columns.iter();
-        !columns.any(|column| column.source.eq_ignore_ascii_case(name))
-    };
-    let Some(name) = ["rowid", "_rowid_", "oid"].iter().find(is_free) else {
+    let Some(name) = row_number(plan) else {
         return Ok(None);
     };
     let table = plan.source.sql();

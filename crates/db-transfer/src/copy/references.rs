@@ -1,12 +1,16 @@
 //! References of a SQLite database that lead to no row.
 
+use std::collections::BTreeMap;
+
 use db_core::Engine;
+use db_core::bulk::{CellRef, SqliteBulk};
 
 use super::error::{CopyError, Doing as _, Misfit, is_refusal};
 use super::names::quoted;
 use super::plan::TablePlan;
 use super::report::{CopyReport, NotTranslated};
 use super::side::{Bulk, Snapshot};
+use super::trial::plain;
 use super::{Copy, Misfits};
 
 /// What is wrong with the references of one table.
@@ -14,41 +18,62 @@ use super::{Copy, Misfits};
 pub(super) struct Broken {
     /// The table.
     pub(super) table: String,
-    /// The rows that refer to what is not there, and the tables where it would be.
-    pub(super) rows: Vec<(String, String)>,
+    /// The first rows that refer to what is not there, and the tables where it would be.
+    pub(super) first: Vec<(String, String)>,
+    /// How many rows there are for each such table.
+    parents: BTreeMap<String, u64>,
     /// A foreign key that cannot be followed at all, as the engine says it.
     pub(super) unusable: Option<String>,
 }
 
 /// Looks at each table by itself: a foreign key that refers to what is no key makes the engine give up.
+/// So many rows are named of each, however many there are.
 ///
 /// # Errors
 /// What reading says.
-pub(super) fn broken(bulk: &mut Bulk, tables: &[String]) -> Result<Vec<Broken>, CopyError> {
+pub(super) fn broken(
+    bulk: &mut Bulk,
+    tables: &[String],
+    most: usize,
+) -> Result<Vec<Broken>, CopyError> {
+    let Bulk::Sqlite(bulk) = bulk else {
+        return Ok(Vec::new());
+    };
     let mut all = Vec::new();
     for table in tables {
         let mut found = Broken {
             table: table.clone(),
             ..Broken::default()
         };
-        match bulk.rows(&format!("PRAGMA foreign_key_check({})", quoted(table))) {
-            Ok(rows) => {
-                found.rows.extend(rows.into_iter().map(|row| {
-                    let mut row = row.into_iter().skip(1);
-                    let mut next = || row.next().flatten().unwrap_or_else(|| "?".to_owned());
-                    (next(), next())
-                }));
-            }
+        match look(bulk, most, &mut found) {
             Err(error) if is_refusal(&error) => {
                 found.unusable = Some(error.message().to_owned());
             }
-            Err(error) => return Err(error).doing(|| "checking foreign keys".to_owned()),
+            done => done.doing(|| "checking foreign keys".to_owned())?,
         }
-        if !found.rows.is_empty() || found.unusable.is_some() {
+        if !found.parents.is_empty() || found.unusable.is_some() {
             all.push(found);
         }
     }
     Ok(all)
+}
+
+fn look(bulk: &SqliteBulk, most: usize, found: &mut Broken) -> Result<(), db_core::Error> {
+    let sql = format!("PRAGMA foreign_key_check({})", quoted(&found.table));
+    let mut rows = bulk.prepare(&sql)?;
+    while rows.step()? {
+        // Rows of a table without row numbers have none.
+        let row = match rows.cell(1)? {
+            CellRef::Null => "?".to_owned(),
+            number => plain(number),
+        };
+        let parent = plain(rows.cell(2)?);
+        *found.parents.entry(parent.clone()).or_default() += 1;
+        if found.first.len() < most {
+            found.first.push((row, parent));
+        }
+    }
+    Ok(())
 }
 
 /// All tables of a SQLite database.
@@ -64,18 +89,17 @@ pub(super) fn listed(broken: Vec<Broken>) -> Vec<NotTranslated> {
     let mut all = Vec::new();
     for Broken {
         table,
-        rows,
+        parents,
         unusable,
+        ..
     } in broken
     {
         if let Some(why) = unusable {
             all.push(NotTranslated::new("reference", &table, why));
         }
-        let mut parents: Vec<&str> = rows.iter().map(|(_, parent)| parent.as_str()).collect();
-        parents.sort_unstable();
-        for same in parents.chunk_by(|a, b| a == b) {
-            let reason = format!("{} rows refer to what is not there", same.len());
-            let name = format!("{table} -> {}", same[0]);
+        for (parent, rows) in parents {
+            let reason = format!("{rows} rows refer to what is not there");
+            let name = format!("{table} -> {parent}");
             all.push(NotTranslated::new("reference", name, reason));
         }
     }
@@ -94,30 +118,31 @@ impl Copy<'_> {
             return Ok(());
         }
         let tables: Vec<String> = plans.iter().map(|plan| plan.source.table.clone()).collect();
-        let found = broken(&mut snapshot.readers[0], &tables)?;
+        let found = broken(&mut snapshot.readers[0], &tables, self.most_misfits)?;
         if self.schema.is_none() {
             report.not_translated.extend(listed(found));
             return Ok(());
         }
         let Misfits { count, first } = &mut report.misfits;
         for table in found {
+            *count += table.parents.values().sum::<u64>() + u64::from(table.unusable.is_some());
             let unusable = table.unusable.map(|why| ("-".to_owned(), why));
-            let rows = table.rows.into_iter().map(|(row, parent)| {
+            let rows = table.first.into_iter().map(|(row, parent)| {
                 let reason = format!("the row {row} refers to {parent}, which is not there");
                 (row, reason)
             });
-            for (key, reason) in unusable.into_iter().chain(rows) {
-                *count += 1;
-                if first.len() < self.most_misfits {
-                    first.push(Misfit {
-                        table: table.table.clone(),
-                        key,
-                        column: None,
-                        value: String::new(),
-                        reason,
-                    });
-                }
-            }
+            let named = unusable
+                .into_iter()
+                .chain(rows)
+                .map(|(key, reason)| Misfit {
+                    table: table.table.clone(),
+                    key,
+                    column: None,
+                    value: String::new(),
+                    reason,
+                });
+            first.extend(named);
+            first.truncate(self.most_misfits);
         }
         Ok(())
     }

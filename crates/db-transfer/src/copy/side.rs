@@ -8,6 +8,7 @@ use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Engine, Interrupt}
 
 use super::error::{CopyError, Doing as _};
 use super::names::{Name, list};
+use crate::waiting::{self, OnWait, Pending};
 
 /// A database, and the key of a SQLite file that is encrypted.
 #[derive(Debug, Clone)]
@@ -134,10 +135,10 @@ impl Snapshot {
     pub(super) fn begin(
         source: &Endpoint,
         count: usize,
-        interrupt: &Interrupt,
+        (interrupt, on_wait): (&Interrupt, &OnWait),
     ) -> Result<Self, CopyError> {
         match source.engine() {
-            Engine::Sqlite => Self::of_sqlite(source, count, interrupt),
+            Engine::Sqlite => Self::of_sqlite(source, count, (interrupt, on_wait)),
             Engine::Postgres => Self::of_postgres(source, count, interrupt),
         }
     }
@@ -158,19 +159,21 @@ impl Snapshot {
     pub(super) fn lock(
         source: &Endpoint,
         tables: &[Name],
-        interrupt: &Interrupt,
+        (interrupt, on_wait): (&Interrupt, &OnWait),
     ) -> Result<Bulk, CopyError> {
         let mut bulk = Bulk::open(source, Access::ReadWrite, interrupt)?;
-        let sql = match source.engine() {
-            Engine::Sqlite => "BEGIN IMMEDIATE".to_owned(),
-            Engine::Postgres if tables.is_empty() => "BEGIN".to_owned(),
-            Engine::Postgres => {
+        let locked = match &mut bulk {
+            Bulk::Sqlite(bulk) => waiting::begin(bulk, "BEGIN IMMEDIATE", on_wait),
+            Bulk::Postgres(bulk) => {
                 let names: Vec<String> = tables.iter().map(Name::sql).collect();
-                format!("BEGIN; LOCK TABLE {} IN SHARE MODE", names.join(", "))
+                let sql = match names.as_slice() {
+                    [] => "BEGIN".to_owned(),
+                    names => format!("BEGIN; LOCK TABLE {} IN SHARE MODE", names.join(", ")),
+                };
+                Pending::session(&source.url, bulk, on_wait).and_then(|_watched| bulk.execute(&sql))
             }
         };
-        bulk.execute(&sql)
-            .doing(|| "locking the source".to_owned())?;
+        locked.doing(|| "locking the source".to_owned())?;
         Ok(bulk)
     }
 
@@ -199,16 +202,13 @@ impl Snapshot {
     fn of_sqlite(
         source: &Endpoint,
         count: usize,
-        interrupt: &Interrupt,
+        (interrupt, on_wait): (&Interrupt, &OnWait),
     ) -> Result<Self, CopyError> {
         let reading = || "beginning to read the source".to_owned();
         let mut gate = None;
         if count > 1 {
-            match Bulk::open(source, Access::ReadWrite, interrupt) {
-                Ok(mut bulk) => match bulk.execute("BEGIN IMMEDIATE") {
-                    Ok(()) => gate = Some(bulk),
-                    Err(error) => tracing::debug!(%error, "one connection has to do"),
-                },
+            match Self::gate(source, interrupt, on_wait) {
+                Ok(bulk) => gate = Some(bulk),
                 Err(error) => tracing::debug!(%error, "one connection has to do"),
             }
         }
@@ -218,6 +218,18 @@ impl Snapshot {
             gate.execute("ROLLBACK").doing(reading)?;
         }
         Ok(snapshot)
+    }
+
+    /// A connection that holds the write lock.
+    fn gate(
+        source: &Endpoint,
+        interrupt: &Interrupt,
+        on_wait: &OnWait,
+    ) -> Result<SqliteBulk, db_core::Error> {
+        let (url, key) = (&source.url, source.key.as_ref());
+        let mut bulk = SqliteBulk::open(url, Access::ReadWrite, key, interrupt)?;
+        waiting::begin(&mut bulk, "BEGIN IMMEDIATE", on_wait)?;
+        Ok(bulk)
     }
 
     fn readers_of_sqlite(

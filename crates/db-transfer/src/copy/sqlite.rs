@@ -20,6 +20,7 @@ use super::side::{Bulk, Endpoint, Snapshot};
 use super::workshop::{Workshop, at};
 use super::{Copy, micros, references, stage, unvalidated};
 use crate::progress::Phase;
+use crate::waiting;
 
 /// While it is filled nobody else sees the file, and if it is lost the copy begins anew. A statement
 /// that fails still has to be rolled back, so there is a journal.
@@ -63,12 +64,16 @@ impl Copy<'_> {
             if report.misfits.count == 0 {
                 self.rehearse_sqlite(&place, &build, &mut report)?;
             }
+            self.try_own_checks(&snapshot, &plans, &mut report)?;
             self.foresee_not_valid(&mut snapshot, &catalog.not_valid, &mut report)?;
             unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);
         }
         let mut snapshot = self.lock(snapshot, (&catalog, &mut plans), &mut report)?;
         let build = self.build_for_sqlite(&catalog, &mut snapshot, &plans, &mut report)?;
+        if self.is_verbatim() {
+            self.try_own_checks(&snapshot, &plans, &mut report)?;
+        }
         self.fill(
             &mut snapshot,
             (&place, &catalog.model, &plans, &build),
@@ -85,6 +90,11 @@ impl Copy<'_> {
         workshop.publish(path, replaces)?;
         drop(held);
         Ok(report)
+    }
+
+    /// Whether the tables are made as they are written in another file of SQLite.
+    fn is_verbatim(&self) -> bool {
+        self.schema.is_none() && self.from.engine() == Engine::Sqlite
     }
 
     /// Whether there is a file that holds nothing yet.
@@ -152,8 +162,10 @@ impl Copy<'_> {
     fn hold_target(&self) -> Result<Bulk, CopyError> {
         let doing = || format!("locking {}", self.to.shown());
         let mut bulk = Bulk::open(&self.to, Access::ReadWrite, &self.interrupt)?;
-        bulk.rows("PRAGMA journal_mode = DELETE").doing(doing)?;
-        bulk.execute("BEGIN EXCLUSIVE").doing(doing)?;
+        if let Bulk::Sqlite(bulk) = &mut bulk {
+            let sql = "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE";
+            waiting::exclude(bulk, sql, &self.on_wait).doing(doing)?;
+        }
         self.refuse_objects(&mut bulk)?;
         Ok(bulk)
     }
@@ -232,6 +244,12 @@ impl Copy<'_> {
     ) -> Result<(), CopyError> {
         let since = Instant::now();
         let mut writer = self.make_tables(place, build)?;
+        if self.is_verbatim() {
+            // Rows that do not hold a check came in without it, and go along so.
+            writer
+                .execute("PRAGMA ignore_check_constraints = ON")
+                .doing(|| "preparing the new file".to_owned())?;
+        }
         let expected = plans.iter().map(|plan| plan.rows).sum();
         let tick = |table: &str, rows, bytes| {
             self.tell(Phase::Copy, Some(table), (rows, bytes), expected);
@@ -303,7 +321,7 @@ fn check_references(
 ) -> Result<(), CopyError> {
     let since = Instant::now();
     let tables = references::tables(writer)?;
-    let broken = references::broken(writer, &tables)?;
+    let broken = references::broken(writer, &tables, MOST_BROKEN)?;
     if broken.is_empty() {
         report.checked.push("foreign keys".to_owned());
     }
@@ -317,10 +335,11 @@ fn check_references(
         report
             .failures
             .extend(table.unusable.map(|why| format!("{name}: {why}")));
-        let rows = table.rows.iter().take(MOST_BROKEN);
-        report.failures.extend(rows.map(|(row, parent)| {
-            format!("{name}: the row {row} refers to {parent}, which is not there")
-        }));
+        report
+            .failures
+            .extend(table.first.iter().map(|(row, parent)| {
+                format!("{name}: the row {row} refers to {parent}, which is not there")
+            }));
     }
     report.proof_us += micros(since);
     Ok(())

@@ -28,7 +28,7 @@ const START: Duration = Duration::from_millis(500);
 
 impl Copy<'_> {
     pub(super) fn snapshot(&self) -> Result<Snapshot, CopyError> {
-        Snapshot::begin(&self.from, self.workers, &self.interrupt)
+        Snapshot::begin(&self.from, self.workers, (&self.interrupt, &self.on_wait))
     }
 
     /// Looks at names and at every value, before anything is written.
@@ -126,7 +126,7 @@ impl Copy<'_> {
         let locked = START + Duration::from_micros(report.inspect_us) * LONGER;
         (self.on_estimate)(Estimate { rows, locked });
         let names: Vec<Name> = plans.iter().map(|plan| plan.source.clone()).collect();
-        let lock = Snapshot::lock(&self.from, &names, &self.interrupt)?;
+        let lock = Snapshot::lock(&self.from, &names, (&self.interrupt, &self.on_wait))?;
         let snapshot = Snapshot::begin_locked(&self.from, self.workers, &self.interrupt)?;
         let mut snapshot = snapshot.under(lock);
         self.refuse_change(catalog)?;
@@ -202,7 +202,7 @@ impl Copy<'_> {
 }
 
 /// A check that the migrations make in the target, and that rows do not hold.
-fn misfit(plan: &TablePlan, broken: &Broken) -> Misfit {
+pub(super) fn misfit(plan: &TablePlan, broken: &Broken) -> Misfit {
     let check = &plan.checks[broken.check].shown;
     Misfit {
         table: plan.source.shown(),

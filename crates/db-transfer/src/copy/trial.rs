@@ -14,7 +14,7 @@ const MOST_ROWS: i64 = 1 << 10;
 const MOST_BYTES: usize = 1 << 20;
 
 /// A check that rows do not hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Broken {
     /// Which of the plan's checks.
     pub(super) check: usize,
@@ -27,6 +27,16 @@ pub(super) struct Broken {
 }
 
 impl Broken {
+    /// One of which no row is known yet.
+    pub(super) const fn of(check: usize) -> Self {
+        Self {
+            check,
+            rows: 0,
+            first: String::new(),
+            error: None,
+        }
+    }
+
     /// Why the check is not there, or the rows are not.
     pub(super) fn reason(&self) -> String {
         match (&self.error, self.rows) {
@@ -214,7 +224,7 @@ fn rows(
     }
 }
 
-fn plain(cell: CellRef<'_>) -> String {
+pub(super) fn plain(cell: CellRef<'_>) -> String {
     match cell {
         CellRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
         other => crate::convert::shown(other),

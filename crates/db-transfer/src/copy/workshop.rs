@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::error::CopyError;
@@ -26,22 +26,22 @@ impl Workshop {
     /// One for a dry run, which touches nothing where the target is.
     pub(super) fn elsewhere() -> Result<Self, CopyError> {
         let place = std::env::temp_dir();
-        sweep(&place);
         loop {
             let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&place);
             let made = made.map_err(at(&place))?;
-            match lock(made.path()) {
-                // Another run may have swept it in the moment before it was locked.
-                Ok(lock) if made.path().join(LOCK).exists() => {
-                    return Ok(Self {
-                        folder: made.keep(),
-                        _lock: lock,
-                        found_remains: false,
-                    });
-                }
-                Ok(_) | Err(CopyError::Locked) => {}
+            let lock = match lock(made.path()) {
+                Ok(lock) => lock,
+                // Another run has swept it in the moment before it was locked.
+                Err(CopyError::Locked) => continue,
                 Err(error) => return Err(error),
-            }
+            };
+            let owner = made.path().metadata().map_err(at(made.path()))?.uid();
+            sweep(&place, owner);
+            return Ok(Self {
+                folder: made.keep(),
+                _lock: lock,
+                found_remains: false,
+            });
         }
     }
 
@@ -133,31 +133,49 @@ impl Drop for Workshop {
 /// Takes a folder for this process.
 fn lock(folder: &Path) -> Result<File, CopyError> {
     let path = folder.join(LOCK);
-    let lock = OpenOptions::new()
+    let opened = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&path)
-        .map_err(at(&path))?;
+        .open(&path);
+    let lock = match opened {
+        Ok(lock) => lock,
+        // Whoever worked in the folder is just removing it.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(CopyError::Locked),
+        Err(source) => return Err(at(&path)(source)),
+    };
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => Err(CopyError::Locked),
+        Ok(()) if is_at(&lock, &path) => Ok(lock),
+        Ok(()) | Err(fs::TryLockError::WouldBlock) => Err(CopyError::Locked),
         Err(fs::TryLockError::Error(source)) => Err(at(&path)(source)),
     }
 }
 
-/// Removes what dry runs that were killed have left. What cannot be looked at is somebody else's.
-fn sweep(place: &Path) {
+/// Whether a file is still the one of this name: a lock on one that was removed keeps nobody out.
+fn is_at(file: &File, path: &Path) -> bool {
+    let which = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (file.metadata(), path.symlink_metadata()) {
+        (Ok(file), Ok(there)) => which(file) == which(there),
+        _ => false,
+    }
+}
+
+/// Removes what dry runs of this user that were killed have left. Others' folders are not even looked
+/// into: anything may be in them.
+fn sweep(place: &Path, owner: u32) {
     let Ok(entries) = fs::read_dir(place) else {
         return;
     };
     for entry in entries.flatten() {
         let is_named = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_own = |meta: fs::Metadata| meta.is_dir() && meta.uid() == owner;
+        if !is_named || !entry.metadata().is_ok_and(is_own) {
+            continue;
+        }
         let folder = entry.path();
-        let free = || File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
-        if is_named && is_folder && free() {
+        // The lock is kept until the folder is gone, so that nobody begins to work there meanwhile.
+        if let Some(_lock) = deserted(&folder) {
             tracing::info!(folder = %folder.display(), "removing what a dry run has left");
             if let Err(error) = fs::remove_dir_all(&folder) {
                 tracing::debug!(%error, "it stays");
@@ -166,9 +184,59 @@ fn sweep(place: &Path) {
     }
 }
 
+/// The lock of a folder in which nobody works any more.
+fn deserted(folder: &Path) -> Option<File> {
+    let lock = File::open(folder.join(LOCK)).ok()?;
+    lock.try_lock().is_ok().then_some(lock)
+}
+
 pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> CopyError + use<'_> {
     move |source| CopyError::File {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(place: &Path, name: &str) -> PathBuf {
+        let folder = place.join(format!("{PREFIX}{name}"));
+        fs::create_dir(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn nobody_takes_a_folder_that_is_being_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = folder(place.path(), "a");
+        let taken = lock(&folder).unwrap();
+        assert!(deserted(&folder).is_none());
+        drop(taken);
+        let removing = deserted(&folder).unwrap();
+        assert!(matches!(lock(&folder), Err(CopyError::Locked)));
+        fs::remove_file(folder.join(LOCK)).unwrap();
+        assert!(!is_at(&removing, &folder.join(LOCK)));
+        // Another one of its name is not the one that is held.
+        let taken = lock(&folder).unwrap();
+        assert!(is_at(&taken, &folder.join(LOCK)) && !is_at(&removing, &folder.join(LOCK)));
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(lock(&folder), Err(CopyError::Locked)));
+    }
+
+    #[test]
+    fn only_own_folders_that_are_deserted_are_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let owner = place.path().metadata().unwrap().uid();
+        let [left, used, new] = ["left", "used", "new"].map(|name| folder(place.path(), name));
+        for folder in [&left, &used] {
+            drop(lock(folder).unwrap());
+        }
+        let _lock = lock(&used).unwrap();
+        sweep(place.path(), owner + 1);
+        assert!(left.exists());
+        sweep(place.path(), owner);
+        assert!(!left.exists() && used.exists() && new.exists());
     }
 }

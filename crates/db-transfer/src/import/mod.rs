@@ -281,9 +281,10 @@ impl Import {
                         .map_err(|source| database("opening the database", source))?;
                     let tables = Tables::read(&mut catalog.conn())?;
                     drop(catalog);
-                    let parts = self.placed(parts, &tables)?;
                     let mut bulk = PostgresBulk::open(url, Access::ReadWrite, interrupt)
                         .map_err(|source| database("opening the database", source))?;
+                    let tables = tables.with_domains(&mut bulk)?;
+                    let parts = self.placed(parts, &tables)?;
                     postgres::load((&mut bulk, url), &tables, &parts, &mut job)?
                 }
             }

@@ -157,7 +157,7 @@ fn sqlite(
         });
     }
     if !job.import.dry_run {
-        bulk.execute("COMMIT")
+        waiting::commit(bulk, &job.import.on_wait)
             .map_err(|source| database("committing the import", source))?;
     }
     Ok(Report {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use db_core::bulk::SqliteBulk;
+use db_core::bulk::{PostgresBulk, SqliteBulk};
 use db_core::{Conn, Engine};
 use db_migrate::catalog::Scope;
 use db_migrate::catalog::model::{Column, LogicalType, Model, Table};
@@ -11,6 +11,15 @@ use super::names::{decoded, parts, quote};
 use crate::Error;
 use crate::nearest;
 use crate::shape::{Shape, TableKind};
+
+/// The defaults of columns that have none but that of their domain: the schema unless it is home, table,
+/// column, default.
+const DOMAINS: &str = "SELECT CASE WHEN n.nspname <> 'public' THEN n.nspname END, c.relname, a.attname, \
+     pg_get_expr(t.typdefaultbin, 0) FROM pg_catalog.pg_attribute AS a \
+     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid AND t.typtype = 'd' AND t.typdefaultbin IS NOT NULL \
+     JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p') \
+     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+     WHERE a.attnum > 0 AND NOT a.attisdropped AND NOT a.atthasdef";
 
 /// The tables that there are.
 pub(super) struct Tables {
@@ -66,6 +75,27 @@ impl Tables {
                 columns: columns.collect(),
                 ..Table::default()
             });
+        }
+        Ok(self)
+    }
+
+    /// Adds the defaults of domains to the columns of PostgreSQL's tables that have them.
+    pub(super) fn with_domains(mut self, bulk: &mut PostgresBulk) -> Result<Self, Error> {
+        let rows = bulk
+            .rows(DOMAINS)
+            .map_err(|source| super::database("reading the tables", source))?;
+        for row in rows {
+            let [schema, name, column, default] = row.as_slice() else {
+                continue;
+            };
+            let whole: Vec<&String> = schema.iter().chain(name).collect();
+            let is_same =
+                |table: &&mut Table| parts(&table.name).iter().collect::<Vec<_>>() == whole;
+            let table = self.model.tables.iter_mut().find(is_same);
+            let columns = table.into_iter().flat_map(|table| &mut table.columns);
+            for there in columns.filter(|there| Some(&there.name) == column.as_ref()) {
+                there.default.clone_from(default);
+            }
         }
         Ok(self)
     }

@@ -136,6 +136,19 @@ fn lines_with_headers_are_tables() {
     assert_eq!(shapes, [("t", 1), ("u", 0), ("v", 2)]);
 }
 
+/// However many there are, none takes from the stack.
+#[test]
+fn headers_and_tables_without_rows_by_the_hundred_thousand_are_read() {
+    let many = 200_000;
+    let Err(ReadError::Malformed { place, .. }) = lines(&"{\"$table\":null}\n".repeat(many)) else {
+        panic!("only a first line can say that there is no table");
+    };
+    assert_eq!((place.line, place.column), (2, 1));
+    let tables = vec!["{\"name\":\"t\",\"columns\":[]}"; many].join(",");
+    let text = format!("{{\"format\":\"bitcraps-db\",\"tables\":[{tables}]}}");
+    assert!(document(&text).unwrap().is_empty());
+}
+
 #[test]
 fn tables_can_be_passed_over() {
     let of = |mut reader: JsonReader<&[u8]>| {

@@ -46,7 +46,7 @@ impl Defaults {
     }
 }
 
-/// The default of a column in SQL, of the column's type: how long it may be is for COPY to say.
+/// The default of a column, or of its domain, in SQL, of the column's type: how long it may be is for COPY to say.
 fn default_of(bulk: &mut PostgresBulk, plan: &Plan, put: usize) -> Result<String, db_core::Error> {
     let table = literal(&plan.sql_name);
     let column = plan
@@ -56,9 +56,10 @@ fn default_of(bulk: &mut PostgresBulk, plan: &Plan, put: usize) -> Result<String
     let found = bulk.rows(&format!(
         "SELECT CASE WHEN a.attidentity <> '' THEN 'pg_catalog.nextval(' || \
              quote_literal(pg_get_serial_sequence({table}, a.attname)) || ')' \
-         ELSE 'CAST((' || coalesce(pg_get_expr(d.adbin, d.adrelid), 'NULL') || ') AS ' || \
-             format_type(a.atttypid, -1) || ')' END \
-         FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
+         ELSE 'CAST((' || coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(t.typdefaultbin, 0), 'NULL') \
+             || ') AS ' || format_type(a.atttypid, -1) || ')' END \
+         FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid \
+         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          WHERE a.attrelid = {table}::regclass AND a.attname = {}",
         literal(column)
     ))?;

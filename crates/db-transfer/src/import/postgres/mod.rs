@@ -24,7 +24,8 @@ use prepare::{Prepared, Staging};
 
 /// What values mean does not depend on the session; how long it takes is not the session's business.
 const BEGIN: &str = "BEGIN; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL TimeZone = 'UTC'; \
-                     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL statement_timeout = 0; \
+                     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 1; \
+                     SET LOCAL statement_timeout = 0; \
                      SET LOCAL idle_in_transaction_session_timeout = 0";
 
 /// How rows are stored.

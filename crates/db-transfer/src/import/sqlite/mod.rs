@@ -16,7 +16,7 @@ use super::table::Tables;
 use super::{Job, OnConflict, Report, TableReport, database, file_error};
 use crate::Error;
 use crate::format::{Record, Value};
-use crate::waiting;
+use crate::waiting::{self, Stores};
 use cell::{Asks, Cell};
 use store::{Store, Texts};
 
@@ -74,7 +74,7 @@ fn in_transaction(
             if bulk.owes_foreign_keys() {
                 name_orphans(bulk, tables, &loaded, job)?;
             }
-        } else if let Err(error) = bulk.execute("COMMIT") {
+        } else if let Err(error) = waiting::commit(bulk, &job.import.on_wait) {
             let foreign = error
                 .violation()
                 .is_some_and(|v| v.kind() == ConstraintKind::ForeignKey);
@@ -154,6 +154,7 @@ fn load_table(
         }
         Err(error) => return Err(doing(error)),
     };
+    let mut stores = Stores::watch(bulk, &job.import.on_wait).map_err(doing)?;
     let asks: Vec<_> = plan.puts.iter().map(|put| Asks::of(&put.column)).collect();
     let check = job.import.validate;
     let mut told = TableReport {
@@ -216,7 +217,7 @@ fn load_table(
             for (index, bytes) in &blobs {
                 cells[*index] = CellRef::Blob(bytes);
             }
-            match store.row(&cells, &left) {
+            match stores.row(|| store.row(&cells, &left)) {
                 Ok(0) => told.skipped += 1,
                 Ok(_) => told.written += 1,
                 Err(error) if is_refusal(&error) => {

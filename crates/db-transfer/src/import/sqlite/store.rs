@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use db_core::Error as DbError;
 use db_core::bulk::{CellRef, SqliteBulk, SqliteStatement};
+use db_core::{ConstraintKind, Error as DbError};
 
 use crate::Error;
 use crate::import::OnConflict;
@@ -17,6 +17,8 @@ const MOST_STATEMENTS: usize = 64;
 pub(super) struct Texts {
     conflict: String,
     update: Option<String>,
+    /// Whether a row that is there already stays.
+    skips: bool,
 }
 
 /// What stores the rows of one table.
@@ -35,7 +37,12 @@ impl Texts {
     pub(super) fn of(plan: &Plan, policy: OnConflict) -> Result<Self, Error> {
         let update = plan.changes_only.then(|| update(plan)).transpose()?;
         let conflict = plan.on_conflict(policy)?;
-        Ok(Self { conflict, update })
+        let skips = policy == OnConflict::Skip;
+        Ok(Self {
+            conflict,
+            update,
+            skips,
+        })
     }
 
     /// An INSERT of all columns of the file but these.
@@ -46,7 +53,7 @@ impl Texts {
         // ABORT, whatever the table's own constraints say to do on a conflict.
         let into = format!("INSERT OR ABORT INTO {}", plan.sql_name);
         if columns.is_empty() {
-            // SQLite takes no ON CONFLICT here: such a row is there already or not for all columns alike.
+            // SQLite takes no ON CONFLICT here; what it refuses is told apart afterwards.
             return format!("{into} DEFAULT VALUES");
         }
         let places: Vec<_> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
@@ -96,11 +103,19 @@ impl<'b> Store<'b> {
             let insert = self.bulk.prepare(&self.texts.insert(self.plan, left))?;
             self.fewer.insert(left.to_vec(), insert);
         }
-        match self.fewer.get_mut(left) {
-            Some(insert) => insert.run(cells),
-            None => Ok(0),
+        let Some(insert) = self.fewer.get_mut(left) else {
+            return Ok(0);
+        };
+        match insert.run(cells) {
+            Err(error) if cells.is_empty() && self.texts.skips && is_there_already(&error) => Ok(0),
+            done => done,
         }
     }
+}
+
+fn is_there_already(error: &DbError) -> bool {
+    let violation = error.violation();
+    violation.is_some_and(|violation| violation.kind() == ConstraintKind::Unique)
 }
 
 /// Changes a row that is there, with the values of a row that would not do for a new one.

@@ -1,7 +1,11 @@
 //! Checks that rows need not hold, or in other words, and values that a policy makes NULL.
 
+use db_core::{Access, Connection};
+use db_migrate::Drift;
+use db_migrate::catalog::Scope;
+use db_migrate::catalog::model::Model;
 use db_testkit::TestDb;
-use db_transfer::copy::{Copy, CopyError, CopyReport};
+use db_transfer::copy::{BoxError, Copy, CopyError, CopyReport, Endpoint, Schema};
 use db_transfer::{OnNan, Policies};
 
 use super::support::{copied, endpoint, lines, tables};
@@ -56,6 +60,98 @@ fn checks_that_rows_break_are_foreseen_and_told_once_postgres() {
         }
         let report = copied(&from, &to);
         assert_eq!((left(&report), report.rows), (strings(&expected), 4));
+    }
+}
+
+const UNCHECKED: &str = "
+PRAGMA ignore_check_constraints = ON;
+CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CONSTRAINT small CHECK (n < 5), m INTEGER CONSTRAINT more CHECK (m > 0));
+INSERT INTO t VALUES (1, 1, 1), (2, 9, 1), (3, NULL, NULL), (4, 7, -1);
+CREATE TABLE bare (x TEXT CONSTRAINT yes CHECK (x <> 'no'));
+INSERT INTO bare VALUES ('yes'), ('no');
+CREATE TABLE odd (x TEXT CONSTRAINT whole CHECK (json_extract(x, '$.a') > 0), n INTEGER CONSTRAINT few CHECK (n < 5));
+INSERT INTO odd VALUES ('{', 9);
+";
+
+#[test]
+fn checks_that_rows_of_sqlite_break_are_foreseen_and_the_rows_go_along_postgres() {
+    let common = [
+        "check bare.yes",
+        "check odd.few",
+        "check t.more",
+        "check t.small",
+    ];
+    // PostgreSQL has no such function.
+    for (to, more) in [
+        (TestDb::postgres(), Some("check odd.whole")),
+        (TestDb::sqlite(), None),
+    ] {
+        let from = TestDb::sqlite();
+        from.connect().execute(UNCHECKED);
+        let mut expected: Vec<&str> = common.into_iter().chain(more).collect();
+        expected.sort_unstable();
+        let dry = Copy::new(endpoint(&from), endpoint(&to)).dry_run(true);
+        let dry = dry.run().unwrap();
+        assert_eq!(left(&dry), expected);
+        let reason = |name: &str| {
+            let mut left = dry.not_translated.iter();
+            left.find(|l| l.name == name).unwrap().reason.clone()
+        };
+        let rows = reason("t.small");
+        assert!(
+            rows.starts_with("2 rows do not hold it, the first is 2"),
+            "{rows}"
+        );
+        let row = reason("bare.yes");
+        assert!(row.starts_with("the row rowid 2 does not hold it"), "{row}");
+        let report = copied(&from, &to);
+        assert_eq!((left(&report), report.rows), (strings(&expected), 7));
+    }
+}
+
+/// The tables of a migration, which has made the source too.
+struct Made(&'static str);
+
+impl Schema for Made {
+    fn apply(&self, target: &Endpoint) -> Result<(), BoxError> {
+        let mut connection = Connection::open(&target.url, Access::Create)?;
+        Ok(connection.conn().batch_execute(self.0)?)
+    }
+
+    fn remove(&self, target: &Endpoint) -> Result<(), BoxError> {
+        let mut connection = Connection::open(&target.url, Access::ReadWrite)?;
+        Ok(connection.conn().batch_execute("DROP TABLE t")?)
+    }
+
+    fn preview(&self, _: &Endpoint) -> Result<Model, BoxError> {
+        let db = TestDb::postgres();
+        db.connect().execute(self.0);
+        Ok(Model::read(&mut db.connect().conn(), &Scope::default())?)
+    }
+
+    fn drift(&self, _: &Endpoint) -> Result<Drift, BoxError> {
+        Ok(Drift::None)
+    }
+}
+
+/// Only checks that the migrations make there too are in the way.
+#[test]
+fn rows_that_break_a_check_of_migrations_are_misfits_postgres() {
+    let from = TestDb::sqlite();
+    from.connect().execute(
+        "PRAGMA ignore_check_constraints = ON;
+         CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CONSTRAINT small CHECK (n < 5) CONSTRAINT own CHECK (n < 3));
+         INSERT INTO t VALUES (1, 4), (2, 9)",
+    );
+    let schema =
+        Made("CREATE TABLE t (id bigint PRIMARY KEY, n bigint CONSTRAINT small CHECK (n < 5))");
+    for to in [TestDb::postgres(), TestDb::sqlite()] {
+        let copy = || Copy::new(endpoint(&from), endpoint(&to)).schema(&schema);
+        let dry = copy().dry_run(true).run().unwrap();
+        let told: Vec<String> = dry.misfits.first.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["t: check t.small: the row 2 does not hold it"]);
+        assert!(copy().run().is_err());
+        assert!(tables(&to).is_empty(), "{:?}", tables(&to));
     }
 }
 

@@ -58,6 +58,33 @@ fn a_table_without_columns_is_a_misfit_postgres() {
     }
 }
 
+/// A table or an index may not be called as SQLite's own are; a column may.
+#[test]
+fn names_that_sqlite_keeps_for_itself_are_misfits_postgres() {
+    let from = TestDb::postgres();
+    from.connect().execute(
+        "CREATE TABLE t (sqlite_id int); INSERT INTO t VALUES (1); CREATE INDEX sqlite_i ON t (sqlite_id);
+         CREATE TABLE sqlite_t (a int)",
+    );
+    let mut found = named(&dry(&from, &TestDb::sqlite()));
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "sqlite_t: sqlite_t: names that begin with sqlite_ are SQLite's own",
+            "t: index sqlite_i: names that begin with sqlite_ are SQLite's own",
+        ]
+    );
+    from.connect()
+        .execute("DROP TABLE sqlite_t; DROP INDEX sqlite_i");
+    let to = TestDb::sqlite();
+    assert_eq!(copied(&from, &to).rows, 1);
+    assert_eq!(
+        lines(&to, "SELECT CAST(sqlite_id AS TEXT) AS line FROM t"),
+        ["1"]
+    );
+}
+
 /// The tables are made and taken back, so that what cannot be made is known.
 #[test]
 fn what_cannot_be_made_is_found_by_a_dry_run_too_postgres() {

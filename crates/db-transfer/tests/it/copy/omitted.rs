@@ -39,6 +39,55 @@ fn virtual_tables_are_listed_on_the_way_to_either_engine_postgres() {
     assert!(left(&chosen.unwrap()).is_empty());
 }
 
+/// Whatever a module keeps is named, and what may be anybody's goes along.
+#[test]
+fn the_tables_of_virtual_tables_are_named_too_postgres() {
+    let from = TestDb::sqlite();
+    from.connect().execute(
+        "CREATE TABLE notes_content (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO notes_content VALUES (1, 'x');
+         CREATE VIRTUAL TABLE notes USING fts5 (body, content = 'notes_content', content_rowid = 'id');
+         CREATE TABLE vecs_rows (id INTEGER PRIMARY KEY); INSERT INTO vecs_rows VALUES (1);
+         PRAGMA writable_schema = ON;
+         INSERT INTO sqlite_schema VALUES ('table', 'vecs', 'vecs', 0, 'CREATE VIRTUAL TABLE vecs USING vec0 (a)')",
+    );
+    for to in [TestDb::postgres(), TestDb::sqlite()] {
+        let report = copied(&from, &to);
+        assert_eq!(left(&report), ["virtual table notes", "virtual table vecs"]);
+        let reason = |name: &str| {
+            let mut left = report.not_translated.iter();
+            left.find(|l| l.name == name).unwrap().reason.clone()
+        };
+        let kept = reason("notes");
+        assert!(
+            kept.contains(
+                "nor notes_config, notes_content, notes_data, notes_docsize, notes_idx is copied"
+            ),
+            "{kept}"
+        );
+        let plain = reason("vecs");
+        assert!(
+            plain.contains("what may be its own goes along: vecs_rows;"),
+            "{plain}"
+        );
+        assert_eq!(
+            lines(&to, "SELECT CAST(id AS TEXT) AS line FROM vecs_rows"),
+            ["1"]
+        );
+    }
+    let asked = |name: &str| {
+        let to = TestDb::postgres();
+        let copy = Copy::new(endpoint(&from), endpoint(&to)).tables([name]);
+        copy.run().unwrap_err().to_string()
+    };
+    assert!(asked("notes").starts_with("notes is a virtual table"));
+    assert!(asked("notes_data").starts_with("notes_data belongs to a virtual table"));
+    let told = asked("vecs_row");
+    assert!(
+        told.contains("there is no table \"vecs_row\"; did you mean vecs_rows?"),
+        "{told}"
+    );
+}
+
 const GUARDED: &str = "
 CREATE TABLE parent (id int PRIMARY KEY, a int);
 CREATE TABLE heir (b int) INHERITS (parent);

@@ -1,12 +1,13 @@
 //! Writers of the source go on, or are held off.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use db_core::Engine;
-use db_testkit::TestDb;
-use db_transfer::Phase;
+use db_testkit::{TestConn, TestDb};
 use db_transfer::copy::Copy;
+use db_transfer::{OnWait, Phase};
 
 use super::support::{endpoint, lines};
 
@@ -108,4 +109,48 @@ fn writers_go_on_and_the_copy_is_of_one_moment_from_sqlite_and_postgres() {
 fn a_locked_source_takes_no_write_until_the_proof_sqlite_or_postgres() {
     locked_until_the_proof(Engine::Sqlite);
     locked_until_the_proof(Engine::Postgres);
+}
+
+/// Copies while somebody holds a lock, who lets go of it when that is told; returns what was.
+fn told(from: &TestDb, (to, locks): (&TestDb, bool), holder: TestConn) -> String {
+    let holder = Arc::new(Mutex::new((holder, Vec::new())));
+    let seen = Arc::clone(&holder);
+    let on_wait = OnWait::new(move |who| {
+        let mut held = seen.lock().unwrap();
+        held.0.execute("ROLLBACK");
+        held.1.push(who.to_owned());
+    });
+    let copy = Copy::new(endpoint(from), endpoint(to)).on_wait(on_wait);
+    copy.lock_source(locks).run().unwrap();
+    let told = &holder.lock().unwrap().1;
+    told.join(", ")
+}
+
+#[test]
+fn a_copy_tells_for_whom_it_waits_sqlite_or_postgres() {
+    for (engine, lock, who) in [
+        (
+            Engine::Sqlite,
+            "BEGIN IMMEDIATE",
+            "another program that writes to the database",
+        ),
+        (
+            Engine::Postgres,
+            "SET application_name = 'the other'; BEGIN; LOCK TABLE a IN ROW EXCLUSIVE MODE",
+            " of the other (",
+        ),
+    ] {
+        let (from, to) = (source(engine), TestDb::sqlite());
+        let mut writer = from.connect();
+        writer.execute(lock);
+        let told = told(&from, (&to, true), writer);
+        assert!(told.contains(who), "{told}");
+    }
+    // A file that is there and empty is replaced by the copy, for which nobody may have it open.
+    let (from, to) = (source(Engine::Sqlite), TestDb::sqlite());
+    to.connect().execute("PRAGMA journal_mode = DELETE; VACUUM");
+    let mut reader = to.connect();
+    reader.execute("BEGIN; SELECT count(*) FROM sqlite_schema");
+    let told = told(&from, (&to, false), reader);
+    assert_eq!(told, "another program that has the database open");
 }

@@ -6,6 +6,7 @@ use std::thread;
 use db_core::bulk::{PostgresBulk, SqliteBulk};
 use db_core::{Access, DatabaseUrl, Interrupt};
 use db_testkit::{TestDb, both_engines};
+use db_transfer::Progress;
 use db_transfer::export::{self, Form, Options, Output};
 
 use super::{open, postgres, sqlite, url};
@@ -38,6 +39,24 @@ fn writes(url: &DatabaseUrl, stop: &AtomicBool) -> u32 {
 }
 
 both_engines! {
+    /// However wrong the estimates were, a table that is done is known, and in the end there is nothing left.
+    fn what_is_expected_becomes_what_there_is(db: TestDb) {
+        db.connect().execute(
+            "CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER PRIMARY KEY);
+             INSERT INTO a VALUES (1), (2); INSERT INTO b VALUES (1); ANALYZE;
+             INSERT INTO a VALUES (3), (4), (5); INSERT INTO b VALUES (2), (3)",
+        );
+        let options = Options { form: Some(Form::Ndjson), ..Options::default() };
+        let to = Output::Stream(Box::new(std::io::sink()));
+        let mut told = Vec::new();
+        let mut tell = |p: Progress<'_>| told.push((p.table.map(str::to_owned), p.rows, p.rows_expected));
+        export::export(&mut open(&db), &url(&db), &options, to, &mut tell).unwrap();
+        let a = told.iter().find(|(table, rows, _)| table.as_deref() == Some("a") && *rows == 5);
+        let (_, _, expected) = a.unwrap();
+        assert!(expected.is_none_or(|expected| expected >= 6), "{told:?}");
+        assert_eq!(told.last(), Some(&(None, 8, Some(8))));
+    }
+
     fn an_export_sees_one_state(db: TestDb) {
         let table = |name: &str, amount: u32| {
             let rows: Vec<_> = (0..500).map(|i| format!("({i}, {amount})")).collect();

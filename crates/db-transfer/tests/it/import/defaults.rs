@@ -97,6 +97,17 @@ both_engines! {
         assert_eq!(place.count("t"), "6");
     }
 
+    fn a_row_of_defaults_that_is_there_already_stays(db: TestDb) {
+        let place = Place::new(db, "CREATE TABLE t (a INTEGER DEFAULT 7 UNIQUE, b INTEGER DEFAULT 1)");
+        let text = "[{},{\"a\":1,\"b\":2},{}]";
+        let report = place.run(&place.import("t.json", text).on_conflict(OnConflict::Skip)).unwrap();
+        assert_eq!((report.rows(), report.tables[0].skipped), (2, 1));
+        assert_eq!(place.rows("SELECT a, b FROM t ORDER BY a"), [["1", "2"], ["7", "1"]]);
+        place.execute("DELETE FROM t");
+        let faults = place.faults(&place.import("t.json", text));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+
     fn what_has_no_default_is_missed(db: TestDb) {
         let schema = schema(&db);
         let place = Place::new(db, &schema);
@@ -133,5 +144,28 @@ both_engines! {
             place.rows("SELECT id, a FROM t ORDER BY id"),
             [["1", "none"], ["2", "x"], ["3", "y"], ["4", "none"]]
         );
+    }
+}
+
+/// A column of a domain has the domain's default, unless it has one of its own.
+#[test]
+fn what_is_missing_is_the_default_of_a_domain_postgres() {
+    let place = Place::new(
+        TestDb::postgres(),
+        "CREATE DOMAIN level AS int NOT NULL DEFAULT 3; CREATE DOMAIN deeper AS level; CREATE SCHEMA s;
+         CREATE TABLE s.t (id int PRIMARY KEY, a level, b deeper DEFAULT 4, c deeper, f float8 DEFAULT pi());
+         CREATE TABLE t (id int PRIMARY KEY, a int, b int, c int, f float8)",
+    );
+    let text = "{\"id\":1},\n{\"id\":2,\"a\":5,\"b\":6,\"c\":7,\"f\":1}";
+    for (name, table, expected) in [
+        ("s.t.json", "s.t", ["1|3|4|3|t", "2|5|6|7|f"]),
+        ("t.json", "t", ["1||||", "2|5|6|7|f"]),
+    ] {
+        let import = place.import(name, format!("[{text}]")).tables([table]);
+        place.run(&import).unwrap();
+        let rows = format!(
+            "SELECT concat(id, '|', a, '|', b, '|', c, '|', f = pi()) FROM {table} ORDER BY id"
+        );
+        assert_eq!(place.rows(&rows).concat(), expected);
     }
 }

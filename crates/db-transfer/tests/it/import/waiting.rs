@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use db_core::{Engine, Interrupt};
 use db_testkit::{TestDb, both_engines};
@@ -12,26 +13,27 @@ use db_transfer::{Error, OnWait};
 
 use super::Place;
 
+/// Whoever waits for longer is told nothing.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Does something while another connection holds a lock, until that is told.
 fn held<T>(place: &Place, lock: &str, what: impl FnOnce(OnWait) -> Result<T, Error>) -> String {
     let (told, hear) = mpsc::channel();
     let told = Mutex::new(told);
     let mut other = place.db.connect();
     other.conn().batch_execute(lock).unwrap();
-    let holder = thread::scope(|scope| {
+    thread::scope(|scope| {
         let holder = scope.spawn(move || {
-            let holder: String = hear.recv().unwrap();
+            let holder = hear.recv_timeout(PATIENCE);
             other.conn().batch_execute("ROLLBACK").unwrap();
-            holder
+            holder.unwrap()
         });
         let on_wait = OnWait::new(move |holder| {
             let _told_before = told.lock().unwrap().send(holder.to_owned());
         });
         what(on_wait).unwrap();
         holder.join().unwrap()
-    });
-    assert!(!holder.is_empty());
-    holder
+    })
 }
 
 both_engines! {
@@ -90,4 +92,38 @@ fn an_import_tells_that_a_file_does_not_open() {
         holder.contains("seems to keep everybody out of"),
         "{holder}"
     );
+}
+
+/// Without WAL a commit waits for those who read.
+#[test]
+fn an_import_tells_that_its_commit_waits_for_a_reader() {
+    let place = Place::new(
+        TestDb::sqlite(),
+        "PRAGMA journal_mode = DELETE; CREATE TABLE t (id INTEGER PRIMARY KEY)",
+    );
+    let reads = "BEGIN; SELECT count(*) FROM t";
+    for (name, text) in [("t.csv", "id\n1\n"), ("t.sql", "INSERT INTO t VALUES (2);")] {
+        let holder = held(&place, reads, |on_wait| {
+            place.run(&place.import(name, text).on_wait(on_wait))
+        });
+        assert_eq!(holder, "another program that reads the database", "{name}");
+    }
+    assert_eq!(place.count("t"), "2");
+}
+
+/// What does not fit into memory is written while rows come, for which nobody may read either.
+#[test]
+fn an_import_tells_that_its_rows_wait_for_a_reader() {
+    let place = Place::new(
+        TestDb::sqlite(),
+        "PRAGMA journal_mode = DELETE; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)",
+    );
+    let long = "x".repeat(1 << 20);
+    let rows: Vec<String> = (0..80).map(|id| format!("{id},{long}\n")).collect();
+    let import = place.import("t.csv", format!("id,x\n{}", rows.concat()));
+    let dry = import.dry_run(true);
+    let holder = held(&place, "BEGIN; SELECT count(*) FROM t", |on_wait| {
+        place.run(&dry.on_wait(on_wait))
+    });
+    assert_eq!(holder, "another program that reads the database");
 }
