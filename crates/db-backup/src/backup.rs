@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use db_core::{Clock, Conn, DatabaseUrl, EncryptionKey, Engine, Interrupt, SystemClock};
+use db_core::{Clock, DatabaseUrl, EncryptionKey, Engine, Interrupt, SystemClock};
 
 use crate::codec::{Codec, Encoded, Encoder};
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{
     Content, EngineFacts, FORMAT, Kind, Level, MadeBy, Manifest, Part, Proof, SchemaFacts,
     TableRows, clean,
@@ -143,7 +144,7 @@ impl Default for BackupOptions {
             invariants: Vec::new(),
             accept_unsound: false,
             scratch: None,
-            postgres: PostgresOptions::default(),
+            postgres: PostgresOptions::new(),
             made_by: MadeBy::this(concat!("db-backup ", env!("CARGO_PKG_VERSION"))),
             clock: Arc::new(SystemClock),
             interrupt: Interrupt::default(),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt};
 
-use crate::backup::{BackupOptions, Invariant, Method};
+use crate::backup::{BackupOptions, Method};
 use crate::codec::{Codec, Identities};
+use crate::invariant::Invariant;
 use crate::manifest::{Level, MadeBy};
 use crate::postgres::PostgresOptions;
 use crate::restore::RestoreOptions;

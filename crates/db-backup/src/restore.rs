@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt, SystemClock};
 
-use crate::backup::Invariant;
 use crate::codec::Identities;
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{Kind, Level, Manifest, TableRows};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};

@@ -7,9 +7,10 @@ use std::time::Instant;
 use chrono::SubsecRound;
 use db_core::{Clock, EncryptionKey, Interrupt, SystemClock};
 
-use crate::backup::{Invariant, millis};
+use crate::backup::millis;
 use crate::codec::Identities;
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{FORMAT, Kind, Level, Manifest, Verification, host};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};

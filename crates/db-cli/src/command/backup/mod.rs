@@ -272,12 +272,12 @@ pub(super) fn invariants(has_own_tables: bool) -> Vec<Invariant> {
     if !has_own_tables {
         return Vec::new();
     }
-    vec![Invariant::new("reconcile", |conn| {
+    vec![Invariant::observing("money", |conn| {
         match db_repo::invariants::money(conn) {
             // Of an earlier version of the schema, which this program cannot reconcile.
             Err(error) if error.kind() == ErrorKind::Statement => {
                 tracing::debug!(%error, "the money is not reconciled");
-                Ok(Vec::new())
+                Ok((error.to_string(), Vec::new()))
             }
             found => found,
         }
