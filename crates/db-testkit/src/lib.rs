@@ -57,7 +57,7 @@ mod guides {
 }
 
 pub use bucket::{BUCKET_VARIABLE, TestBucket};
-pub use cluster::{checksummed_cluster, cluster, durable_cluster};
+pub use cluster::{checksummed_cluster, cluster, durable_cluster, server_account};
 pub use conn::TestConn;
 pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use db_core::{Access, DatabaseUrl};
+use db_core::{Access, DatabaseUrl, Engine};
 use diesel::PgConnection;
 
 use super::child::Run;
@@ -183,7 +183,9 @@ pub(crate) fn drill(
     options: &VerifyOptions,
     watcher: &mut Watcher<'_>,
 ) -> Result<Verified, Error> {
-    let url = options.postgres.server.as_ref().ok_or_else(|| {
+    let server = options.server.as_ref();
+    let server = server.filter(|url| url.engine() == Engine::Postgres);
+    let url = server.ok_or_else(|| {
         Error::usage(
             "a drill with a dump needs a server to restore it to",
             "name one with --database-url; a scratch database is made there, and dropped",

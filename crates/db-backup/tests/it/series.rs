@@ -208,11 +208,10 @@ fn a_schedule_prunes_its_own_series_only() {
             url: url(database),
             key: None,
         };
-        let mut verify = VerifyOptions::default();
-        verify.clock = Arc::new(db_core::FixedClock(now()));
+        let verify = VerifyOptions::new().with_clock(db_core::FixedClock(now()));
         let mut policy = Policy::none();
         policy.days = days;
-        let options = (BackupOptions::default(), verify);
+        let options = (BackupOptions::new(), verify);
         let mut job = StoreJob::new(source, Arc::<LocalStore>::clone(&store), options, policy);
         job.prune(&Interrupt::default()).unwrap()
     };
@@ -241,8 +240,8 @@ fn a_link_to_a_lost_file_leads_to_its_backups() {
         url: DatabaseUrl::SqliteFile(path.to_owned()),
         key: None,
     };
-    let options = BackupOptions::default();
-    let made = db_backup::create(&source(&link), &store, &options, &mut |_| {}).unwrap();
+    let options = BackupOptions::new();
+    let made = create(&source(&link), &store, &options, &mut |_| {}).unwrap();
     assert_eq!(
         made.database,
         real.canonicalize().unwrap().to_string_lossy()
@@ -339,7 +338,7 @@ fn a_schedule_makes_its_own_series() {
             url: url(&db.url()),
             key: None,
         };
-        let options = (BackupOptions::default(), VerifyOptions::default());
+        let options = (BackupOptions::new(), VerifyOptions::new());
         let policy = Policy::none();
         let job = StoreJob::new(source, Arc::<LocalStore>::clone(&store), options, policy);
         let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());

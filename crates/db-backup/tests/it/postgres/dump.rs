@@ -54,20 +54,20 @@ fn a_dump_comes_back_as_it_was() {
     assert_eq!(rows("public.parts_1"), 77);
     assert_eq!(rows("\"odd.schema\".\"my \"\"table\""), 300);
 
-    let mut check = VerifyOptions::default();
+    let check = VerifyOptions::new();
     assert_eq!(
         verify(&store, &manifest, &check, &mut |_| ())
             .unwrap()
             .bytes,
         manifest.content.bytes
     );
-    check.postgres.server = Some(DatabaseUrl::parse(&db.url()).unwrap());
+    let check = check.with_server(DatabaseUrl::parse(&db.url()).unwrap());
     let record = drill(&store, &manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.level, Level::Full);
 
     // Into a database that is not there yet.
     let new = target(&db, "_new");
-    let options = RestoreOptions::default();
+    let options = RestoreOptions::new();
     let restored = restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap();
     assert_eq!(restored.tables, manifest.tables);
     assert_eq!(restored.kept, None);
@@ -93,8 +93,7 @@ fn over_a_database_only_when_nobody_is_connected_and_the_old_one_is_kept() {
         .batch_execute("CREATE TABLE precious (id int)")
         .unwrap();
 
-    let mut options = RestoreOptions::default();
-    options.replace = true;
+    let options = RestoreOptions::new().with_replace(true);
     let error = restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert!(
@@ -103,12 +102,12 @@ fn over_a_database_only_when_nobody_is_connected_and_the_old_one_is_kept() {
     );
     drop(client);
 
-    options.replace = false;
+    let options = options.with_replace(false);
     let error = wait_until_free(|| restore(&store, &manifest, &over, &options, &mut |_| ()));
     let error = error.unwrap_err();
     assert!(error.to_string().contains("is there already"), "{error}");
 
-    options.replace = true;
+    let options = options.with_replace(true);
     let restored = restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap();
     let kept = restored.kept.unwrap();
     let mut old = Connection::open(&over.with_database(&kept), Access::ReadWrite).unwrap();
@@ -143,7 +142,7 @@ fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
             client.conn().batch_execute(precious).unwrap();
         }
     };
-    let mut options = RestoreOptions::default();
+    let options = RestoreOptions::new();
     let error = restore(&store, &manifest, &over, &options, &mut write).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     let mut client = Connection::open(&over, Access::ReadOnly).unwrap();
@@ -151,7 +150,7 @@ fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
     client.conn().batch_execute(there).unwrap();
     drop(client);
     // With the word of its owner it is kept aside.
-    options.replace = true;
+    let options = options.with_replace(true);
     let restored = wait_until_free(|| restore(&store, &manifest, &over, &options, &mut |_| ()));
     let kept = restored.unwrap().kept.unwrap();
     let mut old = Connection::open(&over.with_database(&kept), Access::ReadOnly).unwrap();
@@ -175,8 +174,7 @@ fn settings_of_the_old_database_do_not_hinder_the_restore() {
     ] {
         db.connect().execute(&statement);
     }
-    let mut options = RestoreOptions::default();
-    options.replace = true;
+    let options = RestoreOptions::new().with_replace(true);
     restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap();
     let mut new = Connection::open(&over, Access::ReadWrite).unwrap();
     new.conn()

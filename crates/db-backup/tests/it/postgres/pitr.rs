@@ -15,7 +15,7 @@ use db_testserver::Cluster;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
-use super::{back_up, place, run_as};
+use super::{as_account, back_up, place};
 
 /// So many targets are tried, unless `BITCRAPS_TEST_TARGETS` says more.
 const TARGETS: usize = 4;
@@ -133,8 +133,7 @@ pub(super) fn archive(data: &Path, current: &str, store: &LocalStore) {
 
 impl History {
     fn restore(&self, name: &str, target: &RecoveryTarget) -> Result<Recovered, Error> {
-        let mut options = RestoreOptions::default();
-        options.postgres.run_as = run_as();
+        let options = RestoreOptions::new().with_postgres(as_account());
         let folder = self.base.join(name);
         std::fs::create_dir_all(&self.base).unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -192,11 +191,7 @@ fn each_target_hits_the_exact_last_transaction() {
 #[test]
 fn all_of_the_log_and_what_is_refused() {
     let history = history();
-    let check = {
-        let mut check = VerifyOptions::default();
-        check.postgres.run_as = run_as();
-        check
-    };
+    let check = VerifyOptions::new().with_postgres(as_account());
     verify(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     let record = drill(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.bytes, history.manifest.content.bytes);

@@ -376,7 +376,7 @@ fn store_job(db: &TestDb, store: &LocalStore) -> StoreJob {
             key: None,
         },
         Arc::new(store.clone()),
-        (BackupOptions::default(), VerifyOptions::default()),
+        (BackupOptions::new(), VerifyOptions::new()),
         db_backup::retention::Policy {
             last: 2,
             ..db_backup::retention::Policy::none()

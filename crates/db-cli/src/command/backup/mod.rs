@@ -195,10 +195,14 @@ fn cache() -> Result<PathBuf, Error> {
 
 /// How PostgreSQL's own programs are used: as was given, or else as the configuration says.
 pub(super) fn postgres(tools: &PostgresTools, settings: &BackupSettings) -> PostgresOptions {
-    let mut postgres = PostgresOptions::default();
-    postgres.bin = tools.pg_bin.clone().or_else(|| settings.pg_bin.clone());
-    postgres.run_as.clone_from(&tools.run_as);
-    postgres
+    PostgresOptions::new()
+        .with_bin(tools.pg_bin.clone().or_else(|| settings.pg_bin.clone()))
+        .with_run_as(tools.run_as.clone())
+}
+
+/// Where something is plain for a while: as was given, or else as the configuration says.
+fn scratch(given: Option<&PathBuf>, settings: &BackupSettings) -> Option<PathBuf> {
+    given.or(settings.scratch.as_ref()).cloned()
 }
 
 /// The identities in a file, if one is named.
