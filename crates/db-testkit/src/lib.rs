@@ -27,12 +27,15 @@ mod conn;
 mod db;
 pub mod disk;
 mod file;
+pub mod kill;
 #[cfg(target_os = "linux")]
 mod locks;
 mod proxy;
 pub mod schema_check;
 mod server;
 pub mod tools;
+pub mod versioned;
+mod wait;
 
 /// What the guides show must compile. This crate may know all that they use.
 #[cfg(doctest)]
@@ -65,6 +68,7 @@ pub use db_testserver::{Cluster, Frozen, Stop};
 pub use locks::holds_shared_lock;
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
+pub use wait::{wait_for, wait_until};
 
 /// A size that a longer run sets from outside, `BITCRAPS_TEST_<name>`.
 ///
