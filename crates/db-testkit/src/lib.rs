@@ -30,6 +30,8 @@ mod file;
 pub mod kill;
 #[cfg(target_os = "linux")]
 mod locks;
+#[cfg(target_os = "linux")]
+mod process;
 mod proxy;
 pub mod schema_check;
 mod server;
@@ -66,6 +68,8 @@ pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};
 #[cfg(target_os = "linux")]
 pub use locks::holds_shared_lock;
+#[cfg(target_os = "linux")]
+pub use process::Process;
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
 pub use wait::{wait_for, wait_until};
