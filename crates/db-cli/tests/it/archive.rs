@@ -69,6 +69,25 @@ impl World {
         self.run(&arguments)
     }
 
+    /// A folder with so many migrations.
+    fn migrations(&self, folder: &str, count: usize) {
+        for number in 1..=count {
+            let path = self.root.path().join(folder);
+            let path = path.join(format!("2024010{number}000000_step"));
+            std::fs::create_dir_all(&path).unwrap();
+            let up = format!("CREATE TABLE step_{number} (id int)");
+            std::fs::write(path.join("up.sql"), up).unwrap();
+            let down = format!("DROP TABLE step_{number}");
+            std::fs::write(path.join("down.sql"), down).unwrap();
+        }
+    }
+
+    fn migrate(&self, folder: &str) -> Done {
+        let mut command = bare(self.root.path());
+        command.args(["--database-url", &self.cluster.url(), "--json"]);
+        finish(command.args(["--migrations", folder, "migrate"]))
+    }
+
     /// The stored file of the log whose name begins so, when the server has brought it.
     #[track_caller]
     fn archived(&self, beginning: &str) -> String {
@@ -143,6 +162,8 @@ fn the_log_goes_out_and_comes_back() {
 fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     let world = world();
     let url = world.cluster.url();
+    world.migrations("newer", 2);
+    assert_eq!(world.migrate("newer").code, 0);
     sql(&url, "CREATE TABLE t (id int)").unwrap();
     let made = world.run(&["backup", "create", "--method", "base"]);
     assert_eq!(made.code, 0, "{made:?}");
@@ -170,6 +191,12 @@ fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     let server = Running {
         folder: world.root.path().join("restored"),
     };
+    // A whole server has as many schemas as databases: what an older program refuses is each of these, when it
+    // meets it.
+    world.migrations("older", 1);
+    let refused = world.migrate("older");
+    assert_eq!(refused.code, 7, "{refused:?}");
+    assert_eq!(refused.document()["error"]["kind"], "newer_database");
     sql(&url, "INSERT INTO t VALUES (30)").unwrap();
     sql(&url, "SELECT pg_switch_wal()").unwrap();
     world.archived("00000002.history");
