@@ -33,6 +33,7 @@ mod remove;
 mod replace;
 mod restore;
 pub mod retention;
+mod room;
 pub mod salvage;
 pub mod schedule;
 mod series;

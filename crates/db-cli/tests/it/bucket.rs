@@ -246,7 +246,9 @@ fn a_stop_ends_the_wait_for_a_bucket() {
     let world = World::new(20);
     world.ends(0, &PLAIN);
     let mut proxy = Proxy::to(world.bucket.port());
-    for arguments in [&PLAIN[..], &["backup", "verify"]] {
+    let prune = ["backup", "prune", "--keep-last", "9"];
+    // A prune gives the lock back in the last third of what it sends.
+    for (arguments, sixths) in [(&PLAIN[..], 4), (&["backup", "verify"], 4), (&prune, 3)] {
         let whole = sent_by(&world, &proxy, arguments);
         let mut child = world.held(&proxy, proxy.sent() + whole * sixths / 6, arguments);
         let began = Instant::now();

@@ -1,9 +1,10 @@
 //! Dumps: out, proven, and back.
 
+use db_backup::postgres::PostgresOptions;
 use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, restore, verify};
 use db_backup::{Level, Method, Phase, Progress};
 use db_core::{Access, Connection, DatabaseUrl};
-use db_testkit::TestDb;
+use db_testkit::{TestDb, wait_for};
 
 use super::{back_up, place};
 
@@ -29,6 +30,11 @@ fn target(db: &TestDb, ending: &str) -> DatabaseUrl {
     let url = DatabaseUrl::parse(&db.url()).unwrap();
     let name = format!("{}{ending}", url.database_name().unwrap());
     url.with_database(&name)
+}
+
+fn run(url: &DatabaseUrl, sql: &str) {
+    let mut connection = Connection::open(url, Access::ReadWrite).unwrap();
+    connection.conn().batch_execute(sql).unwrap();
 }
 
 fn drop_database(db: &TestDb, name: &str) {
@@ -158,6 +164,87 @@ fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
     drop(old);
     drop_database(&db, &kept);
     drop_database(&db, &name);
+}
+
+#[test]
+fn what_was_restored_waits_if_somebody_comes_in_the_last_moment() {
+    let db = filled();
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    let over = target(&db, "_busy");
+    let name = over.database_name().unwrap();
+    db.connect().execute(&format!("CREATE DATABASE \"{name}\""));
+    let precious = "CREATE TABLE precious AS SELECT 7 AS n";
+    run(&over, precious);
+    let mut client = None;
+    let mut connect = |progress: Progress| {
+        if progress.phase == Phase::Swap && client.is_none() {
+            client = Some(Connection::open(&over, Access::ReadOnly).unwrap());
+        }
+    };
+    let options = RestoreOptions::new().with_replace(true);
+    let error = restore(&store, &manifest, &over, &options, &mut connect).unwrap_err();
+    let Error::Refused { reason, hint } = &error else {
+        panic!("{error}")
+    };
+    assert!(reason.contains("others are connected"), "{reason}");
+    let (_, waits_as) = reason.rsplit_once(' ').unwrap();
+    assert!(
+        waits_as.starts_with(&format!("{name}_restored_")),
+        "{reason}"
+    );
+    run(&over, "SELECT n FROM precious");
+    let rows = "SELECT 1 / (count(*) = 300)::int FROM \"odd.schema\".\"my \"\"table\"";
+    run(&over.with_database(waits_as), rows);
+    // As the hint says, when the one who came is gone.
+    drop(client);
+    let (_, statements) = hint.split_once(": ").unwrap();
+    for statement in statements.split_inclusive(';') {
+        wait_for("everybody to be gone", || {
+            let admin = Connection::open(&over.with_database("postgres"), Access::ReadWrite);
+            admin.unwrap().conn().batch_execute(statement).ok()
+        });
+    }
+    run(&over, rows);
+    let (_, kept) = statements.split_once(" RENAME TO ").unwrap();
+    let kept = kept.split(';').next().unwrap().trim_matches('"').to_owned();
+    run(&over.with_database(&kept), "SELECT n FROM precious");
+    drop_database(&db, &kept);
+    drop_database(&db, &name);
+}
+
+/// On a new server the roles of the old one are missing.
+#[test]
+fn an_owner_that_is_missing_is_said_with_the_way_out() {
+    let db = filled();
+    let role = format!(
+        "owns_{}",
+        DatabaseUrl::parse(&db.url())
+            .unwrap()
+            .database_name()
+            .unwrap()
+    );
+    let mut conn = db.connect();
+    conn.execute(&format!(
+        "CREATE ROLE \"{role}\"; ALTER TABLE parts OWNER TO \"{role}\""
+    ));
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    conn.execute(&format!(
+        "ALTER TABLE parts OWNER TO CURRENT_USER; DROP ROLE \"{role}\""
+    ));
+    let new = target(&db, "_roles");
+    let options = RestoreOptions::new();
+    let error = restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains(&role), "{error}");
+    assert!(
+        error.hint().unwrap_or_default().contains("--no-owner"),
+        "{error:?}"
+    );
+    let postgres = PostgresOptions::new().with_owners(false);
+    let options = options.with_postgres(postgres);
+    restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap();
+    drop_database(&db, &new.database_name().unwrap());
 }
 
 #[test]

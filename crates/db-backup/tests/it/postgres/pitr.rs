@@ -1,5 +1,6 @@
 //! Base backups, and restores that hit the exact last transaction.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -195,6 +196,24 @@ fn all_of_the_log_and_what_is_refused() {
     verify(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     let record = drill(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.bytes, history.manifest.content.bytes);
+
+    // What no disk has room for fills none.
+    let mut huge = history.manifest.clone();
+    huge.content.bytes = 1 << 60;
+    let to = history.base.join("huge");
+    let options = RestoreOptions::new().with_postgres(as_account());
+    let place = (to.as_path(), &RecoveryTarget::End);
+    for error in [
+        verify(&history.store, &huge, &check, &mut |_| ()).unwrap_err(),
+        drill(&history.store, &huge, &check, &mut |_| ()).unwrap_err(),
+        restore_base(&history.store, &huge, place, &options, &mut |_| ()).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, Error::Io { error, .. } if error.kind() == ErrorKind::StorageFull),
+            "{error}"
+        );
+    }
+    assert!(!to.exists());
 
     let recovered = history.restore("end", &RecoveryTarget::End).unwrap();
     assert_eq!(rows(&recovered), TRANSACTIONS as u64 + 1);
