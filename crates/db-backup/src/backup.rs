@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
-use db_core::{Clock, Conn, DatabaseUrl, EncryptionKey, Engine, Interrupt, SystemClock};
+use db_core::{Clock, DatabaseUrl, EncryptionKey, Engine, Interrupt, SystemClock};
 
 use crate::codec::{Codec, Encoded, Encoder};
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{
     Content, EngineFacts, FORMAT, Kind, Level, MadeBy, Manifest, Part, Proof, SchemaFacts,
     TableRows, clean,
@@ -49,89 +50,20 @@ pub enum Method {
     Base,
 }
 
-/// Something that has to be true of the data, such as that money is conserved. It is checked on the
-/// copy before it is published, and on each restored database.
-#[derive(Clone)]
-pub struct Invariant {
-    name: String,
-    check: Arc<Check>,
-}
-
-type Check = dyn Fn(&mut Conn<'_>) -> Result<Vec<String>, db_core::Error> + Send + Sync;
-
-impl Invariant {
-    /// An invariant with a name. `check` returns what is wrong.
-    pub fn new(
-        name: impl Into<String>,
-        check: impl Fn(&mut Conn<'_>) -> Result<Vec<String>, db_core::Error> + Send + Sync + 'static,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            check: Arc::new(check),
-        }
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// What is wrong, in the check's own words.
-    pub(crate) fn told(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, db_core::Error> {
-        (self.check)(conn)
-    }
-
-    /// What is wrong, each with the invariant's name.
-    pub(crate) fn look(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, db_core::Error> {
-        let found = self.told(conn)?;
-        let named = |finding| format!("{}: {finding}", self.name);
-        Ok(found.into_iter().map(named).collect())
-    }
-
-    /// The same, as errors of this crate.
-    pub(crate) fn findings(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
-        self.look(conn)
-            .map_err(|e| Error::database(self.name.clone(), e))
-    }
-}
-
-impl fmt::Debug for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
-
 /// How a backup is made. `Default` is a quick check, zstd level 3, no encryption, and no
 /// [invariants](Self::with_invariant): what has to be true of your data only you know.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct BackupOptions {
-    /// Compression and encryption.
-    pub codec: Codec,
-    /// How it is copied.
-    pub method: Method,
-    /// How thoroughly the copy is checked before it is published.
-    pub check: Level,
-    /// What else has to be true of it.
-    pub invariants: Vec<Invariant>,
-    /// Whether a database whose foreign keys or invariants are broken is backed up all the same. The
-    /// manifest says what was found; such a backup never counts as verified, and a restore asks for
-    /// [`RestoreOptions::accept_unsound`](crate::RestoreOptions::accept_unsound). A file whose pages
-    /// are damaged is refused all the same: salvage it.
-    pub accept_unsound: bool,
-    /// Where a plain copy is kept that is then compressed or encrypted. By default where the backup
-    /// is prepared; the folder of a SQLite database if the backup is encrypted, because what is
-    /// plain should not be where only what is encrypted may be.
-    pub scratch: Option<PathBuf>,
-    /// How PostgreSQL's own programs are used.
-    pub postgres: PostgresOptions,
-    /// Who makes it.
-    pub made_by: MadeBy,
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// What stops it.
-    pub interrupt: Interrupt,
+    pub(crate) codec: Codec,
+    pub(crate) method: Method,
+    pub(crate) check: Level,
+    pub(crate) invariants: Vec<Invariant>,
+    pub(crate) accept_unsound: bool,
+    pub(crate) scratch: Option<PathBuf>,
+    pub(crate) postgres: PostgresOptions,
+    pub(crate) made_by: MadeBy,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Default for BackupOptions {
@@ -143,7 +75,7 @@ impl Default for BackupOptions {
             invariants: Vec::new(),
             accept_unsound: false,
             scratch: None,
-            postgres: PostgresOptions::default(),
+            postgres: PostgresOptions::new(),
             made_by: MadeBy::this(concat!("db-backup ", env!("CARGO_PKG_VERSION"))),
             clock: Arc::new(SystemClock),
             interrupt: Interrupt::default(),

@@ -19,8 +19,8 @@ mod backup;
 mod catalog;
 mod codec;
 mod error;
-mod half_copy;
 pub mod health;
+mod invariant;
 pub mod maintenance;
 mod manifest;
 mod name;
@@ -33,6 +33,7 @@ mod remove;
 mod replace;
 mod restore;
 pub mod retention;
+mod room;
 pub mod salvage;
 pub mod schedule;
 mod series;
@@ -43,13 +44,13 @@ mod store;
 mod tolerated;
 mod verify;
 
-pub use backup::{BackupOptions, Invariant, Method, Source, create};
+pub use backup::{BackupOptions, Method, Source, create};
 pub use catalog::{Entry, Listing, Selector, find, latest, list};
 pub use codec::{
     Codec, DEFAULT_LEVEL, Decoded, Encoded, Encoder, Identities, LEVELS, Recipients, decode,
 };
 pub use error::{Error, brief};
-pub use half_copy::{HALF_COPY, half_copy};
+pub use invariant::{HALF_COPY, Invariant, half_copy};
 pub use manifest::{
     Compression, Content, Encryption, EngineFacts, FORMAT, FORMAT_UNSOUND, Kind, Level, MadeBy,
     Manifest, Part, Proof, SchemaFacts, TableRows, Verification,

@@ -109,6 +109,7 @@ pub fn prune_series(
     now: DateTime<Utc>,
     (interrupt, on_removed): (&Interrupt, &mut dyn FnMut(&str)),
 ) -> Result<Pruning, Error> {
+    store.obey(interrupt);
     let lock = store.lock("prune")?;
     let pruning = plan_series(store, (policy, meant), now)?;
     let files = store.list()?;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt, SystemClock};
 
-use crate::backup::Invariant;
 use crate::codec::Identities;
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{Kind, Level, Manifest, TableRows};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
@@ -16,30 +16,17 @@ use crate::tolerated::Tolerated;
 
 /// How a backup is restored.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct RestoreOptions {
-    /// What opens an encrypted backup.
-    pub identities: Identities,
-    /// The key of a SQLite file that is encrypted itself.
-    pub key: Option<EncryptionKey>,
-    /// How thoroughly the restored database is checked before it gets its place.
-    pub level: Level,
-    /// What else has to be true of the data.
-    pub invariants: Vec<Invariant>,
-    /// The newest version of the schema that the program knows; a backup with a newer one is
-    /// refused. None knows them all.
-    pub newest_schema: Option<String>,
-    /// Whether a database that is there may be replaced. It is kept aside.
-    pub replace: bool,
-    /// Whether a backup may be restored that was not sound when it was made, see
-    /// [`BackupOptions::accept_unsound`](crate::BackupOptions::accept_unsound).
-    pub accept_unsound: bool,
-    /// How PostgreSQL's own programs are used.
-    pub postgres: PostgresOptions,
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// What stops it.
-    pub interrupt: Interrupt,
+    pub(crate) identities: Identities,
+    pub(crate) key: Option<EncryptionKey>,
+    pub(crate) level: Level,
+    pub(crate) invariants: Vec<Invariant>,
+    pub(crate) newest_schema: Option<String>,
+    pub(crate) replace: bool,
+    pub(crate) accept_unsound: bool,
+    pub(crate) postgres: PostgresOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Default for RestoreOptions {
@@ -52,7 +39,7 @@ impl Default for RestoreOptions {
             newest_schema: None,
             replace: false,
             accept_unsound: false,
-            postgres: PostgresOptions::default(),
+            postgres: PostgresOptions::new(),
             clock: Arc::new(SystemClock),
             interrupt: Interrupt::default(),
         }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::backup::Invariant;
+use crate::invariant::Invariant;
 use crate::manifest::clean;
 
 /// So many are written down; the rest adds nothing.

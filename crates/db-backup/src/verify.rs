@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::SubsecRound;
-use db_core::{Clock, EncryptionKey, Interrupt, SystemClock};
+use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt, SystemClock};
 
-use crate::backup::{Invariant, millis};
+use crate::backup::millis;
 use crate::codec::Identities;
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{FORMAT, Kind, Level, Manifest, Verification, host};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
@@ -19,26 +20,16 @@ use crate::tolerated::Tolerated;
 
 /// How a backup is verified.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct VerifyOptions {
-    /// How thoroughly. A drill is always full.
-    pub level: Level,
-    /// What opens an encrypted backup.
-    pub identities: Identities,
-    /// The key of a SQLite file that is encrypted itself.
-    pub key: Option<EncryptionKey>,
-    /// What else has to be true of the data.
-    pub invariants: Vec<Invariant>,
-    /// Where it is unpacked. By default where backups are prepared; in a private folder below the
-    /// system's for temporary files if that cannot be written, or if the backup is encrypted: what is
-    /// plain should not be where only what is encrypted may be.
-    pub scratch: Option<PathBuf>,
-    /// How PostgreSQL's own programs are used.
-    pub postgres: PostgresOptions,
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// What stops it.
-    pub interrupt: Interrupt,
+    pub(crate) level: Level,
+    pub(crate) identities: Identities,
+    pub(crate) key: Option<EncryptionKey>,
+    pub(crate) invariants: Vec<Invariant>,
+    pub(crate) scratch: Option<PathBuf>,
+    pub(crate) postgres: PostgresOptions,
+    pub(crate) server: Option<DatabaseUrl>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) interrupt: Interrupt,
 }
 
 impl Default for VerifyOptions {
@@ -49,7 +40,8 @@ impl Default for VerifyOptions {
             key: None,
             invariants: Vec::new(),
             scratch: None,
-            postgres: PostgresOptions::default(),
+            postgres: PostgresOptions::new(),
+            server: None,
             clock: Arc::new(SystemClock),
             interrupt: Interrupt::default(),
         }

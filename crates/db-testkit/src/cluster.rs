@@ -1,5 +1,7 @@
 //! A PostgreSQL server of one test's own, to be stopped, frozen, copied or promoted.
 
+use std::process::Command;
+
 use db_testserver::{Cluster, Host, Options};
 
 /// Starts a server that belongs to this test, with further lines for `postgresql.conf`. It is gone
@@ -39,6 +41,20 @@ pub fn checksummed_cluster(settings: &[(&str, &str)]) -> Cluster {
         ..Options::default()
     };
     started(options, settings)
+}
+
+/// The account that owns a restored server's files and runs it, where the test runs as root. Its programs refuse
+/// root; who is somebody else needs none.
+///
+/// # Panics
+/// If it cannot be told who runs the test.
+#[must_use]
+#[track_caller]
+pub fn server_account() -> Option<String> {
+    let is_root = db_testserver::is_root(db_testserver::run);
+    let is_root = is_root.unwrap_or_else(|error| panic!("who runs this test? {error}"));
+    let has_postgres = db_testserver::run(Command::new("id").arg("postgres")).is_ok();
+    is_root.then(|| if has_postgres { "postgres" } else { "nobody" }.to_owned())
 }
 
 #[track_caller]

@@ -27,12 +27,17 @@ mod conn;
 mod db;
 pub mod disk;
 mod file;
+pub mod kill;
 #[cfg(target_os = "linux")]
 mod locks;
+#[cfg(target_os = "linux")]
+mod process;
 mod proxy;
 pub mod schema_check;
 mod server;
 pub mod tools;
+pub mod versioned;
+mod wait;
 
 /// What the guides show must compile. This crate may know all that they use.
 #[cfg(doctest)]
@@ -57,14 +62,17 @@ mod guides {
 }
 
 pub use bucket::{BUCKET_VARIABLE, TestBucket};
-pub use cluster::{checksummed_cluster, cluster, durable_cluster};
+pub use cluster::{checksummed_cluster, cluster, durable_cluster, server_account};
 pub use conn::TestConn;
 pub use db::TestDb;
 pub use db_testserver::{Cluster, Frozen, Stop};
 #[cfg(target_os = "linux")]
 pub use locks::holds_shared_lock;
+#[cfg(target_os = "linux")]
+pub use process::Process;
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
+pub use wait::{wait_for, wait_until};
 
 /// A size that a longer run sets from outside, `BITCRAPS_TEST_<name>`.
 ///

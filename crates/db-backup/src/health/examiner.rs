@@ -8,64 +8,17 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use db_core::{Clock, Conn, DatabaseUrl, Engine, SystemClock, duration};
+use db_core::{Clock, Conn, Engine, SystemClock, duration};
 use db_migrate::Migrator;
-use serde::{Deserialize, Serialize};
 
 use super::apart::{self, Shared, Word};
 use super::checks::{self, Check};
 use super::look::{Eyes, Look, Memory};
 use super::query::Trouble;
 use super::{
-    BoxError, CheckResult, Cost, HealthLimits, HealthReport, State, Target, Verdict, metrics,
+    BackupAges, BoxError, CheckResult, Cost, HealthLimits, HealthReport, State, Target, Verdict,
+    metrics,
 };
-
-/// How old backups are: what a store of backups tells of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct BackupAges {
-    /// The moment of the snapshot of the last backup that is whole and sound.
-    pub last_backup: Option<DateTime<Utc>>,
-    /// When a backup was last restored and verified.
-    pub last_verified_restore: Option<DateTime<Utc>>,
-    /// Backups that failed since the last that did not.
-    pub failures: u64,
-    /// Whether the last backup has less than half of the rows of the one before.
-    #[serde(default)]
-    pub shrunk: bool,
-}
-
-impl BackupAges {
-    /// What a store tells of this database, whatever else it holds: its newest sound backup and
-    /// its newest drill, none of them dated in the future. It reads every manifest, so a monitor of a
-    /// bucket better keeps the answer for some minutes. How many backups failed it cannot know.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub fn of(
-        store: &dyn crate::Store,
-        database: &DatabaseUrl,
-        now: DateTime<Utc>,
-    ) -> Result<Self, crate::Error> {
-        let status = crate::status(store, now)?;
-        let own: Vec<_> = status.of(database).collect();
-        // A cluster that was made anew began another series, and the older one says nothing any more.
-        let is_newest = |one: &crate::SeriesStatus| {
-            let mut of_kind = own
-                .iter()
-                .filter(|other| other.series.kind == one.series.kind);
-            of_kind.all(|other| other.newest_at <= one.newest_at)
-        };
-        Ok(Self {
-            last_backup: status.of(database).filter_map(|one| one.newest_at).max(),
-            last_verified_restore: status
-                .of(database)
-                .filter_map(|one| one.last_drill_at)
-                .max(),
-            failures: 0,
-            shrunk: own.iter().any(|one| one.shrunk.is_some() && is_newest(one)),
-        })
-    }
-}
 
 /// Which checks run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +47,9 @@ impl Selection {
     }
 }
 
-/// Asks a database of ours.
-type Ask = dyn Fn(&mut Conn<'_>, &HealthLimits) -> Result<Verdict, BoxError> + Send + Sync;
+/// Asks a database of ours, at a moment.
+type Ask =
+    dyn Fn(&mut Conn<'_>, &HealthLimits, DateTime<Utc>) -> Result<Verdict, BoxError> + Send + Sync;
 type Ages = dyn Fn() -> Result<BackupAges, BoxError> + Send + Sync;
 
 struct Custom {
@@ -192,16 +146,26 @@ impl Examiner {
     /// leaves it unknown.
     #[must_use]
     pub fn with_check(
-        mut self,
+        self,
         name: impl Into<Cow<'static, str>>,
         cost: Cost,
         ask: impl Fn(&mut Conn<'_>, &HealthLimits) -> Result<Verdict, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        self.custom.push(Arc::new(Custom {
-            name: name.into(),
-            cost,
-            ask: Box::new(ask),
-        }));
+        self.with_timed_check(name.into(), cost, move |conn, limits, _| ask(conn, limits))
+    }
+
+    /// The same with a check that is told when it looks.
+    pub(super) fn with_timed_check(
+        mut self,
+        name: Cow<'static, str>,
+        cost: Cost,
+        ask: impl Fn(&mut Conn<'_>, &HealthLimits, DateTime<Utc>) -> Result<Verdict, BoxError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let ask = Box::new(ask);
+        self.custom.push(Arc::new(Custom { name, cost, ask }));
         self
     }
 
@@ -326,10 +290,10 @@ impl Examiner {
                     return results;
                 }
                 let run = |look: &mut Look<'_>| {
-                    let limits = look.limits;
+                    let (limits, now) = (look.limits, look.now);
                     look.ask(|conn| {
                         let engine = conn.engine();
-                        (check.ask)(conn, limits).map_err(|e| Trouble::of_custom(&*e, engine))
+                        (check.ask)(conn, limits, now).map_err(|e| Trouble::of_custom(&*e, engine))
                     })
                 };
                 results.push(self.result(look, check.name.clone(), check.cost, run));
@@ -352,18 +316,10 @@ impl Examiner {
         results: &[CheckResult],
         reason: &str,
     ) -> Vec<CheckResult> {
-        let built_in = self.built_in().map(|check| (check.name.into(), check.cost));
-        let custom = self
-            .custom
-            .iter()
-            .map(|check| (check.name.clone(), check.cost));
-        let damage = (checks::DAMAGE.name.into(), checks::DAMAGE.cost);
         let missing = |(name, cost): &(Cow<'static, str>, Cost)| {
             selection.takes(name, *cost) && results.iter().all(|seen| seen.name != *name)
         };
-        built_in
-            .chain(custom)
-            .chain([damage])
+        self.all()
             .filter(missing)
             .map(|(name, cost)| {
                 let verdict = Verdict::unknown(reason.to_owned());
@@ -374,14 +330,7 @@ impl Examiner {
 
     /// What the expensive checks would say, if they had looked: nothing came of it in all this time.
     pub(super) fn unseen(&self, waited: Duration) -> Vec<CheckResult> {
-        let built_in = self.built_in().map(|check| (check.name.into(), check.cost));
-        let custom = self
-            .custom
-            .iter()
-            .map(|check| (check.name.clone(), check.cost));
-        let expensive = built_in
-            .chain(custom)
-            .filter(|(_, cost)| *cost == Cost::Expensive);
+        let expensive = self.all().filter(|(_, cost)| *cost == Cost::Expensive);
         let observed = format!("nothing was seen in {}", duration::show(waited));
         let unseen = |(name, cost)| {
             let verdict = Verdict::unknown(observed.clone());
@@ -437,6 +386,15 @@ impl Examiner {
     /// Stops the looks that run, for good.
     pub(super) fn stop(&self) {
         self.shared.stop(&self.target.interrupt);
+    }
+
+    /// All checks, in the order in which they run.
+    fn all(&self) -> impl Iterator<Item = (Cow<'static, str>, Cost)> + use<'_> {
+        let built_in = self.built_in().map(|check| (check.name.into(), check.cost));
+        let custom = self.custom.iter();
+        let custom = custom.map(|check| (check.name.clone(), check.cost));
+        let last = (checks::DAMAGE.name.into(), checks::DAMAGE.cost);
+        built_in.chain(custom).chain([last])
     }
 
     fn built_in(&self) -> impl Iterator<Item = &'static Check> + use<'_> {

@@ -30,22 +30,24 @@
 //! | which metrics there are | [`metrics`] |
 //! | what is an alert | [`AlertRule`] |
 
+mod ages;
 mod alert;
 mod apart;
 mod checks;
 mod examiner;
-mod invariant;
 mod limits;
 mod look;
 pub mod metrics;
 mod monitor;
 mod outcome;
+mod own;
 mod query;
 mod report;
 mod target;
 
+pub use ages::BackupAges;
 pub use alert::{Alert, AlertChange, AlertRule, Condition};
-pub use examiner::{BackupAges, Examiner, Selection};
+pub use examiner::{Examiner, Selection};
 pub use limits::{HealthLimits, InvalidLimit, Limit};
 pub use monitor::{HealthMonitor, MonitorBuilder};
 pub use outcome::{CheckResult, Cost, Measure, State, Verdict};

@@ -349,7 +349,7 @@ impl Manifest {
     }
 
     /// Whether the data passed every check when it was made. One that did not was asked for with
-    /// [`BackupOptions::accept_unsound`](crate::BackupOptions::accept_unsound).
+    /// [`BackupOptions::with_accept_unsound`](crate::BackupOptions::with_accept_unsound).
     #[must_use]
     pub const fn is_sound(&self) -> bool {
         self.proof.unsound.is_empty()

@@ -13,8 +13,9 @@ use super::child::{Run, Tee};
 use super::facts::{self, Server, Table};
 use super::tools::{Task, Tools};
 use super::{PostgresOptions, programs};
-use crate::backup::{Invariant, millis};
+use crate::backup::millis;
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{EngineFacts, SchemaFacts, TableRows};
 use crate::progress::{Phase, Watcher};
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use db_core::{Access, DatabaseUrl};
+use db_core::{Access, DatabaseUrl, Engine};
 use diesel::PgConnection;
 
 use super::child::Run;
@@ -12,9 +12,10 @@ use super::facts::{self, Server};
 use super::scratch::{self, Old, Scratch};
 use super::tools::{Task, Tools};
 use super::{PostgresOptions, programs};
-use crate::backup::{Invariant, millis};
+use crate::backup::millis;
 use crate::codec::{Decoded, decode};
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{Level, Manifest, TableRows};
 use crate::progress::{Phase, Watcher};
 use crate::restore::{RestoreOptions, Restored};
@@ -118,11 +119,15 @@ pub(crate) fn load(
     let tables = check(manifest, scratch.url(), &options.invariants, watcher)?;
     let verify_ms = millis(checking.elapsed());
     watcher.at(Phase::Swap, 0, 1)?;
-    refuse_clients(scratch.admin()?, &name)?;
-    let kept_as = aside(&name, now);
-    match place {
-        Place::Missing => scratch.take_place(&name, Old::None)?,
-        Place::Empty | Place::Full => scratch.take_place(&name, Old::Aside(&kept_as))?,
+    let kept_as = beside(&name, "before", now);
+    let old = match place {
+        Place::Missing => Old::None,
+        Place::Empty | Place::Full => Old::Aside(&kept_as),
+    };
+    let taken = refuse_clients(scratch.admin()?, &name);
+    if let Err(error) = taken.and_then(|()| scratch.take_place(&name, old)) {
+        let kept = keep_proven(&mut scratch, (&name, old), now, &error);
+        return Err(kept.unwrap_or(error));
     }
     let has_old = match place {
         Place::Missing => false,
@@ -141,6 +146,28 @@ pub(crate) fn load(
         total_ms: millis(began.elapsed()),
         tables,
     })
+}
+
+/// What took hours to restore, and is proven, is not thrown away because its place cannot be taken, as when
+/// somebody has connected in the last moment: it waits under a name of its own.
+fn keep_proven(
+    scratch: &mut Scratch,
+    (name, old): (&str, Old<'_>),
+    now: DateTime<Utc>,
+    error: &Error,
+) -> Option<Error> {
+    let waits_as = beside(name, "restored", now);
+    if let Err(error) = scratch.take_place(&waits_as, Old::None) {
+        tracing::warn!(%error, "what was restored cannot be kept");
+        return None;
+    }
+    Some(Error::refused(
+        format!("{error}; what was restored and proven waits as the database {waits_as}"),
+        format!(
+            "stop the application, then give it its place: {}",
+            scratch::renaming((&waits_as, name), old)
+        ),
+    ))
 }
 
 /// Drops the database that was empty before the restore and is moved aside now, and tells whether it is
@@ -182,7 +209,9 @@ pub(crate) fn drill(
     options: &VerifyOptions,
     watcher: &mut Watcher<'_>,
 ) -> Result<Verified, Error> {
-    let url = options.postgres.server.as_ref().ok_or_else(|| {
+    let server = options.server.as_ref();
+    let server = server.filter(|url| url.engine() == Engine::Postgres);
+    let url = server.ok_or_else(|| {
         Error::usage(
             "a drill with a dump needs a server to restore it to",
             "name one with --database-url; a scratch database is made there, and dropped",
@@ -275,11 +304,32 @@ fn fill(
     let mut to = run.stdin();
     let fed = feed(&mut to, watcher);
     drop(to);
-    match (fed, run.finish()) {
-        (Ok(decoded), finished) => finished.map(|_| decoded),
-        // Damage explains why the program failed, and not the other way round.
-        (Err(error), _) => Err(error),
+    let finished = run.finish();
+    // Damage explains why the program failed, and not the other way round.
+    let decoded = fed?;
+    match finished {
+        Err(error) if owners == Owners::Kept => Err(of_roles(error)),
+        finished => finished.map(|_| decoded),
     }
+}
+
+/// The error, with the way out if it was an owner or a grant: on a new server their roles are not there.
+fn of_roles(error: Error) -> Error {
+    let Error::ToolFailed { tool, reason } = error else {
+        return error;
+    };
+    // The text of the statement is ours, whatever language the server speaks.
+    let (_, statement) = reason.split_once("Command was: ").unwrap_or_default();
+    let statement = statement.lines().next().unwrap_or_default();
+    let is_owner = statement.starts_with("ALTER ") && statement.contains(" OWNER TO ");
+    let grants = ["GRANT ", "REVOKE ", "ALTER DEFAULT PRIVILEGES "];
+    if is_owner || grants.iter().any(|grant| statement.starts_with(grant)) {
+        return Error::refused(
+            format!("{tool} failed: {reason}"),
+            "make the roles of the old server on this one, or leave owners and grants out with --no-owner",
+        );
+    }
+    Error::ToolFailed { tool, reason }
 }
 
 /// Holds a restored database against the manifest.
@@ -371,9 +421,9 @@ pub(super) fn refuse_clients(conn: &mut PgConnection, name: &str) -> Result<(), 
     ))
 }
 
-/// `<name>_before_<time>`, as long as a name may be.
-pub(super) fn aside(name: &str, now: DateTime<Utc>) -> String {
-    let ending = format!("_before_{}", now.format("%Y%m%d%H%M%S"));
+/// `<name>_<before>_<time>`, as long as a name may be.
+pub(super) fn beside(name: &str, before: &str, now: DateTime<Utc>) -> String {
+    let ending = format!("_{before}_{}", now.format("%Y%m%d%H%M%S"));
     let mut room = LONGEST_NAME - ending.len();
     while !name.is_char_boundary(room.min(name.len())) {
         room -= 1;
@@ -388,9 +438,9 @@ mod tests {
     #[test]
     fn the_name_of_the_old_one_fits() {
         let now = "2026-01-02T03:04:05Z".parse::<DateTime<Utc>>().unwrap();
-        assert_eq!(aside("shop", now), "shop_before_20260102030405");
+        assert_eq!(beside("shop", "before", now), "shop_before_20260102030405");
         let long = "ü".repeat(31);
-        let name = aside(&long, now);
+        let name = beside(&long, "before", now);
         assert!(
             name.len() <= LONGEST_NAME && name.ends_with("ü_before_20260102030405"),
             "{name}"

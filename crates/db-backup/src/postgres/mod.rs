@@ -44,6 +44,7 @@ use std::time::Duration;
 use db_core::DatabaseUrl;
 
 use crate::error::Error;
+use crate::options::setters;
 
 pub use gap::{Gap, gaps};
 pub use pitr::{Recovered, restore_base};
@@ -55,22 +56,14 @@ use tools::Tools;
 /// was forgotten.
 const NAME: &str = "bitcraps-db backup";
 
-/// How PostgreSQL's own programs are used.
+/// How PostgreSQL's own programs are used. `Default` looks for them, and restores owners and grants.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct PostgresOptions {
-    /// The folder that holds them; without one they are looked for.
-    pub bin: Option<PathBuf>,
-    /// How long a dump waits for a table that somebody else changes.
-    pub lock_wait: Duration,
-    /// Whether a restored database gets the owners and grants that it had; their roles must exist.
-    pub owners: bool,
-    /// The account that owns the files of a restored server and runs it, where root restores.
-    pub run_as: Option<String>,
-    /// The server on which a drill makes its scratch database.
-    pub server: Option<DatabaseUrl>,
-    /// Which timeline a recovery follows; without one the latest.
-    pub timeline: Option<u32>,
+    bin: Option<PathBuf>,
+    lock_wait: Duration,
+    owners: bool,
+    run_as: Option<String>,
+    timeline: Option<u32>,
 }
 
 impl Default for PostgresOptions {
@@ -80,9 +73,30 @@ impl Default for PostgresOptions {
             lock_wait: Duration::from_mins(1),
             owners: true,
             run_as: None,
-            server: None,
             timeline: None,
         }
+    }
+}
+
+impl PostgresOptions {
+    /// The usual ones; see [`Default`](Self::default).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    setters! {
+        /// The same with the folder that holds the programs; without one they are looked for.
+        with_bin: bin = folder: impl Into<Option<PathBuf>> => folder.into();
+        /// The same with how long a dump waits for a table that somebody else changes; a minute without this.
+        with_lock_wait: lock_wait = wait: Duration => wait;
+        /// The same, where a restored database gets the owners and grants that it had, whose roles must exist,
+        /// or not.
+        with_owners: owners = are_kept: bool => are_kept;
+        /// The same with the account that owns the files of a restored server and runs it, where root restores.
+        with_run_as: run_as = account: impl Into<Option<String>> => account.into();
+        /// The same with the timeline that a recovery follows; without one the latest.
+        with_timeline: timeline = timeline: impl Into<Option<u32>> => timeline.into();
     }
 }
 

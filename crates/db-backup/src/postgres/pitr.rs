@@ -23,12 +23,14 @@ use super::target::RecoveryTarget;
 use super::tools::{Task, Tools};
 use super::unpack::unpack;
 use super::wal::Archive;
-use crate::backup::{Invariant, millis};
+use crate::backup::millis;
 use crate::codec::{Identities, decode};
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{Kind, Level, Manifest, TableRows};
 use crate::progress::{Phase, Progress, Watcher};
 use crate::restore::RestoreOptions;
+use crate::room;
 use crate::store::Store;
 use crate::verify::{Verified, VerifyOptions};
 
@@ -86,6 +88,7 @@ pub fn restore_base(
     options: &RestoreOptions,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Recovered, Error> {
+    store.obey(&options.interrupt);
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
     if manifest.kind != Kind::PostgresBase {
         return Err(Error::usage(
@@ -492,6 +495,7 @@ fn unpack_into(
     watcher: &mut Watcher<'_>,
 ) -> Result<(), Error> {
     let most = manifest.content.bytes;
+    room::ensure(folder, most)?;
     let (from, to) = pipe();
     let (decoded, unpacked) = std::thread::scope(|scope| {
         let unpacking = scope.spawn(move || unpack(from, folder, account, most));

@@ -5,7 +5,7 @@ use db_core::DatabaseUrl;
 use diesel::PgConnection;
 
 use super::facts;
-use super::load::{Place, aside, database, look, refuse_clients};
+use super::load::{Place, beside, database, look, refuse_clients};
 use super::scratch::{self, Old, Scratch};
 use crate::error::Error;
 
@@ -44,7 +44,7 @@ impl OnServer {
 
     pub(crate) fn take_place(mut self) -> Result<String, Error> {
         refuse_clients(self.scratch.admin()?, &self.name)?;
-        let kept = aside(&self.name, self.now);
+        let kept = beside(&self.name, "before", self.now);
         self.scratch.take_place(&self.name, Old::Aside(&kept))?;
         Ok(kept)
     }

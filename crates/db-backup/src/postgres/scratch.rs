@@ -72,12 +72,10 @@ impl Scratch {
     /// All in one transaction: at every moment there is a database of the name, or there never was.
     pub(super) fn take_place(&mut self, of: &str, old: Old<'_>) -> Result<(), Error> {
         self.resemble()?;
-        let mut sql = String::from("BEGIN;");
-        if let Old::Aside(aside) = old {
-            sql.push_str(&rename(of, aside));
-        }
-        sql.push_str(&rename(self.database.name(), of));
-        sql.push_str("COMMIT");
+        let sql = format!(
+            "BEGIN; {} COMMIT",
+            renaming((self.database.name(), of), old)
+        );
         let conn = self.admin()?;
         let renamed = facts::run(conn, &sql, "giving the restored database its name");
         if let Err(error) = renamed {
@@ -95,11 +93,9 @@ impl Scratch {
         let Some(place) = self.took.clone() else {
             return Ok(());
         };
-        let sql = format!(
-            "BEGIN;{}{}COMMIT",
-            rename(&place, self.database.name()),
-            rename(aside, &place)
-        );
+        let names = (aside, place.as_str());
+        let scratch = Old::Aside(self.database.name());
+        let sql = format!("BEGIN; {} COMMIT", renaming(names, scratch));
         let conn = self.admin()?;
         if let Err(error) = facts::run(conn, &sql, "giving the old database its name back") {
             drop(facts::run(conn, "ROLLBACK", "undoing the renaming"));
@@ -111,12 +107,16 @@ impl Scratch {
     }
 }
 
-fn rename(from: &str, to: &str) -> String {
-    format!(
-        "ALTER DATABASE {} RENAME TO {};",
-        facts::quoted(from),
-        facts::quoted(to)
-    )
+/// The statements that give a database the name of another one.
+pub(super) fn renaming((from, to): (&str, &str), old: Old<'_>) -> String {
+    let rename = |from: &str, to: &str| {
+        let (from, to) = (facts::quoted(from), facts::quoted(to));
+        format!("ALTER DATABASE {from} RENAME TO {to};")
+    };
+    match old {
+        Old::None => rename(from, to),
+        Old::Aside(aside) => format!("{} {}", rename(to, aside), rename(from, to)),
+    }
 }
 
 /// What becomes of the database whose name is taken.

@@ -65,22 +65,18 @@ pub trait Job: Send {
 
 /// Backups of a database in a store.
 pub struct StoreJob {
-    /// The database.
-    pub source: Source,
-    /// Where backups are kept.
-    pub store: Arc<dyn Store>,
-    /// How they are made.
-    pub backup: BackupOptions,
-    /// How they are restored on trial.
-    pub verify: VerifyOptions,
-    /// Which are kept; nothing is removed by [`Policy::none`].
-    pub policy: Policy,
+    source: Source,
+    store: Arc<dyn Store>,
+    backup: BackupOptions,
+    verify: VerifyOptions,
+    policy: Policy,
     memory: Memory,
     shrunk: Option<Shrunk>,
 }
 
 impl StoreJob {
-    /// Backups of this database in this store, made and restored on trial with these options.
+    /// Backups of this database in this store, made and restored on trial with these options. The policy says
+    /// which are kept; nothing is removed by [`Policy::none`].
     #[must_use]
     pub fn new(
         source: Source,
@@ -135,10 +131,7 @@ impl Job for StoreJob {
     }
 
     fn back_up(&mut self, interrupt: &Interrupt) -> Result<String, Error> {
-        let options = BackupOptions {
-            interrupt: interrupt.clone(),
-            ..self.backup.clone()
-        };
+        let options = self.backup.clone().with_interrupt(interrupt.clone());
         let made = crate::backup::create(&self.source, &*self.store, &options, &mut |_| {});
         let name = made.map(|manifest| manifest.name)?;
         match self.memory.list(&*self.store) {
@@ -181,10 +174,7 @@ impl Job for StoreJob {
         };
         let now = self.verify.clock.now();
         let manifest = catalog::latest(&*self.store, &wanted, now)?;
-        let options = VerifyOptions {
-            interrupt: interrupt.clone(),
-            ..self.verify.clone()
-        };
+        let options = self.verify.clone().with_interrupt(interrupt.clone());
         crate::verify::drill(&*self.store, &manifest, &options, &mut |_| {}).map(drop)
     }
 }

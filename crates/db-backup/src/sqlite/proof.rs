@@ -9,8 +9,9 @@ use db_migrate::{Migrator, Status};
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
-use crate::backup::{Invariant, millis};
+use crate::backup::millis;
 use crate::error::Error;
+use crate::invariant::Invariant;
 use crate::manifest::{EngineFacts, Level, SchemaFacts, TableRows, clean};
 use crate::progress::{Phase, Watcher};
 use crate::tolerated::Tolerated;

@@ -5,8 +5,6 @@ use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::fs::statvfs;
-
 use super::{alone, proof, swap, trial};
 use crate::backup::millis;
 use crate::codec::{Identities, decode};
@@ -14,6 +12,7 @@ use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::progress::{Phase, Watcher};
 use crate::restore::{RestoreOptions, Restored};
+use crate::room;
 use crate::store::draft::sweep;
 use crate::store::{Draft, Store};
 use crate::tolerated::Tolerated;
@@ -129,65 +128,8 @@ pub(super) fn unpack(
     draft: &Draft,
     watcher: &mut Watcher<'_>,
 ) -> Result<(), Error> {
-    room(draft.path(), manifest.content.bytes)?;
+    room::ensure(db_core::folder::of(draft.path()), manifest.content.bytes)?;
     let mut out = BufWriter::with_capacity(BUFFER, draft.file());
     decode(store, manifest, identities, &mut out, watcher)?;
     Ok(())
-}
-
-/// So much of a file system stays free, at the least and at the most: others write to it, too, and a
-/// database that comes back needs room for its log.
-const RESERVE: (u64, u64) = (1 << 20, 256 << 20);
-
-/// Of what is free, the part that stays so.
-const RESERVE_PART: u64 = 20;
-
-/// What may be taken of so many free bytes.
-fn usable(free: u64) -> u64 {
-    let (least, most) = RESERVE;
-    free.saturating_sub((free / RESERVE_PART).clamp(least, most))
-}
-
-/// Refuses what has no room, before a disk is filled with it. How large it gets is known: `decode`
-/// stops at the length that the manifest says, whatever a stream grows to. No ratio is too high for
-/// a database of empty pages, so none is asked for.
-fn room(path: &Path, bytes: u64) -> Result<(), Error> {
-    let folder = db_core::folder::of(path);
-    // Where it is not known, writing will tell.
-    let Ok(space) = statvfs(folder) else {
-        return Ok(());
-    };
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
-    let usable = usable(free);
-    if usable >= bytes {
-        return Ok(());
-    }
-    let text = format!("{bytes} bytes are needed, and {usable} of {free} free ones may be used");
-    let error = io::Error::new(io::ErrorKind::StorageFull, text);
-    Err(Error::io("unpack into", folder, error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_room_is_not_taken() {
-        const MIB: u64 = 1 << 20;
-        assert_eq!(usable(0), 0);
-        assert_eq!(usable(MIB), 0);
-        assert_eq!(usable(10 * MIB), 9 * MIB);
-        assert_eq!(usable(100 * MIB), 95 * MIB);
-        assert_eq!(usable(1 << 40), (1 << 40) - 256 * MIB);
-        let folder = tempfile::tempdir().unwrap();
-        let space = statvfs(folder.path()).unwrap();
-        let free = space.f_bavail * space.f_frsize;
-        let file = folder.path().join("x");
-        room(&file, free / 2).unwrap();
-        let error = room(&file, free - MIB / 2).unwrap_err();
-        assert!(
-            matches!(&error, Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull),
-            "{error}"
-        );
-    }
 }

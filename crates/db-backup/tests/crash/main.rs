@@ -7,34 +7,24 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
 
 use db_backup::{
     BackupOptions, Codec, LocalStore, Progress, Recipients, RestoreOptions, Selector, Source,
     Store, VerifyOptions,
 };
-use db_core::{Access, Conn, Connection, DatabaseUrl};
+use db_core::DatabaseUrl;
+use db_testkit::kill::{Work, Worker};
 use db_testkit::size;
 use db_testkit::tools::need;
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
-
-const ROLE: &str = "BITCRAPS_TEST_ROLE";
-const ROOT: &str = "BITCRAPS_TEST_ROOT";
-/// The step at which the worker kills itself; none lets it run on.
-const STEP: &str = "BITCRAPS_TEST_STEP";
+use db_testkit::versioned::{forget, kept, partial, read, write};
 
 const OLD: i64 = 3;
 const NEW: i64 = 5;
 
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
+/// Rows of a kilobyte in each version.
+const BALLAST: u32 = 1_500;
 
 fn database(root: &Path) -> PathBuf {
     root.join("live.db")
@@ -44,147 +34,44 @@ fn store(root: &Path) -> LocalStore {
     LocalStore::new(root.join("backups"))
 }
 
-/// A database in WAL mode whose version is `version`, with some ballast.
-fn write_database(path: &Path, version: i64) {
-    let url = DatabaseUrl::SqliteFile(path.to_owned());
-    let mut connection = Connection::open(&url, Access::Create).unwrap();
-    connection
-        .conn()
-        .batch_execute(&format!(
-            "PRAGMA journal_mode = WAL;
-             CREATE TABLE IF NOT EXISTS versions (n INTEGER NOT NULL);
-             CREATE TABLE IF NOT EXISTS ballast (x);
-             BEGIN;
-             DELETE FROM versions; INSERT INTO versions VALUES ({version});
-             WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1500)
-             INSERT INTO ballast SELECT randomblob(1000) FROM c;
-             COMMIT;"
-        ))
-        .unwrap();
-}
-
-/// Opens it as an application does; a damaged one panics.
-fn version(path: &Path) -> i64 {
-    let url = DatabaseUrl::SqliteFile(path.to_owned());
-    let mut connection = Connection::open(&url, Access::ReadWrite).unwrap();
-    let Conn::Sqlite(conn) = connection.conn() else {
-        unreachable!()
-    };
-    let mut number = |sql: &str| sql_query(sql).get_result::<Number>(conn).unwrap().n;
-    assert_eq!(
-        number("SELECT count(*) AS n FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
-        1
-    );
-    number("SELECT n FROM versions")
-}
-
-fn options(round: u64) -> BackupOptions {
-    let mut options = BackupOptions::default();
-    options.codec = Codec {
-        level: [None, Some(3)][usize::try_from(round % 2).unwrap()],
-        recipients: Recipients::default(),
-    };
-    options
-}
-
-/// What a worker does, and how often it says that it went on.
-fn work(role: &str, root: &Path, on_progress: &mut dyn FnMut(Progress)) {
+/// What a worker does, told by the folder and a word, and how often it says that it went on.
+fn work(root: &Path, word: &str, on_progress: &mut dyn FnMut(Progress)) {
     let store = store(root);
-    let target = DatabaseUrl::SqliteFile(database(root));
-    if let Some(("create", round)) = role.split_once(' ') {
-        let source = Source {
-            url: target,
-            key: None,
-        };
-        let options = options(round.parse().unwrap());
-        db_backup::create(&source, &store, &options, on_progress).unwrap();
-    } else {
-        let manifest = db_backup::find(&store, Selector::Latest).unwrap();
-        let mut options = RestoreOptions::default();
-        options.replace = true;
-        db_backup::restore(&store, &manifest, &target, &options, on_progress).unwrap();
-    }
+    let url = DatabaseUrl::SqliteFile(database(root));
+    let level = match word {
+        "create" => Some(3),
+        "create plain" => None,
+        _ => {
+            let manifest = db_backup::find(&store, Selector::Latest).unwrap();
+            let options = RestoreOptions::new().with_replace(true);
+            db_backup::restore(&store, &manifest, &url, &options, on_progress).unwrap();
+            return;
+        }
+    };
+    let recipients = Recipients::default();
+    let options = BackupOptions::new().with_codec(Codec { level, recipients });
+    let source = Source { url, key: None };
+    db_backup::create(&source, &store, &options, on_progress).unwrap();
 }
 
 /// The worker; a test of its own only in the processes that the others start.
 #[test]
 fn worker() {
-    let Ok(role) = std::env::var(ROLE) else {
+    let Some(mut at) = Work::of_this_process() else {
         return;
     };
-    let root = PathBuf::from(std::env::var_os(ROOT).unwrap());
-    let step: Option<u64> = std::env::var(STEP).ok().map(|s| s.parse().unwrap());
-    let mut steps = 0;
-    work(&role, &root, &mut |_| {
-        if step == Some(steps) {
-            let me = rustix::process::getpid();
-            rustix::process::kill_process(me, rustix::process::Signal::KILL).unwrap();
-        }
-        steps += 1;
-    });
-    fs::write(root.join("steps"), steps.to_string()).unwrap();
+    let task = at.task.clone();
+    let (root, word) = task.split_once('\n').unwrap();
+    work(Path::new(root), word, &mut |_| at.step());
+    at.done();
 }
 
-fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command
+fn on(root: &Path, word: &str) -> Worker {
+    Worker::new("worker", format!("{}\n{word}", root.display()))
 }
 
-fn as_worker(command: &mut Command, role: &str, root: &Path, step: Option<u64>) -> Child {
-    command
-        .args(["--exact", "worker", "--nocapture", "--test-threads=1"])
-        .env(ROLE, role)
-        .env(ROOT, root);
-    if let Some(step) = step {
-        command.env(STEP, step.to_string());
-    }
-    command.spawn().unwrap()
-}
-
-fn start(role: &str, root: &Path, step: Option<u64>) -> Child {
-    as_worker(
-        &mut command(std::env::current_exe().unwrap()),
-        role,
-        root,
-        step,
-    )
-}
-
-fn killed(status: ExitStatus) -> bool {
-    status.signal() == Some(9)
-}
-
-/// Runs a worker to its end, and tells its steps and its time.
-fn whole(role: &str, root: &Path) -> (u64, Duration) {
-    let began = Instant::now();
-    assert!(start(role, root, None).wait().unwrap().success());
-    let steps = fs::read_to_string(root.join("steps")).unwrap();
-    (steps.parse().unwrap(), began.elapsed())
-}
-
-/// Kills a worker in this round: every second one at a step, the others after a random time.
-fn kill(
-    role: &str,
-    root: &Path,
-    (steps, time): (u64, Duration),
-    random: &mut fastrand::Rng,
-) -> bool {
-    if random.bool() {
-        let step = random.u64(..steps);
-        return killed(start(role, root, Some(step)).wait().unwrap());
-    }
-    let mut child = start(role, root, None);
-    let pause = time.mul_f64(random.f64());
-    let until = Instant::now() + pause;
-    while Instant::now() < until && child.try_wait().unwrap().is_none() {
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-    drop(child.kill());
-    killed(child.wait().unwrap())
+fn ends(mut command: Command) -> ExitStatus {
+    command.status().unwrap()
 }
 
 /// What the folder of backups shows: complete ones, and nothing that looks like one and is none.
@@ -194,17 +81,9 @@ fn complete(root: &Path) -> usize {
     for entry in &listing.backups {
         assert!(entry.is_complete(), "{entry:?}");
         let manifest = entry.manifest.as_ref().unwrap();
-        db_backup::verify(&store, manifest, &VerifyOptions::default(), &mut |_| {}).unwrap();
+        db_backup::verify(&store, manifest, &VerifyOptions::new(), &mut |_| {}).unwrap();
     }
     listing.backups.len()
-}
-
-fn partial(folder: &Path) -> Vec<String> {
-    let names = fs::read_dir(folder).unwrap();
-    names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.contains(".partial"))
-        .collect()
 }
 
 fn clear(root: &Path) {
@@ -218,16 +97,18 @@ fn a_killed_backup_is_none_or_complete() {
     let rounds = size("KILLS", 20);
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write_database(&database(root), OLD);
-    let run = whole("create 1", root);
+    write(&database(root), OLD, BALLAST);
+    let ways = ["create", "create plain"].map(|word| on(root, word));
+    let mut usual = ways.each_ref().map(Worker::whole);
     let mut random = fastrand::Rng::with_seed(11);
     let mut kills = 0;
     let mut found = BTreeSet::new();
-    for round in 0..rounds {
+    for (round, way) in (0..rounds).zip([0, 1].into_iter().cycle()) {
         clear(root);
-        kills += u64::from(kill(&format!("create {round}"), root, run, &mut random));
+        let killed = ways[way].kill(&mut usual[way], &mut |below| random.u64(..below));
+        kills += u64::from(killed);
         found.insert(complete(root));
-        assert_eq!(version(&database(root)), OLD, "round {round}");
+        assert_eq!(read(&database(root)), OLD, "round {round}");
     }
     assert!(
         kills * 2 > rounds,
@@ -238,7 +119,7 @@ fn a_killed_backup_is_none_or_complete() {
         "{found:?}"
     );
     // The next one takes away what the dead ones left.
-    whole("create 0", root);
+    ways[0].whole();
     assert_eq!(partial(&root.join("backups")), [""; 0]);
 }
 
@@ -247,49 +128,41 @@ fn a_killed_restore_leaves_the_old_or_the_new() {
     let rounds = size("KILLS", 20);
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write_database(&database(root), NEW);
-    whole("create 1", root);
-    let run = whole("restore", root);
+    write(&database(root), NEW, BALLAST);
+    on(root, "create").whole();
+    let restore = on(root, "restore");
+    let mut usual = restore.whole();
     let mut random = fastrand::Rng::with_seed(12);
     let mut kills = 0;
     for round in 0..rounds {
-        forget(root);
-        write_database(&database(root), OLD);
-        kills += u64::from(kill("restore", root, run, &mut random));
+        begin(root);
+        let killed = restore.kill(&mut usual, &mut |below| random.u64(..below));
+        kills += u64::from(killed);
         old_or_new(root, &format!("round {round}"));
     }
     assert!(
         kills * 2 > rounds,
         "{kills} of {rounds} were killed in time"
     );
-    whole("restore", root);
+    restore.whole();
     assert_eq!(partial(root), [""; 0]);
-    assert_eq!(version(&database(root)), NEW);
+    assert_eq!(read(&database(root)), NEW);
 }
 
-/// Removes the database and all that earlier rounds kept of it.
-fn forget(root: &Path) {
-    for entry in fs::read_dir(root).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if name.starts_with("live.db") {
-            fs::remove_file(path).unwrap();
-        }
-    }
+/// The old database, and nothing that earlier rounds kept of it.
+fn begin(root: &Path) {
+    forget(&database(root));
+    write(&database(root), OLD, BALLAST);
 }
 
 /// The database is one of both, whole; if it is the new one, the old one is kept.
 fn old_or_new(root: &Path, when: &str) -> i64 {
-    let found = version(&database(root));
+    let found = read(&database(root));
     assert!(found == OLD || found == NEW, "{when}: {found}");
     if found == NEW {
-        let kept: Vec<_> = fs::read_dir(root)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.to_string_lossy().contains(".before-restore-"))
-            .collect();
+        let kept = kept(&database(root), "restore");
         assert_eq!(kept.len(), 1, "{when}: {kept:?}");
-        assert_eq!(version(&kept[0]), OLD, "{when}");
+        assert_eq!(read(&kept[0]), OLD, "{when}");
     }
     complete(root);
     found
@@ -299,19 +172,21 @@ fn old_or_new(root: &Path, when: &str) -> i64 {
 const CALLS: &str =
     "rename,renameat,renameat2,link,linkat,unlink,unlinkat,fsync,fdatasync,fchmod,ftruncate";
 
+/// What starts another program with these arguments of `strace`.
+fn strace(arguments: &[&str]) -> Command {
+    need("strace", "strace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq"]).args(arguments).arg("--");
+    strace
+}
+
 /// Killed just before each of these calls of the system, one after the other.
-fn killed_before_each_call(role: &str, root: &Path, mut check: impl FnMut(u64)) -> u64 {
-    let exe = std::env::current_exe().unwrap();
+fn killed_before_each_call(worker: &Worker, mut check: impl FnMut(u64)) -> u64 {
     for at in 1.. {
-        let mut strace = command("strace");
-        strace
-            .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-            .arg(format!("trace={CALLS}"))
-            .arg("-e")
-            .arg(format!("inject={CALLS}:signal=KILL:when={at}"))
-            .arg("--")
-            .arg(&exe);
-        let status = as_worker(&mut strace, role, root, None).wait().unwrap();
+        let trace = format!("trace={CALLS}");
+        let inject = format!("inject={CALLS}:signal=KILL:when={at}");
+        let strace = strace(&["-o", "/dev/null", "-e", &trace, "-e", &inject]);
+        let status = ends(worker.command_by(strace));
         check(at);
         if status.success() {
             return at;
@@ -323,18 +198,15 @@ fn killed_before_each_call(role: &str, root: &Path, mut check: impl FnMut(u64)) 
 /// With strace: no random point, but all of them.
 #[test]
 fn a_restore_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
-    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write_database(&database(root), NEW);
-    whole("create 1", root);
-    forget(root);
-    write_database(&database(root), OLD);
+    write(&database(root), NEW, BALLAST);
+    on(root, "create").whole();
+    begin(root);
     let mut found = BTreeSet::new();
-    let calls = killed_before_each_call("restore", root, |at| {
+    let calls = killed_before_each_call(&on(root, "restore"), |at| {
         found.insert(old_or_new(root, &format!("call {at}")));
-        forget(root);
-        write_database(&database(root), OLD);
+        begin(root);
     });
     assert!(
         calls > 8 && found == BTreeSet::from([OLD, NEW]),
@@ -344,14 +216,14 @@ fn a_restore_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
 
 #[test]
 fn a_backup_that_is_killed_before_each_call_is_none_or_complete() {
-    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write_database(&database(root), OLD);
-    whole("create 1", root);
+    write(&database(root), OLD, BALLAST);
+    let create = on(root, "create");
+    create.whole();
     let mut found = BTreeSet::new();
     clear(root);
-    let calls = killed_before_each_call("create 1", root, |_| {
+    let calls = killed_before_each_call(&create, |_| {
         found.insert(complete(root));
         clear(root);
     });
@@ -364,30 +236,13 @@ fn a_backup_that_is_killed_before_each_call_is_none_or_complete() {
 /// What a power cut may not take: the bytes before the name, the name before the next one.
 #[test]
 fn the_order_of_a_backup_is_durable() {
-    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write_database(&database(root), OLD);
+    write(&database(root), OLD, BALLAST);
     let log = root.join("trace");
-    let mut strace = command("strace");
-    strace
-        .args([
-            "-f",
-            "-qq",
-            "-y",
-            "-e",
-            "trace=rename,renameat,renameat2,link,linkat,fsync,fdatasync",
-        ])
-        .arg("-o")
-        .arg(&log)
-        .arg("--")
-        .arg(std::env::current_exe().unwrap());
-    assert!(
-        as_worker(&mut strace, "create 1", root, None)
-            .wait()
-            .unwrap()
-            .success()
-    );
+    let calls = "trace=rename,renameat,renameat2,link,linkat,fsync,fdatasync";
+    let strace = strace(&["-y", "-e", calls, "-o", log.to_str().unwrap()]);
+    assert!(ends(on(root, "create").command_by(strace)).success());
     let text = fs::read_to_string(log).unwrap();
     let backups = store(root).folder().unwrap().canonicalize().unwrap();
     let folder = format!("<{}>", backups.display());
@@ -423,30 +278,20 @@ fn the_order_of_a_backup_is_durable() {
 /// there is whole: also where the name of the manifest was the last to be synced.
 #[test]
 fn a_folder_that_cannot_be_synced_loses_no_backup_and_leaves_no_part() {
-    need("strace", "strace");
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
-    write_database(&database(root), OLD);
-    whole("create 1", root);
+    write(&database(root), OLD, BALLAST);
+    let create = on(root, "create");
+    create.whole();
     let folder = store(root).folder().unwrap().canonicalize().unwrap();
     let mut outcomes = Vec::new();
     for at in 1..=4 {
         clear(root);
         let log = root.join("trace");
-        let mut strace = command("strace");
-        strace
-            .args(["-f", "-qq", "-P"])
-            .arg(&folder)
-            .arg("-o")
-            .arg(&log);
-        strace
-            .args(["-e", "trace=fsync", "-e"])
-            .arg(format!("inject=fsync:error=EIO:when={at}"))
-            .arg("--")
-            .arg(std::env::current_exe().unwrap());
-        let status = as_worker(&mut strace, "create 1", root, None)
-            .wait()
-            .unwrap();
+        let (path, output) = (folder.to_str().unwrap(), log.to_str().unwrap());
+        let inject = format!("inject=fsync:error=EIO:when={at}");
+        let strace = strace(&["-P", path, "-o", output, "-e", "trace=fsync", "-e", &inject]);
+        let status = ends(create.command_by(strace));
         let failed = fs::read_to_string(&log).unwrap().contains("INJECTED");
         let made = usize::from(status.success());
         assert_eq!(complete(root), made, "sync {at}");

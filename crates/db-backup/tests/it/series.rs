@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::TimeDelta;
 use db_backup::health::BackupAges;
+use db_backup::postgres::{RecoveryTarget, restore_base};
+use db_backup::prune::prune;
 use db_backup::retention::Policy;
 use db_backup::schedule::{Job as _, Schedule, StoreJob, SystemTimer, Timer, run};
 use db_backup::{
-    BackupOptions, Draft, Error, Kind, LocalStore, Lock, Manifest, Selector, Source, Store,
-    StoredFile, VerifyOptions, Wanted, WriteMode, find, latest, list, status,
+    BackupOptions, Draft, Error, Kind, LocalStore, Lock, Manifest, RestoreOptions, Selector,
+    Source, Store, StoredFile, VerifyOptions, Wanted, WriteMode, create, drill, find, latest, list,
+    restore, status, verify,
 };
 use db_core::{DatabaseUrl, Interrupt};
 use db_testkit::TestDb;
@@ -208,11 +211,10 @@ fn a_schedule_prunes_its_own_series_only() {
             url: url(database),
             key: None,
         };
-        let mut verify = VerifyOptions::default();
-        verify.clock = Arc::new(db_core::FixedClock(now()));
+        let verify = VerifyOptions::new().with_clock(db_core::FixedClock(now()));
         let mut policy = Policy::none();
         policy.days = days;
-        let options = (BackupOptions::default(), verify);
+        let options = (BackupOptions::new(), verify);
         let mut job = StoreJob::new(source, Arc::<LocalStore>::clone(&store), options, policy);
         job.prune(&Interrupt::default()).unwrap()
     };
@@ -241,8 +243,8 @@ fn a_link_to_a_lost_file_leads_to_its_backups() {
         url: DatabaseUrl::SqliteFile(path.to_owned()),
         key: None,
     };
-    let options = BackupOptions::default();
-    let made = db_backup::create(&source(&link), &store, &options, &mut |_| {}).unwrap();
+    let options = BackupOptions::new();
+    let made = create(&source(&link), &store, &options, &mut |_| {}).unwrap();
     assert_eq!(
         made.database,
         real.canonicalize().unwrap().to_string_lossy()
@@ -339,7 +341,7 @@ fn a_schedule_makes_its_own_series() {
             url: url(&db.url()),
             key: None,
         };
-        let options = (BackupOptions::default(), VerifyOptions::default());
+        let options = (BackupOptions::new(), VerifyOptions::new());
         let policy = Policy::none();
         let job = StoreJob::new(source, Arc::<LocalStore>::clone(&store), options, policy);
         let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
@@ -367,6 +369,8 @@ struct Stale<'s> {
     store: &'s LocalStore,
     gone: Vec<StoredFile>,
     is_stale: AtomicBool,
+    /// Whether it was told what stops it.
+    obeys: AtomicBool,
 }
 
 impl Store for Stale<'_> {
@@ -410,6 +414,48 @@ impl Store for Stale<'_> {
     fn lock(&self, why: &str) -> Result<Lock, Error> {
         self.store.lock(why)
     }
+
+    fn obey(&self, _: &Interrupt) {
+        self.obeys.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A bucket that does not answer must not outlast Ctrl-C.
+#[test]
+fn whatever_can_be_stopped_tells_the_place_so() {
+    let folder = Folder::new();
+    let base = folder.add(1, Kind::PostgresBase, |_| {});
+    let place = Stale {
+        store: &folder.store,
+        gone: Vec::new(),
+        is_stale: AtomicBool::default(),
+        obeys: AtomicBool::default(),
+    };
+    let obeyed = || place.obeys.swap(false, Ordering::SeqCst);
+    let (interrupt, taken) = (Interrupt::default(), folder.path(""));
+    let (backup, check, back) = (
+        BackupOptions::new(),
+        VerifyOptions::new(),
+        RestoreOptions::new(),
+    );
+    let none = url("sqlite:///none/at/all.db");
+    let source = Source {
+        url: none.clone(),
+        key: None,
+    };
+    create(&source, &place, &backup, &mut |_| {}).unwrap_err();
+    assert!(obeyed(), "create");
+    verify(&place, &base, &check, &mut |_| {}).unwrap_err();
+    assert!(obeyed(), "verify");
+    drill(&place, &base, &check, &mut |_| {}).unwrap_err();
+    assert!(obeyed(), "drill");
+    restore(&place, &base, &none, &back, &mut |_| {}).unwrap_err();
+    assert!(obeyed(), "restore");
+    let to = (taken.as_path(), &RecoveryTarget::End);
+    restore_base(&place, &base, to, &back, &mut |_| {}).unwrap_err();
+    assert!(obeyed(), "restore_base");
+    prune(&place, &Policy::none(), now(), (&interrupt, &mut |_| {})).unwrap();
+    assert!(obeyed(), "prune");
 }
 
 #[test]
@@ -430,6 +476,7 @@ fn what_is_removed_meanwhile_is_not_damaged() {
         store: &folder.store,
         gone: of_it,
         is_stale: AtomicBool::new(true),
+        obeys: AtomicBool::default(),
     };
     let listed = list(&stale).unwrap();
     let names: Vec<String> = listed.backups.iter().map(|b| b.name.to_string()).collect();

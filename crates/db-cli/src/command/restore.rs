@@ -53,12 +53,11 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
         && wanted.databases.first().is_some_and(is_replaced);
     let manifest = find(&*store, selector, &wanted)?;
     let shrunk = shrunk(&*store, selector, &manifest)?;
-    let mut restore = RestoreOptions::default();
-    restore.identities = identities(options.identity.as_ref(), settings)?;
-    restore.level = options.check.or(settings.check).unwrap_or_default().into();
-    restore.accept_unsound = options.accept_unsound;
-    restore.postgres = postgres(&options.tools, settings);
-    restore.postgres.owners = !options.no_owner;
+    let restore = RestoreOptions::new()
+        .with_identities(identities(options.identity.as_ref(), settings)?)
+        .with_level(options.check.or(settings.check).unwrap_or_default().into())
+        .with_accept_unsound(options.accept_unsound)
+        .with_postgres(postgres(&options.tools, settings).with_owners(!options.no_owner));
     if manifest.kind == Kind::PostgresBase {
         return base::run(context, options, (&*store, &manifest), restore);
     }
@@ -78,15 +77,21 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
             format!("name a target of {made_by}; another engine needs another kind of copy"),
         ));
     }
-    restore.key.clone_from(&job.key);
-    restore.invariants = invariants(has_own_tables(&manifest));
-    restore.newest_schema = newest(&file.migrator(context.global), target.engine())?;
-    restore.replace = agree(context, options, (&manifest, shrunk.as_ref()), &target)?;
+    let restore = restore
+        .with_key(job.key.clone())
+        .with_invariants(invariants(has_own_tables(&manifest)))
+        .with_newest_schema(newest(&file.migrator(context.global), target.engine())?)
+        .with_replace(agree(
+            context,
+            options,
+            (&manifest, shrunk.as_ref()),
+            &target,
+        )?);
     if let Some(shrunk) = &shrunk {
         context.output.note(&shrank(shrunk));
     }
     let mut work = Work::begin(context)?;
-    restore.interrupt = work.interrupt.clone();
+    let restore = restore.with_interrupt(work.interrupt.clone());
     let done = db_backup::restore(&*store, &manifest, &target, &restore, &mut |p| {
         work.phases.at(p);
     });

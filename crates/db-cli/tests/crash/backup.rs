@@ -5,28 +5,23 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use db_backup::{LocalStore, VerifyOptions};
-use db_core::{Access, Conn, Connection, DatabaseUrl};
+use db_testkit::kill::{midway, was_killed, whole};
 use db_testkit::size;
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use db_testkit::versioned::{forget, kept, partial, read, write};
 
 const OLD: i64 = 3;
 const NEW: i64 = 5;
 
+/// Rows of a kilobyte in each version.
+const BALLAST: u32 = 8_000;
+
 /// So many runs there may be for one that is killed in time.
 const MOST_ROUNDS: u64 = 10;
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
 
 struct World {
     root: tempfile::TempDir,
@@ -62,26 +57,12 @@ impl World {
 
     /// Runs it to its end, and tells how long that took.
     fn whole(&self, words: &[&str]) -> Duration {
-        let began = Instant::now();
-        assert!(self.command(words).status().unwrap().success(), "{words:?}");
-        began.elapsed()
+        whole(&mut self.command(words))
     }
 
-    /// Kills it after a random part of its usual time. Whether it was in time is told; if not, it was
-    /// faster than before.
+    /// Kills it after a random part of its usual time. Whether it was in time is told.
     fn kill(&self, words: &[&str], time: &mut Duration, random: &mut fastrand::Rng) -> bool {
-        let began = Instant::now();
-        let until = began + time.mul_f64(random.f64());
-        let mut child = self.command(words).spawn().unwrap();
-        while Instant::now() < until && child.try_wait().unwrap().is_none() {
-            std::thread::park_timeout(Duration::from_micros(500));
-        }
-        drop(child.kill());
-        let killed = child.wait().unwrap().signal() == Some(9);
-        if !killed {
-            *time = (*time).min(began.elapsed());
-        }
-        killed
+        was_killed(midway(&mut self.command(words), time, random.f64()))
     }
 
     fn complete(&self, when: &str) -> usize {
@@ -90,74 +71,17 @@ impl World {
         for entry in &listing.backups {
             assert!(entry.is_complete(), "{when}: {entry:?}");
             let manifest = entry.manifest.as_ref().unwrap();
-            db_backup::verify(&store, manifest, &VerifyOptions::default(), &mut |_| {}).unwrap();
+            db_backup::verify(&store, manifest, &VerifyOptions::new(), &mut |_| {}).unwrap();
         }
         listing.backups.len()
     }
-
-    /// Removes the database and all that was kept of it.
-    fn forget(&self) {
-        for path in files(self.root.path()) {
-            if name(&path).starts_with("live.db") {
-                fs::remove_file(path).unwrap();
-            }
-        }
-    }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
-}
-
-fn partial(folder: &Path) -> Vec<String> {
-    let names = files(folder).into_iter().map(|path| name(&path));
-    names.filter(|name| name.contains(".partial")).collect()
-}
-
-/// A database in WAL mode whose version is `version`, with ballast, so that there is work to kill.
-fn write_database(path: &Path, version: i64) {
-    let url = DatabaseUrl::SqliteFile(path.to_owned());
-    let mut connection = Connection::open(&url, Access::Create).unwrap();
-    connection
-        .conn()
-        .batch_execute(&format!(
-            "PRAGMA journal_mode = WAL;
-             CREATE TABLE IF NOT EXISTS versions (n INTEGER NOT NULL);
-             CREATE TABLE IF NOT EXISTS ballast (x);
-             BEGIN;
-             DELETE FROM versions; INSERT INTO versions VALUES ({version});
-             WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 8000)
-             INSERT INTO ballast SELECT randomblob(1000) FROM c;
-             COMMIT;"
-        ))
-        .unwrap();
-}
-
-/// Opens it as an application does; a damaged one panics.
-fn version(path: &Path) -> i64 {
-    let url = DatabaseUrl::SqliteFile(path.to_owned());
-    let mut connection = Connection::open(&url, Access::ReadWrite).unwrap();
-    let Conn::Sqlite(conn) = connection.conn() else {
-        unreachable!()
-    };
-    let mut number = |sql: &str| sql_query(sql).get_result::<Number>(conn).unwrap().n;
-    assert_eq!(
-        number("SELECT count(*) AS n FROM pragma_integrity_check WHERE integrity_check = 'ok'"),
-        1
-    );
-    number("SELECT n FROM versions")
 }
 
 #[test]
 fn a_killed_backup_is_none_or_complete() {
     let wanted = size("KILLS", 20);
     let world = World::new();
-    write_database(&world.database(), OLD);
+    write(&world.database(), OLD, BALLAST);
     let ways = [&["backup"][..], &["backup", "create", "--compress", "none"]];
     let mut times = ways.map(|words| world.whole(words));
     let mut random = fastrand::Rng::with_seed(21);
@@ -166,13 +90,13 @@ fn a_killed_backup_is_none_or_complete() {
     while kills < wanted {
         round += 1;
         assert!(round < wanted * MOST_ROUNDS, "{kills} were killed in time");
-        for path in files(&world.backups()) {
-            fs::remove_file(path).unwrap();
+        for file in fs::read_dir(world.backups()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
         }
         let way = random.usize(..ways.len());
         kills += u64::from(world.kill(ways[way], &mut times[way], &mut random));
         found.insert(world.complete(&format!("round {round}")));
-        assert_eq!(version(&world.database()), OLD, "round {round}");
+        assert_eq!(read(&world.database()), OLD, "round {round}");
     }
     assert!(
         found.contains(&0) && found.iter().all(|n| *n <= 1),
@@ -186,7 +110,7 @@ fn a_killed_backup_is_none_or_complete() {
 fn a_killed_restore_leaves_the_old_or_the_new() {
     let wanted = size("KILLS", 20);
     let world = World::new();
-    write_database(&world.database(), NEW);
+    write(&world.database(), NEW, BALLAST);
     world.whole(&["backup"]);
     let words = ["restore", "--force"];
     let mut time = world.whole(&words);
@@ -195,22 +119,19 @@ fn a_killed_restore_leaves_the_old_or_the_new() {
     while kills < wanted {
         round += 1;
         assert!(round < wanted * MOST_ROUNDS, "{kills} were killed in time");
-        world.forget();
-        write_database(&world.database(), OLD);
+        forget(&world.database());
+        write(&world.database(), OLD, BALLAST);
         kills += u64::from(world.kill(&words, &mut time, &mut random));
-        let found = version(&world.database());
+        let found = read(&world.database());
         assert!([OLD, NEW].contains(&found), "round {round}: {found}");
         if found == NEW {
-            let kept: Vec<_> = files(world.root.path())
-                .into_iter()
-                .filter(|path| name(path).contains(".before-restore-"))
-                .collect();
+            let kept = kept(&world.database(), "restore");
             assert_eq!(kept.len(), 1, "round {round}: {kept:?}");
-            assert_eq!(version(&kept[0]), OLD, "round {round}");
+            assert_eq!(read(&kept[0]), OLD, "round {round}");
         }
         assert_eq!(world.complete(&format!("round {round}")), 1);
     }
     world.whole(&words);
     assert_eq!(partial(world.root.path()), [""; 0]);
-    assert_eq!(version(&world.database()), NEW);
+    assert_eq!(read(&world.database()), NEW);
 }

@@ -3,12 +3,12 @@
 //! `BITCRAPS_TEST_KILLS` sets how often. What was committed is there afterwards, from the log or from
 //! the file, beside a connection that stays open and for one that opens it anew.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use db_core::{Access, Conn, Connection, DatabaseUrl};
+use db_testkit::kill::{midway, was_killed, whole};
 use db_testkit::size;
 use db_testkit::tools::need;
 use diesel::sql_types::BigInt;
@@ -106,11 +106,10 @@ impl World {
 
     /// Runs it to its end, after which the log is empty.
     fn whole(&self) -> Duration {
-        let began = Instant::now();
         let mut command = self.command(env!("CARGO_BIN_EXE_bitcraps-db"));
-        assert!(self.checkpoint(&mut command).status().unwrap().success());
+        let time = whole(self.checkpoint(&mut command));
         assert_eq!(self.log_bytes(), 0);
-        began.elapsed()
+        time
     }
 
     #[track_caller]
@@ -151,19 +150,9 @@ fn a_killed_checkpoint_loses_nothing() {
         assert!(round < wanted * MOST_ROUNDS, "{kills} were killed in time");
         world.empty();
         world.write(3_000);
-        let began = Instant::now();
-        let until = began + time.mul_f64(random.f64());
         let mut command = world.command(env!("CARGO_BIN_EXE_bitcraps-db"));
-        let mut child = world.checkpoint(&mut command).spawn().unwrap();
-        while Instant::now() < until && child.try_wait().unwrap().is_none() {
-            std::thread::park_timeout(Duration::from_micros(200));
-        }
-        drop(child.kill());
-        if child.wait().unwrap().signal() == Some(9) {
-            kills += 1;
-        } else {
-            time = time.min(began.elapsed());
-        }
+        let status = midway(world.checkpoint(&mut command), &mut time, random.f64());
+        kills += u64::from(was_killed(status));
         world.is_whole(&format!("round {round}"));
         // Nobody waits for the dead one, and its work is done by the next.
         world.write(1);

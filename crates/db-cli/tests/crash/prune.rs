@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use db_backup::{Entry, LocalStore, VerifyOptions, list, verify};
+use db_testkit::kill::{midway, was_killed, whole};
 use db_testkit::{TestDb, size};
 
 /// Backups in the folder, and how many of them stay.
@@ -67,25 +68,20 @@ fn a_killed_prune_leaves_whole_backups_and_the_next_one_ends_it() {
     ];
     let began = Instant::now();
     copy(&root.join("template"), &root.join("backups"));
-    let whole = Instant::now();
-    assert!(run(root, &prune).status().unwrap().success());
-    let time = whole.elapsed();
+    let mut time = whole(&mut run(root, &prune));
     let kept = names(&list(&store).unwrap().backups);
     assert_eq!(kept.len(), KEPT);
     let mut random = fastrand::Rng::with_seed(23);
-    let (mut kills, mut midway) = (0, 0);
+    let (mut kills, mut between) = (0, 0);
     for round in 0..wanted * ATTEMPTS {
         if kills == wanted {
             break;
         }
         copy(&root.join("template"), &root.join("backups"));
-        let mut child = run(root, &prune).stderr(Stdio::null()).spawn().unwrap();
-        let until = Instant::now() + time.mul_f64(random.f64());
-        while Instant::now() < until && child.try_wait().unwrap().is_none() {
-            std::thread::park_timeout(Duration::from_micros(200));
-        }
-        drop(child.kill());
-        kills += u64::from(!child.wait().unwrap().success());
+        let mut command = run(root, &prune);
+        let status = midway(command.stderr(Stdio::null()), &mut time, random.f64());
+        assert!(was_killed(status) || status.success(), "round {round}");
+        kills += u64::from(was_killed(status));
         let listing = list(&store).unwrap();
         assert!(
             listing.backups.iter().all(Entry::is_complete),
@@ -93,7 +89,7 @@ fn a_killed_prune_leaves_whole_backups_and_the_next_one_ends_it() {
         );
         let left = names(&listing.backups);
         assert!(left.is_superset(&kept), "round {round}: {left:?}");
-        midway += u64::from(left.len() > KEPT && left.len() < BACKUPS);
+        between += u64::from(left.len() > KEPT && left.len() < BACKUPS);
         // The lock of the dead one is in nobody's way.
         assert!(
             run(root, &prune).status().unwrap().success(),
@@ -103,7 +99,7 @@ fn a_killed_prune_leaves_whole_backups_and_the_next_one_ends_it() {
         assert_eq!(names(&listing.backups), kept, "round {round}");
         for entry in &listing.backups {
             let manifest = entry.manifest.as_ref().unwrap();
-            verify(&store, manifest, &VerifyOptions::default(), &mut |_| {}).unwrap();
+            verify(&store, manifest, &VerifyOptions::new(), &mut |_| {}).unwrap();
         }
         for file in &listing.orphans {
             // Of one that was on its way out: a day later they go, too.
@@ -115,7 +111,7 @@ fn a_killed_prune_leaves_whole_backups_and_the_next_one_ends_it() {
             );
         }
     }
-    println!("{kills} killed, {midway} midway, in {:?}", began.elapsed());
+    println!("{kills} killed, {between} midway, in {:?}", began.elapsed());
     assert_eq!(kills, wanted, "of {} attempts", wanted * ATTEMPTS);
-    assert!(wanted < 20 || midway > 0, "none was killed midway");
+    assert!(wanted < 20 || between > 0, "none was killed midway");
 }

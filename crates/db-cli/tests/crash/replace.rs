@@ -3,13 +3,12 @@
 //! `BITCRAPS_TEST_KILLS` sets how often. Afterwards the name leads to the old database or to the new
 //! one, each of them whole, and the old one is kept.
 
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use db_core::{Access, Connection, DatabaseUrl, Engine, with_conn};
-use db_testkit::{TestDb, both_engines, size};
+use db_testkit::kill::{midway, was_killed, whole};
+use db_testkit::versioned::{forget, kept};
+use db_testkit::{TestDb, both_engines, size, wait_until};
 use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
@@ -99,10 +98,7 @@ impl World {
     /// The databases that were kept.
     fn kept(&self) -> Vec<DatabaseUrl> {
         if let Some(path) = self.target.path() {
-            let beside = files(path.parent().unwrap());
-            let kept = beside
-                .into_iter()
-                .filter(|path| name(path).contains(".before-copy-"));
+            let kept = kept(path, "copy").into_iter();
             return kept.map(DatabaseUrl::SqliteFile).collect();
         }
         let name = self.target.database_name().unwrap();
@@ -123,11 +119,7 @@ impl World {
     /// The old database and nothing else.
     fn begin(&self) {
         if let Some(path) = self.target.path() {
-            for file in files(path.parent().unwrap()) {
-                if name(&file).starts_with(&name(path)) {
-                    std::fs::remove_file(file).unwrap();
-                }
-            }
+            forget(path);
         } else {
             self.drop_kept();
             execute(
@@ -152,21 +144,10 @@ impl World {
         }
         let name = self.target.database_name().unwrap();
         let sql = format!("SELECT count(*) AS n FROM pg_stat_activity WHERE datname = '{name}'");
-        let until = Instant::now() + Duration::from_secs(30);
-        while number(&self.admin(), &sql).unwrap() > 0 {
-            assert!(Instant::now() < until, "somebody stays connected");
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
+        wait_until("everybody to be gone", || {
+            number(&self.admin(), &sql).unwrap() == 0
+        });
     }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    entries.map(|entry| entry.unwrap().path()).collect()
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
 }
 
 both_engines! {
@@ -178,9 +159,7 @@ both_engines! {
         fill(&world.source, NEW);
         world.begin();
         world.settle();
-        let began = Instant::now();
-        assert!(world.command().status().unwrap().success());
-        let mut time = began.elapsed();
+        let mut time = whole(&mut world.command());
         assert_eq!(rows(&world.target), NEW);
         let mut random = fastrand::Rng::with_seed(23);
         let (mut kills, mut round) = (0, 0);
@@ -189,20 +168,9 @@ both_engines! {
             assert!(round < wanted * MOST_ROUNDS, "{kills} were killed in time");
             world.begin();
             world.settle();
-            let began = Instant::now();
-            let until = began + time.mul_f64(random.f64());
-            let mut child = world.command().spawn().unwrap();
-            while Instant::now() < until && child.try_wait().unwrap().is_none() {
-                std::thread::park_timeout(Duration::from_micros(500));
-            }
-            drop(child.kill());
-            let status = child.wait().unwrap();
-            if status.signal() == Some(9) {
-                kills += 1;
-            } else {
-                assert!(status.success(), "round {round}: {status}");
-                time = time.min(began.elapsed());
-            }
+            let status = midway(&mut world.command(), &mut time, random.f64());
+            assert!(was_killed(status) || status.success(), "round {round}: {status}");
+            kills += u64::from(was_killed(status));
             let found = rows(&world.target);
             assert!([OLD, NEW].contains(&found), "round {round}: {found}");
             let kept = world.kept();
@@ -212,7 +180,7 @@ both_engines! {
         // What dead ones have left is in nobody's way.
         world.begin();
         world.settle();
-        assert!(world.command().status().unwrap().success());
+        whole(&mut world.command());
         assert_eq!(rows(&world.target), NEW);
         if world.target.engine() == Engine::Postgres {
             world.drop_kept();

@@ -3,10 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use db_core::{Access, Connection, DatabaseUrl};
-use db_testkit::{Cluster, Stop};
+use db_testkit::{Cluster, Stop, server_account, wait_for};
 use tempfile::TempDir;
 
 use crate::support::{BINARY, Done, bare, finish};
@@ -63,17 +62,36 @@ impl World {
 
     fn restore(&self, name: &str, target: &[&str]) -> Done {
         let folder = self.root.path().join(name);
-        let account = account();
+        let account = server_account();
         let mut arguments = vec!["restore", "--target", folder.to_str().unwrap()];
         arguments.extend(target);
         arguments.extend(account.iter().flat_map(|name| ["--run-as", name]));
         self.run(&arguments)
     }
 
+    /// A folder with so many migrations.
+    fn migrations(&self, folder: &str, count: usize) {
+        for number in 1..=count {
+            let path = self.root.path().join(folder);
+            let path = path.join(format!("2024010{number}000000_step"));
+            std::fs::create_dir_all(&path).unwrap();
+            let up = format!("CREATE TABLE step_{number} (id int)");
+            std::fs::write(path.join("up.sql"), up).unwrap();
+            let down = format!("DROP TABLE step_{number}");
+            std::fs::write(path.join("down.sql"), down).unwrap();
+        }
+    }
+
+    fn migrate(&self, folder: &str) -> Done {
+        let mut command = bare(self.root.path());
+        command.args(["--database-url", &self.cluster.url(), "--json"]);
+        finish(command.args(["--migrations", folder, "migrate"]))
+    }
+
     /// The stored file of the log whose name begins so, when the server has brought it.
     #[track_caller]
     fn archived(&self, beginning: &str) -> String {
-        wait_for(|| {
+        wait_for(beginning, || {
             let entries = self.dir().read_dir().unwrap();
             let mut names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
             names.find(|name| name.starts_with(&format!("wal_{beginning}-")))
@@ -89,37 +107,6 @@ fn sql(url: &str, text: &str) -> Result<(), String> {
     done.map_err(|e| e.to_string())
 }
 
-/// The account that runs a server where the test runs as root.
-fn account() -> Option<String> {
-    let id = |arguments: &[&str]| {
-        let output = Command::new("id").args(arguments).output().unwrap();
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
-    };
-    (id(&["-u"]).unwrap() == "0").then(|| {
-        let has_postgres = id(&["-u", "postgres"]).is_some();
-        if has_postgres { "postgres" } else { "nobody" }.to_owned()
-    })
-}
-
-/// Looks again and again, for a minute and a half at most.
-#[track_caller]
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(
-            since.elapsed() < Duration::from_secs(90),
-            "it did not happen"
-        );
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn the_log_goes_out_and_comes_back() {
     let world = world();
@@ -133,7 +120,7 @@ fn the_log_goes_out_and_comes_back() {
         sql(&url, "SELECT pg_switch_wal()").unwrap();
     }
     // Restored as soon as the archiver has brought the last file.
-    let restored = wait_for(|| {
+    let restored = wait_for("the restore point", || {
         let done = world.restore("restored", &["--restore-point", "row_3"]);
         let is_early = done.out.contains("ends before the target");
         assert!(done.code == 0 || is_early, "{done:?}");
@@ -150,7 +137,9 @@ fn the_log_goes_out_and_comes_back() {
     let standby = world.cluster.standby_of_archive(&fetch).unwrap();
     sql(&url, "INSERT INTO t VALUES (4)").unwrap();
     sql(&url, "SELECT pg_switch_wal()").unwrap();
-    wait_for(|| sql(&standby.url(), "SELECT 1 / (count(*) = 4)::int FROM t").ok());
+    wait_for("the rows", || {
+        sql(&standby.url(), "SELECT 1 / (count(*) = 4)::int FROM t").ok()
+    });
     sql(&standby.url(), "INSERT INTO t VALUES (5)").unwrap_err();
     drop(standby);
 
@@ -173,6 +162,8 @@ fn the_log_goes_out_and_comes_back() {
 fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     let world = world();
     let url = world.cluster.url();
+    world.migrations("newer", 2);
+    assert_eq!(world.migrate("newer").code, 0);
     sql(&url, "CREATE TABLE t (id int)").unwrap();
     let made = world.run(&["backup", "create", "--method", "base"]);
     assert_eq!(made.code, 0, "{made:?}");
@@ -180,7 +171,7 @@ fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     sql(&url, "SELECT pg_create_restore_point('one')").unwrap();
     sql(&url, "INSERT INTO t VALUES (2)").unwrap();
     sql(&url, "SELECT pg_switch_wal()").unwrap();
-    let restored = wait_for(|| {
+    let restored = wait_for("the restore point", || {
         let done = world.restore("restored", &["--restore-point", "one"]);
         (done.code == 0).then_some(done)
     });
@@ -200,10 +191,16 @@ fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     let server = Running {
         folder: world.root.path().join("restored"),
     };
+    // A whole server has as many schemas as databases: what an older program refuses is each of these, when it
+    // meets it.
+    world.migrations("older", 1);
+    let refused = world.migrate("older");
+    assert_eq!(refused.code, 7, "{refused:?}");
+    assert_eq!(refused.document()["error"]["kind"], "newer_database");
     sql(&url, "INSERT INTO t VALUES (30)").unwrap();
     sql(&url, "SELECT pg_switch_wal()").unwrap();
     world.archived("00000002.history");
-    let done = wait_for(|| {
+    let done = wait_for("the new timeline", || {
         let done = world.restore("again", &[]);
         assert_eq!(done.code, 0, "{done:?}");
         let document = done.document();

@@ -173,7 +173,7 @@ fn money_that_does_not_add_up_is_not_backed_up() {
     let place = Place::new(db);
     place.write("bitcraps-db.toml", "");
     let made = place.json(0, &["backup"]);
-    assert_eq!(made["proof"]["invariants"][0], "reconcile");
+    assert_eq!(made["proof"]["invariants"][0], "money");
     place.json(0, &["backup", "verify", "--restore"]);
     place.db.connect().execute(
         "INSERT INTO users (id, username, public_key, created_at) VALUES ('u', 'u', x'01', 0);
@@ -214,10 +214,7 @@ fn what_is_not_sound_can_be_kept_as_such() {
         found.iter().any(|f| f.contains("has no parent in users")),
         "{found:?}"
     );
-    assert!(
-        found.iter().any(|f| f.starts_with("reconcile: ")),
-        "{found:?}"
-    );
+    assert!(found.iter().any(|f| f.starts_with("money: ")), "{found:?}");
     let name = made["name"].as_str().unwrap();
 
     // It is shown, and is as it was made, and is not sound; a trial of it proves nothing.

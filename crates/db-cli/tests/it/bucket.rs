@@ -1,12 +1,12 @@
 //! Backups in a bucket of an S3-compatible server, with kills, cut connections and wrong keys.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use db_backup::{BucketStore, Store, WriteMode};
-use db_testkit::{Proxy, TestBucket, TestDb};
+use db_testkit::{Proxy, TestBucket, TestDb, wait_until};
 use serde_json::Value;
 
 use crate::backup::{IDENTITY, RECIPIENT};
@@ -77,7 +77,7 @@ impl World {
         }
     }
 
-    pub(crate) fn staging(&self) -> std::path::PathBuf {
+    pub(crate) fn staging(&self) -> PathBuf {
         self.place.path("staging")
     }
 
@@ -87,6 +87,49 @@ impl World {
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
+    }
+
+    /// The records of uploads that wait there.
+    pub(crate) fn records(&self) -> Vec<(PathBuf, Value)> {
+        let names = self.staged().into_iter();
+        let paths = names
+            .filter(|name| name.starts_with(".upload.") && name.strip_suffix(".json").is_some())
+            .map(|name| self.staging().join(name));
+        paths
+            .map(|path| {
+                let bytes = std::fs::read(&path).unwrap();
+                (path, serde_json::from_slice(&bytes).unwrap())
+            })
+            .collect()
+    }
+
+    /// Parts of uploads that are done, as their records say.
+    fn parts_done(&self) -> usize {
+        let parts = |(_, record): &(PathBuf, Value)| {
+            record["uploads"][0]["parts"].as_object().unwrap().len()
+        };
+        self.records().iter().map(parts).sum()
+    }
+
+    /// A run that has come to its middle: so much went by way of the proxy, and nothing more does.
+    pub(crate) fn held(&self, proxy: &Proxy, after: u64, arguments: &[&str]) -> Child {
+        proxy.hold_after(after);
+        let child = self
+            .command(proxy.port(), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until("the middle of the run", || proxy.is_holding());
+        child
+    }
+
+    /// An upload that was killed in its middle, when it was so far that this is so.
+    pub(crate) fn killed_upload(&self, proxy: &Proxy, after: u64, is_so: impl FnMut() -> bool) {
+        let mut child = self.held(proxy, after, &PLAIN);
+        wait_until("what is noted of the upload", is_so);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -119,30 +162,6 @@ impl World {
 }
 
 pub(crate) const PLAIN: [&str; 4] = ["backup", "create", "--compress", "none"];
-
-/// Parts that are done, as the note in the staging folder says.
-fn parts_done(staging: &Path) -> usize {
-    let entries = std::fs::read_dir(staging).into_iter().flatten().flatten();
-    let mut done = 0;
-    for entry in entries {
-        let name = entry.file_name().into_string().unwrap();
-        if name.starts_with(".upload.") && name.strip_suffix(".json").is_some() {
-            let note: Value =
-                serde_json::from_slice(&std::fs::read(entry.path()).unwrap()).unwrap();
-            done += note["uploads"][0]["parts"].as_object().unwrap().len();
-        }
-    }
-    done
-}
-
-#[track_caller]
-pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(2);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
 
 #[test]
 fn a_round_trip_of_sqlite() {
@@ -177,19 +196,8 @@ fn an_upload_that_was_killed_goes_on_where_it_stopped() {
     let world = World::new(SIZE);
     let mut proxy = Proxy::to(world.bucket.port());
     // At most four parts are under way, so that one at least is done by then.
-    proxy.hold_after(44 * MIB);
-    let mut child = world
-        .command(proxy.port(), &PLAIN)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the middle of the upload", || {
-        proxy.is_holding() && parts_done(&world.staging()) > 0
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let done = parts_done(&world.staging()) as u64;
+    world.killed_upload(&proxy, 44 * MIB, || world.parts_done() > 0);
+    let done = world.parts_done() as u64;
     // A truncated upload cannot be seen.
     assert_eq!(world.store().list().unwrap(), []);
     assert_eq!(world.names(), [""; 0]);
@@ -238,16 +246,11 @@ fn a_stop_ends_the_wait_for_a_bucket() {
     let world = World::new(20);
     world.ends(0, &PLAIN);
     let mut proxy = Proxy::to(world.bucket.port());
-    for arguments in [&PLAIN[..], &["backup", "verify"]] {
+    let prune = ["backup", "prune", "--keep-last", "9"];
+    // A prune gives the lock back in the last third of what it sends.
+    for (arguments, sixths) in [(&PLAIN[..], 4), (&["backup", "verify"], 4), (&prune, 3)] {
         let whole = sent_by(&world, &proxy, arguments);
-        proxy.hold_after(proxy.sent() + whole * 2 / 3);
-        let mut child = world
-            .command(proxy.port(), arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_until("the middle", || proxy.is_holding());
+        let mut child = world.held(&proxy, proxy.sent() + whole * sixths / 6, arguments);
         let began = Instant::now();
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
@@ -271,14 +274,7 @@ fn a_bucket_that_goes_away_is_no_damaged_backup() {
     let arguments = ["backup", "verify", "--identity", identity.to_str().unwrap()];
     let mut proxy = Proxy::to(world.bucket.port());
     let whole = sent_by(&world, &proxy, &arguments);
-    proxy.hold_after(proxy.sent() + whole * 2 / 3);
-    let child = world
-        .command(proxy.port(), &arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the middle of the download", || proxy.is_holding());
+    let child = world.held(&proxy, proxy.sent() + whole * 2 / 3, &arguments);
     proxy.refuse();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(9), "{output:?}");
@@ -288,14 +284,7 @@ fn a_bucket_that_goes_away_is_no_damaged_backup() {
 fn an_upload_survives_connections_that_are_cut() {
     let world = World::new(34);
     let mut proxy = Proxy::to(world.bucket.port());
-    proxy.hold_after(20 * MIB);
-    let child = world
-        .command(proxy.port(), &PLAIN)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the middle of the upload", || proxy.is_holding());
+    let child = world.held(&proxy, 20 * MIB, &PLAIN);
     proxy.reset();
     proxy.pass();
     let output = child.wait_with_output().unwrap();

@@ -1,7 +1,6 @@
 //! The lock of a bucket: that it expires, is lost to who cannot renew it, and is taken from the dead.
 
 use std::io::Read;
-use std::process::Stdio;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,9 +8,9 @@ use std::time::Duration;
 use db_backup::retention::Policy;
 use db_backup::{BucketStore, Draft, Error, Lock, Store, StoredFile, WriteMode, prune};
 use db_core::{Clock, Interrupt, SystemClock};
-use db_testkit::Proxy;
+use db_testkit::{Proxy, wait_until};
 
-use crate::bucket::{MIB, PLAIN, World, wait_until};
+use crate::bucket::{MIB, PLAIN, World};
 use crate::support::finish;
 
 const SHORT: Duration = Duration::from_secs(8);
@@ -135,14 +134,7 @@ fn a_prune_whose_lock_expires_removes_nothing_more() {
 fn the_lock_of_a_dead_process_is_taken_over_from_another_staging_folder() {
     let world = World::new(20);
     let proxy = Proxy::to(world.bucket.port());
-    proxy.hold_after(10 * MIB);
-    let mut child = world
-        .command(proxy.port(), &PLAIN)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the middle of the upload", || proxy.is_holding());
+    let mut child = world.held(&proxy, 10 * MIB, &PLAIN);
     let prune = || {
         let mut command = world
             .place

@@ -1,40 +1,34 @@
 //! Backups that wait to be sent to a bucket: sent again, kept in bounds, and given up in the end.
 
 use std::io::Read as _;
-use std::process::Stdio;
+use std::path::PathBuf;
 
 use db_backup::{Store as _, WriteMode};
 use db_testkit::{Proxy, TestDb};
 use serde_json::Value;
 
-use crate::bucket::{MIB, PLAIN, World, wait_until};
+use crate::bucket::{MIB, PLAIN, World};
 use crate::support::{bare, finish};
 
 /// Kills an upload in its middle, with this much sent.
 fn stopped_upload(world: &World, proxy: &mut Proxy, after: u64) {
-    let before = world.staged();
-    proxy.hold_after(after);
-    let mut child = world
-        .command(proxy.port(), &PLAIN)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("the middle of the upload", || {
-        let is_new = |name: &String| is_record(name) && !before.contains(name);
-        proxy.is_holding() && world.staged().iter().any(is_new)
+    let before = paths(world);
+    world.killed_upload(proxy, after, || {
+        paths(world).iter().any(|path| !before.contains(path))
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
     proxy.reset();
     proxy.pass();
 }
 
+/// Where the records of what waits are.
+fn paths(world: &World) -> Vec<PathBuf> {
+    let records = world.records().into_iter();
+    records.map(|(path, _)| path).collect()
+}
+
 /// The record in the staging folder, changed as the test wants it.
 fn edit_record(world: &World, edit: impl FnOnce(&mut Value)) {
-    let name = world.staged().into_iter().find(|n| is_record(n));
-    let path = world.staging().join(name.unwrap());
-    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let (path, mut record) = world.records().remove(0);
     edit(&mut record);
     std::fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
 }
@@ -141,14 +135,6 @@ fn spoil(world: &World) {
     }
 }
 
-fn is_record(name: &str) -> bool {
-    name.starts_with(".upload.") && name.strip_suffix(".json").is_some()
-}
-
-fn records(world: &World) -> usize {
-    world.staged().iter().filter(|n| is_record(n)).count()
-}
-
 /// What cannot be sent takes the room of two copies, and of a third while it is made. Who comes next
 /// tries what waits first, so that the hold counts from where the last one stopped.
 #[test]
@@ -160,11 +146,7 @@ fn at_most_two_copies_of_a_series_wait() {
         let after = proxy.sent() + 9 * MIB;
         stopped_upload(&world, &mut proxy, after);
         spoil(&world);
-        let waiting: Vec<_> = world
-            .staged()
-            .into_iter()
-            .filter(|n| is_record(n))
-            .collect();
+        let waiting = paths(&world);
         assert_eq!(waiting.len(), 2.min(round), "{waiting:?}");
         seen.extend(waiting);
         assert_eq!(seen.len(), round, "each round makes one of its own");
@@ -172,7 +154,7 @@ fn at_most_two_copies_of_a_series_wait() {
     let done = world.ends(0, &PLAIN);
     assert!(done.err.contains("is dropped for a newer one"), "{done:?}");
     // The one that is sent took the place of one of the two.
-    assert_eq!(records(&world), 1);
+    assert_eq!(world.records().len(), 1);
     assert_eq!(world.names().len(), 1);
 }
 
@@ -204,9 +186,9 @@ fn an_upload_is_not_given_up_for_another_database() {
     for _ in 0..2 {
         assert!(run(&other.url()).err.contains("still waits"));
     }
-    assert_eq!(records(&world), 1);
+    assert_eq!(world.records().len(), 1);
     // Its own comes after it, and the next run gives it up.
     assert!(run(&world.place.db.url()).err.contains("still waits"));
     assert!(run(&other.url()).err.contains("is given up"));
-    assert_eq!(records(&world), 0);
+    assert_eq!(world.records().len(), 0);
 }

@@ -36,6 +36,8 @@ mod pages;
 mod passwords;
 mod pipes;
 mod postgres;
+#[cfg(target_os = "linux")]
+mod priority;
 mod published;
 mod reconcile;
 mod reset;

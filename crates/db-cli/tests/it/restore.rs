@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use db_core::{Access, Conn, Connection, DatabaseUrl};
-use db_testkit::TestDb;
+use db_core::{Access, Conn, Connection, DatabaseUrl, ErrorKind};
+use db_testkit::{TestDb, both_engines};
 use diesel::RunQueryDsl;
 use diesel::dsl::sql;
 use diesel::sql_types::BigInt;
@@ -67,18 +67,42 @@ fn a_database_in_use_is_not_replaced() {
     place.ok(&["restore", "--force"]);
 }
 
-#[test]
-fn a_backup_of_a_newer_schema_is_refused() {
-    let place = filled();
-    place.ok(&["backup"]);
-    let older = Place::new(TestDb::sqlite());
-    for name in ["20240102000000_games", "20240103000000_house"] {
-        fs::remove_dir_all(older.path("migrations").join(name)).unwrap();
+both_engines! {
+    /// By whoever has a program without the last migrations: neither a new database nor one that is there.
+    fn a_backup_of_a_newer_schema_is_refused(db: TestDb) {
+        let place = Place::migrated(db);
+        let made = place.json(0, &["backup"]);
+        let older = Place::new(TestDb::new(place.engine()));
+        for name in ["20240102000000_games", "20240103000000_house"] {
+            fs::remove_dir_all(older.path("migrations").join(name)).unwrap();
+        }
+        older.ok(&["migrate"]);
+        older.db.connect().execute("INSERT INTO users (id, name) VALUES (7, 'ours')");
+        let dir = place.path("backups").display().to_string();
+        let there = DatabaseUrl::parse(&older.db.url()).unwrap();
+        let new = match there.database_name() {
+            Some(name) => there.with_database(&format!("{name}_new")),
+            None => DatabaseUrl::SqliteFile(older.path("new.db")),
+        };
+        let target = match &new {
+            DatabaseUrl::Postgres(url) => url.clone(),
+            url => url.path().unwrap().display().to_string(),
+        };
+        let restore = ["restore", made["name"].as_str().unwrap(), "--dir", &dir];
+        for more in [&["--target", &target][..], &["--force"], &["--target", &target, "--force"]] {
+            let refused = older.json(7, &[&restore[..], more].concat());
+            let error = &refused["error"];
+            assert_eq!(error["kind"], "newer_backup", "{more:?}");
+            let message = error["message"].as_str().unwrap();
+            let versions = "its schema has version 20240103000000, and 20240101000000 is the newest that is known";
+            assert!(message.ends_with(versions), "{more:?}: {message}");
+            assert_eq!(error["hint"], "use the program that made it, or a newer one", "{more:?}");
+        }
+        let error = Connection::open(&new, Access::ReadOnly).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DatabaseMissing);
+        assert_eq!(older.applied(), ["20240101000000"]);
+        older.db.connect().execute("INSERT INTO users (id, name) VALUES (8, 'ours as well')");
     }
-    let dir = place.path("backups").display().to_string();
-    let refused = older.json(7, &["restore", "--dir", &dir, "--target", "new.db"]);
-    assert_eq!(refused["error"]["kind"], "newer_backup");
-    assert!(!older.path("new.db").exists());
 }
 
 #[test]

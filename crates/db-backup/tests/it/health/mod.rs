@@ -3,8 +3,8 @@
 mod cheap;
 mod faults;
 mod hang;
-mod invariant;
 mod monitor;
+mod own;
 mod pages;
 mod postgres;
 mod rules;

@@ -1,9 +1,10 @@
 //! Dumps: out, proven, and back.
 
+use db_backup::postgres::PostgresOptions;
 use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, restore, verify};
 use db_backup::{Level, Method, Phase, Progress};
 use db_core::{Access, Connection, DatabaseUrl};
-use db_testkit::TestDb;
+use db_testkit::{TestDb, wait_for};
 
 use super::{back_up, place};
 
@@ -31,6 +32,11 @@ fn target(db: &TestDb, ending: &str) -> DatabaseUrl {
     url.with_database(&name)
 }
 
+fn run(url: &DatabaseUrl, sql: &str) {
+    let mut connection = Connection::open(url, Access::ReadWrite).unwrap();
+    connection.conn().batch_execute(sql).unwrap();
+}
+
 fn drop_database(db: &TestDb, name: &str) {
     db.connect()
         .execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
@@ -54,20 +60,20 @@ fn a_dump_comes_back_as_it_was() {
     assert_eq!(rows("public.parts_1"), 77);
     assert_eq!(rows("\"odd.schema\".\"my \"\"table\""), 300);
 
-    let mut check = VerifyOptions::default();
+    let check = VerifyOptions::new();
     assert_eq!(
         verify(&store, &manifest, &check, &mut |_| ())
             .unwrap()
             .bytes,
         manifest.content.bytes
     );
-    check.postgres.server = Some(DatabaseUrl::parse(&db.url()).unwrap());
+    let check = check.with_server(DatabaseUrl::parse(&db.url()).unwrap());
     let record = drill(&store, &manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.level, Level::Full);
 
     // Into a database that is not there yet.
     let new = target(&db, "_new");
-    let options = RestoreOptions::default();
+    let options = RestoreOptions::new();
     let restored = restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap();
     assert_eq!(restored.tables, manifest.tables);
     assert_eq!(restored.kept, None);
@@ -93,8 +99,7 @@ fn over_a_database_only_when_nobody_is_connected_and_the_old_one_is_kept() {
         .batch_execute("CREATE TABLE precious (id int)")
         .unwrap();
 
-    let mut options = RestoreOptions::default();
-    options.replace = true;
+    let options = RestoreOptions::new().with_replace(true);
     let error = restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert!(
@@ -103,12 +108,12 @@ fn over_a_database_only_when_nobody_is_connected_and_the_old_one_is_kept() {
     );
     drop(client);
 
-    options.replace = false;
+    let options = options.with_replace(false);
     let error = wait_until_free(|| restore(&store, &manifest, &over, &options, &mut |_| ()));
     let error = error.unwrap_err();
     assert!(error.to_string().contains("is there already"), "{error}");
 
-    options.replace = true;
+    let options = options.with_replace(true);
     let restored = restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap();
     let kept = restored.kept.unwrap();
     let mut old = Connection::open(&over.with_database(&kept), Access::ReadWrite).unwrap();
@@ -143,7 +148,7 @@ fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
             client.conn().batch_execute(precious).unwrap();
         }
     };
-    let mut options = RestoreOptions::default();
+    let options = RestoreOptions::new();
     let error = restore(&store, &manifest, &over, &options, &mut write).unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     let mut client = Connection::open(&over, Access::ReadOnly).unwrap();
@@ -151,7 +156,7 @@ fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
     client.conn().batch_execute(there).unwrap();
     drop(client);
     // With the word of its owner it is kept aside.
-    options.replace = true;
+    let options = options.with_replace(true);
     let restored = wait_until_free(|| restore(&store, &manifest, &over, &options, &mut |_| ()));
     let kept = restored.unwrap().kept.unwrap();
     let mut old = Connection::open(&over.with_database(&kept), Access::ReadOnly).unwrap();
@@ -159,6 +164,87 @@ fn a_database_that_was_empty_is_not_dropped_with_what_came_meanwhile() {
     drop(old);
     drop_database(&db, &kept);
     drop_database(&db, &name);
+}
+
+#[test]
+fn what_was_restored_waits_if_somebody_comes_in_the_last_moment() {
+    let db = filled();
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    let over = target(&db, "_busy");
+    let name = over.database_name().unwrap();
+    db.connect().execute(&format!("CREATE DATABASE \"{name}\""));
+    let precious = "CREATE TABLE precious AS SELECT 7 AS n";
+    run(&over, precious);
+    let mut client = None;
+    let mut connect = |progress: Progress| {
+        if progress.phase == Phase::Swap && client.is_none() {
+            client = Some(Connection::open(&over, Access::ReadOnly).unwrap());
+        }
+    };
+    let options = RestoreOptions::new().with_replace(true);
+    let error = restore(&store, &manifest, &over, &options, &mut connect).unwrap_err();
+    let Error::Refused { reason, hint } = &error else {
+        panic!("{error}")
+    };
+    assert!(reason.contains("others are connected"), "{reason}");
+    let (_, waits_as) = reason.rsplit_once(' ').unwrap();
+    assert!(
+        waits_as.starts_with(&format!("{name}_restored_")),
+        "{reason}"
+    );
+    run(&over, "SELECT n FROM precious");
+    let rows = "SELECT 1 / (count(*) = 300)::int FROM \"odd.schema\".\"my \"\"table\"";
+    run(&over.with_database(waits_as), rows);
+    // As the hint says, when the one who came is gone.
+    drop(client);
+    let (_, statements) = hint.split_once(": ").unwrap();
+    for statement in statements.split_inclusive(';') {
+        wait_for("everybody to be gone", || {
+            let admin = Connection::open(&over.with_database("postgres"), Access::ReadWrite);
+            admin.unwrap().conn().batch_execute(statement).ok()
+        });
+    }
+    run(&over, rows);
+    let (_, kept) = statements.split_once(" RENAME TO ").unwrap();
+    let kept = kept.split(';').next().unwrap().trim_matches('"').to_owned();
+    run(&over.with_database(&kept), "SELECT n FROM precious");
+    drop_database(&db, &kept);
+    drop_database(&db, &name);
+}
+
+/// On a new server the roles of the old one are missing.
+#[test]
+fn an_owner_that_is_missing_is_said_with_the_way_out() {
+    let db = filled();
+    let role = format!(
+        "owns_{}",
+        DatabaseUrl::parse(&db.url())
+            .unwrap()
+            .database_name()
+            .unwrap()
+    );
+    let mut conn = db.connect();
+    conn.execute(&format!(
+        "CREATE ROLE \"{role}\"; ALTER TABLE parts OWNER TO \"{role}\""
+    ));
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    conn.execute(&format!(
+        "ALTER TABLE parts OWNER TO CURRENT_USER; DROP ROLE \"{role}\""
+    ));
+    let new = target(&db, "_roles");
+    let options = RestoreOptions::new();
+    let error = restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains(&role), "{error}");
+    assert!(
+        error.hint().unwrap_or_default().contains("--no-owner"),
+        "{error:?}"
+    );
+    let postgres = PostgresOptions::new().with_owners(false);
+    let options = options.with_postgres(postgres);
+    restore(&store, &manifest, &new, &options, &mut |_| ()).unwrap();
+    drop_database(&db, &new.database_name().unwrap());
 }
 
 #[test]
@@ -175,8 +261,7 @@ fn settings_of_the_old_database_do_not_hinder_the_restore() {
     ] {
         db.connect().execute(&statement);
     }
-    let mut options = RestoreOptions::default();
-    options.replace = true;
+    let options = RestoreOptions::new().with_replace(true);
     restore(&store, &manifest, &over, &options, &mut |_| ()).unwrap();
     let mut new = Connection::open(&over, Access::ReadWrite).unwrap();
     new.conn()

@@ -1,20 +1,17 @@
 //! What goes wrong: passwords, programs, flipped bytes, stops and kills.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use db_backup::postgres::PostgresOptions;
 use db_backup::{Error, LocalStore, Method, Selector, VerifyOptions, create, find, list, verify};
 use db_core::Interrupt;
-use db_testkit::TestDb;
+use db_testkit::{TestDb, wait_for, wait_until};
 
+use super::kills::told;
 use super::{back_up, options, place, source, visible};
 
 /// So many bytes are flipped, unless `BITCRAPS_TEST_FLIPS` says more.
 const FLIPS: usize = 40;
-
-/// Where the child of [`a_killed_dump_leaves_nothing`] finds what to do: the URL and the folder.
-const CHILD: &str = "BITCRAPS_TEST_DUMP_CHILD";
 
 fn small() -> TestDb {
     let db = TestDb::postgres();
@@ -41,8 +38,8 @@ fn a_wrong_password_and_wrong_programs_are_named() {
     assert!(!shown.contains("hunter2"), "{shown}");
 
     let bin = tempfile::tempdir().unwrap();
-    let mut chosen = options(Method::Logical);
-    chosen.postgres.bin = Some(bin.path().to_owned());
+    let programs = PostgresOptions::new().with_bin(bin.path().to_owned());
+    let chosen = options(Method::Logical).with_postgres(programs);
     let error = create(&source(&db.url()), &store, &chosen, &mut |_| ()).unwrap_err();
     assert!(matches!(error, Error::Tool { .. }), "{error}");
     for program in ["pg_dump", "pg_restore"] {
@@ -86,7 +83,7 @@ fn every_flipped_byte_is_found() {
     assert_eq!(files.len(), 2, "{files:?}");
     let whole = |store: &LocalStore| {
         let manifest = find(store, Selector::Latest)?;
-        verify(store, &manifest, &VerifyOptions::default(), &mut |_| ())
+        verify(store, &manifest, &VerifyOptions::new(), &mut |_| ())
     };
     whole(&store).unwrap();
     for flip in 0..flips {
@@ -120,11 +117,12 @@ fn a_dump_shows_no_password_and_stops_when_asked() {
         .unwrap();
     let password = target.password.unwrap();
     let interrupt = Interrupt::default();
-    let mut chosen = options(Method::Logical);
-    chosen.interrupt = interrupt.clone();
+    let chosen = options(Method::Logical).with_interrupt(interrupt.clone());
     std::thread::scope(|scope| {
         let dump = scope.spawn(|| create(&source(&db.url()), &store, &chosen, &mut |_| ()));
-        let line = wait_for(|| command_lines().into_iter().find(|l| is_dump_of(l, &name)));
+        let line = wait_for("the dump", || {
+            command_lines().into_iter().find(|l| is_dump_of(l, &name))
+        });
         assert!(!line.contains(&format!(":{password}@")), "{line}");
         assert!(!line.split('\0').any(|word| word == password), "{line}");
         interrupt.interrupt().unwrap();
@@ -149,21 +147,10 @@ fn a_killed_dump_leaves_nothing() {
         .unwrap()
         .database_name()
         .unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "postgres::faults::child_of_the_killed_dump",
-            "--nocapture",
-        ])
-        .env(CHILD, format!("{}\n{}", db.url(), place.display()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_for(|| {
-        command_lines()
-            .into_iter()
-            .find(|line| is_dump_of(line, &name))
+    let task = format!("dump\n{}\n{}", place.display(), db.url());
+    let mut child = told(task).command().spawn().unwrap();
+    wait_until("the dump", || {
+        command_lines().iter().any(|line| is_dump_of(line, &name))
     });
     child.kill().unwrap();
     child.wait().unwrap();
@@ -171,9 +158,11 @@ fn a_killed_dump_leaves_nothing() {
     assert!(list(&store).unwrap().backups.is_empty());
     blocker.execute("ROLLBACK");
     // What it started ends by itself: nobody reads what it writes.
-    wait_for(|| (!command_lines().iter().any(|line| is_dump_of(line, &name))).then_some(()));
+    wait_until("its end", || {
+        !command_lines().iter().any(|line| is_dump_of(line, &name))
+    });
     let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
-    verify(&store, &manifest, &VerifyOptions::default(), &mut |_| ()).unwrap();
+    verify(&store, &manifest, &VerifyOptions::new(), &mut |_| ()).unwrap();
     let hidden = place.read_dir().unwrap().filter(|entry| {
         entry
             .as_ref()
@@ -185,40 +174,15 @@ fn a_killed_dump_leaves_nothing() {
     assert_eq!(hidden.count(), 0);
 }
 
-/// Makes a backup when [`a_killed_dump_leaves_nothing`] asks for it, and is killed in it.
-#[test]
-fn child_of_the_killed_dump() {
-    let Ok(task) = std::env::var(CHILD) else {
-        return;
-    };
-    let (url, place) = task.split_once('\n').unwrap();
-    back_up(url, &LocalStore::new(place), Method::Logical).unwrap();
-}
-
 fn is_dump_of(line: &str, database: &str) -> bool {
     line.contains("pg_dump\0") && line.contains(database)
 }
 
 /// The arguments of all processes, which everybody on the machine can read.
-fn command_lines() -> Vec<String> {
+pub(super) fn command_lines() -> Vec<String> {
     let processes = std::path::Path::new("/proc").read_dir().unwrap().flatten();
     processes
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .collect()
-}
-
-/// Looks again and again, for half a minute at most.
-fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(
-            since.elapsed() < Duration::from_secs(30),
-            "it did not happen"
-        );
-        std::thread::yield_now();
-    }
 }

@@ -11,7 +11,7 @@ use db_backup::{
 use db_core::{Access, Connection, DatabaseUrl};
 
 use super::pitr::{archive, ask, run};
-use super::{back_up, place, run_as};
+use super::{as_account, back_up, place};
 
 /// Segments after the base backup, each with a row and a restore point of its own.
 const SEGMENTS: usize = 6;
@@ -57,8 +57,7 @@ pub(super) fn world() -> World {
 
 impl World {
     fn restore(&self, target: &RecoveryTarget) -> Result<u64, Error> {
-        let mut options = RestoreOptions::default();
-        options.postgres.run_as = run_as();
+        let options = RestoreOptions::new().with_postgres(as_account());
         let folder = self.folder.path().join("restored");
         let restored = restore_base(
             &self.store,
@@ -127,8 +126,7 @@ fn a_hole_is_not_the_end_of_the_log() {
     let error = world.restore(&RecoveryTarget::End).unwrap_err();
     assert_eq!(missing(&error), lost.as_str());
     assert!(error.to_string().contains(last.as_str()), "{error}");
-    let mut check = VerifyOptions::default();
-    check.postgres.run_as = run_as();
+    let check = VerifyOptions::new().with_postgres(as_account());
     for error in [
         verify(&world.store, &world.manifest, &check, &mut |_| ()).unwrap_err(),
         drill(&world.store, &world.manifest, &check, &mut |_| ()).unwrap_err(),

@@ -10,6 +10,7 @@ mod replaced;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use db_backup::postgres::PostgresOptions;
 use db_backup::{BackupOptions, Error, LocalStore, Manifest, Method, Source, create};
 use db_core::DatabaseUrl;
 use tempfile::TempDir;
@@ -31,9 +32,7 @@ fn source(url: &str) -> Source {
 }
 
 fn options(method: Method) -> BackupOptions {
-    let mut options = BackupOptions::default();
-    options.method = method;
-    options
+    BackupOptions::new().with_method(method)
 }
 
 fn back_up(url: &str, store: &LocalStore, method: Method) -> Result<Manifest, Error> {
@@ -56,12 +55,7 @@ fn visible(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The account that a private server runs under, where the test runs as root.
-fn run_as() -> Option<String> {
-    let is_root = db_testserver::is_root(db_testserver::run).unwrap();
-    let has_postgres = std::process::Command::new("id")
-        .arg("postgres")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    is_root.then(|| if has_postgres { "postgres" } else { "nobody" }.to_owned())
+/// Private servers run under another account where the test runs as root.
+fn as_account() -> PostgresOptions {
+    PostgresOptions::new().with_run_as(db_testkit::server_account())
 }

@@ -1,5 +1,6 @@
 //! Base backups, and restores that hit the exact last transaction.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use db_testserver::Cluster;
 use diesel::sql_types::{BigInt, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
-use super::{back_up, place, run_as};
+use super::{as_account, back_up, place};
 
 /// So many targets are tried, unless `BITCRAPS_TEST_TARGETS` says more.
 const TARGETS: usize = 4;
@@ -133,8 +134,7 @@ pub(super) fn archive(data: &Path, current: &str, store: &LocalStore) {
 
 impl History {
     fn restore(&self, name: &str, target: &RecoveryTarget) -> Result<Recovered, Error> {
-        let mut options = RestoreOptions::default();
-        options.postgres.run_as = run_as();
+        let options = RestoreOptions::new().with_postgres(as_account());
         let folder = self.base.join(name);
         std::fs::create_dir_all(&self.base).unwrap();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -192,14 +192,28 @@ fn each_target_hits_the_exact_last_transaction() {
 #[test]
 fn all_of_the_log_and_what_is_refused() {
     let history = history();
-    let check = {
-        let mut check = VerifyOptions::default();
-        check.postgres.run_as = run_as();
-        check
-    };
+    let check = VerifyOptions::new().with_postgres(as_account());
     verify(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     let record = drill(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.bytes, history.manifest.content.bytes);
+
+    // What no disk has room for fills none.
+    let mut huge = history.manifest.clone();
+    huge.content.bytes = 1 << 60;
+    let to = history.base.join("huge");
+    let options = RestoreOptions::new().with_postgres(as_account());
+    let place = (to.as_path(), &RecoveryTarget::End);
+    for error in [
+        verify(&history.store, &huge, &check, &mut |_| ()).unwrap_err(),
+        drill(&history.store, &huge, &check, &mut |_| ()).unwrap_err(),
+        restore_base(&history.store, &huge, place, &options, &mut |_| ()).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, Error::Io { error, .. } if error.kind() == ErrorKind::StorageFull),
+            "{error}"
+        );
+    }
+    assert!(!to.exists());
 
     let recovered = history.restore("end", &RecoveryTarget::End).unwrap();
     assert_eq!(rows(&recovered), TRANSACTIONS as u64 + 1);

@@ -376,7 +376,7 @@ fn store_job(db: &TestDb, store: &LocalStore) -> StoreJob {
             key: None,
         },
         Arc::new(store.clone()),
-        (BackupOptions::default(), VerifyOptions::default()),
+        (BackupOptions::new(), VerifyOptions::new()),
         db_backup::retention::Policy {
             last: 2,
             ..db_backup::retention::Policy::none()
@@ -397,11 +397,15 @@ fn a_thread_backs_up_a_real_database_and_ends() {
         jitter: Duration::ZERO,
         ..Schedule::default()
     };
+    let niceness = || db_testkit::Process::find("thread-self").unwrap().niceness;
+    let before = niceness();
     let scheduler = BackupScheduler::start(
         schedule,
         store_job(&db, &store),
         Arc::new(SystemTimer::default()),
         move |event| match event {
+            // Told by the thread that makes it, which steps back; the one that started it does not.
+            Event::Made { .. } => assert_eq!(niceness(), before.max(10)),
             Event::Pruned { .. } => tell.send(Ok(())).unwrap_or_default(),
             Event::Failed { part, error } => {
                 let failed = format!("{part}: {error}");
@@ -414,7 +418,9 @@ fn a_thread_backs_up_a_real_database_and_ends() {
     for _ in 0..4 {
         told.recv_timeout(Duration::from_mins(2)).unwrap().unwrap();
     }
+    assert_eq!(niceness(), before);
     let state = scheduler.stop();
+    assert_eq!(state.panics, 0);
     assert!(state.made >= 3 && state.alarms.is_empty(), "{state:?}");
     let listing = list(&store).unwrap();
     // Two are kept, and the one that was verified.

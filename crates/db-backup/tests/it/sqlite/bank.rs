@@ -140,17 +140,15 @@ pub(super) fn close(database: &Database) {
 }
 
 pub(super) fn options(codec: Codec) -> BackupOptions {
-    let mut options = BackupOptions::default();
-    options.codec = codec;
-    options.invariants = vec![conserved()];
-    options
+    BackupOptions::new()
+        .with_codec(codec)
+        .with_invariant(conserved())
 }
 
 pub(super) fn restore_options() -> RestoreOptions {
-    let mut options = RestoreOptions::default();
-    options.identities = identities();
-    options.invariants = vec![conserved()];
-    options
+    RestoreOptions::new()
+        .with_identities(identities())
+        .with_invariant(conserved())
 }
 
 pub(super) fn identities() -> Identities {

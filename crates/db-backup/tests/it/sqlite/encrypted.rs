@@ -57,12 +57,10 @@ fn only_its_identity_opens_it() {
     let mut wrong = vec![Identities::default()];
     wrong.extend(Identities::parse_file("other.txt", another));
     for identities in wrong {
-        let mut options = RestoreOptions::default();
-        options.identities = identities.clone();
+        let options = RestoreOptions::new().with_identities(identities.clone());
         let error = bank.restore_with(&manifest, &to, &options).unwrap_err();
         assert!(matches!(error, Error::Identity { .. }), "{error}");
-        let mut verify = VerifyOptions::default();
-        verify.identities = identities;
+        let verify = VerifyOptions::new().with_identities(identities);
         let error = db_backup::verify(&bank.store, &manifest, &verify, &mut |_| {}).unwrap_err();
         assert!(matches!(error, Error::Identity { .. }), "{error}");
     }
@@ -98,26 +96,24 @@ fn a_file_of_sqlcipher_stays_encrypted() {
         url,
         key: Some(key.clone()),
     };
-    let mut options = db_backup::BackupOptions::default();
-    options.codec = plain(None);
+    let options = db_backup::BackupOptions::new().with_codec(plain(None));
     let manifest = db_backup::create(&source, &store, &options, &mut |_| {}).unwrap();
     assert_eq!(manifest.engine.encrypted, Some(true));
     let artifact = root.path().join("backups").join(&manifest.parts[0].name);
     let bytes = fs::read(artifact).unwrap();
     assert!(!holds(&bytes, CANARY) && !bytes.starts_with(b"SQLite format 3"));
 
-    let mut verify = VerifyOptions::default();
+    let verify = VerifyOptions::new();
     let error = db_backup::verify(&store, &manifest, &verify, &mut |_| {}).unwrap_err();
     let Error::Database { error, .. } = &error else {
         panic!("{error}")
     };
     assert_eq!(error.kind(), db_core::ErrorKind::KeyMissing);
-    verify.key = Some(key.clone());
+    let verify = verify.with_key(key.clone());
     db_backup::drill(&store, &manifest, &verify, &mut |_| {}).unwrap();
 
     let target = DatabaseUrl::SqliteFile(root.path().join("restored.db"));
-    let mut restore = RestoreOptions::default();
-    restore.key = Some(key.clone());
+    let restore = RestoreOptions::new().with_key(key.clone());
     db_backup::restore(&store, &manifest, &target, &restore, &mut |_| {}).unwrap();
     assert!(!holds(&fs::read(target.path().unwrap()).unwrap(), CANARY));
     Connection::open_encrypted(&target, Access::ReadWrite, &none, Some(&key)).unwrap();

@@ -46,8 +46,7 @@ fn all_are_found(codec: Codec, seed: u64) {
     let target = bank.root.path().join("target.db");
     fs::write(&target, fs::read(bank.path()).unwrap()).unwrap();
     let before = (fs::read(&target).unwrap(), modified(&target));
-    let mut options = restore_options();
-    options.replace = true;
+    let options = restore_options().with_replace(true);
     let good: Vec<_> = files.iter().map(|file| fs::read(file).unwrap()).collect();
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..rounds {
@@ -86,8 +85,7 @@ fn restored(bank: &Bank, target: &Path, options: &RestoreOptions) -> Result<(), 
 
 fn verified(bank: &Bank) -> Result<(), Error> {
     let manifest = db_backup::find(&bank.store, Selector::Latest)?;
-    let mut options = VerifyOptions::default();
-    options.identities = identities();
+    let options = VerifyOptions::new().with_identities(identities());
     db_backup::verify(&bank.store, &manifest, &options, &mut |_| {}).map(drop)
 }
 

@@ -1,7 +1,6 @@
 //! Made, listed, verified, restored.
 
 use std::fs;
-use std::sync::Arc;
 
 use chrono::{TimeZone, Utc};
 use db_backup::{Codec, Error, Kind, Level, Phase, Selector, Store, VerifyOptions, WriteMode};
@@ -35,10 +34,10 @@ fn what_was_backed_up_is_restored() {
 
         let read = db_backup::find(&bank.store, Selector::Latest).unwrap();
         assert_eq!(read, manifest);
-        let mut verify = VerifyOptions::default();
-        verify.identities = identities();
         for level in [Level::Quick, Level::Full] {
-            verify.level = level;
+            let verify = VerifyOptions::new()
+                .with_identities(identities())
+                .with_level(level);
             db_backup::verify(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
         }
         let to = bank.root.path().join(format!("new/{}.db", manifest.name));
@@ -75,9 +74,9 @@ fn a_drill_is_recorded() {
     fill(&bank, 50);
     let manifest = bank.made(Codec::default());
     let at = Utc.with_ymd_and_hms(2030, 1, 2, 3, 4, 5).unwrap();
-    let mut verify = VerifyOptions::default();
-    verify.clock = Arc::new(FixedClock(at));
-    verify.invariants = vec![conserved()];
+    let verify = VerifyOptions::new()
+        .with_clock(FixedClock(at))
+        .with_invariant(conserved());
     let record = db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
     assert_eq!((record.at, record.level), (at, Level::Full));
     let listing = db_backup::list(&bank.store).unwrap();
@@ -92,10 +91,8 @@ fn a_drill_is_recorded() {
 #[test]
 fn backups_of_one_second_have_their_own_names() {
     let bank = Bank::new();
-    let mut options = options(plain(Some(1)));
-    options.clock = Arc::new(FixedClock(
-        Utc.with_ymd_and_hms(2025, 11, 22, 14, 30, 5).unwrap(),
-    ));
+    let at = Utc.with_ymd_and_hms(2025, 11, 22, 14, 30, 5).unwrap();
+    let options = options(plain(Some(1))).with_clock(FixedClock(at));
     let names: Vec<_> = (0..3)
         .map(|_| bank.create(&options).unwrap().name)
         .collect();
@@ -162,8 +159,7 @@ fn a_damaged_database_is_not_backed_up() {
     let page = bytes.len() / 2 / 4096 * 4096;
     bytes[page..page + 2_000].fill(0xa5);
     fs::write(bank.path(), bytes).unwrap();
-    let mut full = options(plain(Some(3)));
-    full.check = Level::Full;
+    let full = options(plain(Some(3))).with_check(Level::Full);
     let error = bank.create(&full).unwrap_err();
     assert!(matches!(error, Error::Unsound { .. }), "{error}");
     assert_eq!(bank.files(), [""; 0]);
@@ -198,9 +194,8 @@ fn progress_never_falls_and_an_interrupt_leaves_nothing() {
         let before = bank.files();
         // Stopped at each point at which it could be.
         for (at, step) in seen.iter().enumerate().take(seen.len() - 1) {
-            let mut options = options(codec.clone());
-            options.interrupt = Interrupt::default();
-            let interrupt = options.interrupt.clone();
+            let interrupt = Interrupt::default();
+            let options = options(codec.clone()).with_interrupt(interrupt.clone());
             let mut count = 0;
             let stopped = db_backup::create(&bank.source(), &bank.store, &options, &mut |_| {
                 if count == at {

@@ -61,12 +61,9 @@ fn soak(rounds: u64) -> i64 {
             let after = acks();
             made.push((manifest, before, after));
             let (manifest, ..) = &made[made.len() - 1];
-            let verify = {
-                let mut verify = db_backup::VerifyOptions::default();
-                verify.identities = identities();
-                verify.invariants = vec![conserved()];
-                verify
-            };
+            let verify = db_backup::VerifyOptions::new()
+                .with_identities(identities())
+                .with_invariant(conserved());
             if round % 2 == 0 {
                 db_backup::drill(&bank.store, manifest, &verify, &mut |_| {}).unwrap();
             }
@@ -129,8 +126,7 @@ fn the_process_keeps_its_locks() {
     assert!(holds_shared_lock(bank.path()));
     for (codec, seq) in codecs().into_iter().zip(2..) {
         let manifest = bank.create(&options(codec)).unwrap();
-        let mut verify = db_backup::VerifyOptions::default();
-        verify.identities = identities();
+        let verify = db_backup::VerifyOptions::new().with_identities(identities());
         db_backup::verify(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
         db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
         db_backup::list(&bank.store).unwrap();

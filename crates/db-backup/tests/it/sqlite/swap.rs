@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use chrono::{TimeZone, Utc};
 use db_backup::{BackupOptions, Error, Invariant, LocalStore, RestoreOptions, Source};
@@ -13,12 +12,10 @@ use db_testkit::TestDb;
 use super::bank::*;
 
 fn over() -> RestoreOptions {
-    let mut options = restore_options();
-    options.replace = true;
-    options.clock = Arc::new(FixedClock(
-        Utc.with_ymd_and_hms(2025, 11, 22, 14, 30, 5).unwrap(),
-    ));
-    options
+    let at = Utc.with_ymd_and_hms(2025, 11, 22, 14, 30, 5).unwrap();
+    restore_options()
+        .with_replace(true)
+        .with_clock(FixedClock(at))
 }
 
 fn kept(path: &Path) -> PathBuf {
@@ -186,13 +183,11 @@ fn a_schema_that_the_program_does_not_know_is_refused() {
         url: DatabaseUrl::parse(&db.url()).unwrap(),
         key: None,
     };
-    let manifest =
-        db_backup::create(&source, &store, &BackupOptions::default(), &mut |_| {}).unwrap();
+    let manifest = db_backup::create(&source, &store, &BackupOptions::new(), &mut |_| {}).unwrap();
     let schema = manifest.schema.clone().unwrap();
     let target = DatabaseUrl::SqliteFile(root.path().join("to.db"));
     let restore = |newest: &str| {
-        let mut options = RestoreOptions::default();
-        options.newest_schema = Some(newest.to_owned());
+        let options = RestoreOptions::new().with_newest_schema(newest.to_owned());
         db_backup::restore(&store, &manifest, &target, &options, &mut |_| {})
     };
     let error = restore("20200101000000").unwrap_err();
@@ -207,8 +202,8 @@ fn what_does_not_pass_the_checks_never_gets_the_place() {
     fill(&bank, 20);
     let manifest = bank.made(plain(Some(3)));
     let before = fs::read(bank.path()).unwrap();
-    let mut options = over();
-    options.invariants = vec![Invariant::new("never", |_| Ok(vec!["no".to_owned()]))];
+    let never = Invariant::new("never", |_| Ok(vec!["no".to_owned()]));
+    let options = over().with_invariant(never);
     let error = bank
         .restore_with(&manifest, bank.path(), &options)
         .unwrap_err();
@@ -246,8 +241,7 @@ fn a_database_that_appears_meanwhile_is_not_replaced() {
     let target = bank.root.path().join("new.db");
     let url = DatabaseUrl::SqliteFile(target.clone());
     for replace in [false, true] {
-        let mut options = over();
-        options.replace = replace;
+        let options = over().with_replace(replace);
         let mut appeared = false;
         let error = db_backup::restore(&bank.store, &manifest, &url, &options, &mut |progress| {
             if progress.phase == db_backup::Phase::Swap && !appeared {

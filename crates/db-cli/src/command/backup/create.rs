@@ -8,9 +8,9 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{OWN_TABLE, Work, invariants, postgres, recipients, store_for};
+use super::{OWN_TABLE, Work, invariants, postgres, recipients, scratch, store_for};
 use crate::args::{BackupCreate, CopyMethod};
-use crate::command::Context;
+use crate::command::{Context, Job};
 use crate::config::BackupSettings;
 use crate::database::{self, show_size};
 use crate::error::Error;
@@ -45,24 +45,20 @@ pub(in crate::command) struct Document<'m> {
 pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code, Error> {
     let file = context.file()?;
     let settings = &file.backup;
-    let mut backup = self::options(options, settings)?;
+    let backup = self::options(options, settings)?;
 
     let job = context.job()?;
     let store = store_for(&options.place, settings, job.target.path())?;
     db_backup::lower_priority();
     // Before the database is opened, which may write already.
     let mut work = Work::begin(context)?;
-    let mut connection = database::open(&job, Access::ReadOnly)?;
-    backup.invariants = invariants(has_own_table(&mut connection)?);
-    drop(connection);
-    if job.target.engine() == Engine::Postgres {
-        backup.invariants.push(Invariant::no_half_copy());
-    }
+    let backup = backup
+        .with_invariants(of_database(&job)?)
+        .with_interrupt(work.interrupt.clone());
     let source = Source {
         url: job.target.clone(),
         key: job.key.clone(),
     };
-    backup.interrupt = work.interrupt.clone();
     let made = db_backup::create(&source, &*store, &backup, &mut |p| work.phases.at(p));
     work.phases.finish();
     let manifest = made?;
@@ -135,9 +131,8 @@ pub(super) fn options(
     options: &BackupCreate,
     settings: &BackupSettings,
 ) -> Result<BackupOptions, Error> {
-    let mut backup = BackupOptions::default();
     let compress = settings.compress().unwrap_or_default();
-    backup.codec = Codec {
+    let codec = Codec {
         level: options
             .compress
             .or(compress)
@@ -147,17 +142,29 @@ pub(super) fn options(
             settings,
         )?,
     };
-    backup.check = options.check.or(settings.check).unwrap_or_default().into();
-    backup.method = match options.method {
+    let method = match options.method {
         CopyMethod::Dump => Method::Logical,
         CopyMethod::Base => Method::Base,
     };
-    backup.accept_unsound = options.accept_unsound;
-    let scratch = options.scratch.as_ref().or(settings.scratch.as_ref());
-    backup.scratch = scratch.cloned();
-    backup.postgres = postgres(&options.tools, settings);
-    backup.made_by = MadeBy::this(concat!("bitcraps-db ", env!("CARGO_PKG_VERSION")));
-    Ok(backup)
+    let made_by = MadeBy::this(concat!("bitcraps-db ", env!("CARGO_PKG_VERSION")));
+    Ok(BackupOptions::new()
+        .with_codec(codec)
+        .with_check(options.check.or(settings.check).unwrap_or_default().into())
+        .with_method(method)
+        .with_accept_unsound(options.accept_unsound)
+        .with_scratch(scratch(options.scratch.as_ref(), settings))
+        .with_postgres(postgres(&options.tools, settings))
+        .with_made_by(made_by))
+}
+
+/// What has to be true of the database of this run, which is opened to tell whose it is.
+pub(super) fn of_database(job: &Job) -> Result<Vec<Invariant>, Error> {
+    let mut connection = database::open(job, Access::ReadOnly)?;
+    let mut all = invariants(has_own_table(&mut connection)?);
+    if job.target.engine() == Engine::Postgres {
+        all.push(Invariant::no_half_copy());
+    }
+    Ok(all)
 }
 
 #[derive(QueryableByName)]
@@ -167,7 +174,7 @@ struct Count {
 }
 
 /// Whether it is a database of BitCraps.
-pub(super) fn has_own_table(connection: &mut Connection) -> Result<bool, Error> {
+fn has_own_table(connection: &mut Connection) -> Result<bool, Error> {
     let mut conn = connection.conn();
     let engine = conn.engine();
     let count = match conn.reborrow() {

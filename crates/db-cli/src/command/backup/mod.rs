@@ -195,10 +195,14 @@ fn cache() -> Result<PathBuf, Error> {
 
 /// How PostgreSQL's own programs are used: as was given, or else as the configuration says.
 pub(super) fn postgres(tools: &PostgresTools, settings: &BackupSettings) -> PostgresOptions {
-    let mut postgres = PostgresOptions::default();
-    postgres.bin = tools.pg_bin.clone().or_else(|| settings.pg_bin.clone());
-    postgres.run_as.clone_from(&tools.run_as);
-    postgres
+    PostgresOptions::new()
+        .with_bin(tools.pg_bin.clone().or_else(|| settings.pg_bin.clone()))
+        .with_run_as(tools.run_as.clone())
+}
+
+/// Where something is plain for a while: as was given, or else as the configuration says.
+fn scratch(given: Option<&PathBuf>, settings: &BackupSettings) -> Option<PathBuf> {
+    given.or(settings.scratch.as_ref()).cloned()
 }
 
 /// The identities in a file, if one is named.
@@ -272,12 +276,12 @@ pub(super) fn invariants(has_own_tables: bool) -> Vec<Invariant> {
     if !has_own_tables {
         return Vec::new();
     }
-    vec![Invariant::new("reconcile", |conn| {
+    vec![Invariant::observing("money", |conn| {
         match db_repo::invariants::money(conn) {
             // Of an earlier version of the schema, which this program cannot reconcile.
             Err(error) if error.kind() == ErrorKind::Statement => {
                 tracing::debug!(%error, "the money is not reconciled");
-                Ok(Vec::new())
+                Ok((error.to_string(), Vec::new()))
             }
             found => found,
         }

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use chrono::SecondsFormat;
 use db_backup::schedule::{self, Alarm, Event, Schedule, StoreJob, SystemTimer, Timer};
-use db_backup::{Invariant, Source, Store, VerifyOptions};
-use db_core::{Access, Engine, Interrupt};
+use db_backup::{Source, Store, VerifyOptions};
+use db_core::Interrupt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::create::{self, has_own_table};
-use super::{identities, invariants, postgres, store_for};
+use super::{create, identities, postgres, scratch, store_for};
 use crate::args::BackupSchedule;
 use crate::command::Context;
-use crate::database;
 use crate::error::Error;
 use crate::exit::{self, Code};
 use crate::output::Output;
@@ -51,25 +49,19 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
             "make one by hand, with `backup create --accept-unsound`, and mend the data",
         ));
     }
-    let mut backup = create::options(&options.create, settings)?;
+    let backup = create::options(&options.create, settings)?;
     let job = context.job()?;
     let place = &options.create.place;
     let store: Arc<dyn Store> = Arc::from(store_for(place, settings, job.target.path())?);
-    let mut connection = database::open(&job, Access::ReadOnly)?;
-    backup.invariants = invariants(has_own_table(&mut connection)?);
-    drop(connection);
-    if job.target.engine() == Engine::Postgres {
-        backup.invariants.push(Invariant::no_half_copy());
-    }
-    let mut verify = VerifyOptions::default();
-    verify.identities = identities(options.identity.as_ref(), settings)?;
-    verify.key.clone_from(&job.key);
-    verify.scratch.clone_from(&backup.scratch);
-    verify.postgres = postgres(&options.create.tools, settings);
-    if job.target.engine() == Engine::Postgres {
-        verify.postgres.server = Some(job.target.clone());
-    }
-    verify.invariants.clone_from(&backup.invariants);
+    let invariants = create::of_database(&job)?;
+    let backup = backup.with_invariants(invariants.clone());
+    let verify = VerifyOptions::new()
+        .with_identities(identities(options.identity.as_ref(), settings)?)
+        .with_key(job.key.clone())
+        .with_scratch(scratch(options.create.scratch.as_ref(), settings))
+        .with_postgres(postgres(&options.create.tools, settings))
+        .with_server(job.target.clone())
+        .with_invariants(invariants);
     let every = settings.every().map_err(|e| Error::usage(e, "write 1h"))?;
     let default = Schedule::default();
     let schedule = Schedule {

@@ -1,11 +1,11 @@
 //! `backup verify`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{Selector, VerifyOptions, Wanted};
+use db_backup::{Level, Selector, VerifyOptions, Wanted};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, find, has_own_tables, identities, invariants, postgres, store};
+use super::{Work, find, has_own_tables, identities, invariants, postgres, scratch, store};
 use crate::args::BackupVerify;
 use crate::command::Context;
 use crate::database::show_size;
@@ -47,26 +47,24 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         only_own: false,
     };
     let manifest = find(&*store, selector, &wanted)?;
-    let mut verify = VerifyOptions::default();
-    verify.identities = identities(options.identity.as_ref(), settings)?;
-    verify.key.clone_from(&job.key);
-    verify.postgres = postgres(&options.tools, settings);
-    if job.target.engine() == db_core::Engine::Postgres {
-        verify.postgres.server = Some(job.target.clone());
-    }
-    let scratch = options.scratch.as_ref().or(settings.scratch.as_ref());
-    verify.scratch = scratch.cloned();
-    verify.level = options.check.or(settings.check).unwrap_or_default().into();
-    verify.invariants = invariants(has_own_tables(&manifest));
+    let level: Level = options.check.or(settings.check).unwrap_or_default().into();
+    let verify = VerifyOptions::new()
+        .with_identities(identities(options.identity.as_ref(), settings)?)
+        .with_key(job.key.clone())
+        .with_postgres(postgres(&options.tools, settings))
+        .with_server(job.target.clone())
+        .with_scratch(scratch(options.scratch.as_ref(), settings))
+        .with_level(level)
+        .with_invariants(invariants(has_own_tables(&manifest)));
     let mut work = Work::begin(context)?;
-    verify.interrupt = work.interrupt.clone();
+    let verify = verify.with_interrupt(work.interrupt.clone());
     let mut document = Document {
         dir: store.location(),
         name: &manifest.name,
         sound: manifest.is_sound(),
         unsound: &manifest.proof.unsound,
         restored: options.restore,
-        level: verify.level.name(),
+        level: level.name(),
         content_bytes: manifest.content.bytes,
         copy_ms: 0,
         verify_ms: 0,

@@ -54,7 +54,7 @@ pub(super) fn run(
     context: &Context<'_>,
     options: &Restore,
     (store, manifest): (&dyn Store, &Manifest),
-    mut restore: RestoreOptions,
+    restore: RestoreOptions,
 ) -> Result<Code, Error> {
     let Some(folder) = options
         .target
@@ -67,7 +67,7 @@ pub(super) fn run(
         ));
     };
     let mut work = Work::begin(context)?;
-    restore.interrupt = work.interrupt.clone();
+    let restore = restore.with_interrupt(work.interrupt.clone());
     let place = (Path::new(folder), &target(options));
     let done = restore_base(store, manifest, place, &restore, &mut |p| work.phases.at(p));
     work.phases.finish();
