@@ -7,8 +7,6 @@ use std::fs;
 pub struct Process {
     /// The beginning of its program's name, or its own if it has one.
     pub name: String,
-    /// Who started its process.
-    pub parent: u32,
     /// Who is nicer goes last on a busy processor: from -20 to 19.
     pub niceness: i32,
 }
@@ -27,20 +25,7 @@ impl Process {
         let field = |number: usize| fields.get(number - 3).copied();
         Some(Self {
             name: name.to_owned(),
-            parent: field(4)?.parse().ok()?,
             niceness: field(19)?.parse().ok()?,
         })
-    }
-
-    /// The processes that this one has started.
-    ///
-    /// # Panics
-    /// Without `/proc`.
-    #[must_use]
-    pub fn children(pid: u32) -> Vec<Self> {
-        let all = fs::read_dir("/proc").unwrap_or_else(|error| panic!("/proc: {error}"));
-        let names = all.flatten().map(|entry| entry.file_name());
-        let found = names.filter_map(|name| Self::find(name.to_str()?));
-        found.filter(|process| process.parent == pid).collect()
     }
 }

@@ -1,8 +1,6 @@
 //! Backups step back on a busy machine: how nice the real processes are, as the kernel tells it.
 
-use std::process::Stdio;
-
-use db_testkit::{Process, TestDb, both_engines, wait_for};
+use db_testkit::{Process, TestDb, both_engines};
 
 use crate::support::{Place, Running};
 
@@ -47,24 +45,4 @@ both_engines! {
         assert_eq!(running.wait().code, 0);
         assert_eq!(seen, Process::find("thread-self").unwrap().niceness);
     }
-}
-
-#[test]
-fn the_programs_of_a_backup_step_back_as_well_postgres() {
-    let place = Place::migrated(TestDb::postgres());
-    let mut blocker = place.db.connect();
-    blocker.execute("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE");
-    let mut command = place.command(&["backup", "--json"]);
-    let mut child = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let dump = wait_for("pg_dump", || {
-        let children = Process::children(child.id());
-        children.into_iter().find(|child| child.name == "pg_dump")
-    });
-    blocker.execute("ROLLBACK");
-    assert!(child.wait().unwrap().success());
-    assert_eq!(dump.niceness, expected());
 }
