@@ -18,10 +18,10 @@ use signal_hook::iterator::Signals;
 /// The signal that interrupted us, 0 for none.
 static INTERRUPTED: AtomicU8 = AtomicU8::new(0);
 
-/// The process group of the child that runs now.
+/// The process groups of the children that run now.
 ///
 /// Held while a child is started, so that a signal either prevents the start or finds it here.
-static RUNNING: Mutex<Option<u32>> = Mutex::new(None);
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Starts to listen for signals; call it once, before the first child.
 pub(crate) fn catch_interrupts() -> Result<()> {
@@ -34,9 +34,9 @@ pub(crate) fn catch_interrupts() -> Result<()> {
                 let number = u8::try_from(signal).unwrap_or(u8::MAX);
                 let first = INTERRUPTED.swap(number, Ordering::SeqCst) == 0;
                 let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(group) = *running {
+                for group in running.iter() {
                     // Whoever presses Ctrl-C twice does not want to wait any longer.
-                    signal_group(group, if first { "TERM" } else { "KILL" });
+                    signal_group(*group, if first { "TERM" } else { "KILL" });
                 }
             }
         })
@@ -148,7 +148,7 @@ impl Running {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run `{}`", shown(command)))?;
-        *running = Some(child.id());
+        running.push(child.id());
         Ok(Self { child, done: false })
     }
 
@@ -168,7 +168,9 @@ impl Drop for Running {
             signal_group(self.child.id(), "TERM");
             drop(self.child.wait());
         }
-        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let group = self.child.id();
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|running| *running != group);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where the workspace is, and how to call Cargo in it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,12 +19,18 @@ pub(crate) fn root() -> PathBuf {
 
 /// The Cargo that runs us, called in the workspace.
 ///
-/// What Cargo told this process about the package `xtask` is taken out again, so that build
-/// scripts which watch such variables are not run anew for nothing.
+/// Without what Cargo told this process about `xtask`, build scripts which watch such variables are not
+/// run anew for nothing.
 pub(crate) fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
+    let mut command = command(cargo);
     command.current_dir(root());
+    command
+}
+
+/// A program without what Cargo told this process about the package `xtask`.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {

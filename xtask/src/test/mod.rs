@@ -1,7 +1,10 @@
 //! `cargo xtask test`: the tests, on both engines or on one.
 
+mod lanes;
+mod programs;
 mod report;
 
+use std::num::NonZero;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -9,7 +12,8 @@ use clap::{Args, ValueEnum};
 
 use crate::server::bucket::{self, BUCKET_VARIABLE};
 use crate::server::{self, SERVER_VARIABLE, Server};
-use crate::{process, workspace};
+use crate::workspace;
+use lanes::Job;
 use report::Report;
 
 /// What to test.
@@ -90,32 +94,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let bucket = bucket::provide()?;
     server::tools()?;
-    let mut command = workspace::cargo();
-    command.args(words(arguments));
-    command.env(BUCKET_VARIABLE, bucket.url());
-    // Most tests wait: for a disk, a server, another process. More of them keep the cores busy.
-    if std::env::var_os(THREADS_VARIABLE).is_none()
-        && let Ok(cores) = std::thread::available_parallelism()
-    {
-        command.env(THREADS_VARIABLE, (2 * cores.get()).to_string());
+    let words = words(arguments)?;
+    let mut jobs = jobs(&words)?;
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    for job in &mut jobs {
+        let command = &mut job.command;
+        command.env(BUCKET_VARIABLE, bucket.url());
+        match &server {
+            Some(server) => command.env(SERVER_VARIABLE, server.url()),
+            None => command.env_remove(SERVER_VARIABLE),
+        };
+        // Most tests wait: for a disk, a server, another process. More of them keep the cores busy.
+        let (seed, usual) = SEED;
+        for (name, usual) in [
+            (THREADS_VARIABLE, (2 * cores).to_string()),
+            (seed, usual.to_owned()),
+        ] {
+            if std::env::var_os(name).is_none() {
+                command.env(name, usual);
+            }
+        }
     }
-    let (seed, usual) = SEED;
-    if std::env::var_os(seed).is_none() {
-        command.env(seed, usual);
-    }
-    match &server {
-        Some(server) => command.env(SERVER_VARIABLE, server.url()),
-        None => command.env_remove(SERVER_VARIABLE),
-    };
 
     let mut report = Report::default();
-    let status = process::stream(&mut command, &mut std::io::stdout(), |line| {
-        report.read(line);
-    })?;
+    let failed = lanes::run(jobs, cores, &mut report)?;
     drop((server, bucket));
     println!("\n{report}");
-    if !status.success() {
-        bail!("the tests failed");
+    if !failed.is_empty() {
+        bail!("the tests failed: {}", failed.join("; "));
     }
     // A selection may well leave a half empty; a full run must not.
     if arguments.rest.is_empty() {
@@ -146,6 +152,44 @@ fn provide() -> Result<Server> {
     Ok(server)
 }
 
+/// The programs, as Cargo would start them, and the tests in documentation, which Cargo alone can run.
+fn jobs(words: &Words) -> Result<Vec<Job>> {
+    let documents = words.cargo.iter().any(|word| word == "--doc");
+    let programs = if documents {
+        Vec::new()
+    } else {
+        programs::compile(&words.cargo)?
+    };
+    let mut jobs = Vec::new();
+    for program in &programs {
+        let mut command = workspace::command(&program.executable);
+        command
+            .current_dir(&program.folder)
+            .env("CARGO_MANIFEST_DIR", &program.folder)
+            .args(&words.harness);
+        jobs.push(Job {
+            name: program.name.clone(),
+            command,
+        });
+    }
+    let chosen = words.cargo.iter().any(|word| is_target(word));
+    if documents || (!chosen && programs.iter().any(|program| program.documents)) {
+        let mut command = workspace::cargo();
+        command.args(["test", "--doc", "--no-fail-fast"]);
+        command.args(words.cargo.iter().filter(|word| *word != "--doc"));
+        command.arg("--").args(&words.harness);
+        // Its compiling takes longer than most programs, and waits for none of them.
+        jobs.insert(
+            0,
+            Job {
+                name: "documentation".to_owned(),
+                command,
+            },
+        );
+    }
+    Ok(jobs)
+}
+
 /// Whether a word of `cargo test` chooses targets.
 fn is_target(word: &str) -> bool {
     let word = word.split('=').next().unwrap_or_default();
@@ -153,11 +197,16 @@ fn is_target(word: &str) -> bool {
     targets.contains(&word.strip_suffix('s').unwrap_or(word)) || word == "--all-targets"
 }
 
-/// The arguments of `cargo`.
-fn words(arguments: &Arguments) -> Vec<String> {
+/// The arguments of `cargo test`, and those of each test program.
+struct Words {
+    cargo: Vec<String>,
+    harness: Vec<String>,
+}
+
+fn words(arguments: &Arguments) -> Result<Words> {
     let mut rest = arguments.rest.split(|word| word == "--");
-    let for_cargo = rest.next().unwrap_or_default();
-    let mut words: Vec<String> = ["test", "--locked"].map(str::to_owned).to_vec();
+    let (for_cargo, mut harness) = programs::apart(rest.next().unwrap_or_default())?;
+    let mut words = vec!["--locked".to_owned()];
     if !for_cargo
         .iter()
         .any(|word| word.starts_with("-p") || word.starts_with("--package"))
@@ -170,15 +219,12 @@ fn words(arguments: &Arguments) -> Vec<String> {
             words.extend(OF_FILES.map(str::to_owned));
         }
     }
-    // One failure must not hide the other half's.
-    words.push("--no-fail-fast".to_owned());
-    words.extend_from_slice(for_cargo);
-    words.push("--".to_owned());
-    words.extend(rest.flatten().cloned());
+    words.extend(for_cargo);
+    harness.extend(rest.flatten().cloned());
     // What belongs to neither engine gains nothing by another SQLite.
     if arguments.half == Half::Sqlcipher && arguments.rest.is_empty() {
-        words.extend(report::parts("sqlite"));
-        words.extend(OF_ENCRYPTION.map(str::to_owned));
+        harness.extend(report::parts("sqlite"));
+        harness.extend(OF_ENCRYPTION.map(str::to_owned));
     }
     // The harness knows parts of names only; these are the parts that `report` counts by.
     for part in arguments
@@ -188,9 +234,12 @@ fn words(arguments: &Arguments) -> Vec<String> {
         .into_iter()
         .flatten()
     {
-        words.extend(["--skip".to_owned(), part]);
+        harness.extend(["--skip".to_owned(), part]);
     }
-    words
+    Ok(Words {
+        cargo: words,
+        harness,
+    })
 }
 
 #[cfg(test)]
@@ -199,28 +248,26 @@ mod tests {
 
     fn line(half: Half, rest: &[&str]) -> String {
         let rest = rest.iter().map(ToString::to_string).collect();
-        words(&Arguments { half, rest }).join(" ")
+        let words = words(&Arguments { half, rest }).unwrap();
+        format!("{} -- {}", words.cargo.join(" "), words.harness.join(" "))
     }
 
     #[test]
     fn a_half_leaves_out_the_other() {
-        assert_eq!(
-            line(Half::All, &[]),
-            "test --locked --workspace --no-fail-fast --"
-        );
+        assert_eq!(line(Half::All, &[]), "--locked --workspace -- ");
         assert_eq!(
             line(Half::Sqlite, &[]),
-            "test --locked --workspace --no-fail-fast -- --skip ::postgres --skip postgres:: --skip _postgres"
+            "--locked --workspace -- --skip ::postgres --skip postgres:: --skip _postgres"
         );
         assert_eq!(
             line(Half::Sqlcipher, &[]),
-            "test --locked --workspace --features sqlcipher --lib --bins --test=it --test=crash \
-             --test=process --test=catalog --no-fail-fast -- ::sqlite sqlite:: encryption:: _key_ \
+            "--locked --workspace --features sqlcipher --lib --bins --test=it --test=crash \
+             --test=process --test=catalog -- ::sqlite sqlite:: encryption:: _key_ \
              --skip ::postgres --skip postgres:: --skip _postgres"
         );
         assert_eq!(
             line(Half::Postgres, &[]),
-            "test --locked --workspace --no-fail-fast -- --skip ::sqlite --skip sqlite::"
+            "--locked --workspace -- --skip ::sqlite --skip sqlite::"
         );
     }
 
@@ -230,7 +277,7 @@ mod tests {
             let line = line(Half::Sqlcipher, &[word]);
             assert!(
                 line.starts_with(&format!(
-                    "test --locked --workspace --features sqlcipher --no-fail-fast {word} --"
+                    "--locked --workspace --features sqlcipher {word} --"
                 )),
                 "{line}"
             );
@@ -244,7 +291,7 @@ mod tests {
                 Half::Sqlite,
                 &["-p", "db-core", "name", "--", "--nocapture"]
             ),
-            "test --locked --no-fail-fast -p db-core name -- --nocapture \
+            "--locked -p db-core -- name --nocapture \
              --skip ::postgres --skip postgres:: --skip _postgres"
         );
     }

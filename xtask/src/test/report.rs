@@ -41,6 +41,18 @@ impl Report {
         }
     }
 
+    /// Takes in what another program's output held.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, other) in [
+            (&mut self.sqlite, &other.sqlite),
+            (&mut self.postgres, &other.postgres),
+            (&mut self.neutral, &other.neutral),
+        ] {
+            count.passed += other.passed;
+            count.failed += other.failed;
+        }
+    }
+
     fn half(&mut self, name: &str) -> &mut Count {
         let belongs = |engine| {
             let parts = parts(engine);
