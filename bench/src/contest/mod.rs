@@ -166,7 +166,9 @@ pub(crate) fn on_sqlite<'a>(
     }
 }
 
-/// One process on PostgreSQL, with a connection for each client.
+/// One process on PostgreSQL. Pools have ten connections, which is our default, however many the clients:
+/// more than the server has processors for only wait for each other there. Who holds connections has
+/// one for each client.
 pub(crate) fn on_postgres<'a>(
     metric: String,
     work: Work,
@@ -175,7 +177,6 @@ pub(crate) fn on_postgres<'a>(
     contenders: &'a [Contender],
 ) -> Case<'a> {
     Case {
-        connections: u32::try_from(clients).unwrap_or(u32::MAX),
         durability: Durability::Full,
         ..on_sqlite(metric, work, clients, database, contenders)
     }

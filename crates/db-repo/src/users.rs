@@ -134,8 +134,8 @@ impl UserRepository {
         let page = &page.of("users")?;
         let rows = page.rows();
         let found: Vec<User> = match page.after_time()? {
-            None => with_conn!(conn, |c| UsersNewest { rows }.load(c))?,
-            Some((at, id)) => with_conn!(conn, |c| UsersBefore { at, id, rows }.load(c))?,
+            None => with_conn!(conn, |c| page.load(UsersNewest { rows }, c))?,
+            Some((at, id)) => with_conn!(conn, |c| page.load(UsersBefore { at, id, rows }, c))?,
         };
         Ok(Page::of(found, page, |last| {
             Place::at(last.created_at, &last.id)

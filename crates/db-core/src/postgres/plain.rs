@@ -8,6 +8,9 @@
 //! is caught all the same, because these are reset after every transaction (see `session`). One that
 //! takes an advisory lock of the session is not: triggers take `pg_advisory_xact_lock`.
 //!
+//! `set_config` that ends with the word `true` is plain: whatever it sets ends with its transaction. So who
+//! acts can be told to triggers without a message of its own afterwards.
+//!
 //! The statements with which Diesel nests transactions are plain too, and `nextval`: an INSERT into a
 //! table with a sequence leaves the same behind.
 
@@ -102,16 +105,10 @@ pub(super) fn is_plain(sql: &str) -> bool {
                 (before, target) = (Before::Other, false);
             }
             b'(' => {
-                let opens = match before {
-                    Before::Word(word) => contains(BEFORE_PARENTHESIS, word),
-                    Before::Name => target,
-                    Before::Start | Before::Dot => false,
-                    Before::Other => true,
-                };
-                if !opens {
+                let Some(length) = opening(&sql[at..], before, target) else {
                     return false;
-                }
-                at += 1;
+                };
+                at += length;
                 (before, target) = (Before::Other, false);
             }
             b'.' => {
@@ -159,6 +156,43 @@ pub(super) fn is_plain(sql: &str) -> bool {
     before != Before::Start
 }
 
+/// How far to go on from an opening parenthesis, if what stands before it is known.
+fn opening(sql: &str, before: Before<'_>, target: bool) -> Option<usize> {
+    let opens = match before {
+        Before::Word(word) if word.eq_ignore_ascii_case("set_config") => return local_setting(sql),
+        Before::Word(word) => may_precede(word),
+        Before::Name => target,
+        Before::Start | Before::Dot => false,
+        Before::Other => true,
+    };
+    opens.then_some(1)
+}
+
+/// The length of the arguments in parentheses, if they hold nothing but values and set for a transaction.
+fn local_setting(sql: &str) -> Option<usize> {
+    let bytes = sql.as_bytes();
+    let mut at = 1;
+    let mut commas = Vec::with_capacity(2);
+    loop {
+        match bytes.get(at)? {
+            b')' => break,
+            b',' => {
+                commas.push(at);
+                at += 1;
+            }
+            b'\'' if !bytes[at - 1].is_ascii_alphanumeric() => at = after(bytes, at + 1, b'\'')?,
+            b' ' | b'\n' | b'$' | b'_' | b':' => at += 1,
+            byte if byte.is_ascii_alphanumeric() => at += 1,
+            _ => return None,
+        }
+    }
+    let &[_, last] = commas.as_slice() else {
+        return None;
+    };
+    let is_local = sql[last + 1..at].trim().eq_ignore_ascii_case("true");
+    is_local.then_some(at + 1)
+}
+
 /// Whether it is one of the statements with which Diesel nests transactions.
 fn is_nesting(sql: &str) -> bool {
     ["SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT "]
@@ -173,13 +207,31 @@ fn after(bytes: &[u8], from: usize, end: u8) -> Option<usize> {
     Some(from + found + 1)
 }
 
+/// Whether an opening parenthesis after this word says nothing new.
+fn may_precede(word: &str) -> bool {
+    BEFORE_PARENTHESIS
+        .binary_search_by(|known| {
+            known
+                .bytes()
+                .cmp(word.bytes().map(|b| b.to_ascii_lowercase()))
+        })
+        .is_ok()
+}
+
 fn contains(words: &[&str], word: &str) -> bool {
     words.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_plain;
+    use super::{BEFORE_PARENTHESIS, is_plain, may_precede};
+
+    #[test]
+    fn a_binary_search_finds_every_word() {
+        assert!(BEFORE_PARENTHESIS.is_sorted());
+        assert!(BEFORE_PARENTHESIS.iter().all(|word| may_precede(word)));
+        assert!(may_precede("COALESCE") && !may_precede("set_config"));
+    }
 
     #[test]
     fn queries_are_plain() {
@@ -200,6 +252,8 @@ mod tests {
             "SAVEPOINT diesel_savepoint_1",
             "RELEASE SAVEPOINT diesel_savepoint_12",
             "ROLLBACK TO SAVEPOINT diesel_savepoint_2",
+            "SELECT set_config('app.user', $1, true), set_config('app.x', 'it''s, false', TRUE) -- b",
+            "SELECT SET_CONFIG('app.user', $1::text,\n true ) FROM a",
         ] {
             assert!(is_plain(sql), "{sql}");
         }
@@ -218,6 +272,18 @@ mod tests {
             "DO $$ BEGIN END $$",
             "SELECT set_config('a', 'b', false)",
             "SELECT set_config ('a', 'b', false)",
+            "SELECT set_config('a', 'b', $1)",
+            "SELECT set_config('a', 'b', true AND false)",
+            "SELECT set_config('a', 'b', not true)",
+            "SELECT set_config('a', ', true', false)",
+            "SELECT set_config('a', f(1), true)",
+            "SELECT set_config('a', 'b', 'c', true)",
+            "SELECT set_config('a', e'\\', true)', false)",
+            "SELECT set_config('a', 'b', true",
+            "SELECT set_config('a', 'b' -- , true)\n, false)",
+            "SELECT set_config('a', 'b', true), set_config('a', 'b', false)",
+            "SELECT app.set_config('a', 'b', true)",
+            "SELECT \"set_config\"('a', 'b', true)",
             "SELECT pg_catalog.set_config('a', 'b', false)",
             "SELECT pg_advisory_lock(1)",
             r#"SELECT "set_config"('a', 'b', false)"#,

@@ -18,7 +18,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use diesel::connection::{
-    AnsiTransactionManager, Instrumentation, InstrumentationEvent, SimpleConnection,
+    AnsiTransactionManager, DebugQuery, Instrumentation, InstrumentationEvent, SimpleConnection,
     TransactionManager, get_default_instrumentation,
 };
 use diesel::r2d2::R2D2Connection;
@@ -292,7 +292,36 @@ struct Watch {
     watching: bool,
     seen: Seen,
     /// Kept for its memory.
-    text: String,
+    text: Text,
+}
+
+/// The text of a statement as Diesel shows it, but for the values: they follow in a piece of their own,
+/// and to write them takes longer than to read the statement.
+#[derive(Default)]
+struct Text {
+    sql: String,
+    is_whole: bool,
+}
+
+impl Text {
+    /// The statement of an event; nothing if it cannot be shown.
+    fn of(&mut self, query: &dyn DebugQuery) -> Option<&str> {
+        self.sql.clear();
+        self.is_whole = false;
+        self.is_whole |= write!(self, "{query}").is_ok();
+        self.is_whole.then_some(&*self.sql)
+    }
+}
+
+impl std::fmt::Write for Text {
+    fn write_str(&mut self, piece: &str) -> std::fmt::Result {
+        if piece == " -- binds: " {
+            self.is_whole = true;
+            return Err(std::fmt::Error);
+        }
+        self.sql.push_str(piece);
+        Ok(())
+    }
 }
 
 impl Watch {
@@ -301,7 +330,7 @@ impl Watch {
             next: get_default_instrumentation(),
             watching: false,
             seen: Seen::NOTHING,
-            text: String::new(),
+            text: Text::default(),
         });
     }
 
@@ -326,11 +355,10 @@ impl Instrumentation for Watch {
             match &event {
                 InstrumentationEvent::StartQuery { query, .. } => {
                     self.seen.statements = self.seen.statements.saturating_add(1);
-                    self.text.clear();
-                    let shown = write!(self.text, "{query}").is_ok();
-                    if !shown || !is_plain(&self.text) {
+                    let sql = self.text.of(*query).unwrap_or_default();
+                    if !is_plain(sql) {
                         self.seen.plain = false;
-                        self.seen.signs = self.seen.signs.and(Signs::of(&self.text));
+                        self.seen.signs = self.seen.signs.and(Signs::of(sql));
                     }
                 }
                 InstrumentationEvent::FinishQuery { error: Some(_), .. } => {
