@@ -53,7 +53,7 @@ pub use outbox::{
 pub use page::{Cursor, InvalidCursor, Listing, Page, PageRequest, Place};
 pub use peers::PeerRepository;
 pub use profiles::ProfileRepository;
-pub use reconcile::{Check, Difference, ReconcileReport, Reconciliation};
+pub use reconcile::{Check, Difference, Outcomes, ReconcileReport, Reconciliation};
 pub use retention::{Retained, RetentionTask, RunningRetention};
 pub use sessions::{EventRepository, SessionRepository, SnapshotFilter, UsageSnapshotRepository};
 pub use settings::SettingsRepository;
