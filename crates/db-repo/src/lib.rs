@@ -57,7 +57,7 @@ pub use reconcile::{Check, Difference, Outcomes, ReconcileReport, Reconciliation
 pub use retention::{Retained, RetentionTask, RunningRetention};
 pub use sessions::{EventRepository, SessionRepository, SnapshotFilter, UsageSnapshotRepository};
 pub use settings::SettingsRepository;
-pub use stats::{BetPlaced, BetResolved, LeaderboardOrder, StatsRepository};
+pub use stats::{LeaderboardOrder, StatsRepository};
 pub use tokens::TokenRepository;
 pub use transactions::TransactionRepository;
 pub use usage_config::UsageConfigRepository;

@@ -162,7 +162,7 @@ fn bets(step: Step<'_>) {
         money::hold(conn, &involved)
     });
     go(step, "money: place_bet", |conn| {
-        for number in 1..=3 {
+        for number in 1..=4 {
             let request = PlaceBet {
                 reference: number.to_string(),
                 bet_id: bet(number),
@@ -188,7 +188,11 @@ fn bets(step: Step<'_>) {
         BetRepository::open_of_game(conn, "m1")
     });
     go(step, "money: resolve_bet", |conn| {
-        for (number, outcome, winnings) in [(1, BetOutcome::Lost, 0), (2, BetOutcome::Won, 15)] {
+        for (number, outcome, winnings) in [
+            (1, BetOutcome::Lost, 0),
+            (2, BetOutcome::Won, 15),
+            (4, BetOutcome::Push, 0),
+        ] {
             let request = ResolveBet {
                 reference: number.to_string(),
                 bet_id: bet(number),
@@ -217,7 +221,7 @@ fn bets(step: Step<'_>) {
     });
     go(step, "bets: create_many", |conn| {
         let mut past = BetRepository::get(conn, bet(3))?;
-        past.id = bet(4);
+        past.id = bet(5);
         BetRepository::create_many(conn, &[past])
     });
 }
