@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use crate::dialect::old::old_notifications;
 use crate::page::Place;
-use crate::refusal::{Parent, Row, refused, touched_one};
+use crate::refusal::{Parent, Row, each_once, refused, touched_one};
 use crate::{Page, PageRequest, Result, check};
 
 /// Characters of a title.
@@ -122,7 +122,7 @@ impl NotificationRepository {
     /// Sends messages, all or none; how many.
     ///
     /// # Errors
-    /// As [`create`](Self::create), without saying whose user is missing.
+    /// As [`create`](Self::create).
     pub fn create_many(conn: &mut Conn<'_>, new: &[NewNotification]) -> Result<usize> {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
@@ -143,7 +143,9 @@ impl NotificationRepository {
             added += with_conn!(conn, |c| diesel::insert_into(notifications::table)
                 .values(values)
                 .execute(c))
-            .map_err(|error| refused(conn, error, |_| None, &[Parent::user_of_many(USER)]))?;
+            .map_err(|error| {
+                refused(conn, error, |_| None, &each_once(batch.iter().map(parent)))
+            })?;
         }
         Ok(added)
     }

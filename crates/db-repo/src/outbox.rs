@@ -29,7 +29,7 @@ use statements::{DeadBefore, DeadNewest, DeliverOfSeed, Enqueue, OldestWaiting};
 use crate::dialect::claim;
 use crate::dialect::old::old_delivered;
 use crate::page::Place;
-use crate::refusal::{Parent, Row, refused, touched_one};
+use crate::refusal::{Parent, Row, each_once, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
 /// Rows of one statement that writes many.
@@ -101,7 +101,7 @@ impl OutboxRepository {
     /// Adds entries, all or none; how many.
     ///
     /// # Errors
-    /// As [`enqueue`](Self::enqueue), without saying whose user is missing.
+    /// As [`enqueue`](Self::enqueue).
     pub fn enqueue_many(conn: &mut Conn<'_>, new: &[NewOutboxEntry]) -> Result<usize> {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
@@ -122,7 +122,14 @@ impl OutboxRepository {
             added += with_conn!(conn, |c| diesel::insert_into(outbox::table)
                 .values(values)
                 .execute(c))
-            .map_err(|error| refused(conn, error, |_| None, &[Parent::user_of_many(USER)]))?;
+            .map_err(|error| {
+                refused(
+                    conn,
+                    error,
+                    |_| None,
+                    &each_once(batch.iter().filter_map(parent)),
+                )
+            })?;
         }
         Ok(added)
     }
