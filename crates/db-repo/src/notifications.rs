@@ -21,9 +21,6 @@ const MESSAGE_LENGTH: usize = 10_000;
 /// Rows of one statement of [`NotificationRepository::create_many`].
 const BATCH: usize = 1_000;
 
-/// Most messages of one [`NotificationRepository::delete_before`].
-const DELETED: i64 = 1_000;
-
 /// The foreign key.
 const USER: &str = "fk_notifications_user_id";
 
@@ -229,13 +226,14 @@ impl NotificationRepository {
         Ok(with_conn!(conn, |c| mark.execute(c))?)
     }
 
-    /// Deletes up to a thousand messages from before this moment, read or not, the oldest first; how
-    /// many. Call it until it deletes none, each time in a write of its own.
+    /// Removes at most so many messages from before this moment, read or not, the oldest first; how many.
+    /// Fewer than asked for were the last: see [`RetentionTask`](crate::RetentionTask).
     ///
     /// # Errors
-    /// `Database`.
-    pub fn delete_before(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
-        Ok(old_notifications(conn, before, DELETED)?)
+    /// `Invalid` for a limit below 1, `Database`.
+    pub fn delete_older_than(conn: &mut Conn<'_>, before: UtcTime, limit: i64) -> Result<usize> {
+        check::within("limit", limit, 1..=i64::MAX)?;
+        Ok(old_notifications(conn, before, limit)?)
     }
 }
 

@@ -38,9 +38,6 @@ const BATCH: usize = 1_000;
 /// Most entries of one claim.
 const MOST_CLAIMED: i64 = 1_000;
 
-/// Most entries of one [`OutboxRepository::delete_delivered`].
-const DELETED: i64 = 1_000;
-
 /// The foreign key.
 const USER: &str = "fk_outbox_user_id";
 
@@ -225,13 +222,15 @@ impl OutboxRepository {
         touched_one(rows, "dead outbox entry", id)
     }
 
-    /// Deletes up to a thousand delivered entries from before this moment, the oldest first; how
-    /// many. Call it until it deletes none, each time in a write of its own.
+    /// Removes at most so many delivered entries that were added before this moment, the oldest first; how
+    /// many. Those that wait, and those that were given up, stay. Fewer than asked for were the last: see
+    /// [`RetentionTask`](crate::RetentionTask).
     ///
     /// # Errors
-    /// `Database`.
-    pub fn delete_delivered(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
-        Ok(old_delivered(conn, before, DELETED)?)
+    /// `Invalid` for a limit below 1, `Database`.
+    pub fn delete_older_than(conn: &mut Conn<'_>, before: UtcTime, limit: i64) -> Result<usize> {
+        check::within("limit", limit, 1..=i64::MAX)?;
+        Ok(old_delivered(conn, before, limit)?)
     }
 
     /// How many there are of each status. Reads an index over all of them.

@@ -90,7 +90,7 @@ impl EventRepository {
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
-    pub fn list_of_session(
+    pub fn list_by_session(
         conn: &mut Conn<'_>,
         session: &str,
         page: &PageRequest,

@@ -148,7 +148,7 @@ impl WorldRepository {
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
-    pub fn list_objects_of_type(
+    pub fn list_objects_by_type(
         conn: &mut Conn<'_>,
         world: i64,
         object_type: &str,

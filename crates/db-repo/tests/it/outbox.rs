@@ -292,7 +292,7 @@ both_engines! {
                 Ok(())
             });
         }
-        let delete = || write(&database, |conn| OutboxRepository::delete_delivered(conn, at(1_200)));
+        let delete = || write(&database, |conn| OutboxRepository::delete_older_than(conn, at(1_200), 1_000));
         assert_eq!([delete(), delete(), delete()], [1_000, 199, 0]);
         let counts = OutboxCounts { delivered: 5, processing: 1, ..OutboxCounts::default() };
         assert_eq!(read(&database, OutboxRepository::counts), counts);

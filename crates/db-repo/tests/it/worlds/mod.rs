@@ -181,7 +181,7 @@ both_engines! {
         }));
         assert_eq!(all, (0..2_100).filter(|n| n % 3 != 0).map(|n| n.to_string()).collect::<Vec<_>>());
         let rocks = names(all_pages(&database, 2, |conn, page| {
-            WorldRepository::list_objects_of_type(conn, second, "rock", page)
+            WorldRepository::list_objects_by_type(conn, second, "rock", page)
         }));
         assert_eq!(rocks, (0..2_100).filter(|n| n % 300 == 0).map(|n| n.to_string()).collect::<Vec<_>>());
     }
