@@ -14,4 +14,4 @@ mod one_by_one;
 mod refusals;
 mod settling;
 mod staking;
-mod table;
+pub(crate) mod table;
