@@ -15,3 +15,4 @@ mod refusals;
 mod settling;
 mod staking;
 pub(crate) mod table;
+mod untouched;
