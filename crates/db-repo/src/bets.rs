@@ -9,13 +9,10 @@ use diesel::sql_types::{BigInt, Binary, Nullable, Text};
 
 use crate::dialect::bulk_bets;
 use crate::page::{Listing, Place};
-use crate::refusal::{Parent, Row, refused};
+use crate::refusal::{Parent, Row, Told, each_once, refused};
 use crate::{Error, Page, PageRequest, Result, check};
 
 const ENTITY: &str = "bet";
-
-/// The key of one among many that are written at once, where the engine does not say which.
-const OF_MANY: &str = "of many";
 
 type Columns = (
     Binary,
@@ -92,25 +89,28 @@ impl BetRepository {
     /// and have no events, so each has to be settled already.
     ///
     /// # Errors
-    /// `Invalid`; `AlreadyExists` and `MissingParent`, on PostgreSQL without saying which; `Database`.
+    /// `Invalid`, `AlreadyExists`, `MissingParent`, `Database`.
     pub fn create_many(conn: &mut Conn<'_>, new: &[Bet]) -> Result<usize> {
         new.iter().try_for_each(check_new)?;
-        let (error, [game, player, id]) = match conn {
+        let (error, among) = match conn {
             Conn::Sqlite(c) => match bulk_bets::add_sqlite(c, new) {
                 Ok(added) => return Ok(added),
-                Err((error, bet)) => {
-                    let id = bet.id.to_string();
-                    (error, [bet.game_id.clone(), bet.player_id.clone(), id])
-                }
+                Err((error, bet)) => (error, std::slice::from_ref(bet)),
             },
-            // COPY names the constraint, and not the row.
             Conn::Postgres(c) => match bulk_bets::add_postgres(c, new) {
                 Ok(added) => return Ok(added),
-                Err(error) => (error, [OF_MANY; 3].map(str::to_owned)),
+                Err(error) => (error, new),
             },
         };
-        let taken = |name: &str| (name == "pk_bets").then(|| Error::already_exists(ENTITY, id));
-        Err(refused(conn, error, taken, &parents(&game, &player)))
+        let told = Told::by(&error);
+        let taken = |name: &str| match (name, among) {
+            ("pk_bets", [bet]) => Some(bet),
+            ("pk_bets", bets) => told.among(bets, |bet| bulk_bets::key_postgres(bet.id)),
+            _ => None,
+        };
+        let taken = |name: &str| taken(name).map(|bet| Error::already_exists(ENTITY, bet.id));
+        let parents = each_once(among.iter().flat_map(parents));
+        Err(refused(conn, error, taken, &parents))
     }
 
     /// The bet of this key.
@@ -195,17 +195,17 @@ fn check_new(new: &Bet) -> Result<()> {
     )
 }
 
-fn parents<'a>(game: &'a str, player: &'a str) -> [Parent<'a>; 2] {
+fn parents(bet: &Bet) -> [Parent<'_>; 2] {
     [
         Parent {
             constraint: "fk_bets_game_id",
             field: "game_id",
-            row: Row::Game(game),
+            row: Row::Game(&bet.game_id),
         },
         Parent {
             constraint: "fk_bets_player_id",
             field: "player_id",
-            row: Row::User(player),
+            row: Row::User(&bet.player_id),
         },
     ]
 }

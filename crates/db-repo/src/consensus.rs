@@ -194,7 +194,7 @@ impl ConsensusRepository {
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
-    pub fn list_of_game(
+    pub fn list_by_game(
         conn: &mut Conn<'_>,
         game: &str,
         page: &PageRequest,

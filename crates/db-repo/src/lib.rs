@@ -53,11 +53,11 @@ pub use outbox::{
 pub use page::{Cursor, InvalidCursor, Listing, Page, PageRequest, Place};
 pub use peers::PeerRepository;
 pub use profiles::ProfileRepository;
-pub use reconcile::{Check, Difference, ReconcileReport, Reconciliation};
+pub use reconcile::{Check, Difference, Outcomes, ReconcileReport, Reconciliation};
 pub use retention::{Retained, RetentionTask, RunningRetention};
 pub use sessions::{EventRepository, SessionRepository, SnapshotFilter, UsageSnapshotRepository};
 pub use settings::SettingsRepository;
-pub use stats::{BetPlaced, BetResolved, LeaderboardOrder, StatsRepository};
+pub use stats::{LeaderboardOrder, StatsRepository};
 pub use tokens::TokenRepository;
 pub use transactions::TransactionRepository;
 pub use usage_config::UsageConfigRepository;

@@ -9,7 +9,7 @@ use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
 use crate::dialect::old::old_notifications;
 use crate::page::Place;
-use crate::refusal::{Parent, Row, refused, touched_one};
+use crate::refusal::{Parent, Row, each_once, refused, touched_one};
 use crate::{Page, PageRequest, Result, check};
 
 /// Characters of a title.
@@ -20,9 +20,6 @@ const MESSAGE_LENGTH: usize = 10_000;
 
 /// Rows of one statement of [`NotificationRepository::create_many`].
 const BATCH: usize = 1_000;
-
-/// Most messages of one [`NotificationRepository::delete_before`].
-const DELETED: i64 = 1_000;
 
 /// The foreign key.
 const USER: &str = "fk_notifications_user_id";
@@ -122,7 +119,7 @@ impl NotificationRepository {
     /// Sends messages, all or none; how many.
     ///
     /// # Errors
-    /// As [`create`](Self::create), without saying whose user is missing.
+    /// As [`create`](Self::create).
     pub fn create_many(conn: &mut Conn<'_>, new: &[NewNotification]) -> Result<usize> {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
@@ -143,7 +140,9 @@ impl NotificationRepository {
             added += with_conn!(conn, |c| diesel::insert_into(notifications::table)
                 .values(values)
                 .execute(c))
-            .map_err(|error| refused(conn, error, |_| None, &[Parent::user_of_many(USER)]))?;
+            .map_err(|error| {
+                refused(conn, error, |_| None, &each_once(batch.iter().map(parent)))
+            })?;
         }
         Ok(added)
     }
@@ -227,13 +226,14 @@ impl NotificationRepository {
         Ok(with_conn!(conn, |c| mark.execute(c))?)
     }
 
-    /// Deletes up to a thousand messages from before this moment, read or not, the oldest first; how
-    /// many. Call it until it deletes none, each time in a write of its own.
+    /// Removes at most so many messages from before this moment, read or not, the oldest first; how many.
+    /// Fewer than asked for were the last: see [`RetentionTask`](crate::RetentionTask).
     ///
     /// # Errors
-    /// `Database`.
-    pub fn delete_before(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
-        Ok(old_notifications(conn, before, DELETED)?)
+    /// `Invalid` for a limit below 1, `Database`.
+    pub fn delete_older_than(conn: &mut Conn<'_>, before: UtcTime, limit: i64) -> Result<usize> {
+        check::within("limit", limit, 1..=i64::MAX)?;
+        Ok(old_notifications(conn, before, limit)?)
     }
 }
 

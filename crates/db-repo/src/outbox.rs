@@ -29,7 +29,7 @@ use statements::{DeadBefore, DeadNewest, DeliverOfSeed, Enqueue, OldestWaiting};
 use crate::dialect::claim;
 use crate::dialect::old::old_delivered;
 use crate::page::Place;
-use crate::refusal::{Parent, Row, refused, touched_one};
+use crate::refusal::{Parent, Row, each_once, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
 /// Rows of one statement that writes many.
@@ -37,9 +37,6 @@ const BATCH: usize = 1_000;
 
 /// Most entries of one claim.
 const MOST_CLAIMED: i64 = 1_000;
-
-/// Most entries of one [`OutboxRepository::delete_delivered`].
-const DELETED: i64 = 1_000;
 
 /// The foreign key.
 const USER: &str = "fk_outbox_user_id";
@@ -101,7 +98,7 @@ impl OutboxRepository {
     /// Adds entries, all or none; how many.
     ///
     /// # Errors
-    /// As [`enqueue`](Self::enqueue), without saying whose user is missing.
+    /// As [`enqueue`](Self::enqueue).
     pub fn enqueue_many(conn: &mut Conn<'_>, new: &[NewOutboxEntry]) -> Result<usize> {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
@@ -122,7 +119,14 @@ impl OutboxRepository {
             added += with_conn!(conn, |c| diesel::insert_into(outbox::table)
                 .values(values)
                 .execute(c))
-            .map_err(|error| refused(conn, error, |_| None, &[Parent::user_of_many(USER)]))?;
+            .map_err(|error| {
+                refused(
+                    conn,
+                    error,
+                    |_| None,
+                    &each_once(batch.iter().filter_map(parent)),
+                )
+            })?;
         }
         Ok(added)
     }
@@ -218,13 +222,15 @@ impl OutboxRepository {
         touched_one(rows, "dead outbox entry", id)
     }
 
-    /// Deletes up to a thousand delivered entries from before this moment, the oldest first; how
-    /// many. Call it until it deletes none, each time in a write of its own.
+    /// Removes at most so many delivered entries that were added before this moment, the oldest first; how
+    /// many. Those that wait, and those that were given up, stay. Fewer than asked for were the last: see
+    /// [`RetentionTask`](crate::RetentionTask).
     ///
     /// # Errors
-    /// `Database`.
-    pub fn delete_delivered(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
-        Ok(old_delivered(conn, before, DELETED)?)
+    /// `Invalid` for a limit below 1, `Database`.
+    pub fn delete_older_than(conn: &mut Conn<'_>, before: UtcTime, limit: i64) -> Result<usize> {
+        check::within("limit", limit, 1..=i64::MAX)?;
+        Ok(old_delivered(conn, before, limit)?)
     }
 
     /// How many there are of each status. Reads an index over all of them.

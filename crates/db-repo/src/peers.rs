@@ -19,9 +19,6 @@ pub(super) const ENTITY: &str = "peer";
 /// Characters of an address: a host name has at most 253, with room for scheme, port and path.
 pub(super) const ADDRESS: std::ops::RangeInclusive<usize> = 1..=512;
 
-/// Most peers of one [`PeerRepository::delete_unseen_since`].
-const BATCH: i64 = 10_000;
-
 /// Columns in the order of [`Peer`].
 type Row9 = (
     Text,
@@ -169,13 +166,15 @@ impl PeerRepository {
         touched_one(rows, ENTITY, id)
     }
 
-    /// Removes peers that were last seen before this moment, and their connections; how many. Those
-    /// who are banned or connected stay. Removes the first 10,000: fewer than that were the last.
+    /// Removes at most so many peers that were last seen before this moment, and their connections, those
+    /// first that were seen longest ago; how many. Those who are banned or connected stay. Fewer than asked
+    /// for were the last.
     ///
     /// # Errors
-    /// `Database`.
-    pub fn delete_unseen_since(conn: &mut Conn<'_>, before: UtcTime) -> Result<usize> {
-        Ok(old_peers(conn, before, BATCH)?)
+    /// `Invalid` for a limit below 1, `Database`.
+    pub fn delete_older_than(conn: &mut Conn<'_>, before: UtcTime, limit: i64) -> Result<usize> {
+        check::within("limit", limit, 1..=i64::MAX)?;
+        Ok(old_peers(conn, before, limit)?)
     }
 
     /// Removes a peer and its connections.

@@ -10,8 +10,10 @@ use chrono::TimeDelta;
 use db_core::{Clock, Database, ErrorKind, RetryPolicy};
 use db_schema::types::UtcTime;
 
-use crate::dialect::old::{old_delivered, old_notifications};
-use crate::{MetricsRepository, Result, UsageSnapshotRepository, check};
+use crate::{
+    MetricsRepository, NotificationRepository, OutboxRepository, Result, UsageSnapshotRepository,
+    check,
+};
 
 /// Rows of one write by default: milliseconds, so that others hardly wait.
 const BATCH: i64 = 1_000;
@@ -198,8 +200,12 @@ impl RetentionTask {
                     UsageSnapshotRepository::delete_older_than(conn, before, self.batch)
                 }
                 Retained::Metrics => MetricsRepository::delete_older_than(conn, before, self.batch),
-                Retained::DeliveredOutbox => Ok(old_delivered(conn, before, self.batch)?),
-                Retained::Notifications => Ok(old_notifications(conn, before, self.batch)?),
+                Retained::DeliveredOutbox => {
+                    OutboxRepository::delete_older_than(conn, before, self.batch)
+                }
+                Retained::Notifications => {
+                    NotificationRepository::delete_older_than(conn, before, self.batch)
+                }
             })
     }
 

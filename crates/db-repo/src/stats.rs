@@ -1,7 +1,7 @@
 //! Totals of players and games, kept by the writes that change them.
 //!
-//! The money operations call the writes, in the order of their locks: a player's row before that of
-//! the game.
+//! The money operations alone call the writes, in the order of their locks: a player's row before that of
+//! the game. Called by anybody else, totals would say what no line says.
 
 mod counted;
 mod leaderboard;
@@ -147,28 +147,28 @@ statement! {
 
 /// A bet that was placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BetPlaced<'a> {
+pub(crate) struct BetPlaced<'a> {
     /// In which game.
-    pub game_id: &'a str,
+    pub(crate) game_id: &'a str,
     /// By whom.
-    pub player_id: &'a str,
+    pub(crate) player_id: &'a str,
     /// The stake, smallest unit of CRAP.
-    pub amount: i64,
+    pub(crate) amount: i64,
     /// Whether the player had no bet in this game before.
-    pub first_in_game: bool,
+    pub(crate) first_in_game: bool,
 }
 
 /// A bet that was settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BetResolved<'a> {
+pub(crate) struct BetResolved<'a> {
     /// In which game.
-    pub game_id: &'a str,
+    pub(crate) game_id: &'a str,
     /// Whose.
-    pub player_id: &'a str,
+    pub(crate) player_id: &'a str,
     /// How it ended. What was returned ends no streak.
-    pub outcome: BetOutcome,
+    pub(crate) outcome: BetOutcome,
     /// What the player got, the stake included, smallest unit of CRAP. Counts if the bet was won.
-    pub payout: i64,
+    pub(crate) payout: i64,
 }
 
 /// Totals of players and games.
@@ -180,7 +180,7 @@ impl StatsRepository {
     ///
     /// # Errors
     /// `MissingParent`, `Database`.
-    pub fn bet_placed(conn: &mut Conn<'_>, bet: BetPlaced<'_>, now: UtcTime) -> Result<()> {
+    pub(crate) fn bet_placed(conn: &mut Conn<'_>, bet: BetPlaced<'_>, now: UtcTime) -> Result<()> {
         let first = i64::from(bet.first_in_game);
         player_bets(conn, bet.player_id, first, bet.amount, now)?;
         let game = GameBets {
@@ -198,7 +198,11 @@ impl StatsRepository {
     ///
     /// # Errors
     /// `MissingParent`, `Database`.
-    pub fn bet_resolved(conn: &mut Conn<'_>, bet: BetResolved<'_>, now: UtcTime) -> Result<()> {
+    pub(crate) fn bet_resolved(
+        conn: &mut Conn<'_>,
+        bet: BetResolved<'_>,
+        now: UtcTime,
+    ) -> Result<()> {
         player_ends(conn, bet.player_id, bet.outcome, bet.payout, now)?;
         let paid = match bet.outcome {
             BetOutcome::Won => bet.payout,
@@ -211,7 +215,7 @@ impl StatsRepository {
     ///
     /// # Errors
     /// `MissingParent`, `Database`.
-    pub fn game_won(conn: &mut Conn<'_>, player_id: &str, now: UtcTime) -> Result<()> {
+    pub(crate) fn game_won(conn: &mut Conn<'_>, player_id: &str, now: UtcTime) -> Result<()> {
         with_conn!(conn, |c| PlayerWinsGame { player_id, now }.execute(c))
             .map_err(|error| no_player(conn, error, player_id))?;
         Ok(())
@@ -221,7 +225,7 @@ impl StatsRepository {
     ///
     /// # Errors
     /// `MissingParent`, `Database`.
-    pub fn house_game(
+    pub(crate) fn house_game(
         conn: &mut Conn<'_>,
         player_id: &str,
         bet: i64,

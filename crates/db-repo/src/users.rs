@@ -1,6 +1,8 @@
 //! Players.
 
-use db_core::{Conn, Engine, statement, with_conn};
+use std::collections::HashSet;
+
+use db_core::{Conn, Engine, ErrorKind, statement, with_conn};
 use db_schema::rows::{NewUser, User, UserChanges};
 use db_schema::schema::users;
 use db_schema::types::{UtcTime, UtcTimestamp};
@@ -9,7 +11,7 @@ use diesel::result::Error as DieselError;
 use diesel::sql_types::{BigInt, Binary, Double, Text};
 
 use crate::page::Place;
-use crate::refusal::{not_deleted, refused, touched_one};
+use crate::refusal::{Told, not_deleted, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
 /// Characters of a username.
@@ -77,7 +79,7 @@ impl UserRepository {
     /// Adds players, all or none; how many.
     ///
     /// # Errors
-    /// `Invalid`, `UsernameTaken` and `AlreadyExists` without saying whose, `Database`.
+    /// `Invalid`, `UsernameTaken`, `AlreadyExists`, `Database`.
     pub fn create_many(conn: &mut Conn<'_>, new: &[NewUser]) -> Result<usize> {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
@@ -89,7 +91,7 @@ impl UserRepository {
             added += with_conn!(conn, |c| diesel::insert_into(users::table)
                 .values(values)
                 .execute(c))
-            .map_err(|error| refused(conn, error, taken("of many", Some("of many")), &[]))?;
+            .map_err(|error| not_added(conn, error, batch))?;
         }
         Ok(added)
     }
@@ -217,6 +219,59 @@ fn taken(id: &str, username: Option<&str>) -> impl FnOnce(&str) -> Option<Error>
         ("uq_users_username", Some(name)) => Some(Error::UsernameTaken(name.to_owned())),
         _ => None,
     }
+}
+
+/// Which of many was refused: PostgreSQL says it, on SQLite it is looked for.
+fn not_added(conn: &mut Conn<'_>, error: DieselError, batch: &[NewUser]) -> Error {
+    let told = Told::by(&error);
+    let taken = |constraint: &str| match constraint {
+        "pk_users" => {
+            let new = told.among(batch, |new| new.id.clone())?;
+            Some(Error::already_exists(ENTITY, &new.id))
+        }
+        "uq_users_username" => {
+            let new = told.among(batch, |new| new.username.clone())?;
+            Some(Error::UsernameTaken(new.username.clone()))
+        }
+        _ => None,
+    };
+    match refused(conn, error, taken, &[]) {
+        Error::Database(error)
+            if conn.engine() == Engine::Sqlite && error.kind() == ErrorKind::Constraint =>
+        {
+            match first_taken(conn, batch) {
+                Ok(found) => found.unwrap_or(Error::Database(error)),
+                Err(failed) => failed.into(),
+            }
+        }
+        error => error,
+    }
+}
+
+/// The first whose key or name another one has, here or among those before it.
+fn first_taken(conn: &mut Conn<'_>, batch: &[NewUser]) -> QueryResult<Option<Error>> {
+    let ids = batch.iter().map(|new| new.id.as_str());
+    let names = batch.iter().map(|new| new.username.as_str());
+    let (ids, names): (Vec<_>, Vec<_>) = (ids.collect(), names.collect());
+    let mut ids: HashSet<String> = with_conn!(conn, |c| users::table
+        .filter(users::id.eq_any(&ids))
+        .select(users::id)
+        .load(c))?
+    .into_iter()
+    .collect();
+    let mut names: HashSet<String> = with_conn!(conn, |c| users::table
+        .filter(users::username.eq_any(&names))
+        .select(users::username)
+        .load(c))?
+    .into_iter()
+    .collect();
+    Ok(batch.iter().find_map(|new| {
+        if !ids.insert(new.id.clone()) {
+            return Some(Error::already_exists(ENTITY, &new.id));
+        }
+        let is_new = names.insert(new.username.clone());
+        (!is_new).then(|| Error::UsernameTaken(new.username.clone()))
+    }))
 }
 
 fn check_new(new: &NewUser) -> Result<()> {

@@ -35,6 +35,7 @@ mod process;
 mod proxy;
 pub mod schema_check;
 mod server;
+mod started;
 pub mod tools;
 pub mod versioned;
 mod wait;
@@ -72,6 +73,7 @@ pub use locks::holds_shared_lock;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
+pub use started::Started;
 pub use wait::{wait_for, wait_until};
 
 /// A size that a longer run sets from outside, `BITCRAPS_TEST_<name>`.

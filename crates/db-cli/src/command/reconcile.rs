@@ -108,6 +108,13 @@ fn text(found: &ReconcileReport, paint: Paint) -> String {
         counted(found.games, "game"),
     );
     text.line(looked_at);
+    if !found.not_checked.is_empty() {
+        let count = u64::try_from(found.not_checked.len()).unwrap_or(u64::MAX);
+        text.line(format!(
+            "{} left out, for what a schema of this version does not have; --json names them",
+            counted(count, "check")
+        ));
+    }
     let supply = found.total_supply;
     if found.is_sound() {
         let sound = format!("everything adds up, to {supply} in all");

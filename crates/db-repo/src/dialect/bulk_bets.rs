@@ -49,3 +49,8 @@ pub(crate) fn add_postgres(c: &mut PgConnection, bets: &[Bet]) -> QueryResult<us
         .from_insertable(bets)
         .execute(c)
 }
+
+/// A key as PostgreSQL writes it in what it says of a refusal.
+pub(crate) fn key_postgres(id: BetId) -> String {
+    format!("\\x{}", id.0.simple())
+}

@@ -4,8 +4,10 @@
 pub(crate) mod acting;
 pub(crate) mod audit;
 pub(crate) mod bet_events;
+pub(crate) mod bet_outcomes;
 pub(crate) mod bulk_bets;
 pub(crate) mod claim;
+pub(crate) mod columns;
 pub(crate) mod composing;
 pub(crate) mod locking;
 pub(crate) mod metrics;

@@ -15,7 +15,8 @@ use super::accounts::{Account, Entry};
 use super::balances::{Balances, Change, Line};
 use super::ledger::Ledger;
 use crate::dialect::sheet::BATCH;
-use crate::{BetResolved, Error, Result};
+use crate::stats::BetResolved;
+use crate::{Error, Result};
 
 statement! {
     struct FindBet {

@@ -15,6 +15,7 @@ use super::balances::{self, Change, Line};
 use super::bet_settlement::{self, HeldGame, OpenBet, Verdict};
 use super::sheet::Sheet;
 use super::{games, tell};
+use crate::refusal::touched_one;
 use crate::{Error, NotificationRepository, OutboxRepository, Result, StatsRepository};
 
 statement! {
@@ -91,7 +92,8 @@ impl<'a> Ending<'a> {
             now,
             winner,
         };
-        with_conn!(conn, |c| end.execute(c))?;
+        let rows = with_conn!(conn, |c| end.execute(c))?;
+        touched_one(rows, "game", id)?;
         if let Some(winner) = winner {
             StatsRepository::game_won(conn, winner, now)?;
         }

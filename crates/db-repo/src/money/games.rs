@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use crate::dialect::locking::{self, Hold};
+use crate::refusal::touched_one;
 use crate::{Error, EventStore, Result};
 
 statement! {
@@ -46,8 +47,8 @@ pub(crate) fn open(game: &str, state: GameState) -> Result<()> {
 
 /// `games.pot_size` shows what the account of the pot has.
 pub(super) fn mirror_pot(conn: &mut Conn<'_>, game: &str, pot: i64) -> Result<()> {
-    with_conn!(conn, |c| MirrorPot { game, pot }.execute(c))?;
-    Ok(())
+    let rows = with_conn!(conn, |c| MirrorPot { game, pot }.execute(c))?;
+    touched_one(rows, "game", game)
 }
 
 /// Appends to the game's events. The caller holds the game, or the row of its statistics.

@@ -6,7 +6,8 @@ use db_schema::types::UtcTime;
 
 use super::accounts::{self, Account, Entry};
 use super::balances::{self, Balances, Change, Line};
-use crate::{BetResolved, Result, StatsRepository};
+use crate::stats::BetResolved;
+use crate::{Result, StatsRepository};
 
 /// Takes movements, each complete or not at all.
 pub(super) trait Ledger {

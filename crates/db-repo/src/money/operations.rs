@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use crate::refusal::touched_one;
 use crate::{Error, Result, check};
 
 /// A kind of operation; references are unique within one.
@@ -156,7 +157,8 @@ fn finish<A: Serialize>(
         reference,
         answer: &serde_json::to_string(&answer).map_err(|_| unwritable())?,
     };
-    with_conn!(conn, |c| keep.execute(c))?;
+    let rows = with_conn!(conn, |c| keep.execute(c))?;
+    touched_one(rows, kind.as_str(), reference)?;
     Ok(answer)
 }
 

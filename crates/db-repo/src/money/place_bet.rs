@@ -13,7 +13,8 @@ use super::operations::{Asked, OperationKind, once};
 use super::{MOST, games, tell};
 use crate::dialect::locking::Hold;
 use crate::refusal::refused;
-use crate::{BetPlaced, Error, Result, StatsRepository, check};
+use crate::stats::BetPlaced;
+use crate::{Error, Result, StatsRepository, check};
 
 statement! {
     struct AddBet<'a> {

@@ -10,6 +10,7 @@ use super::accounts::{self, Account, Entry};
 use super::balances::{self, Balances, Change, Line};
 use super::reward;
 use crate::dialect::locking;
+use crate::refusal::touched_one;
 use crate::{Error, Result};
 
 statement! {
@@ -83,6 +84,6 @@ pub(super) fn update(
         claimed,
         active,
     };
-    with_conn!(conn, |c| update.execute(c))?;
-    Ok(())
+    let rows = with_conn!(conn, |c| update.execute(c))?;
+    touched_one(rows, "staking position", &position.id)
 }

@@ -16,8 +16,8 @@ use super::accounts::{self, Account, Entry};
 use super::balances::{self, Balances, Change, Line};
 use super::ledger::Ledger;
 use crate::dialect::{locking, sheet};
-use crate::stats::Counted;
-use crate::{BetResolved, Error, Result};
+use crate::stats::{BetResolved, Counted};
+use crate::{Error, Result};
 
 /// A line that is not written yet.
 struct SheetLine {

@@ -1,4 +1,4 @@
-//! Bets: each is what an event of its game says.
+//! Bets: each was placed as an event of its game says.
 
 use db_core::Conn;
 
@@ -34,5 +34,6 @@ fn difference(wrong: &WrongBet) -> Difference {
         line: None,
         expected: said.unwrap_or(0),
         found: wrong.kept.map_or(0, i128::from),
+        outcomes: None,
     }
 }

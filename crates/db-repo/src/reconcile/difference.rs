@@ -41,14 +41,60 @@ pub enum Check {
     EventWithoutBet,
     /// The stake of a bet with its event.
     Stake,
+    /// A bet that was placed by an event and is settled has an event that says so.
+    OutcomeWithoutEvent,
+    /// An event that a bet was settled has its bet, which is settled.
+    EventWithoutOutcome,
+    /// The outcome of a bet with its event.
+    Outcome,
+    /// What a settled bet was paid beyond its stake, as its lines say, with its event.
+    Winnings,
     /// An operation on money has its answer.
     Answer,
     /// All balances together with what came in and went out.
     Supply,
 }
 
-/// Two figures that have to be equal and are not: smallest unit of CRAP, or how many accounts or
-/// answers there are.
+impl Check {
+    /// Every check, in the order in which they are declared.
+    pub const ALL: &'static [Self] = &[
+        Self::Available,
+        Self::Locked,
+        Self::Staked,
+        Self::OpenBets,
+        Self::ActivePositions,
+        Self::Chain,
+        Self::Account,
+        Self::AccountChain,
+        Self::ClaimedRewards,
+        Self::Pot,
+        Self::PotAccount,
+        Self::EndedPot,
+        Self::EndedBets,
+        Self::BetWithoutEvent,
+        Self::EventWithoutBet,
+        Self::Stake,
+        Self::OutcomeWithoutEvent,
+        Self::EventWithoutOutcome,
+        Self::Outcome,
+        Self::Winnings,
+        Self::Answer,
+        Self::Supply,
+    ];
+}
+
+/// The outcomes of a bet that have to be the same, as they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+pub struct Outcomes {
+    /// What an event says; none without one.
+    pub expected: Option<String>,
+    /// What is stored; none of a bet that is open or not there.
+    pub found: Option<String>,
+}
+
+/// Two figures that have to be equal and are not: smallest unit of CRAP, or how many accounts, answers or
+/// outcomes there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Difference {
@@ -64,6 +110,9 @@ pub struct Difference {
     pub expected: i128,
     /// What is stored.
     pub found: i128,
+    /// The outcomes, where those were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcomes: Option<Outcomes>,
 }
 
 impl fmt::Display for Difference {
@@ -75,6 +124,10 @@ impl fmt::Display for Difference {
             ..
         } = self;
         let line = self.line.unwrap_or_default();
+        let (said, kept) = self.outcomes.as_ref().map_or((None, None), |outcomes| {
+            (outcomes.expected.as_deref(), outcomes.found.as_deref())
+        });
+        let (said, kept) = (said.unwrap_or_default(), kept.unwrap_or_default());
         match self.check {
             Check::Available => write!(f, "{owner}: {found} available, lines say {expected}"),
             Check::Locked => write!(f, "{owner}: {found} locked, lines say {expected}"),
@@ -130,6 +183,18 @@ impl fmt::Display for Difference {
             Check::Stake => write!(
                 f,
                 "bet {owner}: a stake of {found}, its event says {expected}"
+            ),
+            Check::OutcomeWithoutEvent => {
+                write!(f, "bet {owner}: it is {kept}, and no event says so")
+            }
+            Check::EventWithoutOutcome => write!(
+                f,
+                "bet {owner}: an event says {said}, and there is no such bet that is settled"
+            ),
+            Check::Outcome => write!(f, "bet {owner}: it is {kept}, its event says {said}"),
+            Check::Winnings => write!(
+                f,
+                "bet {owner}: its lines pay {found} beyond the stake, its event says {expected}"
             ),
             Check::Answer => write!(
                 f,

@@ -4,7 +4,8 @@ use db_core::{Conn, statement, with_conn};
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text};
 
-use super::{Books, Check, bets, count_of};
+use super::part::Parts;
+use super::{Books, Check, bets, count_of, outcomes};
 use crate::Result;
 
 statement! {
@@ -55,27 +56,37 @@ statement! {
 
 type Pot = (String, bool, i64, Option<i64>);
 
-pub(super) fn check(conn: &mut Conn<'_>, rows: i64, books: &mut Books) -> Result<()> {
+pub(super) fn check(conn: &mut Conn<'_>, rows: i64, parts: Parts, books: &mut Books) -> Result<()> {
     let mut batch: Vec<String> = with_conn!(conn, |c| FirstGames { rows }.load(c))?;
     while let (Some(first), Some(last)) = (batch.first(), batch.last()) {
         books.report.games += count_of(&batch);
-        let wrong: Vec<Pot> = with_conn!(conn, |c| WrongPots { first, last }.load(c))?;
-        for (id, ended, shown, held) in wrong {
-            if held.is_none() && !ended {
-                books.compare(Check::PotAccount, &id, 1, 0);
-            }
-            let held = i128::from(held.unwrap_or(0));
-            books.compare(Check::Pot, &id, held, shown.into());
-            if ended {
-                books.compare(Check::EndedPot, &id, 0, held);
-            }
+        if parts.accounts {
+            check_pots(conn, first, last, books)?;
         }
         let open: Vec<(String, i64)> = with_conn!(conn, |c| OpenInEnded { first, last }.load(c))?;
         for (id, amount) in open {
             books.compare(Check::EndedBets, &id, 0, amount.into());
         }
-        bets::check(conn, first, last, books)?;
+        if parts.history {
+            bets::check(conn, first, last, books)?;
+            outcomes::check(conn, first, last, books)?;
+        }
         batch = with_conn!(conn, |c| NextGames { after: last, rows }.load(c))?;
+    }
+    Ok(())
+}
+
+fn check_pots(conn: &mut Conn<'_>, first: &str, last: &str, books: &mut Books) -> Result<()> {
+    let wrong: Vec<Pot> = with_conn!(conn, |c| WrongPots { first, last }.load(c))?;
+    for (id, ended, shown, held) in wrong {
+        if held.is_none() && !ended {
+            books.compare(Check::PotAccount, &id, 1, 0);
+        }
+        let held = i128::from(held.unwrap_or(0));
+        books.compare(Check::Pot, &id, held, shown.into());
+        if ended {
+            books.compare(Check::EndedPot, &id, 0, held);
+        }
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! What happened in sessions.
 
-use std::collections::BTreeSet;
-
 use db_core::{Conn, statement, with_conn};
 use db_schema::rows::{Event, NewEvent};
 use db_schema::schema::events;
@@ -9,9 +7,9 @@ use db_schema::types::{JsonDoc, UtcTime, UtcTimestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::{SessionRepository, session};
+use super::session;
 use crate::page::Place;
-use crate::refusal::refused;
+use crate::refusal::{each_once, refused};
 use crate::{Page, PageRequest, Result, check};
 
 /// Rows of one statement of [`EventRepository::record_many`]: far below SQLite's 32,766 parameters.
@@ -75,20 +73,15 @@ impl EventRepository {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
         for batch in new.chunks(BATCH) {
-            // Looked for before: after a refusal PostgreSQL does not say which of them is missing.
-            let sessions: BTreeSet<_> = batch.iter().map(|new| &new.session_id).collect();
-            // One may go between this look and the insert: its name, if there is but one.
-            let one = sessions.first().filter(|_| sessions.len() == 1);
-            let gone = session(FOREIGN_KEY, one.map_or("of many", |id| id));
-            for id in sessions {
-                if !SessionRepository::exists(conn, id)? {
-                    return Err(session(FOREIGN_KEY, id).missing());
-                }
-            }
             added += with_conn!(conn, |c| diesel::insert_into(events::table)
                 .values(batch)
                 .execute(c))
-            .map_err(|error| refused(conn, error, |_| None, &[gone]))?;
+            .map_err(|error| {
+                let parents = batch
+                    .iter()
+                    .map(|new| session(FOREIGN_KEY, &new.session_id));
+                refused(conn, error, |_| None, &each_once(parents))
+            })?;
         }
         Ok(added)
     }
@@ -97,7 +90,7 @@ impl EventRepository {
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
-    pub fn list_of_session(
+    pub fn list_by_session(
         conn: &mut Conn<'_>,
         session: &str,
         page: &PageRequest,

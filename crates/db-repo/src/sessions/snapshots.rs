@@ -164,7 +164,7 @@ impl UsageSnapshotRepository {
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
-    pub fn list_of_session(
+    pub fn list_by_session(
         conn: &mut Conn<'_>,
         session: &str,
         page: &PageRequest,

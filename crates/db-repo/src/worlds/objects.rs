@@ -1,7 +1,5 @@
 //! Objects in worlds.
 
-use std::collections::BTreeSet;
-
 use db_core::{Conn, statement, with_conn};
 use db_schema::rows::{NewWorldObject, Position, WorldObject, WorldObjectChanges};
 use db_schema::schema::world_objects;
@@ -12,7 +10,7 @@ use diesel::sql_types::{BigInt, Text};
 
 use super::WorldRepository;
 use crate::page::Place;
-use crate::refusal::{Parent, Row, refused, touched_one};
+use crate::refusal::{Parent, Row, each_once, refused, touched_one};
 use crate::{Error, Page, PageRequest, Result, check};
 
 const ENTITY: &str = "world object";
@@ -94,27 +92,17 @@ impl WorldRepository {
         new.iter().try_for_each(check_new)?;
         let mut added = 0;
         for batch in new.chunks(BATCH) {
-            // Looked for before: after a refusal PostgreSQL does not say which of them is missing.
-            let worlds: BTreeSet<_> = batch.iter().map(|new| new.world_id).collect();
-            let one = worlds.first().copied().filter(|_| worlds.len() == 1);
-            for id in worlds {
-                if !Self::exists(conn, id)? {
-                    return Err(world(id).missing());
-                }
-            }
             let values: Vec<_> = batch
                 .iter()
                 .map(|new| (new, world_objects::updated_at.eq(new.created_at)))
                 .collect();
-            // One may go between the look and the insert.
-            let gone = Parent {
-                row: one.map_or(Row::WorldOfMany, Row::World),
-                ..world(0)
-            };
             added += with_conn!(conn, |c| diesel::insert_into(world_objects::table)
                 .values(values)
                 .execute(c))
-            .map_err(|error| refused(conn, error, |_| None, &[gone]))?;
+            .map_err(|error| {
+                let parents = batch.iter().map(|new| world(new.world_id));
+                refused(conn, error, |_| None, &each_once(parents))
+            })?;
         }
         Ok(added)
     }
@@ -160,7 +148,7 @@ impl WorldRepository {
     ///
     /// # Errors
     /// `Invalid` for a page that cannot be, `Database`.
-    pub fn list_objects_of_type(
+    pub fn list_objects_by_type(
         conn: &mut Conn<'_>,
         world: i64,
         object_type: &str,

@@ -1,47 +1,29 @@
 //! An example that runs.
 
 use std::cell::RefCell;
-use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::time::{Duration, Instant};
+
+use db_testkit::Started;
 
 /// A test that waits so long has failed.
 const LONG: Duration = Duration::from_mins(2);
 
-/// A process, and what it says.
-pub(crate) struct Program {
-    child: RefCell<Child>,
-    said: Receiver<String>,
-}
+/// An example, and what it says.
+pub(crate) struct Program(RefCell<Started>);
 
 impl Program {
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut child = Command::new(built(name))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (say, said) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // The test may be over by now.
-                drop(say.send(line));
-            }
-        });
-        Self {
-            child: RefCell::new(child),
-            said,
-        }
+        let started = Started::new(Command::new(built(name)).args(arguments));
+        Self(RefCell::new(started))
     }
 
     /// The next line that holds this.
     pub(crate) fn line_with(&self, text: &str) -> String {
         loop {
-            let line = self.said.recv_timeout(LONG).unwrap();
+            let line = self.0.borrow().said.recv_timeout(LONG).unwrap();
             if line.contains(text) {
                 return line;
             }
@@ -50,7 +32,7 @@ impl Program {
 
     /// Sends a signal, called by its name without SIG.
     pub(crate) fn signal(&self, signal: &str) {
-        let id = self.child.borrow().id().to_string();
+        let id = self.0.borrow().child.id().to_string();
         let sent = Command::new("kill").args(["-s", signal, &id]).status();
         assert!(sent.unwrap().success());
     }
@@ -61,7 +43,7 @@ impl Program {
         while TcpStream::connect(address).is_ok() {
             assert!(Instant::now() < until, "it still listens");
             assert!(
-                self.child.borrow_mut().try_wait().unwrap().is_none(),
+                self.0.borrow_mut().child.try_wait().unwrap().is_none(),
                 "it has ended"
             );
             std::thread::yield_now();
@@ -70,14 +52,15 @@ impl Program {
 
     /// Its exit code and all lines that were not asked for before.
     pub(crate) fn ended(self, within: Duration) -> (Option<i32>, Vec<String>) {
+        let mut program = self.0.into_inner();
         let since = Instant::now();
         // It closes its output when it ends.
         let mut lines = Vec::new();
         while let Some(left) = within.checked_sub(since.elapsed()) {
-            match self.said.recv_timeout(left) {
+            match program.said.recv_timeout(left) {
                 Ok(line) => lines.push(line),
                 Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
-                    let code = self.child.borrow_mut().wait().unwrap().code();
+                    let code = program.child.wait().unwrap().code();
                     return (code, lines);
                 }
                 Err(std::sync::mpsc::RecvTimeoutError::Timeout) => break,
@@ -91,15 +74,6 @@ impl Program {
         let (code, lines) = self.ended(within);
         assert_eq!(code, Some(0), "{lines:?}");
         lines
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Of a test that failed; an ended one is no trouble.
-        let child = self.child.get_mut();
-        drop(child.kill());
-        drop(child.wait());
     }
 }
 

@@ -94,7 +94,7 @@ both_engines! {
         votes(&database, 3, &["a"], 1);
         write(&database, |conn| ConsensusRepository::finalize(conn, 3, 1, at(50)));
         let of_game: Vec<_> = all_pages(&database, 4, |conn, page| {
-            ConsensusRepository::list_of_game(conn, "g1", page)
+            ConsensusRepository::list_by_game(conn, "g1", page)
         })
         .into_iter()
         .map(|round| round.round_number)

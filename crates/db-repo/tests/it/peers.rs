@@ -223,7 +223,7 @@ both_engines! {
         let open_one = connect(&database, "open", 2);
         let old_one = connect(&database, "old", 2);
         write(&database, |conn| PeerRepository::disconnect(conn, old_one, at(3)));
-        let gone = write(&database, |conn| PeerRepository::delete_unseen_since(conn, at(5)));
+        let gone = write(&database, |conn| PeerRepository::delete_older_than(conn, at(5), 10));
         assert_eq!(gone, 1);
         assert_eq!(read(&database, |conn| PeerRepository::find_connection(conn, old_one)), None);
         let mut left: Vec<_> =
@@ -246,7 +246,7 @@ both_engines! {
                 PeerRepository::update_state(conn, "banned", PeerState::Banned)?;
                 PeerRepository::connect(conn, "connected", "x:1", at(9)).map(drop)
             },
-            |conn| PeerRepository::delete_unseen_since(conn, at(5)),
+            |conn| PeerRepository::delete_older_than(conn, at(5), 10),
         );
         assert_eq!(gone.unwrap(), 0);
         for id in ["banned", "connected"] {

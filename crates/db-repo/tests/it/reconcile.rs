@@ -1,7 +1,10 @@
 //! Whether the money adds up, and that each way in which it may not is found.
 
 mod events;
+mod outcomes;
 mod play;
+mod size;
+mod versions;
 
 use db_core::{Conn, Database, with_conn};
 use db_repo::money;
@@ -41,6 +44,7 @@ fn difference(check: Check, owner: &str, expected: i128, found: i128) -> Differe
         line: None,
         expected,
         found,
+        outcomes: None,
     }
 }
 
@@ -157,6 +161,12 @@ both_engines! {
                 difference(Check::OpenBets, "u1", 0, 100),
                 difference(Check::ActivePositions, "u3", 0, 200),
                 difference(Check::ActivePositions, "u5", 10, 0),
+                outcomes::differs(
+                    Check::OutcomeWithoutEvent,
+                    &events::named(1, "g1"),
+                    None,
+                    Some("lost"),
+                ),
             ]
         );
     }

@@ -60,7 +60,7 @@ fn fill(database: &Database) {
 fn left(database: &Database) -> (Vec<i64>, Vec<i64>) {
     let day = |moment: UtcTime| (moment.timestamp() - at(0).timestamp()) / DAY;
     let snapshots = all_pages(database, 100, |conn, page| {
-        UsageSnapshotRepository::list_of_session(conn, "s1", page)
+        UsageSnapshotRepository::list_by_session(conn, "s1", page)
     });
     let metrics = all_pages(database, 100, |conn, page| {
         MetricsRepository::list(conn, "load", UtcTime::FIRST..UtcTime::LAST, page)

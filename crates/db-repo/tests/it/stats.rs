@@ -1,21 +1,18 @@
 //! Totals of players and games.
 
-use db_core::{Conn, Database, with_conn};
-use db_repo::{BetPlaced, BetResolved, Error, LeaderboardOrder, PageRequest, StatsRepository};
-use db_schema::rows::{BetOutcome, GamePhase, GameState, GameStatistics, PlayerStatistics};
-use db_schema::schema::games;
+use db_core::{Conn, Database, RetryPolicy, with_conn};
+use db_repo::money::{self, Fundable, Settlement};
+use db_repo::{Error, GameRepository, LeaderboardOrder, PageRequest, StatsRepository};
+use db_schema::rows::{
+    BetOutcome, BetType, GamePhase, GameState, GameStatistics, HouseOutcome, NewGame,
+    PlayerStatistics,
+};
+use db_schema::schema::{game_statistics, games, player_statistics};
 use db_testkit::{TestDb, both_engines};
 use diesel::prelude::*;
+use uuid::Uuid;
 
-use crate::support::{at, open, read, refusal, users, write};
-
-/// A bet of `u1` in `g1`.
-const BET: BetPlaced<'static> = BetPlaced {
-    game_id: "g1",
-    player_id: "u1",
-    amount: 10,
-    first_in_game: true,
-};
+use crate::support::{at, open, read, users, write};
 
 /// Adds open games.
 pub(crate) fn games(database: &Database, ids: &[&str]) {
@@ -37,29 +34,81 @@ pub(crate) fn games(database: &Database, ids: &[&str]) {
     });
 }
 
-fn ended(outcome: BetOutcome, payout: i64) -> BetResolved<'static> {
-    BetResolved {
-        game_id: "g1",
-        player_id: "u1",
+/// Players with money, the house with some, and a game that takes bets.
+fn ready(db: &TestDb) -> Database {
+    let database = open(db);
+    users(&database, &["u1", "u2"]);
+    write(&database, |conn| {
+        for id in ["u1", "u2"] {
+            let deposit = money::Deposit {
+                reference: id.to_owned(),
+                user_id: id.to_owned(),
+                amount: 10_000,
+            };
+            money::deposit(conn, &deposit, at(0))?;
+        }
+        let fund = money::Fund {
+            reference: "f".to_owned(),
+            account: Fundable::House,
+            amount: 10_000,
+        };
+        money::fund(conn, &fund, at(0))?;
+        let id = "g1".to_owned();
+        let created_at = at(0);
+        GameRepository::create(conn, &NewGame { id, created_at })
+    });
+    database
+}
+
+/// A player bets in the game; the number names the bet.
+fn bet(
+    conn: &mut Conn<'_>,
+    number: u128,
+    player: &str,
+    (amount, seconds): (i64, i64),
+) -> Result<(), Error> {
+    let request = money::PlaceBet {
+        reference: number.to_string(),
+        bet_id: Uuid::from_u128(number).into(),
+        game_id: "g1".to_owned(),
+        player_id: player.to_owned(),
+        bet_type: BetType::Pass,
+        amount,
+    };
+    money::place_bet(conn, &request, at(seconds)).map(drop)
+}
+
+/// The bet ends.
+fn end(
+    conn: &mut Conn<'_>,
+    number: u128,
+    outcome: BetOutcome,
+    (winnings, seconds): (i64, i64),
+) -> Result<(), Error> {
+    let request = money::ResolveBet {
+        reference: number.to_string(),
+        bet_id: Uuid::from_u128(number).into(),
         outcome,
-        payout,
-    }
+        winnings,
+    };
+    money::resolve_bet(conn, &request, at(seconds)).map(drop)
 }
 
 fn player(database: &Database, id: &str) -> PlayerStatistics {
     read(database, |conn| StatsRepository::find_player(conn, id)).unwrap()
 }
 
-/// What a player has after these endings, in words: current, longest winning, longest losing.
-fn streaks(conn: &mut Conn<'_>, endings: &str) -> Result<(i64, i64, i64), Error> {
-    for ending in endings.chars() {
-        let outcome = match ending {
-            'w' => BetOutcome::Won,
-            'l' => BetOutcome::Lost,
-            'p' => BetOutcome::Push,
-            _ => BetOutcome::Void,
+/// What a player has after bets that end so, in words: current, longest winning, longest losing.
+fn streaks(conn: &mut Conn<'_>, first: u128, endings: &str) -> Result<(i64, i64, i64), Error> {
+    for (number, ending) in (first..).zip(endings.chars()) {
+        let (outcome, winnings) = match ending {
+            'w' => (BetOutcome::Won, 1),
+            'l' => (BetOutcome::Lost, 0),
+            'p' => (BetOutcome::Push, 0),
+            _ => (BetOutcome::Void, 0),
         };
-        StatsRepository::bet_resolved(conn, ended(outcome, 1), at(1))?;
+        bet(conn, number, "u1", (1, 1))?;
+        end(conn, number, outcome, (winnings, 1))?;
     }
     let player = StatsRepository::find_player(conn, "u1")?.unwrap();
     Ok((
@@ -71,19 +120,24 @@ fn streaks(conn: &mut Conn<'_>, endings: &str) -> Result<(i64, i64, i64), Error>
 
 both_engines! {
     fn bets_add_up_for_player_and_game(db: TestDb) {
-        let database = open(&db);
-        users(&database, &["u1", "u2"]);
-        games(&database, &["g1"]);
+        let database = ready(&db);
         assert_eq!(read(&database, |conn| StatsRepository::find_player(conn, "u1")), None);
-        assert_eq!(read(&database, |conn| StatsRepository::find_game(conn, "g1")), None);
+        assert_eq!(read(&database, |conn| StatsRepository::find_game(conn, "g2")), None);
+        let zeros = read(&database, |conn| StatsRepository::find_game(conn, "g1")).unwrap();
+        assert_eq!((zeros.player_count, zeros.bet_count, zeros.total_wagered), (0, 0, 0));
         write(&database, |conn| {
-            StatsRepository::bet_placed(conn, BET, at(1))?;
-            StatsRepository::bet_placed(conn, BetPlaced { amount: 5, first_in_game: false, ..BET }, at(2))?;
-            StatsRepository::bet_placed(conn, BetPlaced { player_id: "u2", ..BET }, at(3))?;
-            StatsRepository::bet_resolved(conn, ended(BetOutcome::Won, 30), at(4))?;
-            StatsRepository::bet_resolved(conn, ended(BetOutcome::Won, 20), at(5))?;
-            StatsRepository::bet_resolved(conn, BetResolved { player_id: "u2", ..ended(BetOutcome::Lost, 0) }, at(6))?;
-            StatsRepository::game_won(conn, "u1", at(7))
+            bet(conn, 1, "u1", (10, 1))?;
+            bet(conn, 2, "u1", (5, 2))?;
+            bet(conn, 3, "u2", (10, 3))?;
+            end(conn, 1, BetOutcome::Won, (20, 4))?;
+            end(conn, 2, BetOutcome::Won, (15, 5))?;
+            end(conn, 3, BetOutcome::Lost, (0, 6))?;
+            let settle = money::SettleGame {
+                reference: "s".to_owned(),
+                game_id: "g1".to_owned(),
+                settlement: Settlement::Completed { results: Vec::new(), winner: Some("u1".to_owned()) },
+            };
+            money::settle_game(conn, &settle, at(7))
         });
         assert_eq!(
             player(&database, "u1"),
@@ -117,18 +171,16 @@ both_engines! {
                 total_wagered: 25,
                 total_won: 50,
                 biggest_win: 30,
-                created_at: at(1),
+                created_at: at(0),
                 updated_at: at(6),
             })
         );
     }
 
     fn a_streak_ends_by_the_opposite_only(db: TestDb) {
-        let database = open(&db);
-        users(&database, &["u1"]);
-        games(&database, &["g1"]);
+        let database = ready(&db);
         // Each goes on where the one before ended.
-        for (endings, expected) in [
+        for (first, (endings, expected)) in (1..).step_by(10).zip([
             ("l", (-1, 0, 1)),
             ("w", (1, 1, 1)),
             ("wp", (2, 2, 1)),
@@ -137,26 +189,48 @@ both_engines! {
             ("ww", (2, 3, 2)),
             ("llll", (-4, 3, 4)),
             ("wwww", (4, 4, 4)),
-        ] {
-            let found = write(&database, |conn| streaks(conn, endings));
+        ]) {
+            let found = write(&database, |conn| streaks(conn, first, endings));
             assert_eq!(found, expected, "{endings}");
         }
     }
 
-    fn a_first_ending_without_a_bet_counts_as_well(db: TestDb) {
-        let database = open(&db);
-        users(&database, &["u1"]);
-        games(&database, &["g1"]);
-        assert_eq!(write(&database, |conn| streaks(conn, "w")), (1, 1, 0));
+    fn the_end_of_a_bet_counts_though_the_totals_are_gone(db: TestDb) {
+        let database = ready(&db);
+        write(&database, |conn| {
+            bet(conn, 1, "u1", (10, 1))?;
+            with_conn!(conn, |c| diesel::delete(player_statistics::table).execute(c))?;
+            with_conn!(conn, |c| diesel::delete(game_statistics::table).execute(c))?;
+            end(conn, 1, BetOutcome::Won, (20, 4))
+        });
         let player = player(&database, "u1");
-        assert_eq!((player.bets_won, player.biggest_win), (1, 1));
+        assert_eq!((player.bets_won, player.biggest_win, player.current_streak), (1, 30, 1));
+        let game = read(&database, |conn| StatsRepository::find_game(conn, "g1")).unwrap();
+        assert_eq!((game.total_won, game.biggest_win), (30, 30));
     }
 
     fn games_against_the_house_count_as_game_and_bet(db: TestDb) {
-        let database = open(&db);
-        users(&database, &["u1"]);
-        for (bet, payout) in [(10, 25), (10, 10), (10, 4), (10, 0)] {
-            write(&database, |conn| StatsRepository::house_game(conn, "u1", bet, payout, at(bet)));
+        let database = ready(&db);
+        for (payout_amount, outcome) in [
+            (25, HouseOutcome::Won),
+            (10, HouseOutcome::Push),
+            (4, HouseOutcome::Lost),
+            (0, HouseOutcome::Lost),
+        ] {
+            let game = money::PlayHouseGame {
+                reference: payout_amount.to_string(),
+                user_id: "u1".to_owned(),
+                algorithm_type: "dice".to_owned(),
+                bet_amount: 10,
+                outcome,
+                multiplier: 1.0,
+                payout_amount,
+                house_edge: 0.01,
+                session_id: None,
+                seed: None,
+                metadata: None,
+            };
+            write(&database, |conn| money::play_house_game(conn, &game, at(1)));
         }
         let player = player(&database, "u1");
         assert_eq!((player.games_played, player.games_won), (4, 1));
@@ -165,35 +239,28 @@ both_engines! {
         assert_eq!((player.current_streak, player.longest_losing_streak), (-2, 2));
     }
 
-    fn who_or_what_is_not_there_is_named(db: TestDb) {
-        let database = open(&db);
-        users(&database, &["u1"]);
-        games(&database, &["g1"]);
-        let nobody = BetPlaced { player_id: "nobody", ..BET };
-        let refused = refusal(&database, |conn| StatsRepository::bet_placed(conn, nobody, at(0)));
-        assert_eq!(refused.to_string(), "player_id: there is no user nobody");
-        let nowhere = BetPlaced { game_id: "nowhere", ..BET };
-        let refused = refusal(&database, |conn| StatsRepository::bet_placed(conn, nowhere, at(0)));
-        assert_eq!(refused.to_string(), "game_id: there is no game nowhere");
-        let refused = refusal(&database, |conn| StatsRepository::game_won(conn, "nobody", at(0)));
-        assert_eq!(refused.to_string(), "player_id: there is no user nobody");
-        assert_eq!(read(&database, |conn| StatsRepository::find_player(conn, "u1")), None);
-    }
-
     fn leaderboards_hold_every_player_once_with_ties(db: TestDb) {
         let database = open(&db);
         let ids: Vec<_> = (0..25).map(|n| format!("u{n:02}")).collect();
         users(&database, &ids.iter().map(String::as_str).collect::<Vec<_>>());
-        write(&database, |conn| {
-            for (n, id) in (0..).zip(&ids) {
-                // Three players share each value.
+        // Three players share each value.
+        let rows: Vec<_> = (0..)
+            .zip(&ids)
+            .map(|(n, id)| {
                 let value = n / 3 + 1;
-                StatsRepository::house_game(conn, id, value, value * 3, at(n))?;
-                for _ in 1..value {
-                    StatsRepository::game_won(conn, id, at(n))?;
-                }
-            }
-            Ok(())
+                (
+                    player_statistics::player_id.eq(id),
+                    player_statistics::games_won.eq(value),
+                    player_statistics::total_wagered.eq(value),
+                    player_statistics::total_won.eq(value * 3),
+                    player_statistics::biggest_win.eq(value * 3),
+                )
+            })
+            .collect();
+        write(&database, |conn| {
+            Ok(with_conn!(conn, |c| diesel::insert_into(player_statistics::table)
+                .values(rows)
+                .execute(c))?)
         });
         for order in LeaderboardOrder::ALL {
             let mut seen = Vec::new();
@@ -225,23 +292,26 @@ both_engines! {
     }
 
     fn rivals_lose_no_count(db: TestDb) {
-        let database = open(&db);
-        users(&database, &["u1"]);
-        games(&database, &["g1"]);
+        let database = ready(&db);
+        let policy = RetryPolicy::default();
         std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..25 {
-                        write(&database, |conn| {
-                            StatsRepository::bet_placed(conn, BET, at(1))?;
-                            StatsRepository::bet_resolved(conn, ended(BetOutcome::Won, 3), at(2))
+            for rival in 0..4 {
+                let (database, policy) = (&database, &policy);
+                scope.spawn(move || {
+                    for n in 0..25 {
+                        let number = rival * 25 + n + 1;
+                        let placed = database.write_with_retry(policy, |conn| bet(conn, number, "u1", (10, 1)));
+                        placed.unwrap();
+                        let ended = database.write_with_retry(policy, |conn| {
+                            end(conn, number, BetOutcome::Won, (3, 2))
                         });
+                        ended.unwrap();
                     }
                 });
             }
         });
         let player = player(&database, "u1");
         assert_eq!((player.bet_count, player.total_wagered), (100, 1_000));
-        assert_eq!((player.total_won, player.longest_winning_streak), (300, 100));
+        assert_eq!((player.total_won, player.longest_winning_streak), (1_300, 100));
     }
 }

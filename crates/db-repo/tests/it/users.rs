@@ -98,10 +98,17 @@ both_engines! {
         new.truncate(1);
         new.insert(0, new_user("fresh", 0));
         let refused = refusal(&database, |conn| UserRepository::create_many(conn, &new));
-        assert!(
-            matches!(refused, Error::AlreadyExists { .. } | Error::UsernameTaken(_)),
-            "{refused:?}"
-        );
+        assert!(matches!(&refused, Error::AlreadyExists { entity: "user", key } if key == "u0"), "{refused:?}");
+        new[1].id = "other".into();
+        let refused = refusal(&database, |conn| UserRepository::create_many(conn, &new));
+        assert!(matches!(&refused, Error::UsernameTaken(name) if name == "name of u0"), "{refused:?}");
+        // Twice among them.
+        new[1] = NewUser { username: "another".into(), ..new_user("fresh", 0) };
+        let refused = refusal(&database, |conn| UserRepository::create_many(conn, &new));
+        assert!(matches!(&refused, Error::AlreadyExists { key, .. } if key == "fresh"), "{refused:?}");
+        new[1] = NewUser { username: "name of fresh".into(), ..new_user("other", 0) };
+        let refused = refusal(&database, |conn| UserRepository::create_many(conn, &new));
+        assert!(matches!(&refused, Error::UsernameTaken(name) if name == "name of fresh"), "{refused:?}");
         assert_eq!(read(&database, UserRepository::count), 2_500);
     }
 

@@ -19,12 +19,10 @@ mod child;
 mod request;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use db_testkit::{Cluster, TestDb, size};
+use db_testkit::{Cluster, Started, TestDb, size};
 
 /// Clients of one child.
 const CLIENTS: usize = 32;
@@ -176,38 +174,25 @@ impl Told {
 }
 
 /// One child.
-struct Life {
-    child: Child,
-    said: Receiver<String>,
-}
+struct Life(Started);
 
 impl Life {
     fn begin(name: &str, url: &str, told: &Told) -> Self {
         let next = (0..CLIENTS).map(|client| told.next.get(&client).copied().unwrap_or(0));
         let next: Vec<_> = next.map(|number| number.to_string()).collect();
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
             .args(["--exact", name, "--nocapture", "--test-threads=1"])
             .env(child::URL, url)
             .env(child::NEXT, next.join(","))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (say, said) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // The test may be over by now.
-                drop(say.send(line));
-            }
-        });
-        Self { child, said }
+            .stdin(Stdio::piped());
+        Self(Started::new(&mut command))
     }
 
     /// Listens for so long after the next answer.
     fn listen(&mut self, told: &mut Told, time: Duration) {
         // What was said before does not count.
-        self.said.try_iter().for_each(|line| told.hear(&line));
+        self.0.said.try_iter().for_each(|line| told.hear(&line));
         let mut until = None;
         loop {
             let wait = match until {
@@ -217,7 +202,7 @@ impl Life {
                     None => return,
                 },
             };
-            let Ok(line) = self.said.recv_timeout(wait) else {
+            let Ok(line) = self.0.said.recv_timeout(wait) else {
                 assert!(until.is_some(), "the child says nothing");
                 return;
             };
@@ -229,23 +214,15 @@ impl Life {
     }
 
     fn kill(mut self, told: &mut Told) {
-        self.child.kill().unwrap();
-        assert!(!self.child.wait().unwrap().success());
+        self.0.child.kill().unwrap();
+        assert!(!self.0.child.wait().unwrap().success());
         // What it said before it died counts.
-        self.said.iter().for_each(|line| told.hear(&line));
+        self.0.said.iter().for_each(|line| told.hear(&line));
     }
 
     fn end(mut self, told: &mut Told) {
-        drop(self.child.stdin.take());
-        self.said.iter().for_each(|line| told.hear(&line));
-        assert!(self.child.wait().unwrap().success(), "a client failed");
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        // Of a test that failed; an ended one is no trouble.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.0.child.stdin.take());
+        self.0.said.iter().for_each(|line| told.hear(&line));
+        assert!(self.0.child.wait().unwrap().success(), "a client failed");
     }
 }

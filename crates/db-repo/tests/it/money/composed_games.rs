@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use db_core::{Conn, Database, Engine, RetryPolicy, with_conn};
-use db_repo::money::{
-    self, ClaimRewards, Fundable, Involved, PlayHouseGame, Stake, Transfer, Unstake,
-};
+use db_repo::money::{self, ClaimRewards, Fundable, Involved, Stake, Transfer, Unstake};
 use db_repo::{Error, Reconciliation};
-use db_schema::rows::{BetOutcome, HouseOutcome};
+use db_schema::rows::BetOutcome;
 use db_testkit::{TestDb, both_engines};
 use diesel::Connection as _;
 use diesel::connection::InstrumentationEvent;
 
 use super::concurrency::{so_many, wait_for_a_waiter};
-use super::table::{bet, bet_id, cancel, deposit, end, fund, game, place, table, verdict};
+use super::table::{
+    bet, bet_id, cancel, deposit, end, fund, game, house_game, place, table, verdict,
+};
 use crate::support::{at, read, write};
 
 const TASKS: usize = 24;
@@ -60,22 +60,6 @@ fn stake(position: &str, user: &str) -> Stake {
     }
 }
 
-fn house_game(reference: String, user: &str) -> PlayHouseGame {
-    PlayHouseGame {
-        reference,
-        user_id: user.into(),
-        algorithm_type: "dice".into(),
-        bet_amount: 2,
-        outcome: HouseOutcome::Won,
-        multiplier: 1.5,
-        payout_amount: 3,
-        house_edge: 0.0,
-        session_id: None,
-        seed: None,
-        metadata: None,
-    }
-}
-
 /// One of everything, in one order or the other: `number` is this write's own.
 fn everything(conn: &mut Conn<'_>, number: usize) -> Result<(), Error> {
     let [one, other] = [["ada", "bob"], ["bob", "ada"]][number % 2];
@@ -87,7 +71,7 @@ fn everything(conn: &mut Conn<'_>, number: usize) -> Result<(), Error> {
     money::stake(conn, &stake(&own, one), now)?;
     money::claim_rewards(conn, &claim(number, one), now)?;
     money::place_bet(conn, &bet(key + 1, second, other, 1), now)?;
-    money::play_house_game(conn, &house_game(format!("p {number}"), one), now)?;
+    money::play_house_game(conn, &house_game(&format!("p {number}"), one, (2, 3)), now)?;
     let transfer = Transfer {
         reference: format!("t {number}"),
         from: one.into(),
@@ -128,7 +112,8 @@ fn alone(conn: &mut Conn<'_>, number: usize) -> Result<(), Error> {
         0 => money::place_bet(conn, &bet(number as u128 * 10, "g1", one, 1), now).map(drop),
         1 => money::place_bet(conn, &bet(number as u128 * 10, "g2", "cid", 1), now).map(drop),
         2 => money::claim_rewards(conn, &claim(number, one), now).map(drop),
-        3 => money::play_house_game(conn, &house_game(format!("p {number}"), one), now).map(drop),
+        3 => money::play_house_game(conn, &house_game(&format!("p {number}"), one, (2, 3)), now)
+            .map(drop),
         _ => {
             let transfer = Transfer {
                 reference: format!("t {number}"),

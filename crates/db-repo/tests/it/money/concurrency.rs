@@ -5,15 +5,15 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use db_core::{Conn, Database, RetryPolicy, statement};
-use db_repo::money::{self, PlayHouseGame, Transfer};
+use db_repo::money::{self, Transfer};
 use db_repo::{Error, GameRepository};
-use db_schema::rows::{BetOutcome, GamePhase, HouseOutcome};
+use db_schema::rows::{BetOutcome, GamePhase};
 use db_testkit::{TestDb, both_engines, size};
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
 use super::books::books;
-use super::table::{bet, end, place, result, settle, table, verdict};
+use super::table::{bet, end, house_game, place, result, settle, table, verdict};
 use crate::support::{at, write};
 
 const THREADS: usize = 16;
@@ -172,19 +172,7 @@ both_engines! {
                     money::resolve_bet(conn, &request, at(8))
                 });
                 done.unwrap();
-                let play = PlayHouseGame {
-                    reference: format!("p {number}"),
-                    user_id: other.into(),
-                    algorithm_type: "dice".into(),
-                    bet_amount: 2,
-                    outcome: HouseOutcome::Won,
-                    multiplier: 1.5,
-                    payout_amount: 3,
-                    house_edge: 0.0,
-                    session_id: None,
-                    seed: None,
-                    metadata: None,
-                };
+                let play = house_game(&format!("p {number}"), other, (2, 3));
                 let done = database.write_with_retry(&policy(), |conn| {
                     money::play_house_game(conn, &play, at(9))
                 });

@@ -9,26 +9,14 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use super::books::books;
-use super::table::{refused, table};
+use super::table::{house_game, refused, table};
 use crate::support::{at, read, write};
 
 fn play(reference: &str, bet: i64, payout: i64) -> PlayHouseGame {
     PlayHouseGame {
-        reference: reference.into(),
-        user_id: "ada".into(),
-        algorithm_type: "dice".into(),
-        bet_amount: bet,
-        outcome: match payout.cmp(&bet) {
-            std::cmp::Ordering::Greater => HouseOutcome::Won,
-            std::cmp::Ordering::Equal => HouseOutcome::Push,
-            std::cmp::Ordering::Less => HouseOutcome::Lost,
-        },
-        multiplier: 1.98,
-        payout_amount: payout,
-        house_edge: 0.01,
         session_id: Some("s1".into()),
-        seed: None,
         metadata: Some(json!({"target": 50}).into()),
+        ..house_game(reference, "ada", (bet, payout))
     }
 }
 

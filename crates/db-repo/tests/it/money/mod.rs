@@ -14,4 +14,5 @@ mod one_by_one;
 mod refusals;
 mod settling;
 mod staking;
-mod table;
+pub(crate) mod table;
+mod untouched;

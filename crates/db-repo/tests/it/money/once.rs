@@ -3,10 +3,9 @@
 use db_core::{Conn, Database, with_conn};
 use db_repo::Error;
 use db_repo::money::{
-    self, ClaimRewards, Deposit, Fundable, Lock, PlayHouseGame, Stake, Transfer, Unlock, Unstake,
-    Withdraw,
+    self, ClaimRewards, Deposit, Fundable, Lock, Stake, Transfer, Unlock, Unstake, Withdraw,
 };
-use db_schema::rows::{BetOutcome, HouseOutcome};
+use db_schema::rows::BetOutcome;
 use db_schema::schema::operations;
 use db_schema::types::UtcTime;
 use db_testkit::{TestDb, both_engines};
@@ -14,7 +13,7 @@ use diesel::prelude::*;
 use serde::Serialize;
 
 use super::books::books;
-use super::table::{bet, cancel, deposit, fund, refused, table, verdict};
+use super::table::{bet, cancel, deposit, fund, house_game, refused, table, verdict};
 use crate::support::{at, read, write};
 
 type Run = Box<dyn Fn(&mut Conn<'_>, UtcTime) -> Result<String, Error> + Send + Sync>;
@@ -24,22 +23,6 @@ fn run<A: Serialize>(
     f: impl Fn(&mut Conn<'_>, UtcTime) -> Result<A, Error> + Send + Sync + 'static,
 ) -> Run {
     Box::new(move |conn, now| Ok(serde_json::to_string(&f(conn, now)?).unwrap()))
-}
-
-fn play(bet_amount: i64) -> PlayHouseGame {
-    PlayHouseGame {
-        reference: "r".into(),
-        user_id: "ada".into(),
-        algorithm_type: "dice".into(),
-        bet_amount,
-        outcome: HouseOutcome::Lost,
-        multiplier: 0.1,
-        payout_amount: 0,
-        house_edge: 0.01,
-        session_id: None,
-        seed: None,
-        metadata: None,
-    }
 }
 
 fn stake(reward_rate: f64) -> Stake {
@@ -139,7 +122,12 @@ fn each() -> Vec<(&'static str, Run, Run)> {
             other.reference = cancel("g1").reference;
             other
         }),
-        pair!("play_house_game", money::play_house_game, play(5), play(6)),
+        pair!(
+            "play_house_game",
+            money::play_house_game,
+            house_game("r", "ada", (5, 0)),
+            house_game("r", "ada", (6, 0))
+        ),
         pair!("stake", money::stake, stake(0.5), stake(0.25)),
         pair!(
             "claim_rewards",

@@ -2,11 +2,11 @@
 
 use db_core::{Conn, Database};
 use db_repo::money::{
-    self, BetResult, Deposit, Fund, Fundable, PlaceBet, PlacedBet, ResolveBet, ResolvedBet,
-    SettleGame, SettledGame, Settlement,
+    self, BetResult, Deposit, Fund, Fundable, Lock, PlaceBet, PlacedBet, PlayHouseGame, ResolveBet,
+    ResolvedBet, SettleGame, SettledGame, Settlement, Stake, Transfer, Withdraw,
 };
 use db_repo::{Error, GameRepository};
-use db_schema::rows::{BetOutcome, BetType, NewGame};
+use db_schema::rows::{BetOutcome, BetType, HouseOutcome, NewGame};
 use db_schema::types::{BetId, UtcTime};
 use db_testkit::TestDb;
 
@@ -125,6 +125,64 @@ pub(crate) fn cancel(game: &str) -> SettleGame {
         reference: format!("end of {game}"),
         game_id: game.to_owned(),
         settlement: Settlement::Cancelled,
+    }
+}
+
+/// A game against the house that pays so much, the bet included.
+pub(crate) fn house_game(reference: &str, user: &str, (bet, payout): (i64, i64)) -> PlayHouseGame {
+    PlayHouseGame {
+        reference: reference.to_owned(),
+        user_id: user.to_owned(),
+        algorithm_type: "dice".to_owned(),
+        bet_amount: bet,
+        outcome: match payout.cmp(&bet) {
+            std::cmp::Ordering::Greater => HouseOutcome::Won,
+            std::cmp::Ordering::Equal => HouseOutcome::Push,
+            std::cmp::Ordering::Less => HouseOutcome::Lost,
+        },
+        multiplier: 1.98,
+        payout_amount: payout,
+        house_edge: 0.01,
+        session_id: None,
+        seed: None,
+        metadata: None,
+    }
+}
+
+/// So much at ten per cent a year, for a day at least.
+pub(crate) fn stake(reference: &str, position: &str, user: &str, amount: i64) -> Stake {
+    Stake {
+        reference: reference.to_owned(),
+        position_id: position.to_owned(),
+        user_id: user.to_owned(),
+        amount,
+        lock_period_days: 1,
+        reward_rate: 0.1,
+    }
+}
+
+pub(crate) fn transfer(reference: &str, from: &str, to: &str, amount: i64) -> Transfer {
+    Transfer {
+        reference: reference.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        amount,
+    }
+}
+
+pub(crate) fn withdraw(reference: &str, user: &str, amount: i64) -> Withdraw {
+    Withdraw {
+        reference: reference.to_owned(),
+        user_id: user.to_owned(),
+        amount,
+    }
+}
+
+pub(crate) fn lock(reference: &str, user: &str, amount: i64) -> Lock {
+    Lock {
+        reference: reference.to_owned(),
+        user_id: user.to_owned(),
+        amount,
     }
 }
 

@@ -17,7 +17,7 @@ use diesel::connection::InstrumentationEvent;
 pub(crate) struct Heard(Arc<Mutex<Vec<String>>>);
 
 impl Heard {
-    fn listen(&self, conn: &mut TestConn) {
+    pub(crate) fn listen(&self, conn: &mut TestConn) {
         let mut conn = conn.conn();
         let heard = self.clone();
         with_conn!(conn, |c| c.set_instrumentation(
@@ -30,6 +30,12 @@ impl Heard {
                 }
             }
         ));
+    }
+
+    /// How many of them hold this text.
+    pub(crate) fn count(&self, text: &str) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|sql| flat(sql).contains(text)).count()
     }
 
     /// What was heard since the last time, each text once.

@@ -13,7 +13,7 @@ use super::{difference, found, played, reconcile};
 use crate::support::{at, read, write};
 
 /// A bet of a player in a game, settled as bets of the past are.
-fn settled(number: u128, game: &str, player: &str, amount: i64) -> Bet {
+pub(super) fn settled(number: u128, game: &str, player: &str, amount: i64) -> Bet {
     Bet {
         id: bet(number),
         game_id: game.into(),
@@ -38,11 +38,11 @@ fn append(conn: &mut Conn<'_>, number: u128, game: &str, amount: i64) -> Result<
 }
 
 /// How such a bet is called in a difference.
-fn named(number: u128, game: &str) -> String {
+pub(super) fn named(number: u128, game: &str) -> String {
     format!("{} in game {game}", bet(number))
 }
 
-fn texts(differences: &[db_repo::Difference]) -> Vec<String> {
+pub(super) fn texts(differences: &[db_repo::Difference]) -> Vec<String> {
     differences.iter().map(ToString::to_string).collect()
 }
 
@@ -55,19 +55,26 @@ fn set_stake(conn: &mut Conn<'_>, number: u128, amount: i64) -> Result<(), Error
 }
 
 /// A game of so many bets, whose events are there as well.
-fn large(database: &Database, bets: u128) {
+pub(super) fn large(database: &Database, bets: u128) {
     let past: Vec<_> = (0..bets)
         .map(|n| settled(1_000 + n, "g1", "u1", 5))
         .collect();
     let events: Vec<_> = past
         .iter()
-        .map(|bet| {
-            NewGameEvent::from(&GameEvent::BetPlaced {
+        .flat_map(|bet| {
+            let placed = GameEvent::BetPlaced {
                 bet_id: bet.id,
                 player_id: bet.player_id.clone(),
                 bet_type: bet.bet_type,
                 amount: bet.amount,
-            })
+            };
+            let resolved = GameEvent::BetResolved {
+                bet_id: bet.id,
+                outcome: BetOutcome::Lost,
+                winnings: 0,
+                pot: 100,
+            };
+            [placed, resolved].map(|event| NewGameEvent::from(&event))
         })
         .collect();
     write(database, |conn| {

@@ -1,14 +1,13 @@
 //! Games, bets, and everything that moves money.
 
-use db_repo::money::{
-    self, BetResult, ClaimRewards, Deposit, Fund, Fundable, Involved, Lock, PlaceBet,
-    PlayHouseGame, ResolveBet, SettleGame, Settlement, Stake, Transfer, Unlock, Unstake, Withdraw,
-};
+use db_repo::money::{self, ClaimRewards, Fundable, Involved, Stake, Unlock, Unstake};
 use db_repo::{BetRepository, GameRepository, PageRequest, UserRepository};
-use db_schema::rows::{BetOutcome, BetType, GamePhase, GameState, HouseOutcome, NewGame};
-use db_schema::types::BetId;
+use db_schema::rows::{BetOutcome, GamePhase, GameState, NewGame};
 
 use super::{Step, go};
+use crate::money::table::{
+    self, bet_id as bet, deposit, fund, house_game, lock, transfer, withdraw,
+};
 use crate::support::{at, new_user};
 
 const DAY: i64 = 86_400;
@@ -25,88 +24,33 @@ pub(super) fn run(step: Step<'_>) {
 }
 
 fn moves(step: Step<'_>) {
-    let reference = || "r".to_owned();
-    let user_id = || "m1".to_owned();
     go(step, "money: fund", |conn| {
-        for account in [Fundable::House, Fundable::Treasury] {
-            let reference = format!("{account:?}");
-            let amount = 1_000_000;
-            money::fund(
-                conn,
-                &Fund {
-                    reference,
-                    account,
-                    amount,
-                },
-                at(0),
-            )?;
-        }
-        Ok(())
+        money::fund(conn, &fund("h", Fundable::House, 1_000_000), at(0))?;
+        money::fund(conn, &fund("t", Fundable::Treasury, 1_000_000), at(0))
     });
     go(step, "money: deposit", |conn| {
-        let request = Deposit {
-            reference: reference(),
-            user_id: user_id(),
-            amount: 10_000,
-        };
-        money::deposit(conn, &request, at(0))?;
-        money::deposit(
-            conn,
-            &Deposit {
-                reference: "s".into(),
-                ..request.clone()
-            },
-            at(0),
-        )?;
+        money::deposit(conn, &deposit("r", "m1", 10_000), at(0))?;
+        money::deposit(conn, &deposit("s", "m1", 10_000), at(0))?;
         // Again, which reads the answer.
-        money::deposit(conn, &request, at(0))
+        money::deposit(conn, &deposit("r", "m1", 10_000), at(0))
     });
     go(step, "money: withdraw", |conn| {
-        let request = Withdraw {
-            reference: reference(),
-            user_id: user_id(),
-            amount: 1,
-        };
-        money::withdraw(conn, &request, at(0))
+        money::withdraw(conn, &withdraw("r", "m1", 1), at(0))
     });
     go(step, "money: transfer", |conn| {
-        let request = Transfer {
-            reference: reference(),
-            from: user_id(),
-            to: "m2".into(),
-            amount: 100,
-        };
-        money::transfer(conn, &request, at(0))
+        money::transfer(conn, &transfer("r", "m1", "m2", 100), at(0))
     });
     go(step, "money: lock and unlock", |conn| {
-        let lock = Lock {
-            reference: reference(),
-            user_id: user_id(),
-            amount: 5,
-        };
-        money::lock(conn, &lock, at(0))?;
+        money::lock(conn, &lock("r", "m1", 5), at(0))?;
         let unlock = Unlock {
-            reference: reference(),
-            user_id: user_id(),
+            reference: "r".into(),
+            user_id: "m1".into(),
             amount: 5,
         };
         money::unlock(conn, &unlock, at(0))
     });
     go(step, "money: play_house_game", |conn| {
-        let request = PlayHouseGame {
-            reference: reference(),
-            user_id: user_id(),
-            algorithm_type: "dice".into(),
-            bet_amount: 10,
-            outcome: HouseOutcome::Won,
-            multiplier: 2.0,
-            payout_amount: 20,
-            house_edge: 0.01,
-            session_id: None,
-            seed: None,
-            metadata: None,
-        };
-        money::play_house_game(conn, &request, at(0))
+        money::play_house_game(conn, &house_game("r", "m1", (10, 20)), at(0))
     });
 }
 
@@ -142,10 +86,6 @@ fn games(step: Step<'_>) {
     });
 }
 
-fn bet(number: u128) -> BetId {
-    BetId(uuid::Uuid::from_u128(number))
-}
-
 fn bets(step: Step<'_>) {
     let after = |list: &str| {
         let cursor = format!("2:{list}:1700000000000000.{}", bet(1));
@@ -162,16 +102,8 @@ fn bets(step: Step<'_>) {
         money::hold(conn, &involved)
     });
     go(step, "money: place_bet", |conn| {
-        for number in 1..=3 {
-            let request = PlaceBet {
-                reference: number.to_string(),
-                bet_id: bet(number),
-                game_id: "m1".into(),
-                player_id: "m1".into(),
-                bet_type: BetType::Pass,
-                amount: 10,
-            };
-            money::place_bet(conn, &request, at(2))?;
+        for number in 1..=4 {
+            money::place_bet(conn, &table::bet(number, "m1", "m1", 10), at(2))?;
         }
         Ok(())
     });
@@ -188,36 +120,22 @@ fn bets(step: Step<'_>) {
         BetRepository::open_of_game(conn, "m1")
     });
     go(step, "money: resolve_bet", |conn| {
-        for (number, outcome, winnings) in [(1, BetOutcome::Lost, 0), (2, BetOutcome::Won, 15)] {
-            let request = ResolveBet {
-                reference: number.to_string(),
-                bet_id: bet(number),
-                outcome,
-                winnings,
-            };
-            money::resolve_bet(conn, &request, at(3))?;
+        for (number, outcome, winnings) in [
+            (1, BetOutcome::Lost, 0),
+            (2, BetOutcome::Won, 15),
+            (4, BetOutcome::Push, 0),
+        ] {
+            money::resolve_bet(conn, &table::verdict(number, outcome, winnings), at(3))?;
         }
         Ok(())
     });
     go(step, "money: settle_game", |conn| {
-        let result = BetResult {
-            bet_id: bet(3),
-            outcome: BetOutcome::Lost,
-            winnings: 0,
-        };
-        let request = SettleGame {
-            reference: "m1".into(),
-            game_id: "m1".into(),
-            settlement: Settlement::Completed {
-                results: vec![result],
-                winner: Some("m1".into()),
-            },
-        };
-        money::settle_game(conn, &request, at(4))
+        let results = vec![table::result(3, BetOutcome::Lost, 0)];
+        money::settle_game(conn, &table::end("m1", results, Some("m1")), at(4))
     });
     go(step, "bets: create_many", |conn| {
         let mut past = BetRepository::get(conn, bet(3))?;
-        past.id = bet(4);
+        past.id = bet(5);
         BetRepository::create_many(conn, &[past])
     });
 }
@@ -226,12 +144,8 @@ fn staking(step: Step<'_>) {
     let position_id = || "m1".to_owned();
     go(step, "money: stake", |conn| {
         let request = Stake {
-            reference: "r".into(),
-            position_id: position_id(),
-            user_id: "m1".into(),
-            amount: 1_000,
             lock_period_days: 365,
-            reward_rate: 0.1,
+            ..table::stake("r", "m1", "m1", 1_000)
         };
         money::stake(conn, &request, at(0))
     });

@@ -123,8 +123,8 @@ fn peers(step: Step<'_>) {
     go(step, "peers: update_state", |conn| {
         PeerRepository::update_state(conn, "p1", PeerState::Disconnected)
     });
-    go(step, "peers: delete_unseen_since", |conn| {
-        PeerRepository::delete_unseen_since(conn, at(0))
+    go(step, "peers: delete_older_than", |conn| {
+        PeerRepository::delete_older_than(conn, at(0), 10)
     });
     go(step, "peers: delete", |conn| {
         PeerRepository::delete(conn, "p1")
@@ -154,8 +154,8 @@ fn consensus(step: Step<'_>) {
     go(step, "consensus: find", |conn| {
         ConsensusRepository::find(conn, 1)
     });
-    go(step, "consensus: list_of_game", |conn| {
-        ConsensusRepository::list_of_game(conn, "g1", &first())
+    go(step, "consensus: list_by_game", |conn| {
+        ConsensusRepository::list_by_game(conn, "g1", &first())
     });
     go(step, "consensus: list_open", |conn| {
         ConsensusRepository::list_open(conn, &first())

@@ -30,8 +30,8 @@ pub(super) fn run(step: Step<'_>) {
     go(step, "notifications: mark_all_read", |conn| {
         NotificationRepository::mark_all_read(conn, "u1", at(1))
     });
-    go(step, "notifications: delete_before", |conn| {
-        NotificationRepository::delete_before(conn, at(1))
+    go(step, "notifications: delete_older_than", |conn| {
+        NotificationRepository::delete_older_than(conn, at(1), 10)
     });
     go(step, "notifications: create_many", |conn| {
         NotificationRepository::create_many(conn, &[message("u1", 8), message("u1", 9)])

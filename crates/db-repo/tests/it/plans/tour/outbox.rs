@@ -49,8 +49,8 @@ pub(super) fn run(step: Step<'_>) {
     go(step, "outbox: requeue", |conn| {
         OutboxRepository::requeue(conn, 2, at(2))
     });
-    go(step, "outbox: delete_delivered", |conn| {
-        OutboxRepository::delete_delivered(conn, at(2))
+    go(step, "outbox: delete_older_than", |conn| {
+        OutboxRepository::delete_older_than(conn, at(2), 10)
     });
     go(step, "outbox: counts", OutboxRepository::counts);
     go(

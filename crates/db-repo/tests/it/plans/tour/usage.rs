@@ -117,8 +117,8 @@ fn sessions(step: Step<'_>) {
     go(step, "events: record_many", |conn| {
         EventRepository::record_many(conn, &[event.clone(), event.clone()])
     });
-    go(step, "events: list_of_session", |conn| {
-        EventRepository::list_of_session(conn, "s1", &first())
+    go(step, "events: list_by_session", |conn| {
+        EventRepository::list_by_session(conn, "s1", &first())
     });
     go(step, "events: list_by_type", |conn| {
         EventRepository::list_by_type(conn, "begin", &first())
@@ -149,8 +149,8 @@ fn snapshots(step: Step<'_>) {
         let filter = SnapshotFilter::recent(at(0)).session("s1");
         UsageSnapshotRepository::list(conn, &filter, &first())
     });
-    go(step, "snapshots: list_of_session", |conn| {
-        UsageSnapshotRepository::list_of_session(conn, "s1", &first())
+    go(step, "snapshots: list_by_session", |conn| {
+        UsageSnapshotRepository::list_by_session(conn, "s1", &first())
     });
     go(step, "snapshots: delete_older_than", |conn| {
         UsageSnapshotRepository::delete_older_than(conn, at(0), 10)

@@ -66,7 +66,7 @@ fn objects(step: Step<'_>) {
         WorldRepository::list_objects(conn, 1, &first())
     });
     go(step, "objects: list_of_type", |conn| {
-        WorldRepository::list_objects_of_type(conn, 1, "tree", &first())
+        WorldRepository::list_objects_by_type(conn, 1, "tree", &first())
     });
     go(step, "objects: list_in_box", |conn| {
         WorldRepository::list_objects_in_box(conn, 1, here, here, &first())
