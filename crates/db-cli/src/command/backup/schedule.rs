@@ -22,6 +22,7 @@ use crate::signals;
 pub(in crate::command) struct Document {
     dir: String,
     made: u64,
+    drilled: u64,
     failed: u64,
     locked: bool,
     alarms: Vec<Alarm>,
@@ -32,8 +33,8 @@ pub(in crate::command) struct Document {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct Line<'l> {
     #[schemars(extend("enum" = [
-        "waiting", "started", "made", "locked", "pruned", "drilled", "failed", "panicked", "raised",
-        "cleared"
+        "waiting", "started", "made", "locked", "pruned", "drilling", "drilled", "failed", "panicked",
+        "raised", "cleared"
     ]))]
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +112,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         context.output.document(&Document {
             dir: store.location(),
             made: state.made,
+            drilled: state.drilled,
             failed: state.failed,
             locked: state.is_locked,
             alarms: state.alarms,
@@ -144,6 +146,7 @@ fn tell(output: &Output, event: &Event<'_>) {
         ),
         Event::Pruned { removed: 0 } => ("pruned", None),
         Event::Pruned { removed } => ("pruned", Some(format!("removed {removed} old backups"))),
+        Event::Drilling => ("drilling", None),
         Event::Drilled => ("drilled", Some("restored it on trial".to_owned())),
         Event::Failed {
             part: "drill",
