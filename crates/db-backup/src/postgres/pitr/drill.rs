@@ -6,7 +6,9 @@ use std::time::Instant;
 use super::{Plan, major, tools, unpack_into};
 use crate::backup::millis;
 use crate::error::Error;
+use crate::invariant::Checked;
 use crate::manifest::{Level, Manifest};
+use crate::postgres::NOT_RESTORED;
 use crate::postgres::account::Account;
 use crate::postgres::base::verify_files;
 use crate::postgres::gap::{self, chain, check_system, system};
@@ -58,6 +60,7 @@ pub(crate) fn drill(
         decode_ms: millis(began.elapsed()).saturating_sub(outcome.verify_ms),
         check_ms: outcome.verify_ms,
         bytes: manifest.content.bytes,
+        invariants: outcome.invariants,
     })
 }
 
@@ -98,6 +101,7 @@ pub(crate) fn verify(
         decode_ms,
         check_ms: millis(began.elapsed()),
         bytes: manifest.content.bytes,
+        invariants: Checked::none(&options.invariants, NOT_RESTORED),
     })
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use db_core::{Conn, Connection};
+use db_core::Connection;
 
 pub(crate) use drill::{drill, verify};
 pub use restore::{Recovered, restore_base};
@@ -31,7 +31,7 @@ use super::wal::Archive;
 use crate::backup::millis;
 use crate::codec::{Identities, decode};
 use crate::error::Error;
-use crate::invariant::Invariant;
+use crate::invariant::{Checked, Invariant};
 use crate::manifest::{Level, Manifest, TableRows};
 use crate::progress::{Phase, Watcher};
 use crate::room;
@@ -68,6 +68,7 @@ struct Outcome {
     recovery_ms: u64,
     verify_ms: u64,
     tables: Vec<TableRows>,
+    invariants: Checked,
 }
 
 impl Plan<'_> {
@@ -180,21 +181,17 @@ impl Plan<'_> {
         })?;
         let recovery_ms = millis(began.elapsed());
         let began = Instant::now();
-        let (tables, mut outcome) = self.check(&server, watcher)?;
+        let mut outcome = self.check(&server, watcher)?;
         outcome.verify_ms = millis(began.elapsed());
         outcome.recovery_ms = recovery_ms;
         outcome.wal_files = feed.given();
-        outcome.tables = tables;
         server.stop(watcher.interrupt())?;
         Ok(outcome)
     }
 
-    /// Looks at every database of the restored server.
-    fn check(
-        &self,
-        server: &Server,
-        watcher: &mut Watcher<'_>,
-    ) -> Result<(Vec<TableRows>, Outcome), Error> {
+    /// Looks at every database of the restored server; the invariants are those of the one that was named when
+    /// the backup was made.
+    fn check(&self, server: &Server, watcher: &mut Watcher<'_>) -> Result<Outcome, Error> {
         let engine = &self.manifest.engine;
         let mut users: Vec<String> = engine.superuser.iter().cloned().collect();
         if !users.iter().any(|user| user == "postgres") {
@@ -202,7 +199,7 @@ impl Plan<'_> {
         }
         let ours = engine.database.as_deref().unwrap_or("postgres");
         let mut connection = server.connect(&users, ours)?;
-        let outcome = facts_of(&mut connection)?;
+        let mut outcome = facts_of(&mut connection)?;
         let conn = facts::postgres(&mut connection)?;
         let others = facts::names(
             conn,
@@ -220,10 +217,11 @@ impl Plan<'_> {
                 Ok(())
             }
         };
-        let rows = facts::count(conn, &tables, stop)?;
+        outcome.tables = facts::count(conn, &tables, stop)?;
         let mut findings = Vec::new();
         for invariant in self.invariants {
-            findings.extend(invariant.findings(&mut Conn::Postgres(conn))?);
+            let seen = outcome.invariants.look(invariant, &mut conn.into())?;
+            findings.extend(seen);
         }
         watcher.at(Phase::Check, 1, total)?;
         for (done, name) in others.iter().enumerate() {
@@ -236,7 +234,7 @@ impl Plan<'_> {
             watcher.at(Phase::Check, done as u64 + 2, total)?;
         }
         if findings.is_empty() {
-            return Ok((rows, outcome));
+            return Ok(outcome);
         }
         Err(Error::Unsound {
             name: self.manifest.name.clone(),
@@ -306,6 +304,7 @@ fn facts_of(connection: &mut Connection) -> Result<Outcome, Error> {
         recovery_ms: 0,
         verify_ms: 0,
         tables: Vec::new(),
+        invariants: Checked::default(),
     })
 }
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use super::{Plan, tools};
 use crate::backup::millis;
 use crate::error::Error;
+use crate::invariant::Checked;
 use crate::manifest::{Kind, Manifest, TableRows};
 use crate::postgres::account::Account;
 use crate::postgres::segment::WalFile;
@@ -17,6 +18,7 @@ use crate::postgres::target::RecoveryTarget;
 use crate::progress::{Phase, Progress, Watcher};
 use crate::restore::RestoreOptions;
 use crate::store::Store;
+use crate::tolerated::Tolerated;
 
 /// A server's data folder that was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,10 @@ pub struct Recovered {
     pub total_ms: u64,
     /// Rows of the database that was backed up.
     pub tables: Vec<TableRows>,
+    /// Which invariants it was checked for.
+    pub invariants: Checked,
+    /// What is wrong with the data, and was accepted.
+    pub unsound: Vec<String>,
     /// What starts the server on it.
     pub start_with: String,
 }
@@ -56,7 +62,8 @@ pub struct Recovered {
 /// [`Error::Refused`] if the folder holds something, for a target before the backup, and as root
 /// without another account; [`Error::ToolFailed`] with the server's words if the log ends before the
 /// target; [`Error::LogGap`] if the archive lacks a file on the way to it, or to the end;
-/// [`Error::Damaged`], [`Error::Unsound`], [`Error::Tool`]; what reading and writing meet.
+/// [`Error::Damaged`], [`Error::Unsound`] (with [`RestoreOptions::with_accept_unsound`] no invariant is),
+/// [`Error::Tool`]; what reading and writing meet.
 pub fn restore_base(
     store: &dyn Store,
     manifest: &Manifest,
@@ -79,6 +86,13 @@ pub fn restore_base(
     let parent = folder.parent().unwrap_or(Path::new("/"));
     crate::store::draft::private_folder(parent)?;
     let began = Instant::now();
+    // Nobody has looked at the data before: at a moment between two backups they may be what nobody wants.
+    let tolerated = Tolerated::default();
+    let invariants = if options.accept_unsound {
+        tolerated.invariants(&options.invariants)
+    } else {
+        options.invariants.clone()
+    };
     let staging = Staging::new_in(parent, PLAIN)?;
     account.give(staging.path())?;
     let plan = Plan {
@@ -91,7 +105,7 @@ pub fn restore_base(
         timeline: options.postgres.timeline,
         is_durable: true,
         level: options.level,
-        invariants: &options.invariants,
+        invariants: &invariants,
     };
     plan.refuse_gap()?;
     plan.unpack(staging.path(), &mut watcher)?;
@@ -117,6 +131,8 @@ pub fn restore_base(
         verify_ms: outcome.verify_ms,
         total_ms: millis(began.elapsed()),
         tables: outcome.tables,
+        invariants: outcome.invariants,
+        unsound: tolerated.take(),
     })
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use db_backup::schedule::{self, Alarm, Event, Schedule, StoreJob, SystemTimer, Timer};
 use db_backup::{Source, Store, VerifyOptions};
-use db_core::Interrupt;
+use db_core::{Access, Interrupt};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{create, identities, postgres, scratch, store_for};
+use super::{create, identities, invariants, postgres, scratch, store_for};
 use crate::args::BackupSchedule;
 use crate::command::Context;
+use crate::database;
 use crate::error::Error;
 use crate::exit::{self, Code};
 use crate::output::Output;
@@ -54,15 +55,16 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     let job = context.job()?;
     let place = &options.create.place;
     let store: Arc<dyn Store> = Arc::from(store_for(place, settings, job.target.path())?);
-    let invariants = create::of_database(&job)?;
-    let backup = backup.with_invariants(invariants.clone());
+    // One that is not there is told at once.
+    database::open(&job, Access::ReadOnly)?;
+    let backup = backup.with_invariants(invariants::of_source(job.target.engine()));
     let verify = VerifyOptions::new()
         .with_identities(identities(options.identity.as_ref(), settings)?)
         .with_key(job.key.clone())
         .with_scratch(scratch(options.create.scratch.as_ref(), settings))
         .with_postgres(postgres(&options.create.tools, settings))
         .with_server(job.target.clone())
-        .with_invariants(invariants);
+        .with_invariants(invariants::of_copy());
     let every = settings.every().map_err(|e| Error::usage(e, "write 1h"))?;
     let default = Schedule::default();
     let schedule = Schedule {
