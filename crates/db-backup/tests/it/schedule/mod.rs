@@ -418,12 +418,8 @@ fn a_thread_backs_up_a_real_database_and_ends() {
         ..Schedule::default()
     };
     let niceness = || db_testkit::Process::find("thread-self").unwrap().niceness;
-    let before = niceness();
-    let scheduler = BackupScheduler::start(
-        schedule,
-        store_job(&db, &store),
-        Arc::new(SystemTimer::default()),
-        move |event| match event {
+    let scheduler = db_testkit::awake(|before| {
+        let on_event = move |event: Event<'_>| match event {
             // Told by the thread that makes it, which steps back; the one that started it does not.
             Event::Made { .. } => assert_eq!(niceness(), before.max(10)),
             Event::Pruned { .. } => tell.send(Ok(())).unwrap_or_default(),
@@ -432,13 +428,15 @@ fn a_thread_backs_up_a_real_database_and_ends() {
                 tell.send(Err(failed)).unwrap_or_default();
             }
             _ => {}
-        },
-    )
-    .unwrap();
+        };
+        let timer = Arc::new(SystemTimer::default());
+        let started = BackupScheduler::start(schedule, store_job(&db, &store), timer, on_event);
+        assert_eq!(niceness(), before);
+        started.unwrap()
+    });
     for _ in 0..4 {
         told.recv_timeout(Duration::from_mins(2)).unwrap().unwrap();
     }
-    assert_eq!(niceness(), before);
     let state = scheduler.stop();
     assert_eq!(state.panics, 0);
     assert!(state.made >= 3 && state.alarms.is_empty(), "{state:?}");
