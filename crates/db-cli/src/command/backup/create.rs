@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     // One that is not there is told as everywhere.
     database::open(&job, Access::ReadOnly)?;
     let backup = backup
-        .with_invariants(invariants::of_source(job.target.engine()))
+        .with_invariants(invariants::of_source(job.target.engine(), options.method))
         .with_interrupt(work.interrupt.clone());
     let source = Source {
         url: job.target.clone(),

@@ -8,6 +8,7 @@ use db_core::{Conn, Engine, ErrorKind};
 use diesel::sql_types::Text as SqlText;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
+use crate::args::CopyMethod;
 use crate::output::text::Text;
 
 /// What the money is reconciled from.
@@ -19,9 +20,10 @@ const MONEY: [&str; 5] = [
     "game_events",
 ];
 
-/// What has to be true of a database that is backed up.
-pub(super) fn of_source(engine: Engine) -> Vec<Invariant> {
-    let no_half_copy = (engine == Engine::Postgres).then(Invariant::no_half_copy);
+/// What has to be true of a database that is backed up. A base backup reads no data, and is of the whole server.
+pub(super) fn of_source(engine: Engine, method: CopyMethod) -> Vec<Invariant> {
+    let is_dump = engine == Engine::Postgres && method == CopyMethod::Dump;
+    let no_half_copy = is_dump.then(Invariant::no_half_copy);
     // The money last: on PostgreSQL a statement that fails is the last one of its snapshot.
     no_half_copy.into_iter().chain([money()]).collect()
 }

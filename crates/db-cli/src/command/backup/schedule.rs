@@ -57,7 +57,8 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     let store: Arc<dyn Store> = Arc::from(store_for(place, settings, job.target.path())?);
     // One that is not there is told at once.
     database::open(&job, Access::ReadOnly)?;
-    let backup = backup.with_invariants(invariants::of_source(job.target.engine()));
+    let method = options.create.method;
+    let backup = backup.with_invariants(invariants::of_source(job.target.engine(), method));
     let verify = VerifyOptions::new()
         .with_identities(identities(options.identity.as_ref(), settings)?)
         .with_key(job.key.clone())
