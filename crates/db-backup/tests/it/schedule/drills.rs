@@ -36,7 +36,7 @@ fn an_old_trial_restore_is_alarming() {
 
 /// A round with a trial restore that is held up for so long, and what was told.
 fn held_up(timer: &Arc<Fake>, job: Fakes, hours: i64, once: bool) -> (State, Vec<String>) {
-    *timer.held_until.lock().unwrap() = start() + TimeDelta::hours(hours);
+    *timer.held_until.lock().unwrap() = Some(start() + TimeDelta::hours(hours));
     let mut told = Vec::new();
     let at = (shared(timer), &Interrupt::default());
     let state = run(Schedule::default(), job, at, once, &mut |event| {

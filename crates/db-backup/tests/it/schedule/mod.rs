@@ -32,8 +32,8 @@ struct Fake {
     jumps: Mutex<VecDeque<(DateTime<Utc>, TimeDelta)>>,
     /// Trial restores that are under way.
     trials: Mutex<usize>,
-    /// They are held up until then, or until they are stopped.
-    held_until: Mutex<DateTime<Utc>>,
+    /// If they are held up, until then, or until they are stopped by this clock's end.
+    held_until: Mutex<Option<DateTime<Utc>>>,
     bell: Condvar,
 }
 
@@ -44,13 +44,14 @@ impl Fake {
             end: start() + TimeDelta::hours(hours),
             jumps: Mutex::default(),
             trials: Mutex::default(),
-            held_until: Mutex::new(start()),
+            held_until: Mutex::default(),
             bell: Condvar::new(),
         })
     }
 
     fn is_held(&self) -> bool {
-        self.now() < *self.held_until.lock().unwrap()
+        let until = *self.held_until.lock().unwrap();
+        until.is_some_and(|until| self.now() < until)
     }
 
     /// Waits for what is on trial, unless that is held up.
