@@ -102,6 +102,16 @@ pub enum Error {
         /// Who, where that is known.
         holder: Option<String>,
     },
+    /// The restored database could not be given its place; it is proven, and waits beside it.
+    #[error("{error}; what was restored and proven waits as {waits_as}")]
+    PlaceTaken {
+        /// Why.
+        error: Box<Self>,
+        /// The file.
+        waits_as: String,
+        /// The command that gives it its place.
+        hint: String,
+    },
     /// The place where backups are kept cannot be reached.
     #[error("{place}: {reason}")]
     Store {
@@ -244,9 +254,10 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Database { error, .. } => error.hint(),
-            Self::Usage { hint, .. } | Self::Refused { hint, .. } | Self::Tool { hint, .. } => {
-                Some(hint.as_str()).filter(|hint| !hint.is_empty())
-            }
+            Self::Usage { hint, .. }
+            | Self::Refused { hint, .. }
+            | Self::PlaceTaken { hint, .. }
+            | Self::Tool { hint, .. } => Some(hint.as_str()).filter(|hint| !hint.is_empty()),
             Self::NotFound { .. } => Some("`backup list` shows what there is"),
             Self::Damaged { .. } => Some("use another backup; `backup list` shows them"),
             Self::LogGap { .. } => Some(

@@ -6,16 +6,87 @@ use std::sync::Arc;
 
 use db_core::{Conn, Error};
 use db_migrate::HalfCopy;
+use serde::{Deserialize, Serialize};
 
 /// What is said of the half of a copy.
 pub const HALF_COPY: &str = "a copy into this database was killed, and what is there is a part of it \
      (its notes are in __db_migrate_copy): `bitcraps-db copy --undo` with the same --from and --to takes it \
      away";
 
-/// What was seen, in a sentence, and what is wrong, one by one.
-type Findings = (String, Vec<String>);
+/// What was seen of an invariant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// It was checked.
+    Checked {
+        /// What was seen, in a sentence.
+        observed: String,
+        /// What is wrong, one by one.
+        wrong: Vec<String>,
+    },
+    /// It could not be, such as where a schema has not what it looks at. That is no fault of the data, and is
+    /// written down.
+    Unchecked {
+        /// Why.
+        why: String,
+    },
+}
 
-type Check = dyn Fn(&mut Conn<'_>) -> Result<Findings, Error> + Send + Sync;
+type Check = dyn Fn(&mut Conn<'_>) -> Result<Observation, Error> + Send + Sync;
+
+/// Something about the data that was not checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Unchecked {
+    /// What.
+    pub name: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// Which invariants were checked of some data, and which could not be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The names of those that were.
+    pub checked: Vec<String>,
+    /// The others.
+    pub unchecked: Vec<Unchecked>,
+}
+
+impl Checked {
+    /// None of these, for one reason.
+    pub(crate) fn none(invariants: &[Invariant], why: &str) -> Self {
+        let unchecked = |invariant: &Invariant| Unchecked {
+            name: invariant.name.clone(),
+            why: why.to_owned(),
+        };
+        Self {
+            checked: Vec::new(),
+            unchecked: invariants.iter().map(unchecked).collect(),
+        }
+    }
+
+    /// Looks at one more, and returns what is wrong, each with its name.
+    pub(crate) fn look(
+        &mut self,
+        invariant: &Invariant,
+        conn: &mut Conn<'_>,
+    ) -> Result<Vec<String>, crate::Error> {
+        let name = invariant.name.clone();
+        let seen = invariant.observe(conn);
+        match seen.map_err(|e| crate::Error::database(name.clone(), e))? {
+            Observation::Checked { wrong, .. } => {
+                self.checked.push(name);
+                Ok(invariant.named(wrong))
+            }
+            Observation::Unchecked { why } => {
+                tracing::debug!(invariant = name, why, "not checked");
+                self.unchecked.push(Unchecked { name, why });
+                Ok(Vec::new())
+            }
+        }
+    }
+}
 
 /// Something that has to be true of the data, such as that money is conserved. It is checked on a
 /// copy before that is published, on each restored database, and as a check of health.
@@ -48,6 +119,16 @@ impl Invariant {
     pub fn observing(
         name: impl Into<String>,
         check: impl Fn(&mut Conn<'_>) -> Result<(String, Vec<String>), Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self::where_possible(name, move |conn| {
+            check(conn).map(|(observed, wrong)| Observation::Checked { observed, wrong })
+        })
+    }
+
+    /// The same with a check that may find nothing that it could look at.
+    pub fn where_possible(
+        name: impl Into<String>,
+        check: impl Fn(&mut Conn<'_>) -> Result<Observation, Error> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -85,22 +166,15 @@ impl Invariant {
         self.hint.clone()
     }
 
-    /// What was seen, and what is wrong, in the check's own words.
-    pub(crate) fn observe(&self, conn: &mut Conn<'_>) -> Result<Findings, Error> {
+    /// What is seen of it.
+    pub(crate) fn observe(&self, conn: &mut Conn<'_>) -> Result<Observation, Error> {
         (self.check)(conn)
     }
 
     /// What is wrong, each with the invariant's name.
-    pub(crate) fn look(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, Error> {
-        let (_, wrong) = self.observe(conn)?;
+    pub(crate) fn named(&self, wrong: Vec<String>) -> Vec<String> {
         let named = |finding| format!("{}: {finding}", self.name);
-        Ok(wrong.into_iter().map(named).collect())
-    }
-
-    /// The same, as errors of this crate.
-    pub(crate) fn findings(&self, conn: &mut Conn<'_>) -> Result<Vec<String>, crate::Error> {
-        self.look(conn)
-            .map_err(|e| crate::Error::database(self.name.clone(), e))
+        wrong.into_iter().map(named).collect()
     }
 }
 

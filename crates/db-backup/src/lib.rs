@@ -50,7 +50,7 @@ pub use codec::{
     Codec, DEFAULT_LEVEL, Decoded, Encoded, Encoder, Identities, LEVELS, Recipients, decode,
 };
 pub use error::{Error, brief};
-pub use invariant::{HALF_COPY, Invariant, half_copy};
+pub use invariant::{Checked, HALF_COPY, Invariant, Observation, Unchecked, half_copy};
 pub use manifest::{
     Compression, Content, Encryption, EngineFacts, FORMAT, FORMAT_UNSOUND, Kind, Level, MadeBy,
     Manifest, Part, Proof, SchemaFacts, TableRows, Verification,
@@ -60,7 +60,7 @@ pub use priority::lower_priority;
 pub use progress::{Phase, Progress, Watcher};
 pub use remove::{RemovedBackup, remove, remove_last};
 pub use replace::Replacement;
-pub use restore::{RestoreOptions, Restored, restore};
+pub use restore::{RestoreOptions, Restored, finish_restore, place_of_waiting, restore};
 pub use series::{Series, Wanted, is_future};
 pub use shrunk::{Shrunk, shrunk};
 pub use status::{SeriesStatus, Status, of as status_of, status};

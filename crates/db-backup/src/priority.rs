@@ -32,18 +32,20 @@ mod tests {
     fn a_thread_steps_back_alone_and_never_forward() {
         let niceness = || getpriority_process(None).unwrap();
         let before = niceness();
-        let lowered = std::thread::spawn(move || {
+        let (start, lowered) = std::thread::spawn(move || {
+            // From a niceness at which stepping back can be seen, where that is allowed.
+            let _allowed = setpriority_process(None, 3);
+            let start = niceness();
             lower_priority();
             let once = niceness();
             setpriority_process(None, 15).unwrap();
             lower_priority();
-            (
-                once,
-                niceness(),
-                std::thread::spawn(niceness).join().unwrap(),
-            )
-        });
-        assert_eq!(lowered.join().unwrap(), (before.max(BACKGROUND), 15, 15));
+            let inherited = std::thread::spawn(niceness).join().unwrap();
+            (start, (once, niceness(), inherited))
+        })
+        .join()
+        .unwrap();
+        assert_eq!(lowered, (start.max(BACKGROUND), 15, 15));
         assert_eq!(niceness(), before);
     }
 }

@@ -14,7 +14,7 @@ use crate::catalog::{self, Entry, Listing};
 use crate::error::Error;
 use crate::manifest::{Kind, Manifest};
 use crate::name::FileName;
-use crate::retention::{self, Candidate, Extent, Kept, Policy, Removed};
+use crate::retention::{self, Candidate, Extent, Kept, Policy, Reason, Removed};
 use crate::series::{self, Series};
 use crate::shrunk;
 use crate::store::{Lock, Store, StoredFile};
@@ -63,6 +63,25 @@ pub struct Unreadable {
 /// Which series are pruned, each as its newest backup has it. Every backup of another one stays.
 pub type Meant<'m> = &'m dyn Fn(&Series) -> bool;
 
+/// What a prune goes by.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'r> {
+    pub(crate) policy: &'r Policy,
+    pub(crate) meant: Meant<'r>,
+    /// The backup that this program is restoring on trial meanwhile.
+    pub(crate) on_trial: Option<&'r str>,
+}
+
+impl<'r> Rules<'r> {
+    const fn of((policy, meant): (&'r Policy, Meant<'r>)) -> Self {
+        Self {
+            policy,
+            meant,
+            on_trial: None,
+        }
+    }
+}
+
 /// Decides for all series of a store, and changes nothing.
 ///
 /// # Errors
@@ -80,8 +99,12 @@ pub fn plan_series(
     (policy, meant): (&Policy, Meant<'_>),
     now: DateTime<Utc>,
 ) -> Result<Pruning, Error> {
+    plan_by(store, Rules::of((policy, meant)), now)
+}
+
+fn plan_by(store: &dyn Store, rules: Rules<'_>, now: DateTime<Utc>) -> Result<Pruning, Error> {
     let files = store.list()?;
-    Ok(decide(&files, &catalog::list(store)?, (policy, meant), now))
+    Ok(decide(&files, &catalog::list(store)?, rules, now))
 }
 
 /// As [`prune_series`], for all series of the store.
@@ -105,13 +128,22 @@ pub fn prune(
 /// two backups; what keeps the store from being changed. What was removed before that stays removed.
 pub fn prune_series(
     store: &dyn Store,
-    (policy, meant): (&Policy, Meant<'_>),
+    rules: (&Policy, Meant<'_>),
+    now: DateTime<Utc>,
+    watched: (&Interrupt, &mut dyn FnMut(&str)),
+) -> Result<Pruning, Error> {
+    prune_by(store, Rules::of(rules), now, watched)
+}
+
+pub(crate) fn prune_by(
+    store: &dyn Store,
+    rules: Rules<'_>,
     now: DateTime<Utc>,
     (interrupt, on_removed): (&Interrupt, &mut dyn FnMut(&str)),
 ) -> Result<Pruning, Error> {
     store.obey(interrupt);
     let lock = store.lock("prune")?;
-    let pruning = plan_series(store, (policy, meant), now)?;
+    let pruning = plan_by(store, rules, now)?;
     let files = store.list()?;
     for removed in &pruning.removed {
         if interrupt.is_set() {
@@ -161,7 +193,7 @@ pub(crate) fn remove(
 fn decide(
     files: &[StoredFile],
     listing: &Listing,
-    (policy, meant): (&Policy, Meant<'_>),
+    rules: Rules<'_>,
     now: DateTime<Utc>,
 ) -> Pruning {
     let mut unreadable = Vec::new();
@@ -189,10 +221,16 @@ fn decide(
         .iter()
         .map(|(e, m)| candidate(e, m, shrunk.get(&m.name)))
         .collect();
-    let of_meant = groups.iter().filter(|group| meant(&group.series));
+    let of_meant = groups.iter().filter(|group| (rules.meant)(&group.series));
     let keys: BTreeSet<String> = of_meant.map(|group| group.series.key()).collect();
+    let stays = |one: &Candidate| {
+        if !keys.contains(&one.series) {
+            return Some(Reason::OtherSeries);
+        }
+        (rules.on_trial == Some(one.name.as_str())).then_some(Reason::OnTrial)
+    };
     let retention::Plan { kept, removed } =
-        retention::plan_some(policy, &candidates, now, |one| keys.contains(&one.series));
+        retention::plan_some(rules.policy, &candidates, now, stays);
     let leftovers = leftovers(files, &listing.orphans, now);
     let names: BTreeSet<&str> = kept.iter().map(|kept| kept.name.as_str()).collect();
     // Those that are not whole stay, and so does the log that they need.

@@ -1,12 +1,13 @@
 //! Putting a backup back: into a new place, or over a database that is kept aside.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt, SystemClock};
 
 use crate::codec::Identities;
 use crate::error::Error;
-use crate::invariant::Invariant;
+use crate::invariant::{Checked, Invariant};
 use crate::manifest::{Kind, Level, Manifest, TableRows};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
@@ -79,6 +80,8 @@ pub struct Restored {
     pub total_ms: u64,
     /// Rows of its tables.
     pub tables: Vec<TableRows>,
+    /// Which invariants it was checked for.
+    pub invariants: Checked,
 }
 
 /// Restores a backup. Until everything is read, compared and checked, the target is not touched.
@@ -87,7 +90,8 @@ pub struct Restored {
 /// [`Error::Refused`] if there is a database already, or of another application, or if the backup is
 /// not sound;
 /// [`Error::TooNew`] if its schema is newer than the program; [`Error::Locked`] if somebody has the
-/// old one open; as [`verify`](crate::verify); what keeps it from being written.
+/// old one open; [`Error::PlaceTaken`] if that, or another reason, is met when the new one is proven: it waits
+/// for [`finish_restore`]; as [`verify`](crate::verify); what keeps it from being written.
 pub fn restore(
     store: &dyn Store,
     manifest: &Manifest,
@@ -135,6 +139,29 @@ pub fn restore(
             "name a new data folder with --target",
         )),
     }
+}
+
+/// The place of a restored SQLite file that waits, as [`finish_restore`] takes it.
+///
+/// # Errors
+/// [`Error::Usage`] for a file that no restore has left.
+pub fn place_of_waiting(waiting: &Path, target: Option<&Path>) -> Result<PathBuf, Error> {
+    sqlite::restore::place_of(waiting, target)
+}
+
+/// Gives a restored SQLite file its place that could not be given it, [`Error::PlaceTaken`]: without `target` that
+/// for which it waits. It is checked once more, and stays where it is if this fails again.
+///
+/// # Errors
+/// As [`restore`]; [`Error::Usage`] for a file that no restore has left.
+pub fn finish_restore(
+    waiting: &Path,
+    target: Option<&Path>,
+    options: &RestoreOptions,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<Restored, Error> {
+    let mut watcher = Watcher::new(on_progress, &options.interrupt);
+    sqlite::restore::finish(waiting, target, options, &mut watcher)
 }
 
 fn refuse_unsound(manifest: &Manifest, options: &RestoreOptions) -> Result<(), Error> {

@@ -127,6 +127,8 @@ pub enum Reason {
     NoPolicy,
     /// It is of another database, or of another kind, than is pruned.
     OtherSeries,
+    /// It is being restored on trial.
+    OnTrial,
     /// It is younger than `keep_days`.
     Within {
         /// `keep_days`.
@@ -196,6 +198,7 @@ impl fmt::Display for Reason {
         match self {
             Self::NoPolicy => f.write_str("no rule"),
             Self::OtherSeries => f.write_str("another series"),
+            Self::OnTrial => f.write_str("on trial"),
             Self::Within { days } => write!(f, "within {days} days"),
             Self::Counted {
                 every,
@@ -248,22 +251,21 @@ pub struct Plan {
 /// Decides for each backup of a store.
 #[must_use]
 pub fn plan(policy: &Policy, backups: &[Candidate], now: DateTime<Utc>) -> Plan {
-    plan_some(policy, backups, now, |_| true)
+    plan_some(policy, backups, now, |_| None)
 }
 
-/// The same for those that are meant; every other one stays.
+/// The same, where some stay beside all rules and take no place in them: those for which there is a reason.
 pub(crate) fn plan_some(
     policy: &Policy,
     backups: &[Candidate],
     now: DateTime<Utc>,
-    is_meant: impl Fn(&Candidate) -> bool,
+    stays: impl Fn(&Candidate) -> Option<Reason>,
 ) -> Plan {
     let mut reasons: HashMap<&str, Vec<Reason>> = HashMap::new();
     let mut series: BTreeMap<&str, Vec<&Candidate>> = BTreeMap::new();
     for backup in backups {
-        if !is_meant(backup) {
-            let stays = reasons.entry(&backup.name).or_default();
-            stays.push(Reason::OtherSeries);
+        if let Some(reason) = stays(backup) {
+            reasons.entry(&backup.name).or_default().push(reason);
             continue;
         }
         if policy.is_none() {

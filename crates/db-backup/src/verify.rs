@@ -10,7 +10,7 @@ use db_core::{Clock, DatabaseUrl, EncryptionKey, Interrupt, SystemClock};
 use crate::backup::millis;
 use crate::codec::Identities;
 use crate::error::Error;
-use crate::invariant::Invariant;
+use crate::invariant::{Checked, Invariant};
 use crate::manifest::{FORMAT, Kind, Level, Manifest, Verification, host};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
@@ -69,6 +69,8 @@ pub struct Verified {
     pub check_ms: u64,
     /// Bytes of the content.
     pub bytes: u64,
+    /// Which invariants it was checked for.
+    pub invariants: Checked,
 }
 
 /// Reads a backup back, compares every hash, and checks the data. Nothing is written into the store.
@@ -117,7 +119,7 @@ fn revoke(store: &dyn Store, manifest: &Manifest, error: &Error) {
 }
 
 /// Restores a backup completely into a scratch database, checks that in full, takes the time, and
-/// writes a record of it beside the backup.
+/// writes a record of it beside the backup. Returns that, and which invariants were checked.
 ///
 /// # Errors
 /// As [`verify`]; [`Error::Unsound`] also for a backup that was not sound when it was made; what keeps the record from being written.
@@ -126,7 +128,7 @@ pub fn drill(
     manifest: &Manifest,
     options: &VerifyOptions,
     on_progress: &mut dyn FnMut(Progress),
-) -> Result<Verification, Error> {
+) -> Result<(Verification, Checked), Error> {
     store.obey(&options.interrupt);
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
     let began = Instant::now();
@@ -164,5 +166,5 @@ pub fn drill(
         ms = record.total_ms,
         "a restore drill passed"
     );
-    Ok(record)
+    Ok((record, verified.invariants))
 }

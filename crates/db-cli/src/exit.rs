@@ -183,6 +183,7 @@ pub(crate) fn of_backup(error: &BackupError) -> (&'static str, Code) {
         BackupError::Refused { .. } => ("refused", Code::Refused),
         BackupError::Identity { .. } => ("wrong_identity", Code::Credentials),
         BackupError::Locked { .. } => ("locked", Code::Locked),
+        BackupError::PlaceTaken { error, .. } => of_backup(error),
         BackupError::Store { .. } => ("store_unreachable", Code::Unreachable),
         BackupError::Credentials { .. } => ("store_credentials", Code::Credentials),
         BackupError::Forbidden { .. } => ("store_forbidden", Code::Permission),

@@ -70,7 +70,7 @@ pub use db_testserver::{Cluster, Frozen, Stop};
 #[cfg(target_os = "linux")]
 pub use locks::holds_shared_lock;
 #[cfg(target_os = "linux")]
-pub use process::Process;
+pub use process::{Process, awake};
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
 pub use started::Started;

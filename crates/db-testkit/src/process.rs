@@ -2,6 +2,29 @@
 
 use std::fs;
 
+use rustix::process::setpriority_process;
+
+/// Less nice than anything that steps back.
+const AWAKE: i32 = 3;
+
+/// Works in a thread of its own at a niceness of 3, from which stepping back can be seen; what it starts inherits that.
+/// Where whoever runs the tests is nicer, and may not be less so, it stays as it is. `work` is told the niceness.
+///
+/// # Panics
+/// If `work` does, or without `/proc`.
+pub fn awake<T: Send>(work: impl FnOnce(i32) -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            // Whether it was allowed is seen.
+            let _allowed = setpriority_process(None, AWAKE);
+            let own = Process::find("thread-self");
+            work(own.unwrap_or_else(|| panic!("no /proc")).niceness)
+        });
+        let done = thread.join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// A process or a thread of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {

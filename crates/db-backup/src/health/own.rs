@@ -5,7 +5,7 @@ use db_core::{Conn, Error, duration};
 use diesel::Connection as _;
 
 use super::{Cost, Examiner, State, Verdict};
-use crate::Invariant;
+use crate::{Invariant, Observation};
 
 impl Examiner {
     /// The same with a check of the invariant's name, which fails when it does not hold and says what is
@@ -13,7 +13,11 @@ impl Examiner {
     #[must_use]
     pub fn with_invariant(self, cost: Cost, invariant: Invariant) -> Self {
         self.with_check(invariant.name().to_owned(), cost, move |conn, _| {
-            let (observed, wrong) = in_one_snapshot(conn, |conn| invariant.observe(conn))?;
+            let seen = in_one_snapshot(conn, |conn| invariant.observe(conn))?;
+            let (observed, wrong) = match seen {
+                Observation::Checked { observed, wrong } => (observed, wrong),
+                Observation::Unchecked { why } => return Ok(Verdict::unknown(why)),
+            };
             if wrong.is_empty() {
                 return Ok(Verdict::ok(observed));
             }

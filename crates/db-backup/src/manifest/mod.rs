@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::invariant::Unchecked;
 use crate::name::{self, BackupName, FileName};
 
 pub(crate) use seal::{LARGEST, hex};
@@ -261,6 +262,9 @@ pub struct Proof {
     pub rows_ms: u64,
     /// What the caller checked besides, such as that money is conserved.
     pub invariants: Vec<String>,
+    /// What the caller wanted checked besides, and could not be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<Unchecked>,
     /// What was wrong with the data, and was accepted. Nothing as a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsound: Vec<String>,
@@ -383,6 +387,12 @@ impl Manifest {
         .chain(self.tables.iter_mut().map(|table| &mut table.name))
         .chain(encryption.into_iter().flatten())
         .chain(&mut self.proof.invariants)
+        .chain(
+            self.proof
+                .unchecked
+                .iter_mut()
+                .flat_map(|one| [&mut one.name, &mut one.why]),
+        )
         .chain(&mut self.proof.unsound)
     }
 

@@ -15,7 +15,7 @@ use super::tools::{Task, Tools};
 use super::{PostgresOptions, programs};
 use crate::backup::millis;
 use crate::error::Error;
-use crate::invariant::Invariant;
+use crate::invariant::{Checked, Invariant};
 use crate::manifest::{EngineFacts, SchemaFacts, TableRows};
 use crate::progress::{Phase, Watcher};
 
@@ -34,6 +34,7 @@ pub(crate) struct Dumped {
     pub(crate) engine: EngineFacts,
     pub(crate) schema: Option<SchemaFacts>,
     pub(crate) tables: Vec<TableRows>,
+    pub(crate) invariants: Checked,
     /// The moment of the snapshot.
     pub(crate) started_at: DateTime<Utc>,
     /// Milliseconds that dumping took.
@@ -99,8 +100,9 @@ pub(crate) fn dump(
         scope.spawn(move || {
             let since = Instant::now();
             let counted = facts::count(conn, &tables, |_| stopped(&stop)).and_then(|counted| {
+                let mut checked = Checked::default();
                 for invariant in invariants {
-                    let findings = invariant.findings(&mut Conn::Postgres(conn))?;
+                    let findings = checked.look(invariant, &mut Conn::Postgres(conn))?;
                     if !findings.is_empty() {
                         return Err(Error::Unsound {
                             name: "the database".to_owned(),
@@ -108,10 +110,10 @@ pub(crate) fn dump(
                         });
                     }
                 }
-                Ok(counted)
+                Ok((counted, checked))
             });
             // Nobody listens any more if the dump has failed.
-            drop(tell.send(counted.map(|tables| (tables, millis(since.elapsed())))));
+            drop(tell.send(counted.map(|counted| (counted, millis(since.elapsed())))));
         });
         let reader = scope.spawn(move || read_list(from));
         let mut tee = Tee {
@@ -139,11 +141,12 @@ pub(crate) fn dump(
             findings,
         });
     }
-    let (tables, rows_ms) = counts;
+    let ((tables, invariants), rows_ms) = counts;
     Ok(Dumped {
         engine: server.engine(),
         schema,
         tables,
+        invariants,
         started_at,
         copy_ms,
         rows_ms,

@@ -8,8 +8,12 @@ use super::{base, dump};
 use crate::backup::{Half, Taken, Work, millis};
 use crate::codec::{Encoded, Encoder};
 use crate::error::Error;
+use crate::invariant::Checked;
 use crate::manifest::{Kind, Level, Part, Proof};
 use crate::store::{Draft, DraftWriter};
+
+/// Why a base backup is checked for no invariant.
+const NOT_READ: &str = "it is a copy of the server's files; a restore, also on trial, checks it";
 
 /// One database, by `pg_dump`.
 pub(crate) struct Dump;
@@ -41,11 +45,8 @@ impl Half for Dump {
                 copy_ms: dumped.copy_ms,
                 encode_ms,
                 rows_ms: dumped.rows_ms,
-                invariants: options
-                    .invariants
-                    .iter()
-                    .map(|invariant| invariant.name().to_owned())
-                    .collect(),
+                invariants: dumped.invariants.checked,
+                unchecked: dumped.invariants.unchecked,
                 ..Proof::default()
             },
             content: encoded.content.clone(),
@@ -81,6 +82,7 @@ impl Half for Base {
                 copy_ms: based.copy_ms,
                 encode_ms,
                 integrity_ms: based.check_ms,
+                unchecked: Checked::none(&options.invariants, NOT_READ).unchecked,
                 ..Proof::default()
             },
             content: encoded.content.clone(),

@@ -15,7 +15,7 @@ use super::{PostgresOptions, programs};
 use crate::backup::millis;
 use crate::codec::{Decoded, decode};
 use crate::error::Error;
-use crate::invariant::Invariant;
+use crate::invariant::{Checked, Invariant};
 use crate::manifest::{Level, Manifest, TableRows};
 use crate::progress::{Phase, Watcher};
 use crate::restore::{RestoreOptions, Restored};
@@ -116,7 +116,7 @@ pub(crate) fn load(
     )?;
     let copy_ms = millis(began.elapsed());
     let checking = Instant::now();
-    let tables = check(manifest, scratch.url(), &options.invariants, watcher)?;
+    let (tables, invariants) = check(manifest, scratch.url(), &options.invariants, watcher)?;
     let verify_ms = millis(checking.elapsed());
     watcher.at(Phase::Swap, 0, 1)?;
     let kept_as = beside(&name, "before", now);
@@ -145,6 +145,7 @@ pub(crate) fn load(
         verify_ms,
         total_ms: millis(began.elapsed()),
         tables,
+        invariants,
     })
 }
 
@@ -226,12 +227,13 @@ pub(crate) fn drill(
     })?;
     let decode_ms = millis(began.elapsed());
     let began = Instant::now();
-    check(manifest, scratch.url(), &options.invariants, watcher)?;
+    let (_, invariants) = check(manifest, scratch.url(), &options.invariants, watcher)?;
     Ok(Verified {
         level: Level::Full,
         decode_ms,
         check_ms: millis(began.elapsed()),
         bytes: decoded.bytes,
+        invariants,
     })
 }
 
@@ -270,6 +272,7 @@ pub(crate) fn verify(
         decode_ms,
         check_ms: millis(began.elapsed()),
         bytes,
+        invariants: Checked::none(&options.invariants, super::NOT_RESTORED),
     })
 }
 
@@ -338,7 +341,7 @@ fn check(
     url: &DatabaseUrl,
     invariants: &[Invariant],
     watcher: &mut Watcher<'_>,
-) -> Result<Vec<TableRows>, Error> {
+) -> Result<(Vec<TableRows>, Checked), Error> {
     let mut connection = facts::connect(url, Access::ReadOnly)?;
     let conn = facts::postgres(&mut connection)?;
     // A policy that hides rows is an error, and not a table with fewer.
@@ -359,8 +362,9 @@ fn check(
             None => findings.push("its history of migrations is missing".to_owned()),
         }
     }
+    let mut checked = Checked::default();
     for invariant in invariants {
-        findings.extend(invariant.findings(&mut conn.into())?);
+        findings.extend(checked.look(invariant, &mut conn.into())?);
     }
     if !findings.is_empty() {
         return Err(Error::Unsound {
@@ -369,7 +373,7 @@ fn check(
         });
     }
     watcher.at(Phase::Check, total, total)?;
-    Ok(found)
+    Ok((found, checked))
 }
 
 pub(super) fn database(url: &DatabaseUrl) -> Result<String, Error> {

@@ -56,6 +56,9 @@ use tools::Tools;
 /// was forgotten.
 const NAME: &str = "bitcraps-db backup";
 
+/// Why a look at a backup that restores nothing checks no invariant.
+const NOT_RESTORED: &str = "only a restore, also on trial, makes a database that can be asked";
+
 /// How PostgreSQL's own programs are used. `Default` looks for them, and restores owners and grants.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {

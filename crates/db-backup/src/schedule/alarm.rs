@@ -9,6 +9,8 @@ use serde::Serialize;
 use super::{Event, Schedule, later};
 
 const ROUNDS: &str = "bitcraps.db.backup.rounds";
+const DRILLS: &str = "bitcraps.db.backup.drills";
+const DRILLING: &str = "bitcraps.db.backup.drilling";
 const ALARMS: &str = "bitcraps.db.backup.alarms";
 const LAST_BACKUP: &str = "bitcraps.db.backup.last_success";
 const LAST_DRILL: &str = "bitcraps.db.backup.last_verified";
@@ -112,6 +114,7 @@ impl Alarms {
         for alarm in &Alarm::ALL {
             set(alarm, false);
         }
+        drilling(false);
         alarms
     }
 
@@ -185,6 +188,16 @@ pub(super) fn count(outcome: &'static str) {
     metrics::counter!(ROUNDS, "outcome" => outcome).increment(1);
 }
 
+/// Counts a trial restore by its outcome.
+pub(super) fn count_drill(outcome: &'static str) {
+    metrics::counter!(DRILLS, "outcome" => outcome).increment(1);
+}
+
+/// Tells whether one is under way.
+pub(super) fn drilling(is_on: bool) {
+    metrics::gauge!(DRILLING).set(if is_on { 1.0 } else { 0.0 });
+}
+
 /// Sets a gauge to a moment, in seconds since 1970.
 fn gauge_at(name: &'static str, at: DateTime<Utc>) {
     // Seconds of this era are exact in it.
@@ -199,6 +212,8 @@ fn set(alarm: &Alarm, stands: bool) {
 fn describe() {
     use metrics::{Unit, describe_counter, describe_gauge};
     describe_counter!(ROUNDS, Unit::Count, "Rounds of backups, by outcome");
+    describe_counter!(DRILLS, Unit::Count, "Trial restores, by outcome");
+    describe_gauge!(DRILLING, Unit::Count, "1 while one is restored on trial");
     describe_gauge!(
         ALARMS,
         Unit::Count,

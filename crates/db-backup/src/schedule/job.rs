@@ -1,7 +1,7 @@
 //! What a scheduler does when its time has come.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use db_core::{Engine, Interrupt};
@@ -30,6 +30,10 @@ pub struct Facts {
     pub last_drill: Option<DateTime<Utc>>,
 }
 
+/// A restore of the newest backup on trial, for a thread of its own. It ends soon with [`Error::Interrupted`] when the
+/// interrupt is set.
+pub type Trial = Box<dyn FnOnce(&Interrupt) -> Result<(), Error> + Send>;
+
 /// The parts of a round. Each ends soon with [`Error::Interrupted`] when the interrupt is set.
 pub trait Job: Send {
     /// What there is.
@@ -56,11 +60,9 @@ pub trait Job: Send {
     /// What went wrong.
     fn prune(&mut self, interrupt: &Interrupt) -> Result<usize, Error>;
 
-    /// Restores the newest backup on trial.
-    ///
-    /// # Errors
-    /// What went wrong.
-    fn drill(&mut self, interrupt: &Interrupt) -> Result<(), Error>;
+    /// What restores the newest backup on trial. It runs beside further calls of the others; the next one begins
+    /// when it has ended.
+    fn drill(&mut self) -> Trial;
 }
 
 /// Backups of a database in a store.
@@ -72,6 +74,8 @@ pub struct StoreJob {
     policy: Policy,
     memory: Memory,
     shrunk: Option<Shrunk>,
+    /// The backup that is being restored on trial: it is not pruned.
+    on_trial: OnTrial,
 }
 
 impl StoreJob {
@@ -92,6 +96,7 @@ impl StoreJob {
             policy,
             memory: Memory::default(),
             shrunk: None,
+            on_trial: OnTrial::default(),
         }
     }
 
@@ -157,24 +162,62 @@ impl Job for StoreJob {
         // Another database in the same store has a schedule of its own, or none.
         let (url, kind) = (&self.source.url, self.kind());
         let own = |series: &Series| series.kind == kind && series.is_of(url);
-        let rules: (&Policy, prune::Meant<'_>) = (&self.policy, &own);
-        let done = prune::prune_series(&*self.store, rules, now, (interrupt, &mut |_| {}))?;
+        let on_trial = self.on_trial.name();
+        let rules = prune::Rules {
+            policy: &self.policy,
+            meant: &own,
+            on_trial: on_trial.as_deref(),
+        };
+        let done = prune::prune_by(&*self.store, rules, now, (interrupt, &mut |_| {}))?;
         for backup in &done.unreadable {
             tracing::warn!(backup = backup.name, reason = backup.reason, "left alone");
         }
         Ok(done.removed.len())
     }
 
-    fn drill(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
+    fn drill(&mut self) -> Trial {
         let wanted = Wanted {
             databases: vec![self.source.url.clone()],
             kinds: vec![self.kind()],
             of: None,
             only_own: true,
         };
-        let now = self.verify.clock.now();
-        let manifest = catalog::latest(&*self.store, &wanted, now)?;
-        let options = self.verify.clone().with_interrupt(interrupt.clone());
-        crate::verify::drill(&*self.store, &manifest, &options, &mut |_| {}).map(drop)
+        let (store, options) = (Arc::clone(&self.store), self.verify.clone());
+        let on_trial = self.on_trial.clone();
+        Box::new(move |interrupt| {
+            let options = options.with_interrupt(interrupt.clone());
+            let manifest = catalog::latest(&*store, &wanted, options.clock.now())?;
+            let _kept = on_trial.set(&manifest.name);
+            crate::verify::drill(&*store, &manifest, &options, &mut |_| {}).map(drop)
+        })
+    }
+}
+
+/// The name of the backup that is being restored on trial.
+#[derive(Debug, Clone, Default)]
+struct OnTrial(Arc<Mutex<Option<String>>>);
+
+impl OnTrial {
+    fn name(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    /// Names one until what this returns is dropped.
+    fn set(&self, name: &str) -> impl Drop + use<> {
+        *self.lock() = Some(name.to_owned());
+        Ended(self.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nothing is on trial any more when it is dropped.
+struct Ended(OnTrial);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
     }
 }

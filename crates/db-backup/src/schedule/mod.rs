@@ -1,6 +1,7 @@
 //! Backups on a timetable, in a thread of an application or as a program of their own.
 //!
-//! A round makes a backup, prunes, and now and then restores one on trial. When the next one is due
+//! A round makes a backup, prunes, and now and then begins to restore one on trial, in a thread beside it: that may
+//! take hours, and the next backup is made when it is due all the same. When the next one is due
 //! is counted from the newest backup in the store by the wall clock, so that a restart makes none too
 //! many, a machine that slept catches up with one at once, and two processes share one timetable:
 //! whoever finds the store locked looks again a moment later. If the clock was set back, a backup is
@@ -10,6 +11,7 @@ mod alarm;
 mod job;
 mod rounds;
 mod timer;
+mod trial;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -19,7 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use db_core::Interrupt;
 
 pub use alarm::Alarm;
-pub use job::{Facts, Job, StoreJob};
+pub use job::{Facts, Job, StoreJob, Trial};
 pub use timer::{SystemTimer, Timer};
 
 use crate::error::Error;
@@ -95,6 +97,8 @@ pub enum Event<'e> {
         /// How many.
         removed: usize,
     },
+    /// A trial restore begins, beside the rounds.
+    Drilling,
     /// A backup was restored on trial.
     Drilled,
     /// A part of a round failed.
@@ -128,10 +132,14 @@ pub struct State {
     pub made: u64,
     /// Parts of rounds that failed. Looks at the store are none.
     pub failed: u64,
+    /// Trial restores that passed.
+    pub drilled: u64,
     /// Panics that were caught.
     pub panics: u64,
     /// Whether the last round found somebody else at work in the store, and did nothing.
     pub is_locked: bool,
+    /// Whether a backup is restored on trial now.
+    pub is_drilling: bool,
     /// What is wrong now.
     pub alarms: Vec<Alarm>,
     /// Whether the thread of a [`BackupScheduler`] lives.
@@ -173,6 +181,8 @@ impl BackupScheduler {
                     rounds.turn(&mut on_event);
                     shared.tell(rounds.state());
                 }
+                rounds.finish(&mut on_event);
+                shared.tell(rounds.state());
             })
             .map_err(|e| Error::io("start", "a thread", e))?;
         Ok(Self {
@@ -192,8 +202,8 @@ impl BackupScheduler {
             .clone()
     }
 
-    /// Stops it, and a backup that is being made: nothing of that is left. Returns when the thread
-    /// has ended.
+    /// Stops it, and a backup that is being made or restored on trial: nothing of that is left. Returns when its
+    /// threads have ended.
     pub fn stop(mut self) -> State {
         self.end();
         self.state()
@@ -239,7 +249,8 @@ impl Drop for BackupScheduler {
 }
 
 /// Runs on the calling thread until the interrupt is set. `once` returns after one round, and makes
-/// it only if a backup is due; for a store that is locked it waits a while.
+/// it only if a backup is due; for a store that is locked it waits a while. If it restores on trial, it returns
+/// when that is done, and makes what falls due meanwhile.
 ///
 /// # Errors
 /// [`Error::Usage`] for an interval of nothing. What fails inside of a round is told as an event and
@@ -262,11 +273,12 @@ pub fn run(
             };
             timer.nap(left.min(LOCK_LOOK), interrupt);
         }
-        return Ok(rounds.state());
     }
-    while !rounds.is_stopped() {
+    // Also a single round keeps no backup waiting for its trial restore.
+    while !rounds.is_stopped() && (!once || rounds.is_drilling()) {
         rounds.turn(on_event);
     }
+    rounds.finish(on_event);
     Ok(rounds.state())
 }
 

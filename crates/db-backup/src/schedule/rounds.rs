@@ -1,6 +1,5 @@
 //! One scheduler's memory, and what it does when its time has come.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use db_core::Interrupt;
 
 use super::alarm::{self, Alarm, Alarms};
+use super::trial::{Outcome, Running, words};
 use super::{Event, Facts, Job, Schedule, State, Timer, later};
 use crate::error::Error;
 use crate::series::is_future;
@@ -58,9 +58,12 @@ pub(super) struct Rounds<J> {
     in_a_row: u32,
     made: u64,
     failed: u64,
+    drilled: u64,
     panics: u64,
-    /// What looks at the store said when they panicked, until it is told.
-    broken_looks: Vec<String>,
+    /// What looks at the store and trial restores said when they panicked, until it is told.
+    panicked: Vec<String>,
+    /// The trial restore that runs beside the rounds.
+    trial: Option<Running>,
     is_locked: bool,
     announced: Option<DateTime<Utc>>,
 }
@@ -89,8 +92,10 @@ impl<J: Job> Rounds<J> {
             in_a_row: 0,
             made: 0,
             failed: 0,
+            drilled: 0,
             panics: 0,
-            broken_looks: Vec::new(),
+            panicked: Vec::new(),
+            trial: None,
             is_locked: false,
             announced: None,
         };
@@ -106,15 +111,39 @@ impl<J: Job> Rounds<J> {
         State {
             made: self.made,
             failed: self.failed,
+            drilled: self.drilled,
             panics: self.panics,
             is_locked: self.is_locked,
+            is_drilling: self.is_drilling(),
             alarms: self.alarms.standing(),
             is_running: false,
         }
     }
 
+    /// Whether a trial restore runs beside the rounds.
+    pub(super) const fn is_drilling(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Waits for the trial restore that runs beside the rounds, if one does, and tells how it ended.
+    pub(super) fn finish(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+        let Some(trial) = self.trial.take() else {
+            return;
+        };
+        let outcome = trial.wait();
+        alarm::drilling(false);
+        self.guarded(on_event, |rounds, tell| {
+            rounds.drilled(outcome, tell);
+            Turn::Waiting(rounds.timer.now())
+        });
+    }
+
     /// Makes a round if one is due, or waits a while.
     pub(super) fn turn(&mut self, on_event: &mut dyn FnMut(Event<'_>)) {
+        if self.trial.as_ref().is_some_and(Running::has_ended) {
+            self.finish(on_event);
+            return;
+        }
         let Turn::Waiting(due) = self.guarded(on_event, Self::round_if_due) else {
             return;
         };
@@ -136,6 +165,7 @@ impl<J: Job> Rounds<J> {
         self.not_before = None;
         let turn = self.guarded(on_event, Self::round_if_due);
         if let Turn::Waiting(until) = turn {
+            self.announced = Some(until);
             self.guarded(on_event, |_, tell| {
                 tell(Event::Waiting { until });
                 turn
@@ -175,8 +205,8 @@ impl<J: Job> Rounds<J> {
             alarm::count("panicked");
             self.pause_after_failure();
         }
-        let looks = std::mem::take(&mut self.broken_looks);
-        let messages: Vec<String> = told.into_iter().chain(looks).chain(job).collect();
+        let beside = std::mem::take(&mut self.panicked);
+        let messages: Vec<String> = told.into_iter().chain(beside).chain(job).collect();
         self.panics += messages.len() as u64;
         let mut silent_if_broken = |event: Event<'_>| {
             // It has been counted; a receiver that panics at every event is told no more.
@@ -223,7 +253,7 @@ impl<J: Job> Rounds<J> {
         let seen = seen.map_err(|panic| {
             let message = words(&*panic);
             tracing::error!(message, "a look at the store of backups panicked");
-            self.broken_looks.push(message);
+            self.panicked.push(message);
         });
         let good_for = match seen {
             Ok(Ok(facts)) => {
@@ -326,22 +356,44 @@ impl<J: Job> Rounds<J> {
         Turn::Round
     }
 
-    /// Restores the newest backup on trial, if it is time.
+    /// Begins to restore the newest backup on trial, if it is time and none is restored yet.
     fn drill_if_due(&mut self, now: DateTime<Utc>, on_event: &mut dyn FnMut(Event<'_>)) {
         let last_drill = self.facts.last_drill;
         let is_due = self.schedule.drill_every.is_some_and(|every| {
             last_drill.is_none_or(|at| is_future(at, now) || later(at, every) <= now)
         });
-        if is_due && !self.is_stopped() {
-            match self.job.drill(&self.interrupt) {
-                Ok(()) => {
-                    let now = self.timer.now();
-                    self.facts.last_drill = Some(now);
-                    on_event(Event::Drilled);
-                    self.alarms.well(&Alarm::DrillFailing, on_event);
-                    self.judge(now, on_event);
-                }
-                Err(error) => self.fail("drill", &error, on_event),
+        if !is_due || self.is_drilling() || self.is_stopped() {
+            return;
+        }
+        match Running::start(self.job.drill(), &self.interrupt, &self.timer) {
+            Ok(trial) => {
+                self.trial = Some(trial);
+                alarm::drilling(true);
+                on_event(Event::Drilling);
+            }
+            Err(error) => self.fail("drill", &error, on_event),
+        }
+    }
+
+    /// Takes in how a trial restore ended.
+    fn drilled(&mut self, outcome: Outcome, on_event: &mut dyn FnMut(Event<'_>)) {
+        match outcome {
+            Ok(Ok(())) => {
+                let now = self.timer.now();
+                self.facts.last_drill = Some(now);
+                self.drilled += 1;
+                alarm::count_drill("passed");
+                on_event(Event::Drilled);
+                self.alarms.well(&Alarm::DrillFailing, on_event);
+                self.judge(now, on_event);
+            }
+            Ok(Err(error)) => self.fail("drill", &error, on_event),
+            Err(message) => {
+                tracing::error!(message, "a trial restore panicked");
+                self.failed += 1;
+                alarm::count_drill("panicked");
+                self.panicked.push(message);
+                self.alarms.raise(Alarm::DrillFailing, on_event);
             }
         }
     }
@@ -351,13 +403,13 @@ impl<J: Job> Rounds<J> {
             return;
         }
         self.failed += 1;
-        alarm::count("failed");
-        on_event(Event::Failed { part, error });
-        let alarm = match part {
-            "drill" => Alarm::DrillFailing,
-            "prune" => Alarm::PruneFailing,
-            _ => Alarm::Failing,
+        let (alarm, count): (_, fn(&'static str)) = match part {
+            "drill" => (Alarm::DrillFailing, alarm::count_drill),
+            "prune" => (Alarm::PruneFailing, alarm::count),
+            _ => (Alarm::Failing, alarm::count),
         };
+        count("failed");
+        on_event(Event::Failed { part, error });
         self.alarms.raise(alarm, on_event);
         if part == "backup" {
             self.pause_after_failure();
@@ -380,11 +432,4 @@ impl<J: Job> Rounds<J> {
 /// The pause after so many failures.
 fn doubled(failures: u32) -> Duration {
     FAILED_PAUSE.saturating_mul(1 << failures.min(10))
-}
-
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without words".to_owned())
 }

@@ -11,7 +11,7 @@ use diesel::{QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_qu
 
 use crate::backup::millis;
 use crate::error::Error;
-use crate::invariant::Invariant;
+use crate::invariant::{Checked, Invariant};
 use crate::manifest::{EngineFacts, Level, SchemaFacts, TableRows, clean};
 use crate::progress::{Phase, Watcher};
 use crate::tolerated::Tolerated;
@@ -41,6 +41,7 @@ pub(crate) struct Proved {
     pub(crate) engine: EngineFacts,
     pub(crate) schema: Option<SchemaFacts>,
     pub(crate) tables: Vec<TableRows>,
+    pub(crate) invariants: Checked,
     pub(crate) integrity_ms: u64,
     pub(crate) foreign_keys_ms: u64,
     pub(crate) rows_ms: u64,
@@ -84,14 +85,17 @@ pub(crate) fn prove(what: &What<'_>, watcher: &mut Watcher<'_>) -> Result<Proved
     let engine = facts(conn, what.key.is_some()).map_err(classified)?;
     let schema = schema(&mut Conn::Sqlite(conn))?;
     watcher.at(Phase::Check, STEPS, total)?;
+    let mut invariants = Checked::default();
     for (invariant, done) in what.invariants.iter().zip(STEPS + 1..) {
-        unsound(what.name, invariant.findings(&mut Conn::Sqlite(conn))?)?;
+        let findings = invariants.look(invariant, &mut Conn::Sqlite(conn))?;
+        unsound(what.name, findings)?;
         watcher.at(Phase::Check, done, total)?;
     }
     Ok(Proved {
         engine,
         schema,
         tables,
+        invariants,
         integrity_ms,
         foreign_keys_ms,
         rows_ms,

@@ -91,6 +91,7 @@ impl Beside {
             application_id: None,
             now: self.now,
             kept_before: "copy",
+            waits: false,
         };
         let kept = place.swap(draft)?;
         Ok(kept.unwrap_or_default().display().to_string())

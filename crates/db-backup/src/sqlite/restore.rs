@@ -9,7 +9,7 @@ use super::{alone, proof, swap, trial};
 use crate::backup::millis;
 use crate::codec::{Identities, decode};
 use crate::error::Error;
-use crate::manifest::Manifest;
+use crate::manifest::{Kind, Manifest};
 use crate::progress::{Phase, Watcher};
 use crate::restore::{RestoreOptions, Restored};
 use crate::room;
@@ -31,7 +31,7 @@ pub(crate) fn restore(
     let began = Instant::now();
     // Through a link to the file itself: a rename would take the link's place.
     let target = &real(target)?;
-    refuse(manifest, target, options)?;
+    refuse(manifest.engine.application_id, target, options)?;
     let folder = db_core::folder::of(target);
     let stem = target.file_name().unwrap_or_default().to_string_lossy();
     let draft = Draft::new_in(folder, &format!("{stem}.restore"))?;
@@ -62,6 +62,7 @@ pub(crate) fn restore(
         application_id: manifest.engine.application_id,
         now: options.clock.now(),
         kept_before: "restore",
+        waits: true,
     };
     let kept = place.swap(draft)?;
     // It is done, whoever asks for a stop now.
@@ -76,11 +77,79 @@ pub(crate) fn restore(
         verify_ms,
         total_ms: millis(began.elapsed()),
         tables: proved.tables,
+        invariants: proved.invariants,
+    })
+}
+
+/// The place of a file that waits: the one that is wanted, or the one for which it waits.
+pub(crate) fn place_of(waiting: &Path, wanted: Option<&Path>) -> Result<PathBuf, Error> {
+    let own = swap::place_of(waiting).ok_or_else(|| {
+        Error::usage(
+            format!("{} is no file that a restore has left", waiting.display()),
+            "name one that is called NAME.restored-TIME",
+        )
+    })?;
+    Ok(wanted.map_or(own, Path::to_owned))
+}
+
+/// Gives a file that waits its place, after another look at it.
+pub(crate) fn finish(
+    waiting: &Path,
+    target: Option<&Path>,
+    options: &RestoreOptions,
+    watcher: &mut Watcher<'_>,
+) -> Result<Restored, Error> {
+    let began = Instant::now();
+    let target = &real(&place_of(waiting, target)?)?;
+    let bytes = fs::metadata(waiting).map_err(|e| Error::io("look at", waiting, e))?;
+    alone::refuse_if_open(waiting)?;
+    let name = waiting.display().to_string();
+    let what = proof::What {
+        name: &name,
+        path: waiting,
+        key: options.key.as_ref(),
+        level: options.level,
+        invariants: &options.invariants,
+        tolerated: None,
+    };
+    let proved = proof::prove(&what, watcher)?;
+    refuse(proved.engine.application_id, target, options)?;
+    let verify_ms = millis(began.elapsed());
+    watcher.at(Phase::Swap, 0, 1)?;
+    let folder = db_core::folder::of(target);
+    let stem = target.file_name().unwrap_or_default().to_string_lossy();
+    let draft = Draft::of(waiting, folder, &format!("{stem}.restore"))?;
+    let place = swap::Place {
+        target,
+        key: options.key.as_ref(),
+        replace: options.replace,
+        application_id: proved.engine.application_id,
+        now: options.clock.now(),
+        kept_before: "restore",
+        waits: true,
+    };
+    let kept = place.swap(draft)?;
+    drop(watcher.at(Phase::Swap, 1, 1));
+    Ok(Restored {
+        name,
+        kind: Kind::Sqlite,
+        target: target.display().to_string(),
+        kept: kept.map(|path| path.display().to_string()),
+        bytes: bytes.len(),
+        copy_ms: 0,
+        verify_ms,
+        total_ms: millis(began.elapsed()),
+        tables: proved.tables,
+        invariants: proved.invariants,
     })
 }
 
 /// What can be said before anything is read.
-fn refuse(manifest: &Manifest, target: &Path, options: &RestoreOptions) -> Result<(), Error> {
+fn refuse(
+    application_id: Option<i32>,
+    target: &Path,
+    options: &RestoreOptions,
+) -> Result<(), Error> {
     match fs::metadata(target) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io("look at", target, e)),
@@ -100,7 +169,7 @@ fn refuse(manifest: &Manifest, target: &Path, options: &RestoreOptions) -> Resul
     }
     alone::refuse_if_open(target)?;
     let found = alone::application_id(target, options.key.as_ref())?;
-    swap::refuse_foreign(target, found, manifest.engine.application_id)
+    swap::refuse_foreign(target, found, application_id)
 }
 
 /// The file that a path leads to, or would.

@@ -175,7 +175,6 @@ fn taken(
     content: Content,
     part: (Draft, Part),
 ) -> Taken {
-    let invariants = &work.options.invariants;
     Taken {
         kind: Kind::Sqlite,
         started_at,
@@ -191,7 +190,8 @@ fn taken(
             integrity_ms: proved.integrity_ms,
             foreign_keys_ms: proved.foreign_keys_ms,
             rows_ms: proved.rows_ms,
-            invariants: invariants.iter().map(|i| i.name().to_owned()).collect(),
+            invariants: proved.invariants.checked,
+            unchecked: proved.invariants.unchecked,
             unsound: Vec::new(),
         },
         requires: Vec::new(),

@@ -30,10 +30,28 @@ pub(super) struct Place<'a> {
     pub(super) now: DateTime<Utc>,
     /// What the old one is kept from, in the name that it gets.
     pub(super) kept_before: &'static str,
+    /// Whether what cannot be given its place waits beside it, and is not thrown away.
+    pub(super) waits: bool,
+}
+
+/// What stands between the name of a database and the time in that of one that waits for its place.
+const WAITING: &str = ".restored-";
+
+/// How times are written in names.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+
+/// The place for which a file waits, told by its name.
+pub(super) fn place_of(waiting: &Path) -> Option<PathBuf> {
+    let name = waiting.file_name()?.to_str()?;
+    let (target, time) = name.rsplit_once(WAITING)?;
+    let time = time.split_once('-').map_or(time, |(time, _)| time);
+    chrono::NaiveDateTime::parse_from_str(time, TIME).ok()?;
+    (!target.is_empty()).then(|| waiting.with_file_name(target))
 }
 
 impl Place<'_> {
     /// Puts the draft in its place. Returns where the old database is kept, if there was one.
+    /// [`Error::PlaceTaken`] if it waits.
     ///
     /// What was looked at before the backup was unpacked is looked at again, with the database locked:
     /// that may be hours ago.
@@ -43,10 +61,13 @@ impl Place<'_> {
             return self.put_new(draft).map(|()| None);
         }
         if !self.replace {
-            return Err(self.appeared());
+            return Err(self.keep(draft, self.appeared()));
         }
         let before = id(self.target);
-        let old = Old::take(self.target, self.key)?;
+        let old = match Old::take(self.target, self.key) {
+            Ok(old) => old,
+            Err(error) => return Err(self.keep(draft, error)),
+        };
         match self.replace(draft, &old, before) {
             Ok(kept) => Ok(Some(kept)),
             Err(error) => {
@@ -54,6 +75,31 @@ impl Place<'_> {
                     alone.give_back();
                 }
                 Err(error)
+            }
+        }
+    }
+
+    /// What took hours to restore, and is proven, is not thrown away because its place cannot be taken, as when
+    /// somebody has opened it in the last moment: it waits under a name of its own.
+    fn keep(&self, draft: Draft, error: Error) -> Error {
+        if !self.waits {
+            return error;
+        }
+        let name = self.free_name(&format!("{WAITING}{}", self.now.format(TIME)));
+        let kept = name.and_then(|name| draft.publish_as(&name).map(|()| name));
+        match kept {
+            Ok(name) => Error::PlaceTaken {
+                error: Box::new(error),
+                hint: format!(
+                    "stop who has it open, then: bitcraps-db restore --finish '{}'; with --target \
+                     elsewhere",
+                    name.display().to_string().replace('\'', r"'\''")
+                ),
+                waits_as: name.display().to_string(),
+            },
+            Err(failed) => {
+                tracing::warn!(error = %failed, "what was restored cannot be kept");
+                error
             }
         }
     }
@@ -97,9 +143,27 @@ impl Place<'_> {
             Old::Sound(alone) => Some(alone.application_id()),
             Old::Broken => None,
         };
-        refuse_foreign(target, found, self.application_id)?;
-        take_owner(&draft, target)?;
-        draft.sync()?;
+        let ready = refuse_foreign(target, found, self.application_id)
+            .and_then(|()| take_owner(&draft, target))
+            .and_then(|()| draft.sync())
+            .and_then(|()| self.set_aside(before));
+        let (kept, was_linked) = match ready {
+            Ok(done) => done,
+            Err(error) => return Err(self.keep(draft, error)),
+        };
+        let put = draft.replace(target);
+        let checked = put.and_then(|()| open(target, self.key));
+        if let Err(error) = checked {
+            put_back(target, &kept, was_linked);
+            return Err(error);
+        }
+        Ok(kept)
+    }
+
+    /// Gives the old one and what lies beside it another name; where there are hard links it keeps its own as well.
+    /// Returns that name, and whether there are.
+    fn set_aside(&self, before: Option<(u64, u64)>) -> Result<(PathBuf, bool), Error> {
+        let target = self.target;
         let kept = self.kept_name()?;
         let linked = fs::hard_link(target, &kept);
         let was_linked = linked.is_ok();
@@ -110,7 +174,7 @@ impl Place<'_> {
                 _ => fs::rename(target, &kept),
             })
             .map_err(|e| Error::io("keep the old database as", &kept, e))?;
-        let put = sync_folder(target)
+        let aside = sync_folder(target)
             .and_then(|()| {
                 if before.is_none() || id(&kept) == before {
                     return Ok(());
@@ -120,26 +184,27 @@ impl Place<'_> {
                     holder: Some("somebody who put another file there".to_owned()),
                 })
             })
-            .and_then(|()| set_aside_beside(target, &kept))
-            .and_then(|()| draft.replace(target));
-        let checked = put.and_then(|()| open(target, self.key));
-        if let Err(error) = checked {
+            .and_then(|()| set_aside_beside(target, &kept));
+        if let Err(error) = aside {
             put_back(target, &kept, was_linked);
             return Err(error);
         }
-        Ok(kept)
+        Ok((kept, was_linked))
     }
 
     /// `<target>.before-<restore>-<time>`, which nothing has.
     fn kept_name(&self) -> Result<PathBuf, Error> {
-        let (target, kept_before) = (self.target, self.kept_before);
-        let base = with_ending(
-            target,
-            &format!(
-                ".before-{kept_before}-{}",
-                self.now.format("%Y%m%dT%H%M%SZ")
-            ),
-        );
+        self.free_name(&format!(
+            ".before-{}-{}",
+            self.kept_before,
+            self.now.format(TIME)
+        ))
+    }
+
+    /// The name of the target with this ending, and with a number where that is taken.
+    fn free_name(&self, ending: &str) -> Result<PathBuf, Error> {
+        let target = self.target;
+        let base = with_ending(target, ending);
         (1..MOST_KEPT)
             .map(|number| match number {
                 1 => base.clone(),
@@ -288,6 +353,7 @@ mod tests {
             application_id: None,
             now: DateTime::<Utc>::UNIX_EPOCH,
             kept_before: "restore",
+            waits: false,
         };
         let error = place.put_new(draft).unwrap_err();
         assert!(matches!(error, Error::Refused { .. }), "{error}");
@@ -312,6 +378,7 @@ mod tests {
             application_id: None,
             now: DateTime::<Utc>::UNIX_EPOCH,
             kept_before: "restore",
+            waits: false,
         };
         let error = place.put_new(draft).unwrap_err();
         assert!(matches!(error, Error::Database { .. }), "{error}");

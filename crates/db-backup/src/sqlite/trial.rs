@@ -87,6 +87,7 @@ fn checked(
         decode_ms,
         check_ms: millis(began.elapsed()),
         bytes: manifest.content.bytes,
+        invariants: proved.invariants,
     })
 }
 

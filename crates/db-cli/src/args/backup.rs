@@ -254,6 +254,11 @@ pub(crate) struct Restore {
     /// Take a backup that is not sound; `latest` is one only where no sound one is
     #[arg(long)]
     pub(crate) accept_unsound: bool,
+    /// Give a SQLite file its place that an earlier restore has proven, and could not: NAME.restored-TIME
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "name", "of", "dir", "at", "lsn", "restore_point", "no_owner", "identity", "accept_unsound"
+    ])]
+    pub(crate) finish: Option<PathBuf>,
 }
 
 /// Whether and how strongly to compress.

@@ -1,17 +1,20 @@
 //! `restore`: a backup into a new place, or over a database that is kept aside.
 
 pub(super) mod base;
+mod finish;
 
 use std::path::Path;
 
 use db_backup::postgres::RecoveryTarget;
-use db_backup::{Kind, Manifest, RestoreOptions, Selector, Shrunk, Store, Wanted};
+use db_backup::{
+    Kind, Manifest, RestoreOptions, Restored, Selector, Shrunk, Store, Unchecked, Wanted,
+};
 use db_core::{Clock, DatabaseUrl, Engine, SystemClock};
 use db_migrate::Migrator;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backup::{Work, find, has_own_tables, identities, invariants, postgres, shrank, store};
+use super::backup::{Work, find, identities, invariants, postgres, shrank, store};
 use super::{Context, Job};
 use crate::args::Restore;
 use crate::database::show_size;
@@ -33,10 +36,17 @@ pub(super) struct Document {
     rows: u64,
     copy_ms: u64,
     verify_ms: u64,
+    /// What else was found to be true of the data.
+    invariants: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unchecked: Vec<Unchecked>,
     duration_ms: u64,
 }
 
 pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Error> {
+    if let Some(waiting) = &options.finish {
+        return finish::run(context, options, waiting);
+    }
     let file = context.file()?;
     let settings = &file.backup;
     let selector = Selector::parse(&options.name)?;
@@ -57,6 +67,7 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
         .with_identities(identities(options.identity.as_ref(), settings)?)
         .with_level(options.check.or(settings.check).unwrap_or_default().into())
         .with_accept_unsound(options.accept_unsound)
+        .with_invariants(invariants::of_copy())
         .with_postgres(postgres(&options.tools, settings).with_owners(!options.no_owner));
     if manifest.kind == Kind::PostgresBase {
         return base::run(context, options, (&*store, &manifest), restore);
@@ -79,7 +90,6 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     }
     let restore = restore
         .with_key(job.key.clone())
-        .with_invariants(invariants(has_own_tables(&manifest)))
         .with_newest_schema(newest(&file.migrator(context.global), target.engine())?)
         .with_replace(agree(
             context,
@@ -97,22 +107,34 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     });
     work.phases.finish();
     let done = done?;
+    tell(context, store.location(), (done, Some(&manifest)))?;
+    Ok(Code::Done)
+}
+
+/// Says what was restored; of a file that has waited there is no manifest.
+fn tell(
+    context: &Context<'_>,
+    dir: String,
+    (done, manifest): (Restored, Option<&Manifest>),
+) -> Result<(), Error> {
     let rows = done.tables.iter().map(|table| table.rows).sum();
     if context.output.is_json() {
         context.output.document(&Document {
-            dir: store.location(),
+            dir,
             name: done.name,
             kind: done.kind.name(),
-            sound: manifest.is_sound(),
+            sound: manifest.is_none_or(Manifest::is_sound),
             target: done.target,
             kept: done.kept,
             content_bytes: done.bytes,
             rows,
             copy_ms: done.copy_ms,
             verify_ms: done.verify_ms,
+            invariants: done.invariants.checked,
+            unchecked: done.invariants.unchecked,
             duration_ms: done.total_ms,
         })?;
-        return Ok(Code::Done);
+        return Ok(());
     }
     let mut text = Text::default();
     let line = format!(
@@ -124,12 +146,14 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
         done.verify_ms
     );
     text.line(context.output.paint().text(&line, Style::Green));
-    not_sound(&manifest, &mut text);
+    if let Some(manifest) = manifest {
+        not_sound(manifest, &mut text);
+    }
+    invariants::tell(&done.invariants.unchecked, &mut text);
     if let Some(kept) = done.kept {
         text.line(format!("the old database is kept as {kept}"));
     }
-    context.output.report(&text.into_string())?;
-    Ok(Code::Done)
+    context.output.report(&text.into_string())
 }
 
 /// A line for a backup that was not sound when it was made.
@@ -202,15 +226,25 @@ fn agree(
     if target.engine() == Engine::Postgres {
         return agree_on_server(context, options, backup, target);
     }
-    let Some(path) = target.path().filter(|path| path.exists()) else {
+    match target.path() {
+        Some(path) => agree_to_replace(context, options, path, &shown(backup)),
+        None => Ok(options.force),
+    }
+}
+
+/// The same for a file, by whatever is to take its place.
+fn agree_to_replace(
+    context: &Context<'_>,
+    options: &Restore,
+    path: &Path,
+    by: &str,
+) -> Result<bool, Error> {
+    if !path.exists() {
         return Ok(options.force);
-    };
+    }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let question = format!(
-        "replace {} by {}? The old one is kept aside",
-        path.display(),
-        shown(backup)
-    );
+    let path = path.display();
+    let question = format!("replace {path} by {by}? The old one is kept aside");
     prompt::confirm_by_name(context.output, options.force, &question, &name)?;
     Ok(true)
 }

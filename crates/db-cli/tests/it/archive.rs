@@ -233,6 +233,54 @@ fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     assert!(status.out.contains("00000002.history"), "{status:?}");
 }
 
+/// Nobody has looked at the data of a base backup before a server can read them.
+#[test]
+fn a_restored_server_is_checked_as_other_restores_are() {
+    let world = world();
+    let url = world.cluster.url();
+    let mut migrate = bare(world.root.path());
+    migrate.args(["--database-url", &url, "--json", "migrate"]);
+    assert_eq!(finish(&mut migrate).code, 0);
+    let made = world.run(&["backup", "create", "--method", "base"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let proof = &made.document()["proof"];
+    assert_eq!(proof["invariants"], serde_json::json!([]), "{proof}");
+    let unchecked = proof["unchecked"].as_array().unwrap();
+    assert_eq!(unchecked.len(), 1, "{proof}");
+    assert_eq!(unchecked[0]["name"], "money", "{proof}");
+    let restored = world.restore("sound", &[]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let restored = restored.document();
+    assert_eq!(restored["invariants"], serde_json::json!(["money"]));
+    assert_eq!(restored["sound"], true);
+
+    sql(
+        &url,
+        "INSERT INTO users (id, username, public_key) VALUES ('u', 'u', 'x');
+         INSERT INTO token_balances (user_id, balance) VALUES ('u', 5)
+             ON CONFLICT (user_id) DO UPDATE SET balance = 5",
+    )
+    .unwrap();
+    let made = world.run(&["backup", "create", "--method", "base"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let refused = world.restore("broken", &[]);
+    assert_eq!(refused.code, 8, "{refused:?}");
+    assert!(refused.out.contains("money:"), "{refused:?}");
+    assert!(!world.root.path().join("broken").exists());
+    let trial = server_account();
+    let mut arguments = vec!["backup", "verify", "--restore"];
+    arguments.extend(trial.iter().flat_map(|name| ["--run-as", name]));
+    assert_eq!(world.run(&arguments).code, 8);
+    let taken = world.restore("broken", &["--accept-unsound"]);
+    assert_eq!(taken.code, 0, "{taken:?}");
+    let taken = taken.document();
+    assert_eq!(taken["sound"], false);
+    assert!(
+        taken["unsound"][0].as_str().unwrap().starts_with("money:"),
+        "{taken}"
+    );
+}
+
 /// A server that was started by hand, ended with the test.
 struct Running {
     folder: PathBuf,

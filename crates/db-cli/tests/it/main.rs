@@ -9,6 +9,7 @@ mod bucket;
 mod bucket_lock;
 mod bucket_waiting;
 mod care;
+mod checked;
 mod commands;
 mod config;
 mod configuration;

@@ -11,6 +11,18 @@ use diesel::sql_types::BigInt;
 use crate::backup::filled;
 use crate::support::{Place, bare, finish};
 
+/// The users in a file.
+fn users(file: &str) -> i64 {
+    let url = DatabaseUrl::SqliteFile(file.into());
+    let mut connection = Connection::open(&url, Access::ReadOnly).unwrap();
+    let Conn::Sqlite(conn) = connection.conn() else {
+        unreachable!()
+    };
+    diesel::select(sql::<BigInt>("(SELECT count(*) FROM users)"))
+        .get_result(conn)
+        .unwrap()
+}
+
 #[test]
 fn a_database_is_replaced_only_by_its_name_or_by_force() {
     let place = filled();
@@ -37,17 +49,7 @@ fn a_database_is_replaced_only_by_its_name_or_by_force() {
     let restored = place.json(0, &["restore", "--force"]);
     let kept = restored["kept"].as_str().unwrap();
     assert!(kept.contains(".before-restore-"), "{restored}");
-    let count = |file: &str| {
-        let url = DatabaseUrl::SqliteFile(file.into());
-        let mut connection = Connection::open(&url, Access::ReadOnly).unwrap();
-        let Conn::Sqlite(conn) = connection.conn() else {
-            unreachable!()
-        };
-        diesel::select(sql::<BigInt>("(SELECT count(*) FROM users)"))
-            .get_result::<i64>(conn)
-            .unwrap()
-    };
-    assert_eq!((count(database.to_str().unwrap()), count(kept)), (1, 2));
+    assert_eq!((users(database.to_str().unwrap()), users(kept)), (1, 2));
     place.ok(&["status"]);
 }
 
@@ -65,6 +67,36 @@ fn a_database_in_use_is_not_replaced() {
     );
     drop(open);
     place.ok(&["restore", "--force"]);
+}
+
+/// What `restore` says when somebody has opened the database in the last moment.
+#[test]
+fn a_proven_file_that_waits_gets_its_place() {
+    let place = filled();
+    place.ok(&["backup"]);
+    let database = place.db.path().unwrap().to_owned();
+    let waiting = format!("{}.restored-20260102T030405Z", database.display());
+    place.ok(&["restore", "--target", &waiting]);
+    place
+        .db
+        .connect()
+        .execute("INSERT INTO users (id, name) VALUES (2, 'later')");
+    let unasked = place.json(7, &["restore", "--finish", &waiting]);
+    let question = unasked["error"]["message"].as_str().unwrap();
+    assert!(question.contains(&waiting), "{question}");
+    let open = place.db.connect();
+    let in_use = place.json(6, &["restore", "--finish", &waiting, "--force"]);
+    assert_eq!(in_use["error"]["kind"], "locked");
+    drop(open);
+    let done = place.json(0, &["restore", "--finish", &waiting, "--force"]);
+    let kept = done["kept"].as_str().unwrap();
+    assert_eq!((users(database.to_str().unwrap()), users(kept)), (1, 2));
+    assert!(!fs::exists(&waiting).unwrap());
+    place.ends(
+        2,
+        &["restore", "--finish", database.to_str().unwrap(), "--force"],
+    );
+    place.ends(2, &["restore", "latest", "--finish", &waiting, "--force"]);
 }
 
 both_engines! {

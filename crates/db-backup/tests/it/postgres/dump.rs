@@ -68,7 +68,7 @@ fn a_dump_comes_back_as_it_was() {
         manifest.content.bytes
     );
     let check = check.with_server(DatabaseUrl::parse(&db.url()).unwrap());
-    let record = drill(&store, &manifest, &check, &mut |_| ()).unwrap();
+    let (record, _) = drill(&store, &manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.level, Level::Full);
 
     // Into a database that is not there yet.

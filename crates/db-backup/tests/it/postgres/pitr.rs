@@ -194,7 +194,7 @@ fn all_of_the_log_and_what_is_refused() {
     let history = history();
     let check = VerifyOptions::new().with_postgres(as_account());
     verify(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
-    let record = drill(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
+    let (record, _) = drill(&history.store, &history.manifest, &check, &mut |_| ()).unwrap();
     assert_eq!(record.bytes, history.manifest.content.bytes);
 
     // What no disk has room for fills none.

@@ -52,8 +52,8 @@ fn what_another_made_while_it_was_waited_for_is_not_made_again() {
         fn prune(&mut self, interrupt: &Interrupt) -> Result<usize, Error> {
             self.0.prune(interrupt)
         }
-        fn drill(&mut self, interrupt: &Interrupt) -> Result<(), Error> {
-            self.0.drill(interrupt)
+        fn drill(&mut self) -> Trial {
+            self.0.drill()
         }
     }
     let timer = Fake::new(1);
@@ -310,4 +310,16 @@ fn an_interval_without_an_end_is_one() {
         assert_eq!((state.made, told.len()), (0, 0));
         assert!(log.lock().unwrap().backups.is_empty());
     }
+}
+
+#[test]
+fn an_interval_of_nothing_is_refused() {
+    let timer = Fake::new(1);
+    let (job, _) = Fakes::new(&timer);
+    let schedule = Schedule {
+        every: Duration::ZERO,
+        ..Schedule::default()
+    };
+    let timer: Arc<dyn Timer> = timer;
+    BackupScheduler::start(schedule, job, timer, |_| {}).unwrap_err();
 }

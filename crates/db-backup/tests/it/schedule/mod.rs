@@ -1,15 +1,17 @@
 //! The timetable by a clock of the test's own: jitter, catching up, clocks that jump, alarms, the end.
 
 mod alarms;
+mod drills;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use db_backup::schedule::{
-    Alarm, BackupScheduler, Event, Facts, Job, Schedule, State, StoreJob, SystemTimer, Timer, run,
+    Alarm, BackupScheduler, Event, Facts, Job, Schedule, State, StoreJob, SystemTimer, Timer,
+    Trial, run,
 };
 use db_backup::{BackupOptions, Error, LocalStore, Source, Store, VerifyOptions, list, status};
 use db_core::{DatabaseUrl, Interrupt};
@@ -19,7 +21,8 @@ fn start() -> DateTime<Utc> {
     "2026-11-22T00:00:00Z".parse().unwrap()
 }
 
-/// A clock that runs by as much as is slept, and stops the scheduler at its end.
+/// A clock that runs by as much as is slept, and stops the scheduler at its end. It stands while something is
+/// restored on trial, unless that is held up.
 #[derive(Debug)]
 struct Fake {
     now: Mutex<DateTime<Utc>>,
@@ -27,6 +30,11 @@ struct Fake {
     /// At each of these moments, in turn, the clock jumps by so much: a machine that slept, or a wrong
     /// clock.
     jumps: Mutex<VecDeque<(DateTime<Utc>, TimeDelta)>>,
+    /// Trial restores that are under way.
+    trials: Mutex<usize>,
+    /// If they are held up, until then, or until they are stopped by this clock's end.
+    held_until: Mutex<Option<DateTime<Utc>>>,
+    bell: Condvar,
 }
 
 impl Fake {
@@ -35,7 +43,29 @@ impl Fake {
             now: Mutex::new(start()),
             end: start() + TimeDelta::hours(hours),
             jumps: Mutex::default(),
+            trials: Mutex::default(),
+            held_until: Mutex::default(),
+            bell: Condvar::new(),
         })
+    }
+
+    fn is_held(&self) -> bool {
+        let until = *self.held_until.lock().unwrap();
+        until.is_some_and(|until| self.now() < until)
+    }
+
+    /// Waits for what is on trial, unless that is held up.
+    fn stand(&self) {
+        let trials = self.trials.lock().unwrap();
+        let busy = |trials: &mut usize| *trials > 0 && !self.is_held();
+        drop(self.bell.wait_while(trials, busy).unwrap());
+    }
+
+    /// Holds a trial up.
+    fn hold(&self, interrupt: &Interrupt) {
+        let trials = self.trials.lock().unwrap();
+        let held = |_: &mut usize| self.is_held() && !interrupt.is_set();
+        drop(self.bell.wait_while(trials, held).unwrap());
     }
 }
 
@@ -51,6 +81,8 @@ impl Timer for Fake {
     }
 
     fn nap(&self, longest: Duration, interrupt: &Interrupt) {
+        self.stand();
+        let _trials = self.trials.lock().unwrap();
         let mut now = self.now.lock().unwrap();
         *now += TimeDelta::from_std(longest.max(Duration::from_millis(1))).unwrap();
         let mut jumps = self.jumps.lock().unwrap();
@@ -63,9 +95,14 @@ impl Timer for Fake {
         if *now >= self.end {
             interrupt.interrupt().unwrap();
         }
+        self.bell.notify_all();
     }
 
-    fn wake(&self) {}
+    fn wake(&self) {
+        let mut trials = self.trials.lock().unwrap();
+        *trials = trials.saturating_sub(1);
+        self.bell.notify_all();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +119,7 @@ struct Fakes {
     /// Which attempts fail or find the store locked, counted from 0.
     fails: fn(usize) -> Option<Error>,
     drill_fails: bool,
+    drill_panics: bool,
     attempts: usize,
     /// Which looks at the store fail, counted from 0.
     look_fails: fn(usize) -> bool,
@@ -101,6 +139,7 @@ impl Fakes {
             facts: Facts::default(),
             fails: |_| None,
             drill_fails: false,
+            drill_panics: false,
             attempts: 0,
             look_fails: |_| false,
             look_panics: |_| false,
@@ -132,6 +171,8 @@ impl Job for Fakes {
         if (self.look_fails)(look) {
             return Err(broken());
         }
+        let drilled = self.log.lock().unwrap().drills.last().copied();
+        self.facts.last_drill = self.facts.last_drill.max(drilled);
         Ok(self.facts)
     }
 
@@ -153,14 +194,22 @@ impl Job for Fakes {
         Ok(0)
     }
 
-    fn drill(&mut self, _: &Interrupt) -> Result<(), Error> {
-        if self.drill_fails {
-            return Err(broken());
-        }
-        let now = self.timer.now();
-        self.facts.last_drill = Some(now);
-        self.log.lock().unwrap().drills.push(now);
-        Ok(())
+    fn drill(&mut self) -> Trial {
+        *self.timer.trials.lock().unwrap() += 1;
+        let (timer, log) = (Arc::clone(&self.timer), Arc::clone(&self.log));
+        let (fails, panics) = (self.drill_fails, self.drill_panics);
+        Box::new(move |interrupt| {
+            timer.hold(interrupt);
+            assert!(!panics, "the trial panics");
+            if interrupt.is_set() {
+                return Err(Error::Interrupted);
+            }
+            if fails {
+                return Err(broken());
+            }
+            log.lock().unwrap().drills.push(timer.now());
+            Ok(())
+        })
     }
 }
 
@@ -324,34 +373,6 @@ fn failures_are_alarming_and_tried_again() {
 }
 
 #[test]
-fn an_old_trial_restore_is_alarming() {
-    let timer = Fake::new(80);
-    let (mut job, _) = Fakes::new(&timer);
-    job.drill_fails = true;
-    let (state, told) = live(job, &timer, Schedule::default());
-    assert_eq!(
-        told,
-        [
-            "raised: the last trial restore failed",
-            "raised: no backup was restored on trial for too long"
-        ]
-    );
-    assert_eq!(state.alarms, [Alarm::DrillFailing, Alarm::VerifiedTooOld]);
-    let timer = Fake::new(80);
-    let (mut job, _) = Fakes::new(&timer);
-    job.facts.last_drill = Some(start() - TimeDelta::hours(100));
-    let (state, told) = live(job, &timer, Schedule::default());
-    assert_eq!(
-        told,
-        [
-            "raised: no backup was restored on trial for too long",
-            "cleared: no backup was restored on trial for too long"
-        ]
-    );
-    assert!(state.alarms.is_empty());
-}
-
-#[test]
 fn once_does_what_is_due_and_no_more() {
     let timer = Fake::new(1);
     for (age, made) in [(None, 1), (Some(30), 0), (Some(70), 1)] {
@@ -398,12 +419,8 @@ fn a_thread_backs_up_a_real_database_and_ends() {
         ..Schedule::default()
     };
     let niceness = || db_testkit::Process::find("thread-self").unwrap().niceness;
-    let before = niceness();
-    let scheduler = BackupScheduler::start(
-        schedule,
-        store_job(&db, &store),
-        Arc::new(SystemTimer::default()),
-        move |event| match event {
+    let scheduler = db_testkit::awake(|before| {
+        let on_event = move |event: Event<'_>| match event {
             // Told by the thread that makes it, which steps back; the one that started it does not.
             Event::Made { .. } => assert_eq!(niceness(), before.max(10)),
             Event::Pruned { .. } => tell.send(Ok(())).unwrap_or_default(),
@@ -412,13 +429,15 @@ fn a_thread_backs_up_a_real_database_and_ends() {
                 tell.send(Err(failed)).unwrap_or_default();
             }
             _ => {}
-        },
-    )
-    .unwrap();
+        };
+        let timer = Arc::new(SystemTimer::default());
+        let started = BackupScheduler::start(schedule, store_job(&db, &store), timer, on_event);
+        assert_eq!(niceness(), before);
+        started.unwrap()
+    });
     for _ in 0..4 {
         told.recv_timeout(Duration::from_mins(2)).unwrap().unwrap();
     }
-    assert_eq!(niceness(), before);
     let state = scheduler.stop();
     assert_eq!(state.panics, 0);
     assert!(state.made >= 3 && state.alarms.is_empty(), "{state:?}");
@@ -468,16 +487,4 @@ fn nobody_overlaps_with_another_process() {
     let state = once(store_job(&db, &store));
     assert!(state.made == 1 && !state.is_locked, "{state:?}");
     assert!(was_locked);
-}
-
-#[test]
-fn an_interval_of_nothing_is_refused() {
-    let timer = Fake::new(1);
-    let (job, _) = Fakes::new(&timer);
-    let schedule = Schedule {
-        every: Duration::ZERO,
-        ..Schedule::default()
-    };
-    let timer: Arc<dyn Timer> = timer;
-    BackupScheduler::start(schedule, job, timer, |_| {}).unwrap_err();
 }

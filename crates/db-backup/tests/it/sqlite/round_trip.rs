@@ -3,7 +3,10 @@
 use std::fs;
 
 use chrono::{TimeZone, Utc};
-use db_backup::{Codec, Error, Kind, Level, Phase, Selector, Store, VerifyOptions, WriteMode};
+use db_backup::{
+    Codec, Error, Invariant, Kind, Level, Observation, Phase, Selector, Store, VerifyOptions,
+    WriteMode,
+};
 use db_core::{FixedClock, Interrupt};
 
 use super::bank::*;
@@ -77,8 +80,9 @@ fn a_drill_is_recorded() {
     let verify = VerifyOptions::new()
         .with_clock(FixedClock(at))
         .with_invariant(conserved());
-    let record = db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
+    let (record, checked) = db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
     assert_eq!((record.at, record.level), (at, Level::Full));
+    assert_eq!(checked.checked, ["money"]);
     let listing = db_backup::list(&bank.store).unwrap();
     assert_eq!(listing.backups[0].verification.as_ref(), Some(&record));
     assert!(listing.backups[0].is_complete());
@@ -86,6 +90,37 @@ fn a_drill_is_recorded() {
     // A later drill takes its place.
     db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap();
     assert_eq!(bank.files().len(), 3);
+}
+
+#[test]
+fn what_could_not_be_checked_is_written_down_with_the_reason() {
+    let bank = Bank::new();
+    fill(&bank, 10);
+    let later = || {
+        Invariant::where_possible("later", |_| {
+            Ok(Observation::Unchecked {
+                why: "its tables are not there yet".to_owned(),
+            })
+        })
+    };
+    for accepted in [false, true] {
+        let options = options(Codec::default())
+            .with_invariant(later())
+            .with_accept_unsound(accepted);
+        let made = bank.create(&options).unwrap();
+        let read = db_backup::find(&bank.store, Selector::Latest).unwrap();
+        assert_eq!(read.proof, made.proof);
+        assert_eq!(read.proof.invariants, ["money"]);
+        let [unchecked] = &read.proof.unchecked[..] else {
+            panic!("{:?}", read.proof);
+        };
+        assert_eq!(unchecked.name, "later");
+        assert_eq!(unchecked.why, "its tables are not there yet");
+        let target = bank.root.path().join(format!("to-{accepted}.db"));
+        let options = restore_options().with_invariant(later());
+        let restored = bank.restore_with(&made, &target, &options).unwrap();
+        assert_eq!(restored.invariants.unchecked, read.proof.unchecked);
+    }
 }
 
 #[test]

@@ -254,7 +254,22 @@ fn a_database_that_appears_meanwhile_is_not_replaced() {
             }
         })
         .unwrap_err();
-        assert!(matches!(error, Error::Refused { .. }), "{replace}: {error}");
+        let Error::PlaceTaken {
+            error, waits_as, ..
+        } = error
+        else {
+            panic!("{replace}: {error}");
+        };
+        assert!(
+            matches!(*error, Error::Refused { .. }),
+            "{replace}: {error}"
+        );
+        // It is whole, and can be given another place.
+        let elsewhere = bank.root.path().join("elsewhere.db");
+        db_backup::finish_restore(waits_as.as_ref(), Some(&elsewhere), &over(), &mut |_| {})
+            .unwrap();
+        assert_eq!(history(&elsewhere).len(), 20);
+        fs::remove_file(&elsewhere).unwrap();
         db_core::Connection::open(&url, db_core::Access::ReadWrite)
             .unwrap()
             .conn()
@@ -263,4 +278,82 @@ fn a_database_that_appears_meanwhile_is_not_replaced() {
         fs::remove_file(&target).unwrap();
     }
     assert_eq!(names(bank.root.path()), ["backups", "bank.db"]);
+}
+
+/// A process that has the file open, and does nothing with it.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn of(path: &Path) -> Self {
+        let mut command = std::process::Command::new("sleep");
+        let file = fs::File::open(path).unwrap();
+        Self(command.arg("600").stdin(file).spawn().unwrap())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Somebody opens the old database when the new one is proven, perhaps after hours.
+#[test]
+fn what_is_proven_waits_where_its_place_is_taken_in_the_last_moment() {
+    let bank = Bank::new();
+    fill(&bank, 20);
+    let backed_up = history(bank.path());
+    let manifest = bank.made(encrypted(Some(3)));
+    let database = bank.open();
+    transfer(&database, &mut fastrand::Rng::with_seed(4), 1, 1);
+    close(&database);
+    let newer = history(bank.path());
+    let url = DatabaseUrl::SqliteFile(bank.path().to_owned());
+    let mut holder = None;
+    let error = db_backup::restore(&bank.store, &manifest, &url, &over(), &mut |progress| {
+        if progress.phase == db_backup::Phase::Swap {
+            holder.get_or_insert_with(|| Holder::of(bank.path()));
+        }
+    })
+    .unwrap_err();
+    let hint = error.hint().unwrap().to_owned();
+    let Error::PlaceTaken {
+        error, waits_as, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(matches!(*error, Error::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("sleep"), "{error}");
+    assert!(
+        hint.contains(&format!("restore --finish '{waits_as}'")),
+        "{hint}"
+    );
+    let name = "bank.db.restored-20251122T143005Z";
+    assert_eq!(names(bank.root.path()), ["backups", "bank.db", name]);
+    let waiting = bank.root.path().join(name);
+    assert_eq!(fs::metadata(&waiting).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(history(bank.path()), newer);
+
+    let finish =
+        |options: &RestoreOptions| db_backup::finish_restore(&waiting, None, options, &mut |_| {});
+    // Still open, and it goes on waiting.
+    assert!(matches!(finish(&over()), Err(Error::Locked { .. })));
+    drop(holder);
+    let unasked = finish(&over().with_replace(false)).unwrap_err();
+    assert!(matches!(unasked, Error::Refused { .. }), "{unasked}");
+    let never = Invariant::new("never", |_| Ok(vec!["no".to_owned()]));
+    let unsound = finish(&over().with_invariant(never)).unwrap_err();
+    assert!(matches!(unsound, Error::Unsound { .. }), "{unsound}");
+    assert!(waiting.exists());
+
+    let restored = finish(&over()).unwrap();
+    assert_eq!(restored.kept, Some(kept(bank.path()).display().to_string()));
+    assert_eq!(history(bank.path()), backed_up);
+    assert_eq!(history(&kept(bank.path())), newer);
+    assert!(!waiting.exists());
+    // Nobody's database is taken for one that waits.
+    let wrong = db_backup::finish_restore(bank.path(), None, &over(), &mut |_| {}).unwrap_err();
+    assert!(matches!(wrong, Error::Usage { .. }), "{wrong}");
 }

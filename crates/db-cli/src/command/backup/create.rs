@@ -1,16 +1,14 @@
 //! `backup create`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{BackupOptions, Codec, Invariant, MadeBy, Method, Proof, Shrunk, Source};
-use db_core::{Access, Clock, Conn, Connection, Engine, SystemClock};
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl, sql_query};
+use db_backup::{BackupOptions, Codec, MadeBy, Method, Proof, Shrunk, Source};
+use db_core::{Access, Clock, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{OWN_TABLE, Work, invariants, postgres, recipients, scratch, store_for};
+use super::{Work, invariants, postgres, recipients, scratch, store_for};
 use crate::args::{BackupCreate, CopyMethod};
-use crate::command::{Context, Job};
+use crate::command::Context;
 use crate::config::BackupSettings;
 use crate::database::{self, show_size};
 use crate::error::Error;
@@ -52,8 +50,10 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     db_backup::lower_priority();
     // Before the database is opened, which may write already.
     let mut work = Work::begin(context)?;
+    // One that is not there is told as everywhere.
+    database::open(&job, Access::ReadOnly)?;
     let backup = backup
-        .with_invariants(of_database(&job)?)
+        .with_invariants(invariants::of_source(job.target.engine(), options.method))
         .with_interrupt(work.interrupt.clone());
     let source = Source {
         url: job.target.clone(),
@@ -113,6 +113,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     if !manifest.is_sound() {
         let line = format!("NOT SOUND: {}", db_backup::brief(&proof.unsound));
         text.line(paint.text(&line, Style::Yellow));
+        invariants::tell(&proof.unchecked, &mut text);
         context.output.report(&text.into_string())?;
         return Ok(Code::Done);
     }
@@ -122,6 +123,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
         manifest.duration_ms
     );
     text.line(paint.text(&done, Style::Green));
+    invariants::tell(&proof.unchecked, &mut text);
     context.output.report(&text.into_string())?;
     Ok(Code::Done)
 }
@@ -155,39 +157,4 @@ pub(super) fn options(
         .with_scratch(scratch(options.scratch.as_ref(), settings))
         .with_postgres(postgres(&options.tools, settings))
         .with_made_by(made_by))
-}
-
-/// What has to be true of the database of this run, which is opened to tell whose it is.
-pub(super) fn of_database(job: &Job) -> Result<Vec<Invariant>, Error> {
-    let mut connection = database::open(job, Access::ReadOnly)?;
-    let mut all = invariants(has_own_table(&mut connection)?);
-    if job.target.engine() == Engine::Postgres {
-        all.push(Invariant::no_half_copy());
-    }
-    Ok(all)
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-/// Whether it is a database of BitCraps.
-fn has_own_table(connection: &mut Connection) -> Result<bool, Error> {
-    let mut conn = connection.conn();
-    let engine = conn.engine();
-    let count = match conn.reborrow() {
-        Conn::Sqlite(c) => sql_query(format!(
-            "SELECT count(*) AS n FROM sqlite_schema WHERE type = 'table' AND name = '{OWN_TABLE}'"
-        ))
-        .get_result::<Count>(c),
-        Conn::Postgres(c) => sql_query(format!(
-            "SELECT count(*) AS n FROM pg_catalog.pg_class
-             WHERE relname = '{OWN_TABLE}' AND relkind IN ('r', 'p')"
-        ))
-        .get_result::<Count>(c),
-    };
-    let count = count.map_err(|e| db_core::Error::classify(engine, &e))?;
-    Ok(count.n > 0)
 }

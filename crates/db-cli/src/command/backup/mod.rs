@@ -1,6 +1,7 @@
 //! `backup`: made, listed, verified.
 
 pub(super) mod create;
+pub(super) mod invariants;
 pub(super) mod list;
 pub(super) mod prune;
 pub(super) mod remove;
@@ -19,11 +20,11 @@ use std::path::{Path, PathBuf};
 use chrono::SecondsFormat;
 use db_backup::postgres::PostgresOptions;
 use db_backup::{
-    BucketStore, Identities, Invariant, LocalStore, Manifest, Recipients, Selector, Shrunk, Store,
-    Waiting, Wanted,
+    BucketStore, Identities, LocalStore, Manifest, Recipients, Selector, Shrunk, Store, Waiting,
+    Wanted,
 };
 pub(crate) use db_backup::{HALF_COPY, half_copy};
-use db_core::{Clock, DatabaseUrl, ErrorKind, Interrupt, SystemClock};
+use db_core::{Clock, DatabaseUrl, Interrupt, SystemClock};
 
 use super::Context;
 use crate::args::{Backup, BackupCommand, BackupPlace, PostgresTools};
@@ -33,9 +34,6 @@ use crate::error::Error;
 use crate::exit::Code;
 use crate::output::phases::Phases;
 use crate::signals::{self, Guard};
-
-/// A table that every database of BitCraps has, and whose money is reconciled.
-const OWN_TABLE: &str = "token_balances";
 
 /// Files of keys are small.
 const LARGEST_KEY_FILE: u64 = 1 << 20;
@@ -269,27 +267,4 @@ fn key_file(path: &Path) -> Result<String, Error> {
             _ => Error::io(path, e),
         })?;
     Ok(text)
-}
-
-/// What has to be true of a database of BitCraps: that its money adds up.
-pub(super) fn invariants(has_own_tables: bool) -> Vec<Invariant> {
-    if !has_own_tables {
-        return Vec::new();
-    }
-    vec![Invariant::observing("money", |conn| {
-        match db_repo::invariants::money(conn) {
-            // Of an earlier version of the schema, which this program cannot reconcile.
-            Err(error) if error.kind() == ErrorKind::Statement => {
-                tracing::debug!(%error, "the money is not reconciled");
-                Ok((error.to_string(), Vec::new()))
-            }
-            found => found,
-        }
-    })]
-}
-
-/// Whether a backup is of BitCraps.
-pub(super) fn has_own_tables(manifest: &Manifest) -> bool {
-    let is_own = |name: &str| name == OWN_TABLE || name == "public.token_balances";
-    manifest.tables.iter().any(|table| is_own(&table.name))
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use chrono::SecondsFormat;
 use db_backup::schedule::{self, Alarm, Event, Schedule, StoreJob, SystemTimer, Timer};
 use db_backup::{Source, Store, VerifyOptions};
-use db_core::Interrupt;
+use db_core::{Access, Interrupt};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{create, identities, postgres, scratch, store_for};
+use super::{create, identities, invariants, postgres, scratch, store_for};
 use crate::args::BackupSchedule;
 use crate::command::Context;
+use crate::database;
 use crate::error::Error;
 use crate::exit::{self, Code};
 use crate::output::Output;
@@ -22,6 +23,7 @@ use crate::signals;
 pub(in crate::command) struct Document {
     dir: String,
     made: u64,
+    drilled: u64,
     failed: u64,
     locked: bool,
     alarms: Vec<Alarm>,
@@ -32,8 +34,8 @@ pub(in crate::command) struct Document {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::command) struct Line<'l> {
     #[schemars(extend("enum" = [
-        "waiting", "started", "made", "locked", "pruned", "drilled", "failed", "panicked", "raised",
-        "cleared"
+        "waiting", "started", "made", "locked", "pruned", "drilling", "drilled", "failed", "panicked",
+        "raised", "cleared"
     ]))]
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,15 +55,17 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     let job = context.job()?;
     let place = &options.create.place;
     let store: Arc<dyn Store> = Arc::from(store_for(place, settings, job.target.path())?);
-    let invariants = create::of_database(&job)?;
-    let backup = backup.with_invariants(invariants.clone());
+    // One that is not there is told at once.
+    database::open(&job, Access::ReadOnly)?;
+    let method = options.create.method;
+    let backup = backup.with_invariants(invariants::of_source(job.target.engine(), method));
     let verify = VerifyOptions::new()
         .with_identities(identities(options.identity.as_ref(), settings)?)
         .with_key(job.key.clone())
         .with_scratch(scratch(options.create.scratch.as_ref(), settings))
         .with_postgres(postgres(&options.create.tools, settings))
         .with_server(job.target.clone())
-        .with_invariants(invariants);
+        .with_invariants(invariants::of_copy());
     let every = settings.every().map_err(|e| Error::usage(e, "write 1h"))?;
     let default = Schedule::default();
     let schedule = Schedule {
@@ -111,6 +115,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         context.output.document(&Document {
             dir: store.location(),
             made: state.made,
+            drilled: state.drilled,
             failed: state.failed,
             locked: state.is_locked,
             alarms: state.alarms,
@@ -144,6 +149,7 @@ fn tell(output: &Output, event: &Event<'_>) {
         ),
         Event::Pruned { removed: 0 } => ("pruned", None),
         Event::Pruned { removed } => ("pruned", Some(format!("removed {removed} old backups"))),
+        Event::Drilling => ("drilling", None),
         Event::Drilled => ("drilled", Some("restored it on trial".to_owned())),
         Event::Failed {
             part: "drill",

@@ -1,11 +1,11 @@
 //! `backup verify`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{Level, Selector, VerifyOptions, Wanted};
+use db_backup::{Level, Selector, Unchecked, VerifyOptions, Wanted};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, find, has_own_tables, identities, invariants, postgres, scratch, store};
+use super::{Work, find, identities, invariants, postgres, scratch, store};
 use crate::args::BackupVerify;
 use crate::command::Context;
 use crate::database::show_size;
@@ -26,6 +26,10 @@ pub(in crate::command) struct Document<'m> {
     content_bytes: u64,
     copy_ms: u64,
     verify_ms: u64,
+    /// What else was found to be true of the data.
+    invariants: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unchecked: Vec<Unchecked>,
     #[serde(skip_serializing_if = "Option::is_none")]
     total_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +59,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         .with_server(job.target.clone())
         .with_scratch(scratch(options.scratch.as_ref(), settings))
         .with_level(level)
-        .with_invariants(invariants(has_own_tables(&manifest)));
+        .with_invariants(invariants::of_copy());
     let mut work = Work::begin(context)?;
     let verify = verify.with_interrupt(work.interrupt.clone());
     let mut document = Document {
@@ -68,28 +72,34 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         content_bytes: manifest.content.bytes,
         copy_ms: 0,
         verify_ms: 0,
+        invariants: Vec::new(),
+        unchecked: Vec::new(),
         total_ms: None,
         verified_at: None,
         record: None,
     };
     let progress = &mut |p| work.phases.at(p);
     let done = if options.restore {
-        db_backup::drill(&*store, &manifest, &verify, progress).map(|drill| {
+        db_backup::drill(&*store, &manifest, &verify, progress).map(|(drill, checked)| {
             document.level = drill.level.name();
             document.copy_ms = drill.copy_ms;
             document.verify_ms = drill.verify_ms;
             document.total_ms = Some(drill.total_ms);
             document.verified_at = Some(drill.at);
             document.record = Some(format!("{}.verified.json", manifest.name));
+            checked
         })
     } else {
         db_backup::verify(&*store, &manifest, &verify, progress).map(|verified| {
             document.copy_ms = verified.decode_ms;
             document.verify_ms = verified.check_ms;
+            verified.invariants
         })
     };
     work.phases.finish();
-    done?;
+    let checked = done?;
+    document.invariants = checked.checked;
+    document.unchecked = checked.unchecked;
     let code = if manifest.is_sound() {
         Code::Done
     } else {
@@ -120,6 +130,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         let line = format!("it was NOT SOUND when it was made: {findings}");
         text.line(paint.text(&line, Style::Yellow));
     }
+    invariants::tell(&document.unchecked, &mut text);
     context.output.report(&text.into_string())?;
     Ok(code)
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use db_backup::postgres::{RecoveryTarget, restore_base};
-use db_backup::{Manifest, RestoreOptions, Store};
+use db_backup::{Manifest, RestoreOptions, Store, Unchecked};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::args::Restore;
 use crate::command::Context;
-use crate::command::backup::Work;
+use crate::command::backup::{Work, invariants};
 use crate::database::show_size;
 use crate::error::Error;
 use crate::exit::Code;
@@ -32,6 +32,13 @@ pub(in crate::command) struct Document {
     copy_ms: u64,
     recovery_ms: u64,
     verify_ms: u64,
+    /// What else was found to be true of the data.
+    invariants: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unchecked: Vec<Unchecked>,
+    /// What is wrong with them, and was accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unsound: Vec<String>,
     duration_ms: u64,
     start_with: String,
 }
@@ -71,13 +78,18 @@ pub(super) fn run(
     let place = (Path::new(folder), &target(options));
     let done = restore_base(store, manifest, place, &restore, &mut |p| work.phases.at(p));
     work.phases.finish();
+    if let Err(db_backup::Error::Unsound { .. }) = &done {
+        context
+            .output
+            .note("another moment (--at) may be sound; --accept-unsound takes this one as it is");
+    }
     let done = done?;
     if context.output.is_json() {
         context.output.document(&Document {
             dir: store.location(),
             name: done.name,
             kind: manifest.kind.name(),
-            sound: manifest.is_sound(),
+            sound: done.unsound.is_empty(),
             target: done.folder,
             last_commit: done.last_commit,
             lsn: done.lsn,
@@ -87,6 +99,9 @@ pub(super) fn run(
             copy_ms: done.copy_ms,
             recovery_ms: done.recovery_ms,
             verify_ms: done.verify_ms,
+            invariants: done.invariants.checked,
+            unchecked: done.invariants.unchecked,
+            unsound: done.unsound,
             duration_ms: done.total_ms,
             start_with: done.start_with,
         })?;
@@ -103,7 +118,10 @@ pub(super) fn run(
         done.recovery_ms
     );
     text.line(context.output.paint().text(&line, Style::Green));
-    super::not_sound(manifest, &mut text);
+    if !done.unsound.is_empty() {
+        text.line(format!("NOT SOUND: {}", db_backup::brief(&done.unsound)));
+    }
+    invariants::tell(&done.invariants.unchecked, &mut text);
     if let Some(commit) = done.last_commit {
         text.line(format!(
             "its last transaction was committed at {}",

@@ -1,13 +1,19 @@
 //! A base backup back into a folder, and forward through the log to the moment that is wanted.
 
+mod drill;
+mod restore;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use db_core::{Conn, Connection};
+use db_core::Connection;
+
+pub(crate) use drill::{drill, verify};
+pub use restore::{Recovered, restore_base};
 
 use super::account::Account;
 use super::base::{place, verify_files};
@@ -16,9 +22,8 @@ use super::facts;
 use super::feed::Feed;
 use super::gap::{self, Chain, chain, check_system, system};
 use super::pipe::pipe;
-use super::segment::WalFile;
 use super::server::{ControlData, Server, Setting};
-use super::staging::{PLAIN, Staging};
+use super::staging::Staging;
 use super::target::RecoveryTarget;
 use super::tools::{Task, Tools};
 use super::unpack::unpack;
@@ -26,201 +31,18 @@ use super::wal::Archive;
 use crate::backup::millis;
 use crate::codec::{Identities, decode};
 use crate::error::Error;
-use crate::invariant::Invariant;
-use crate::manifest::{Kind, Level, Manifest, TableRows};
-use crate::progress::{Phase, Progress, Watcher};
-use crate::restore::RestoreOptions;
+use crate::invariant::{Checked, Invariant};
+use crate::manifest::{Level, Manifest, TableRows};
+use crate::progress::{Phase, Watcher};
 use crate::room;
 use crate::store::Store;
-use crate::verify::{Verified, VerifyOptions};
 
 /// The file that makes a server recover from an archive.
 const SIGNAL: &str = "recovery.signal";
 
-/// What the names of the folders of private servers begin with, and of trials in folders for temporary
-/// files. Nothing else is called so: those of dead processes are removed.
+/// What the names of the folders of private servers begin with. Nothing else is called so: those of dead processes
+/// are removed.
 const RECOVERY: &str = "bitcraps-recovery-";
-const DRILL: &str = "bitcraps-trial-";
-
-/// A server's data folder that was restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recovered {
-    /// The backup.
-    pub name: String,
-    /// The folder.
-    pub folder: PathBuf,
-    /// When the last transaction was committed that was replayed; none if the log held none.
-    pub last_commit: Option<DateTime<Utc>>,
-    /// How far the log was replayed.
-    pub lsn: Option<String>,
-    /// The timeline that the restored server is on.
-    pub timeline: u32,
-    /// Files of the archive that were replayed.
-    pub wal_files: u64,
-    /// Bytes of the base backup.
-    pub bytes: u64,
-    /// Reading, comparing hashes, unpacking and checking every file, in milliseconds.
-    pub copy_ms: u64,
-    /// Replaying the log.
-    pub recovery_ms: u64,
-    /// Checking the restored databases.
-    pub verify_ms: u64,
-    /// All of it.
-    pub total_ms: u64,
-    /// Rows of the database that was backed up.
-    pub tables: Vec<TableRows>,
-    /// What starts the server on it.
-    pub start_with: String,
-}
-
-/// Restores a base backup into a new data folder, replays the log up to `target`, checks it with a
-/// private server, and stops that. Until all is proven there is no folder of that name.
-///
-/// # Errors
-/// [`Error::Refused`] if the folder holds something, for a target before the backup, and as root
-/// without another account; [`Error::ToolFailed`] with the server's words if the log ends before the
-/// target; [`Error::LogGap`] if the archive lacks a file on the way to it, or to the end;
-/// [`Error::Damaged`], [`Error::Unsound`], [`Error::Tool`]; what reading and writing meet.
-pub fn restore_base(
-    store: &dyn Store,
-    manifest: &Manifest,
-    (folder, target): (&Path, &RecoveryTarget),
-    options: &RestoreOptions,
-    on_progress: &mut dyn FnMut(Progress),
-) -> Result<Recovered, Error> {
-    store.obey(&options.interrupt);
-    let mut watcher = Watcher::new(on_progress, &options.interrupt);
-    if manifest.kind != Kind::PostgresBase {
-        return Err(Error::usage(
-            format!("{} is no base backup", manifest.name),
-            "name one that `backup list` shows as postgres_base",
-        ));
-    }
-    target.check(manifest)?;
-    let folder = std::path::absolute(folder).map_err(|e| Error::io("look at", folder, e))?;
-    refuse_full(&folder)?;
-    let account = Account::for_target(options.postgres.run_as.as_deref(), &folder)?;
-    let parent = folder.parent().unwrap_or(Path::new("/"));
-    crate::store::draft::private_folder(parent)?;
-    let began = Instant::now();
-    let staging = Staging::new_in(parent, PLAIN)?;
-    account.give(staging.path())?;
-    let plan = Plan {
-        store,
-        manifest,
-        identities: &options.identities,
-        account,
-        tools: tools(manifest, options.postgres.bin.as_deref())?,
-        target,
-        timeline: options.postgres.timeline,
-        is_durable: true,
-        level: options.level,
-        invariants: &options.invariants,
-    };
-    plan.refuse_gap()?;
-    plan.unpack(staging.path(), &mut watcher)?;
-    let copy_ms = millis(began.elapsed());
-    let outcome = plan.recover(staging.path(), &mut watcher)?;
-    watcher.at(Phase::Swap, 0, 1)?;
-    announce_history(staging.path(), outcome.timeline, account)?;
-    // A folder that is there is empty, and is replaced.
-    staging.rename(&folder)?;
-    crate::store::draft::sync_folder(&folder)?;
-    watcher.at(Phase::Swap, 1, 1)?;
-    Ok(Recovered {
-        name: manifest.name.clone(),
-        start_with: start_with(&plan, &folder),
-        folder,
-        last_commit: outcome.last_commit,
-        lsn: outcome.lsn,
-        timeline: outcome.timeline,
-        wal_files: outcome.wal_files,
-        bytes: manifest.content.bytes,
-        copy_ms,
-        recovery_ms: outcome.recovery_ms,
-        verify_ms: outcome.verify_ms,
-        total_ms: millis(began.elapsed()),
-        tables: outcome.tables,
-    })
-}
-
-/// Restores a base backup and all of the log into a scratch folder, starts a server on it, checks
-/// every database, and takes it away.
-pub(crate) fn drill(
-    store: &dyn Store,
-    manifest: &Manifest,
-    options: &VerifyOptions,
-    watcher: &mut Watcher<'_>,
-) -> Result<Verified, Error> {
-    let began = Instant::now();
-    let account = Account::for_drill(options.postgres.run_as.as_deref())?;
-    let scratch = scratch(store, manifest, options.scratch.as_deref(), account)?;
-    account.give(scratch.path())?;
-    let data = scratch.path().join("data");
-    std::fs::create_dir(&data).map_err(|e| Error::io("create", &data, e))?;
-    private(&data, account)?;
-    let plan = Plan {
-        store,
-        manifest,
-        identities: &options.identities,
-        account,
-        tools: tools(manifest, options.postgres.bin.as_deref())?,
-        target: &RecoveryTarget::End,
-        timeline: options.postgres.timeline,
-        is_durable: false,
-        level: Level::Full,
-        invariants: &options.invariants,
-    };
-    plan.refuse_gap()?;
-    plan.unpack(&data, watcher)?;
-    let outcome = plan.recover(&data, watcher)?;
-    Ok(Verified {
-        level: Level::Full,
-        decode_ms: millis(began.elapsed()).saturating_sub(outcome.verify_ms),
-        check_ms: outcome.verify_ms,
-        bytes: manifest.content.bytes,
-    })
-}
-
-/// Reads a base backup back, compares every hash, checks every file against PostgreSQL's list, and
-/// looks for holes in the log behind it.
-pub(crate) fn verify(
-    store: &dyn Store,
-    manifest: &Manifest,
-    options: &VerifyOptions,
-    watcher: &mut Watcher<'_>,
-) -> Result<Verified, Error> {
-    let began = Instant::now();
-    let staging = scratch(store, manifest, options.scratch.as_deref(), Account::Own)?;
-    let tools = Tools::find(
-        Task::Files,
-        options.postgres.bin.as_deref(),
-        major(manifest),
-    )?;
-    let what = (store, manifest, &options.identities);
-    unpack_into(what, staging.path(), Account::Own, watcher)?;
-    let decode_ms = millis(began.elapsed());
-    let began = Instant::now();
-    verify_files(&tools, staging.path(), watcher.interrupt())?;
-    let control = ControlData::read(&tools, staging.path(), watcher.interrupt())?;
-    check_system(manifest, &control)?;
-    let archive = Archive::new(store, &options.identities, system(manifest));
-    if let Some(chain) = chain(
-        &archive,
-        manifest,
-        Some(&control),
-        options.postgres.timeline,
-    )? {
-        gap::refuse(store, &chain)?;
-    }
-    watcher.at(Phase::Check, 1, 1)?;
-    Ok(Verified {
-        level: Level::Quick,
-        decode_ms,
-        check_ms: millis(began.elapsed()),
-        bytes: manifest.content.bytes,
-    })
-}
 
 /// One restore of a base backup.
 struct Plan<'a> {
@@ -246,6 +68,7 @@ struct Outcome {
     recovery_ms: u64,
     verify_ms: u64,
     tables: Vec<TableRows>,
+    invariants: Checked,
 }
 
 impl Plan<'_> {
@@ -358,21 +181,17 @@ impl Plan<'_> {
         })?;
         let recovery_ms = millis(began.elapsed());
         let began = Instant::now();
-        let (tables, mut outcome) = self.check(&server, watcher)?;
+        let mut outcome = self.check(&server, watcher)?;
         outcome.verify_ms = millis(began.elapsed());
         outcome.recovery_ms = recovery_ms;
         outcome.wal_files = feed.given();
-        outcome.tables = tables;
         server.stop(watcher.interrupt())?;
         Ok(outcome)
     }
 
-    /// Looks at every database of the restored server.
-    fn check(
-        &self,
-        server: &Server,
-        watcher: &mut Watcher<'_>,
-    ) -> Result<(Vec<TableRows>, Outcome), Error> {
+    /// Looks at every database of the restored server; the invariants are those of the one that was named when
+    /// the backup was made.
+    fn check(&self, server: &Server, watcher: &mut Watcher<'_>) -> Result<Outcome, Error> {
         let engine = &self.manifest.engine;
         let mut users: Vec<String> = engine.superuser.iter().cloned().collect();
         if !users.iter().any(|user| user == "postgres") {
@@ -380,7 +199,7 @@ impl Plan<'_> {
         }
         let ours = engine.database.as_deref().unwrap_or("postgres");
         let mut connection = server.connect(&users, ours)?;
-        let outcome = facts_of(&mut connection)?;
+        let mut outcome = facts_of(&mut connection)?;
         let conn = facts::postgres(&mut connection)?;
         let others = facts::names(
             conn,
@@ -398,10 +217,11 @@ impl Plan<'_> {
                 Ok(())
             }
         };
-        let rows = facts::count(conn, &tables, stop)?;
+        outcome.tables = facts::count(conn, &tables, stop)?;
         let mut findings = Vec::new();
         for invariant in self.invariants {
-            findings.extend(invariant.findings(&mut Conn::Postgres(conn))?);
+            let seen = outcome.invariants.look(invariant, &mut conn.into())?;
+            findings.extend(seen);
         }
         watcher.at(Phase::Check, 1, total)?;
         for (done, name) in others.iter().enumerate() {
@@ -414,7 +234,7 @@ impl Plan<'_> {
             watcher.at(Phase::Check, done as u64 + 2, total)?;
         }
         if findings.is_empty() {
-            return Ok((rows, outcome));
+            return Ok(outcome);
         }
         Err(Error::Unsound {
             name: self.manifest.name.clone(),
@@ -484,6 +304,7 @@ fn facts_of(connection: &mut Connection) -> Result<Outcome, Error> {
         recovery_ms: 0,
         verify_ms: 0,
         tables: Vec::new(),
+        invariants: Checked::default(),
     })
 }
 
@@ -510,88 +331,10 @@ fn unpack_into(
     unpacked.map(drop)
 }
 
-/// Where a backup is unpacked for a look at it: where it was asked for, else where backups are prepared
-/// if the account can get there and the backup is plain anyway, else in a folder for temporary files.
-fn scratch(
-    store: &dyn Store,
-    manifest: &Manifest,
-    wanted: Option<&Path>,
-    account: Account,
-) -> Result<Staging, Error> {
-    if let Some(folder) = wanted {
-        return Staging::new_in(folder, PLAIN);
-    }
-    // Where a draft would be is where the store has room for what is prepared.
-    if account == Account::Own
-        && manifest.encryption.is_none()
-        && let Ok(draft) = store.draft()
-        && let Some(folder) = draft.path().parent()
-        && let Ok(staging) = Staging::new_in(folder, PLAIN)
-    {
-        return Ok(staging);
-    }
-    account.large_folder(DRILL)
-}
-
-/// Has the restored server archive where its timeline branched off: without that, nobody can follow
-/// what it archives from now on. It was made while nothing was archived.
-fn announce_history(data: &Path, timeline: u32, account: Account) -> Result<(), Error> {
-    let log = data.join("pg_wal");
-    let history = WalFile::history(timeline);
-    if !log.join(history.as_str()).exists() {
-        return Ok(());
-    }
-    let note = log.join("archive_status").join(format!("{history}.ready"));
-    let made = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&note);
-    made.and_then(|file| file.sync_all())
-        .map_err(|e| Error::io("write", &note, e))?;
-    account.give(&note)?;
-    crate::store::draft::sync_folder(&note)
-}
-
 fn major(manifest: &Manifest) -> u32 {
     manifest.engine.server_version_num.unwrap_or_default() / 10_000
 }
 
 fn tools(manifest: &Manifest, bin: Option<&Path>) -> Result<Tools, Error> {
     Tools::find(Task::Server, bin, major(manifest))
-}
-
-fn refuse_full(folder: &Path) -> Result<(), Error> {
-    let is_empty = match folder.read_dir() {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
-        Err(e) if e.kind() == std::io::ErrorKind::NotADirectory => false,
-        Err(e) => return Err(Error::io("look at", folder, e)),
-    };
-    if is_empty {
-        return Ok(());
-    }
-    Err(Error::refused(
-        format!("{} is there already, and not empty", folder.display()),
-        "name a new folder with --target; a data folder is never replaced",
-    ))
-}
-
-/// Makes a folder private to an account.
-fn private(folder: &Path, account: Account) -> Result<(), Error> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-        .map_err(|e| Error::io("make private", folder, e))?;
-    account.give(folder)
-}
-
-fn start_with(plan: &Plan<'_>, folder: &Path) -> String {
-    let quoted = folder.display().to_string().replace('\'', r"'\''");
-    let program = plan.tools.path("pg_ctl").display().to_string();
-    let command = format!("{program} -D '{quoted}' -l '{quoted}.log' start");
-    match plan.account {
-        Account::Own => command,
-        Account::Other { uid, .. } => format!("setpriv --reuid {uid} --clear-groups {command}"),
-    }
 }

@@ -1,0 +1,88 @@
+//! What has to be true of the data of BitCraps, wherever a copy of it is looked at.
+//!
+//! Whether a database is of BitCraps, and of which version, is decided each time anew: a schedule runs for months, and
+//! a migration may come meanwhile.
+
+use db_backup::{Invariant, Observation, Unchecked};
+use db_core::{Conn, Engine, ErrorKind};
+use diesel::sql_types::Text as SqlText;
+use diesel::{QueryableByName, RunQueryDsl, sql_query};
+
+use crate::args::CopyMethod;
+use crate::output::text::Text;
+
+/// What the money is reconciled from.
+const MONEY: [&str; 5] = [
+    "token_balances",
+    "accounts",
+    "account_entries",
+    "operations",
+    "game_events",
+];
+
+/// What has to be true of a database that is backed up. A base backup reads no data, and is of the whole server.
+pub(super) fn of_source(engine: Engine, method: CopyMethod) -> Vec<Invariant> {
+    let is_dump = engine == Engine::Postgres && method == CopyMethod::Dump;
+    let no_half_copy = is_dump.then(Invariant::no_half_copy);
+    // The money last: on PostgreSQL a statement that fails is the last one of its snapshot.
+    no_half_copy.into_iter().chain([money()]).collect()
+}
+
+/// What has to be true of one that is restored.
+pub(in crate::command) fn of_copy() -> Vec<Invariant> {
+    vec![money()]
+}
+
+/// That the money adds up, where there is any.
+fn money() -> Invariant {
+    Invariant::where_possible("money", |conn| {
+        let missing = missing(conn)?;
+        if missing.len() == MONEY.len() {
+            return Ok(unchecked("there are no tables of BitCraps"));
+        }
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            return Ok(unchecked(&format!("the schema is older: no {missing}")));
+        }
+        match db_repo::invariants::money(conn) {
+            Ok((observed, wrong)) => Ok(Observation::Checked { observed, wrong }),
+            // Of a schema that this program does not know.
+            Err(error) if error.kind() == ErrorKind::Statement => Ok(unchecked(&error.told())),
+            Err(error) => Err(error),
+        }
+    })
+}
+
+fn unchecked(why: &str) -> Observation {
+    Observation::Unchecked {
+        why: why.to_owned(),
+    }
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = SqlText)]
+    name: String,
+}
+
+/// Which of the tables are not there.
+fn missing(conn: &mut Conn<'_>) -> Result<Vec<&'static str>, db_core::Error> {
+    let engine = conn.engine();
+    let found: Vec<Name> = match conn.reborrow() {
+        Conn::Sqlite(c) => sql_query("SELECT name FROM sqlite_schema WHERE type = 'table'").load(c),
+        Conn::Postgres(c) => sql_query(
+            "SELECT relname::text AS name FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p')",
+        )
+        .load(c),
+    }
+    .map_err(|e| db_core::Error::classify(engine, &e))?;
+    let is_missing = |table: &&str| !found.iter().any(|one| one.name == *table);
+    Ok(MONEY.into_iter().filter(is_missing).collect())
+}
+
+/// A line for each that was not checked.
+pub(in crate::command) fn tell(all: &[Unchecked], text: &mut Text) {
+    for one in all {
+        text.line(format!("not checked: {} ({})", one.name, one.why));
+    }
+}

@@ -1,0 +1,72 @@
+//! What was checked of a backup and of a restore, what was not, and why.
+
+use std::fs;
+
+use db_testkit::{TestDb, both_engines, wait_for};
+use serde_json::Value;
+
+use crate::support::{Place, Running};
+
+fn proof(place: &Place) -> Value {
+    place.json(0, &["backup"])["proof"].clone()
+}
+
+/// The proof in the newest manifest.
+fn newest(place: &Place) -> Option<Value> {
+    let names = fs::read_dir(place.path("backups")).ok()?;
+    let names = names.map(|entry| entry.unwrap().path());
+    let newest = names
+        .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+        .max()?;
+    let document: Value = serde_json::from_slice(&fs::read(newest).unwrap()).unwrap();
+    Some(document["proof"].clone())
+}
+
+fn checks_money(proof: &Value) -> bool {
+    let all = proof["invariants"].as_array().unwrap();
+    all.contains(&"money".into())
+}
+
+both_engines! {
+    fn a_backup_says_what_was_checked_and_what_could_not_be(db: TestDb) {
+        let place = Place::new(db);
+        place.db.connect().execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY)");
+        let foreign = proof(&place);
+        assert!(!checks_money(&foreign), "{foreign}");
+        assert_eq!(foreign["unchecked"][0]["name"], "money");
+        assert_eq!(foreign["unchecked"][0]["why"], "there are no tables of BitCraps");
+        let told = place.ok(&["backup"]).out;
+        assert!(told.contains("not checked: money (there are no tables of BitCraps)"), "{told}");
+
+        place.db.connect().execute("DROP TABLE theirs");
+        place.db.migrate();
+        let ours = proof(&place);
+        assert!(checks_money(&ours), "{ours}");
+        assert_eq!(ours["unchecked"], Value::Null);
+        let drill = place.json(0, &["backup", "verify", "--restore"]);
+        assert_eq!(drill["invariants"], serde_json::json!(["money"]));
+
+        // As an older version of the program left it.
+        place.db.connect().execute("ALTER TABLE operations RENAME TO operations_later");
+        let older = proof(&place);
+        assert!(!checks_money(&older), "{older}");
+        assert_eq!(older["unchecked"][0]["why"], "the schema is older: no operations");
+    }
+
+    /// A schedule runs for months.
+    fn a_schedule_checks_what_a_migration_has_brought_meanwhile(db: TestDb) {
+        let place = Place::new(db);
+        place.db.connect().execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY)");
+        let words = ["backup", "schedule", "--every", "1s", "--jitter", "0s", "--drill-every", "0s"];
+        let running = Running::until(place.command(&words), r#""event":"made""#);
+        let first = newest(&place).unwrap();
+        assert!(!checks_money(&first), "{first}");
+        place.db.connect().execute("DROP TABLE theirs");
+        place.db.migrate();
+        wait_for("a backup whose money is checked", || {
+            newest(&place).filter(checks_money)
+        });
+        running.signal("TERM");
+        assert_eq!(running.wait().code, 0);
+    }
+}
