@@ -49,7 +49,7 @@ impl Copy<'_> {
             unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);
         }
-        let mut marker = Marker::take(&self.to)?;
+        let mut marker = Marker::take(&self.to, &self.on_wait)?;
         if marker.is_there()? {
             self.refuse_leftovers(&marker)?;
             report.undone_before = true;
@@ -89,7 +89,7 @@ impl Copy<'_> {
         if self.replaces {
             return Ok(());
         }
-        let marker = Marker::take(&self.to)?;
+        let marker = Marker::take(&self.to, &self.on_wait)?;
         if !marker.is_there()? {
             return self.refuse_tables();
         }

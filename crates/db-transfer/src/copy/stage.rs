@@ -126,8 +126,9 @@ impl Copy<'_> {
         let locked = START + Duration::from_micros(report.inspect_us) * LONGER;
         (self.on_estimate)(Estimate { rows, locked });
         let names: Vec<Name> = plans.iter().map(|plan| plan.source.clone()).collect();
-        let lock = Snapshot::lock(&self.from, &names, (&self.interrupt, &self.on_wait))?;
-        let snapshot = Snapshot::begin_locked(&self.from, self.workers, &self.interrupt)?;
+        let told = (&self.interrupt, &self.on_wait);
+        let lock = Snapshot::lock(&self.from, &names, told)?;
+        let snapshot = Snapshot::begin_locked(&self.from, self.workers, told)?;
         let mut snapshot = snapshot.under(lock);
         self.refuse_change(catalog)?;
         measure(&mut snapshot, plans)?;
