@@ -12,13 +12,13 @@ use db_testkit::{TestDb, both_engines};
 use crate::support::{Place, Running, bare, finish};
 
 /// A pipe with a name, into which rows are written until nobody reads any more.
-struct Endless {
+pub(crate) struct Endless {
     path: PathBuf,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Endless {
-    fn new(place: &Place, row: fn(u64) -> String, rows: u64) -> Self {
+    pub(crate) fn new(place: &Place, row: fn(u64) -> String, rows: u64) -> Self {
         let path = place.path("endless");
         assert!(
             Command::new("mkfifo")
@@ -39,7 +39,7 @@ impl Endless {
         }
     }
 
-    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+    pub(crate) fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let mut all = vec!["import", self.path.to_str().unwrap()];
         all.extend_from_slice(more);
         all
@@ -54,7 +54,7 @@ impl Drop for Endless {
     }
 }
 
-fn user(n: u64) -> String {
+pub(crate) fn user(n: u64) -> String {
     match n {
         0 => "id,name\n".to_owned(),
         _ => format!("{},name of {n}\n", n + 1000),

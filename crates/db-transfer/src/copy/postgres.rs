@@ -1,7 +1,6 @@
 //! A copy into a PostgreSQL database: several tables at a time, and undone if it does not arrive.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use db_core::{Access, Engine};
@@ -318,12 +317,7 @@ impl Copy<'_> {
         let tick = |table: &str, rows, bytes| {
             self.tell(Phase::Copy, Some(table), (rows, bytes), expected);
         };
-        let course = Course {
-            policies: self.policies,
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            tick: &tick,
-        };
+        let course = Course::new(self.policies, &tick);
         let count = snapshot.readers.len().min(plans.len()).max(1);
         let mut pairs = Vec::new();
         for reader in snapshot.readers.iter_mut().take(count) {
