@@ -23,7 +23,10 @@ pub(super) fn read(bulk: &SqliteBulk) -> Result<(Vec<Table>, Vec<String>), db_co
             Ok(table) => tables.push(table),
             // Its module is not in this program.
             Err(error) if is_virtual => {
-                left_out.push(format!("the rows of {name}: {}", error.message()));
+                left_out.push(format!(
+                    "the rows of {name} are left out: {}",
+                    error.message()
+                ));
             }
             Err(error) => return Err(error),
         }
