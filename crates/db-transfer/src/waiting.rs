@@ -64,15 +64,32 @@ impl Pending {
         })
     }
 
-    /// Tells who holds up a session of PostgreSQL, as another session sees it.
+    /// Tells who holds up a session of PostgreSQL, as another session sees it. Returns the name too
+    /// under which programs connect that work for it.
     pub(crate) fn session(
         url: &DatabaseUrl,
         bulk: &mut PostgresBulk,
         on_wait: &OnWait,
     ) -> Result<(Self, String), db_core::Error> {
-        let found = bulk.rows("SELECT pg_catalog.pg_backend_pid()")?.concat();
-        let pid = found.into_iter().next().flatten().unwrap_or_default();
+        let pid = pid_of(bulk)?;
         let helper = helper_of(&pid);
+        let one = format!("a.pid = {pid} OR a.application_name = '{helper}'");
+        Ok((Self::held_up(url, &one, on_wait), helper))
+    }
+
+    /// The same of several sessions of one database.
+    pub(crate) fn sessions<'b>(
+        url: &DatabaseUrl,
+        bulks: impl Iterator<Item = &'b mut PostgresBulk>,
+        on_wait: &OnWait,
+    ) -> Result<Self, db_core::Error> {
+        let pids = bulks.map(pid_of).collect::<Result<Vec<_>, _>>()?;
+        let any = format!("a.pid IN ({})", pids.join(", "));
+        Ok(Self::held_up(url, &any, on_wait))
+    }
+
+    /// Tells who holds up the sessions that a condition is true of.
+    fn held_up(url: &DatabaseUrl, is_ours: &str, on_wait: &OnWait) -> Self {
         let sql = format!(
             "SELECT DISTINCT 'backend ' || b.pid || ' of ' || \
              coalesce(nullif(b.application_name, ''), 'an unnamed program') \
@@ -80,12 +97,12 @@ impl Pending {
              FROM pg_catalog.pg_stat_activity AS a, \
              LATERAL unnest(pg_catalog.pg_blocking_pids(a.pid)) AS by (pid) \
              JOIN pg_catalog.pg_stat_activity AS b ON b.pid = by.pid \
-             WHERE (a.pid = {pid} OR a.application_name = '{helper}') AND a.wait_event_type = 'Lock' \
+             WHERE ({is_ours}) AND a.wait_event_type = 'Lock' \
              ORDER BY 1"
         );
         let (url, on_wait) = (url.clone(), on_wait.clone());
         let (mut second, mut told) = (None, Vec::new());
-        let pending = Self::after(move || {
+        Self::after(move || {
             match blockers(&mut second, &url, &sql) {
                 Ok(found) => {
                     if !found.is_empty() && found != told {
@@ -94,14 +111,13 @@ impl Pending {
                     told = found;
                     true
                 }
-                // What holds up the import is not made worse by not knowing it.
+                // A wait is not made worse by not knowing it.
                 Err(error) => {
-                    tracing::debug!(%error, "nobody sees what the import waits for");
+                    tracing::debug!(%error, "nobody sees what is waited for");
                     false
                 }
             }
-        });
-        Ok((pending, helper))
+        })
     }
 
     /// Looks every moment, as long as it says so. Nobody waits for the thread, which may itself wait for
@@ -118,6 +134,11 @@ impl Pending {
         }
         Self { end }
     }
+}
+
+fn pid_of(bulk: &mut PostgresBulk) -> Result<String, db_core::Error> {
+    let found = bulk.rows("SELECT pg_catalog.pg_backend_pid()")?.concat();
+    Ok(found.into_iter().next().flatten().unwrap_or_default())
 }
 
 /// The name under which programs connect that work for the session of this number.

@@ -2,6 +2,7 @@
 
 mod proof;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use db_backup::Replacement;
@@ -12,7 +13,7 @@ use db_migrate::catalog::Scope;
 use db_migrate::catalog::model::Model;
 use db_migrate::{Drift, MigrateOptions, Migrator, Target};
 use db_transfer::copy::{self, BoxError, CopyError, CopyReport, Endpoint, Schema};
-use db_transfer::{Policies, copy::Misfit};
+use db_transfer::{OnWait, Pending, Policies, copy::Misfit};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -64,10 +65,11 @@ pub(super) fn run(context: &Context<'_>, options: &Copy) -> Result<Code, Error> 
     if from.engine() == Engine::Postgres && to.engine() == Engine::Postgres {
         key::refuse_on_postgres(context.global)?;
     }
+    let rows = Arc::new(Rows::new(context.output));
     let version = if options.from_catalog {
         None
     } else {
-        version_of(context, &file, &from)?
+        version_of(context, &file, (&from, &rows.on_wait()))?
     };
     let ours = version.map(|version| Ours {
         context,
@@ -90,7 +92,6 @@ pub(super) fn run(context: &Context<'_>, options: &Copy) -> Result<Code, Error> 
         },
         None => to.clone(),
     };
-    let rows = Rows::new(context.output);
     let mut wanted = copy::Copy::new(from.clone(), filled)
         .tables(&options.tables)
         .policies(policies(options))
@@ -100,9 +101,10 @@ pub(super) fn run(context: &Context<'_>, options: &Copy) -> Result<Code, Error> 
         .undo_leftovers(options.undo)
         .most_misfits(options.limit)
         .interrupt(interrupt)
+        .on_wait(rows.on_wait())
         .on_progress(|progress| rows.at(progress))
         .on_estimate(|estimate| {
-            context.output.note(&format!(
+            rows.note(&format!(
                 "the source takes no writes for about {}, until the proof of {} rows is done",
                 duration::show(rounded(estimate.locked)),
                 estimate.rows
@@ -231,9 +233,13 @@ fn open(place: &Endpoint, access: Access) -> Result<Connection, db_core::Error> 
 fn version_of(
     context: &Context<'_>,
     file: &config::File,
-    from: &Endpoint,
+    (from, on_wait): (&Endpoint, &OnWait),
 ) -> Result<Option<String>, Error> {
-    let mut connection = open(from, Access::ReadOnly)?;
+    let mut connection = {
+        let opens = from.engine() == Engine::Sqlite;
+        let _told = opens.then(|| Pending::opening(&from.url, on_wait));
+        open(from, Access::ReadOnly)?
+    };
     let status = file.migrator(context.global).status(connection.conn())?;
     if status.applied.is_empty() {
         return Ok(None);

@@ -35,7 +35,7 @@ pub(crate) struct Phases {
 impl Phases {
     pub(crate) fn new(output: &Output) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let style = ProgressStyle::with_template("{msg:8} [{bar:30}] {percent:>3} % {elapsed}");
+        let style = ProgressStyle::with_template("{msg:8} {percent:>3} % {elapsed} [{wide_bar}]");
         if let Ok(style) = style {
             bar.set_style(style);
         }

@@ -15,9 +15,13 @@ use super::progress::{self, Later, show_later};
 /// Lines of one phase come no more often, but for its last.
 const BETWEEN_LINES: Duration = Duration::from_millis(200);
 
-/// The bar where it is known how many rows come, and where it is not.
-const COUNTED: &str = "{msg:24!} [{bar:30}] {percent:>3} % {prefix}";
-const UNCOUNTED: &str = "{msg:24!} {pos} rows {prefix}";
+/// One line however narrow the terminal is: what does not fit is cut off at its end. A line that goes on in
+/// the next one would stay on the screen whenever it is drawn anew.
+const LINE: &str = "{wide_msg} {elapsed}";
+
+/// How many characters the bar has, and the pace before it, so that the bar stays where it is.
+const BAR: usize = 20;
+const PACE: usize = 28;
 
 /// One line of standard error with `--json`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -52,14 +56,14 @@ struct State {
     told: Option<Instant>,
     /// What was heard and not told, because it came soon after another.
     held: Option<Line>,
-    /// Whether the bar shows how many rows come.
-    is_counted: bool,
 }
 
 impl Rows {
     pub(crate) fn new(output: &Output) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        set_style(&bar, COUNTED);
+        if let Ok(style) = ProgressStyle::with_template(LINE) {
+            bar.set_style(style);
+        }
         let later = if output.has_bar() {
             show_later(bar.clone())
         } else {
@@ -76,7 +80,6 @@ impl Rows {
                 heard: now,
                 told: None,
                 held: None,
-                is_counted: true,
             }),
         }
     }
@@ -100,7 +103,12 @@ impl Rows {
         }
         state.told = Some(now);
         state.held = None;
-        self.tell(&mut state, &line);
+        self.tell(&line);
+    }
+
+    /// Says something for a person, above the bar.
+    pub(crate) fn note(&self, text: &str) {
+        self.bar.suspend(|| self.output.note(text));
     }
 
     /// What tells of locks that hold it up.
@@ -111,8 +119,7 @@ impl Rows {
             if output.is_json() {
                 output.line(&progress::Line::WaitingForLock { holder });
             } else {
-                let text = progress::waiting(holder);
-                shown.bar.suspend(|| output.note(&text));
+                shown.note(&progress::waiting(holder));
             }
         })
     }
@@ -137,33 +144,38 @@ impl Rows {
 
     fn tell_held(&self, state: &mut State) {
         if let Some(line) = state.held.take() {
-            self.tell(state, &line);
+            self.tell(&line);
         }
     }
 
-    fn tell(&self, state: &mut State, line: &Line) {
+    fn tell(&self, line: &Line) {
         if self.output.is_json() {
             self.output.line(line);
-            return;
+        } else {
+            self.bar.set_message(drawn(line));
         }
-        let is_counted = line.rows_expected.is_some();
-        if is_counted != std::mem::replace(&mut state.is_counted, is_counted) {
-            set_style(&self.bar, if is_counted { COUNTED } else { UNCOUNTED });
-        }
-        let table = on_one_line(line.table.as_deref().unwrap_or_default().into());
-        self.bar.set_message(format!("{} {table}", line.phase));
-        self.bar.set_prefix(pace(line));
-        if let Some(all) = line.rows_expected {
-            self.bar.set_length(all);
-        }
-        self.bar.set_position(line.rows);
     }
 }
 
-fn set_style(bar: &ProgressBar, template: &str) {
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
+/// The line of the bar: what matters most comes first.
+fn drawn(line: &Line) -> String {
+    let table = on_one_line(line.table.as_deref().unwrap_or_default().into());
+    let (phase, pace) = (line.phase, pace(line));
+    let drawn = match line.rows_expected {
+        None => format!("{phase:7} {} rows {pace:PACE$} {table}", line.rows),
+        Some(all) => {
+            let of = |parts: usize| {
+                let done = u128::from(line.rows.min(all)) * parts as u128;
+                usize::try_from(done / u128::from(all.max(1))).unwrap_or(parts)
+            };
+            let (full, empty) = ("█".repeat(of(BAR)), "░".repeat(BAR - of(BAR)));
+            format!(
+                "{phase:7} {:>3} % {pace:PACE$} [{full}{empty}] {table}",
+                of(100)
+            )
+        }
+    };
+    drawn.trim_end().to_owned()
 }
 
 /// How far it is, so long after the phase began. The pace is that of the whole phase: one of the last
@@ -196,6 +208,7 @@ fn pace(line: &Line) -> String {
     let rate = line.rows_per_second;
     match line.seconds_left {
         Some(0) if line.rows > 0 => "all rows; finishing".to_owned(),
+        Some(left @ ..60) if rate > 0 => format!("{rate} rows/s, {left} s left"),
         Some(left) if rate > 0 => {
             let left = db_core::duration::show(Duration::from_secs(left));
             format!("{rate} rows/s, {left} left")
@@ -232,10 +245,30 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_line_begins_with_what_matters() {
+        let mut half = at(500, Some(1000), 10);
+        half.table = Some("players".to_owned());
+        assert_eq!(
+            drawn(&half),
+            "import   50 % 50 rows/s, 10 s left         [██████████░░░░░░░░░░] players"
+        );
+        let all = drawn(&at(1000, Some(1000), 20));
+        assert!(
+            all.starts_with("import  100 % all rows; finishing"),
+            "{all}"
+        );
+        assert!(!all.contains('░') && all.ends_with(']'), "{all}");
+        // More than were expected, where that was an estimate.
+        assert!(drawn(&at(3000, Some(1000), 20)).starts_with("import  100 %"));
+        assert_eq!(drawn(&at(1000, None, 10)), "import  1000 rows 100 rows/s");
+        assert_eq!(drawn(&at(0, Some(0), 10)).matches('░').count(), BAR);
+    }
+
+    #[test]
     fn the_pace_is_that_of_the_phase() {
         let half = at(500, Some(1000), 10);
         assert_eq!((half.rows_per_second, half.seconds_left), (50, Some(10)));
-        assert_eq!(pace(&half), "50 rows/s, 10.0 s left");
+        assert_eq!(pace(&half), "50 rows/s, 10 s left");
         let all = at(1000, Some(1000), 20);
         assert_eq!(
             (all.seconds_left, pace(&all).as_str()),

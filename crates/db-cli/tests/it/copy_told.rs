@@ -9,7 +9,7 @@ use db_testkit::TestDb;
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl as _};
 
-use crate::support::{Done, bare, finish};
+use crate::support::{Done, Running, bare, finish};
 
 #[derive(QueryableByName)]
 struct Count {
@@ -161,4 +161,45 @@ fn a_second_signal_says_what_it_leaves_postgres() {
         told.contains("interrupted twice") && told.contains("--undo"),
         "{told}"
     );
+}
+
+/// Somebody else has the source, or the right to copy into the target.
+#[test]
+fn a_wait_for_a_lock_is_told_once_sqlite_or_postgres() {
+    const TABLE: &str = "CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (1)";
+    let (file, server, to) = (TestDb::sqlite(), TestDb::postgres(), TestDb::postgres());
+    file.connect().execute(TABLE);
+    server.connect().execute(TABLE);
+    let own = tempfile::tempdir().unwrap();
+    let fresh = |name: &str| format!("sqlite://{}", own.path().join(name).display());
+    let rows = "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE";
+    let writes = "BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE";
+    let other_copy = "SELECT pg_advisory_lock(1650680930, 1668247673)";
+    let locks: &[&str] = &["--lock-source"];
+    let cases = [
+        (&file, "BEGIN IMMEDIATE", &file, fresh("a.db"), &[][..]),
+        (&file, "BEGIN IMMEDIATE", &file, fresh("b.db"), locks),
+        (&server, rows, &server, fresh("c.db"), &[]),
+        (&server, writes, &server, fresh("d.db"), locks),
+        (&to, other_copy, &file, to.url(), &[]),
+    ];
+    for (held, lock, from, to, more) in cases {
+        let mut other = held.connect();
+        other.execute(lock);
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = bare(folder.path());
+        command
+            .args(["copy", "--from", &from.url(), "--to", &to])
+            .args(more);
+        let running = Running::until(command, "waiting_for_lock");
+        // The session of the lock ends with it.
+        drop(other);
+        let done = running.wait();
+        assert_eq!(done.code, 0, "{lock}: {done:?}");
+        assert_eq!(
+            done.err.matches("waiting_for_lock").count(),
+            1,
+            "{lock}: {done:?}"
+        );
+    }
 }

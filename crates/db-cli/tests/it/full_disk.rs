@@ -1,14 +1,15 @@
 //! Disks that are full: a file system in memory, of a few MiB, that this test mounts for itself alone.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use db_testkit::TestDb;
 use db_testkit::tools::unshare;
 
 use crate::backup::{IDENTITY, RECIPIENT, names};
-use crate::support::Place;
+use crate::import::user;
+use crate::support::{Place, bare, finish};
 
 /// Set where the mount is.
 const INSIDE: &str = "BITCRAPS_TEST_INSIDE_NAMESPACE";
@@ -17,16 +18,23 @@ const MIB: usize = 1 << 20;
 
 #[test]
 fn a_full_disk_costs_nothing_that_was_there() {
+    alone("a_full_disk_costs_nothing_that_was_there", inside);
+}
+
+#[test]
+fn data_that_finds_no_room_leaves_nothing() {
+    alone("data_that_finds_no_room_leaves_nothing", moved);
+}
+
+/// Runs a test of this file where it can mount.
+fn alone(name: &str, test: fn()) {
     if std::env::var_os(INSIDE).is_some() {
-        return inside();
+        return test();
     }
     let folder = tempfile::tempdir().unwrap();
     let output = unshare(folder.path())
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "full_disk::a_full_disk_costs_nothing_that_was_there",
-        ])
+        .args(["--exact", &format!("full_disk::{name}")])
         .arg("--nocapture")
         .env(INSIDE, "1")
         .output()
@@ -43,6 +51,65 @@ fn fill_but(disk: &Path, free: usize) {
     fs::write(&ballast, vec![7; all.saturating_sub(free)]).unwrap();
 }
 
+fn mounted(place: &Place, size: &str) -> PathBuf {
+    let disk = place.path("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
+        .arg(&disk)
+        .status()
+        .unwrap();
+    assert!(mount.success());
+    disk
+}
+
+/// An export, a copy and an import onto a disk that is full.
+fn moved() {
+    let place = Place::migrated(TestDb::sqlite());
+    let rows = |first: u64| -> String {
+        let others = (1..40_000).map(|n| user(first + n));
+        std::iter::once(user(0)).chain(others).collect()
+    };
+    place.write("users.csv", &rows(0));
+    place.write("more.csv", &rows(100_000));
+    place.ok(&["import", "users.csv", "--table", "users"]);
+    let disk = mounted(&place, "16m");
+    place.ok(&["copy", "--to", "disk/live.db"]);
+    let on_disk = |words: &[&str]| {
+        let live = [
+            "--database-url",
+            "sqlite://disk/live.db",
+            "--migrations",
+            "migrations",
+        ];
+        finish(bare(place.root.path()).args(live).args(words))
+    };
+    let users = || on_disk(&["export", "--table", "users", "--format", "csv"]).out;
+    let import = ["import", "more.csv", "--table", "users"];
+    let before = users();
+    assert!(before.len() > MIB / 2);
+    for free in [0, 200_000] {
+        fill_but(&disk, free);
+        for words in [
+            &["export", "--output", "disk/out.sql"][..],
+            &["export", "--output", "disk/out.ndjson"],
+            &["export", "--format", "csv", "--output", "disk"],
+            &["copy", "--to", "disk/new.db"],
+        ] {
+            let done = place.ends(13, words);
+            let left = names(&disk);
+            let known = |name: &String| name == "ballast" || name.starts_with("live.db");
+            assert!(left.iter().all(known), "{words:?}: {done:?}: {left:?}");
+        }
+        let done = on_disk(&import);
+        assert_eq!(done.code, 13, "{done:?}");
+        fs::remove_file(disk.join("ballast")).unwrap();
+        assert!(users() == before, "other users");
+    }
+    let done = on_disk(&import);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
 fn inside() {
     let place = Place::migrated(TestDb::sqlite());
     place.write("identity.txt", IDENTITY);
@@ -51,14 +118,7 @@ fn inside() {
         "CREATE TABLE large (x); INSERT INTO large WITH RECURSIVE c (x) AS
          (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 6000) SELECT randomblob(1000) FROM c",
     );
-    let disk = place.path("disk");
-    fs::create_dir(&disk).unwrap();
-    let mount = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=40m", "none"])
-        .arg(&disk)
-        .status()
-        .unwrap();
-    assert!(mount.success());
+    let disk = mounted(&place, "40m");
     let dir = ["--dir", "disk/backups"];
     let with = |words: &[&'static str]| [words, &dir[..]].concat();
     place.ok(&with(&["backup", "create", "--recipient", RECIPIENT]));

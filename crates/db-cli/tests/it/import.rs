@@ -12,13 +12,13 @@ use db_testkit::{TestDb, both_engines};
 use crate::support::{Place, Running, bare, finish};
 
 /// A pipe with a name, into which rows are written until nobody reads any more.
-struct Endless {
+pub(crate) struct Endless {
     path: PathBuf,
     writer: Option<JoinHandle<()>>,
 }
 
 impl Endless {
-    fn new(place: &Place, row: fn(u64) -> String, rows: u64) -> Self {
+    pub(crate) fn new(place: &Place, row: fn(u64) -> String, rows: u64) -> Self {
         let path = place.path("endless");
         assert!(
             Command::new("mkfifo")
@@ -39,7 +39,7 @@ impl Endless {
         }
     }
 
-    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+    pub(crate) fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         let mut all = vec!["import", self.path.to_str().unwrap()];
         all.extend_from_slice(more);
         all
@@ -54,7 +54,7 @@ impl Drop for Endless {
     }
 }
 
-fn user(n: u64) -> String {
+pub(crate) fn user(n: u64) -> String {
     match n {
         0 => "id,name\n".to_owned(),
         _ => format!("{},name of {n}\n", n + 1000),
@@ -196,6 +196,32 @@ both_engines! {
         }
         place.ok(&["validate"]);
     }
+
+    /// 128 MiB of rows, each of 16 KiB, pass through a program that never holds more than a few of them.
+    fn memory_stays_the_same_however_much_comes(db: TestDb) {
+        const ROWS: u64 = 8 << 10;
+        fn row(n: u64) -> String {
+            match n {
+                0 => "id,name\n".to_owned(),
+                _ => format!("1,{}\n", "x".repeat(16 << 10)),
+            }
+        }
+        let place = Place::migrated(db);
+        let endless = Endless::new(&place, row, u64::MAX);
+        let arguments = endless.arguments(&["--format", "csv", "--table", "users", "--on-conflict", "skip"]);
+        let running = Running::until(place.command(&arguments), "\"event\":\"progress\"");
+        let first = peak(running.pid());
+        let mut read = 0;
+        while read < ROWS * (16 << 10) {
+            read = number(&format!("/proc/{}/io", running.pid()), "rchar:");
+            thread::yield_now();
+        }
+        let last = peak(running.pid());
+        running.signal("KILL");
+        running.wait();
+        drop(endless);
+        assert!(last < first + (16 << 10), "{first} KiB, then {last} KiB");
+    }
 }
 
 #[test]
@@ -207,40 +233,6 @@ fn an_empty_script_makes_no_database() {
     let done = finish(&mut command);
     assert_eq!(done.code, 11, "{done:?}");
     assert!(!folder.path().join("typo.db").exists());
-}
-
-/// 128 MiB of rows, each of 16 KiB, pass through a program that never holds more than a few of them.
-#[test]
-fn memory_stays_the_same_however_much_comes() {
-    const ROWS: u64 = 8 << 10;
-    fn row(n: u64) -> String {
-        match n {
-            0 => "id,name\n".to_owned(),
-            _ => format!("1,{}\n", "x".repeat(16 << 10)),
-        }
-    }
-    let place = Place::migrated(TestDb::sqlite());
-    let endless = Endless::new(&place, row, u64::MAX);
-    let arguments = endless.arguments(&[
-        "--format",
-        "csv",
-        "--table",
-        "users",
-        "--on-conflict",
-        "skip",
-    ]);
-    let running = Running::until(place.command(&arguments), "\"event\":\"progress\"");
-    let first = peak(running.pid());
-    let mut read = 0;
-    while read < ROWS * (16 << 10) {
-        read = number(&format!("/proc/{}/io", running.pid()), "rchar:");
-        thread::yield_now();
-    }
-    let last = peak(running.pid());
-    running.signal("KILL");
-    running.wait();
-    drop(endless);
-    assert!(last < first + (16 << 10), "{first} KiB, then {last} KiB");
 }
 
 /// The most memory that a process has had, in KiB.

@@ -9,6 +9,7 @@ use db_testkit::TestDb;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::backup::filled;
+use crate::import::{Endless, user};
 use crate::support::{BINARY, Place, Running, clean, finish};
 
 const ESCAPE: char = '\u{1b}';
@@ -154,6 +155,50 @@ fn a_bar_is_for_terminals() {
     }
     holder.signal("INT");
     assert_eq!(holder.wait().code, 130);
+}
+
+/// A line that goes on in the next one stays on the screen whenever it is drawn anew.
+#[test]
+fn a_bar_keeps_to_its_line_however_narrow() {
+    const COLUMNS: usize = 40;
+    let place = Place::migrated(TestDb::sqlite());
+    let endless = Endless::new(&place, user, u64::MAX);
+    let mut command = clean(Command::new("bash"), place.root.path());
+    let script = format!("stty rows 24 cols {COLUMNS}; exec \"$@\"");
+    command.args(["-c", &script, "bash", BINARY]);
+    let arguments = endless.arguments(&["--format", "csv", "--table", "users"]);
+    command.args(place.command(&arguments).get_args());
+    command.env("TERM", "xterm");
+    let said = on(command, "rows/s", |_, child| interrupt(child));
+    drop(endless);
+    assert_eq!(said.code, 130, "{said:?}");
+    let drawn = said.text.split(['\r', '\n']).map(|line| {
+        // All sequences of a bar are ESC, [, a number and a letter.
+        let parts = line.split(ESCAPE).enumerate();
+        let after = |part: &str| {
+            part.trim_start_matches(['[', '0', '1', '2'])
+                .chars()
+                .skip(1)
+                .collect()
+        };
+        parts
+            .map(|(at, part)| {
+                if at == 0 {
+                    part.to_owned()
+                } else {
+                    after(part)
+                }
+            })
+            .collect::<String>()
+    });
+    let drawn: Vec<String> = drawn.filter(|line| line.contains("rows/s")).collect();
+    assert!(!drawn.is_empty(), "{said:?}");
+    for line in &drawn {
+        assert!(
+            line.starts_with("import ") && line.chars().count() <= COLUMNS,
+            "{line:?}: {said:?}"
+        );
+    }
 }
 
 fn interrupt(child: u32) {

@@ -13,6 +13,7 @@ use super::plan::TablePlan;
 use super::report::NotTranslated;
 use super::side::{Bulk, Endpoint};
 use super::unvalidated::NotValid;
+use crate::waiting::Pending;
 
 /// The catalog of the source.
 #[derive(Debug)]
@@ -33,7 +34,11 @@ impl Copy<'_> {
         let doing = || format!("reading the catalog of {}", self.from.shown());
         let engine = self.from.engine();
         let scope = self.scope();
-        let mut connection = self.from.connect(Access::ReadOnly)?;
+        let mut connection = {
+            let opens = engine == Engine::Sqlite;
+            let _told = opens.then(|| Pending::opening(&self.from.url, &self.on_wait));
+            self.from.connect(Access::ReadOnly)?
+        };
         let mut model = Model::read(&mut connection.conn(), &scope)
             .map_err(|e| db_core::Error::classify(engine, &e))
             .doing(doing)?;

@@ -15,16 +15,25 @@ const CHUNK: usize = 1 << 16;
 /// Rows between two looks at whether another thread has failed, and two words about progress.
 const BETWEEN_LOOKS: u64 = 1 << 10;
 
-/// What all tables share while they are loaded or read again.
+/// What all tables share while they are looked at, loaded or read again.
 pub(super) struct Course<'c> {
     pub(super) policies: Policies,
-    pub(super) rows: AtomicU64,
-    pub(super) bytes: AtomicU64,
-    /// Told the table.
-    pub(super) tick: &'c (dyn Fn(&str, u64, u64) + Sync),
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    tick: &'c (dyn Fn(&str, u64, u64) + Sync),
 }
 
-impl Course<'_> {
+impl<'c> Course<'c> {
+    /// At its beginning; `tick` is told the table, and all rows and bytes so far.
+    pub(super) const fn new(policies: Policies, tick: &'c (dyn Fn(&str, u64, u64) + Sync)) -> Self {
+        Self {
+            policies,
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            tick,
+        }
+    }
+
     /// Counts, and says whether to go on.
     pub(super) fn on(
         &self,

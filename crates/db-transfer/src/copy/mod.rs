@@ -254,8 +254,8 @@ impl<'a> Copy<'a> {
         self
     }
 
-    /// What is told when somebody else's lock holds the copy up: that of a writer of the source, or of
-    /// whoever has a target open that is replaced.
+    /// What is told when somebody else's lock holds the copy up: on a table of the source, that of its
+    /// writer, of another copy into the target, or of whoever has a target open that is replaced.
     #[must_use]
     pub fn on_wait(mut self, on_wait: OnWait) -> Self {
         self.on_wait = on_wait;

@@ -56,6 +56,11 @@ impl Name {
     }
 }
 
+/// How a foreign key is told: a table may have several to one parent.
+pub(super) fn reference(table: &str, columns: &str, parent: &str) -> String {
+    format!("{table} ({columns}) -> {parent}")
+}
+
 /// Names that the target cannot keep apart, or not keep whole.
 pub(super) fn unfit(to: Engine, model: &Model, plans: &[TablePlan]) -> Vec<Misfit> {
     let mut found = Vec::new();

@@ -1,7 +1,6 @@
 //! A copy into a PostgreSQL database: several tables at a time, and undone if it does not arrive.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use db_core::{Access, Engine};
@@ -49,7 +48,7 @@ impl Copy<'_> {
             unvalidated::list(&catalog.not_valid, &mut report);
             return Ok(report);
         }
-        let mut marker = Marker::take(&self.to)?;
+        let mut marker = Marker::take(&self.to, &self.on_wait)?;
         if marker.is_there()? {
             self.refuse_leftovers(&marker)?;
             report.undone_before = true;
@@ -89,7 +88,7 @@ impl Copy<'_> {
         if self.replaces {
             return Ok(());
         }
-        let marker = Marker::take(&self.to)?;
+        let marker = Marker::take(&self.to, &self.on_wait)?;
         if !marker.is_there()? {
             return self.refuse_tables();
         }
@@ -318,12 +317,7 @@ impl Copy<'_> {
         let tick = |table: &str, rows, bytes| {
             self.tell(Phase::Copy, Some(table), (rows, bytes), expected);
         };
-        let course = Course {
-            policies: self.policies,
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            tick: &tick,
-        };
+        let course = Course::new(self.policies, &tick);
         let count = snapshot.readers.len().min(plans.len()).max(1);
         let mut pairs = Vec::new();
         for reader in snapshot.readers.iter_mut().take(count) {

@@ -1,17 +1,18 @@
 //! What does not fit, found before a row is written.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use db_core::bulk::{PostgresBulk, SqliteBulk, SqliteStatement};
 
 use super::error::{CopyError, Doing as _, Misfit, Misfits};
 use super::keys::{CLASH, ChangedKeys};
+use super::load::Course;
 use super::plan::{ColumnPlan, TablePlan};
 use super::side::Bulk;
 use super::trial::{Bench, Broken};
 use crate::convert::{CellRef, Form, Policies, Reason, postgres, shown, sqlite};
 
-/// Rows between two looks at whether another thread has failed.
+/// Rows between two looks at whether another thread has failed, and two words about progress.
 const BETWEEN_LOOKS: u64 = 1 << 12;
 
 /// Rows from which on a table is worth more than one connection.
@@ -176,19 +177,21 @@ pub(super) fn look(
     reader: &mut Bulk,
     (plan, share): (&TablePlan, &Share),
     how: How<'_>,
-    stop: &AtomicBool,
+    (course, stop): (&Course<'_>, &AtomicBool),
 ) -> Result<Found, CopyError> {
-    match reader {
-        Bulk::Sqlite(reader) => in_sqlite(reader, (plan, share), how, stop),
-        Bulk::Postgres(reader) => in_postgres(reader, plan, how, stop),
-    }
+    let found = match reader {
+        Bulk::Sqlite(reader) => in_sqlite(reader, (plan, share), how, (course, stop)),
+        Bulk::Postgres(reader) => in_postgres(reader, plan, how, (course, stop)),
+    }?;
+    course.on(plan, stop, (found.rows % BETWEEN_LOOKS, 0));
+    Ok(found)
 }
 
 fn in_sqlite(
     reader: &SqliteBulk,
     (plan, share): (&TablePlan, &Share),
     how: How<'_>,
-    stop: &AtomicBool,
+    (course, stop): (&Course<'_>, &AtomicBool),
 ) -> Result<Found, CopyError> {
     let doing = || format!("reading {}", plan.source.shown());
     let select = plan.select_source() + &share.filter;
@@ -198,7 +201,8 @@ fn in_sqlite(
     let mut made = Vec::new();
     while statement.step().doing(doing)? {
         found.rows += 1;
-        if found.rows.is_multiple_of(BETWEEN_LOOKS) && stop.load(Ordering::Relaxed) {
+        let due = found.rows.is_multiple_of(BETWEEN_LOOKS);
+        if due && !course.on(plan, stop, (BETWEEN_LOOKS, 0)) {
             break;
         }
         keys.changed.clear();
@@ -258,7 +262,7 @@ fn in_postgres(
     reader: &mut PostgresBulk,
     plan: &TablePlan,
     how: How<'_>,
-    stop: &AtomicBool,
+    (course, stop): (&Course<'_>, &AtomicBool),
 ) -> Result<Found, CopyError> {
     let doing = || format!("reading {}", plan.source.shown());
     let sql = format!("COPY ({}) TO STDOUT", plan.select_source());
@@ -269,7 +273,8 @@ fn in_postgres(
     let mut made = vec![Vec::new(); plan.columns.len()];
     while let Some(row) = rows.next().doing(doing)? {
         found.rows += 1;
-        if found.rows.is_multiple_of(BETWEEN_LOOKS) && stop.load(Ordering::Relaxed) {
+        let due = found.rows.is_multiple_of(BETWEEN_LOOKS);
+        if due && !course.on(plan, stop, (BETWEEN_LOOKS, 0)) {
             break;
         }
         let mut cells: Vec<CellRef<'_>> = Vec::with_capacity(plan.columns.len());

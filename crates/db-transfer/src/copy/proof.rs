@@ -79,5 +79,6 @@ pub(super) fn hash(
             }
         }
     }
+    course.on(plan, stop, (hash.rows % BETWEEN_LOOKS, 0));
     Ok(hash)
 }

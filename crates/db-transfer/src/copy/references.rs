@@ -6,7 +6,7 @@ use db_core::Engine;
 use db_core::bulk::{CellRef, SqliteBulk};
 
 use super::error::{CopyError, Doing as _, Misfit, is_refusal};
-use super::names::quoted;
+use super::names::{literal, quoted, reference};
 use super::plan::TablePlan;
 use super::report::{CopyReport, NotTranslated};
 use super::side::{Bulk, Snapshot};
@@ -20,8 +20,8 @@ pub(super) struct Broken {
     pub(super) table: String,
     /// The first rows that refer to what is not there, and the tables where it would be.
     pub(super) first: Vec<(String, String)>,
-    /// How many rows there are for each such table.
-    parents: BTreeMap<String, u64>,
+    /// How many rows there are for each foreign key.
+    keys: BTreeMap<String, u64>,
     /// A foreign key that cannot be followed at all, as the engine says it.
     pub(super) unusable: Option<String>,
 }
@@ -51,7 +51,7 @@ pub(super) fn broken(
             }
             done => done.doing(|| "checking foreign keys".to_owned())?,
         }
-        if !found.parents.is_empty() || found.unusable.is_some() {
+        if !found.keys.is_empty() || found.unusable.is_some() {
             all.push(found);
         }
     }
@@ -59,6 +59,7 @@ pub(super) fn broken(
 }
 
 fn look(bulk: &SqliteBulk, most: usize, found: &mut Broken) -> Result<(), db_core::Error> {
+    let columns = columns_of_keys(bulk, &found.table)?;
     let sql = format!("PRAGMA foreign_key_check({})", quoted(&found.table));
     let mut rows = bulk.prepare(&sql)?;
     while rows.step()? {
@@ -68,12 +69,32 @@ fn look(bulk: &SqliteBulk, most: usize, found: &mut Broken) -> Result<(), db_cor
             number => plain(number),
         };
         let parent = plain(rows.cell(2)?);
-        *found.parents.entry(parent.clone()).or_default() += 1;
+        let of_key = columns.get(&plain(rows.cell(3)?));
+        let of_key = of_key.map(|of_key| of_key.join(", "));
+        let key = reference(&found.table, &of_key.unwrap_or_default(), &parent);
+        *found.keys.entry(key).or_default() += 1;
         if found.first.len() < most {
             found.first.push((row, parent));
         }
     }
     Ok(())
+}
+
+/// The columns of each foreign key of a table, by the number that SQLite gives it.
+fn columns_of_keys(
+    bulk: &SqliteBulk,
+    table: &str,
+) -> Result<BTreeMap<String, Vec<String>>, db_core::Error> {
+    let mut rows = bulk.prepare(&format!(
+        "SELECT id, \"from\" FROM pragma_foreign_key_list({}, 'main') ORDER BY id, seq",
+        literal(table)
+    ))?;
+    let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    while rows.step()? {
+        let columns = keys.entry(plain(rows.cell(0)?)).or_default();
+        columns.push(plain(rows.cell(1)?));
+    }
+    Ok(keys)
 }
 
 /// All tables of a SQLite database.
@@ -89,7 +110,7 @@ pub(super) fn listed(broken: Vec<Broken>) -> Vec<NotTranslated> {
     let mut all = Vec::new();
     for Broken {
         table,
-        parents,
+        keys,
         unusable,
         ..
     } in broken
@@ -97,9 +118,8 @@ pub(super) fn listed(broken: Vec<Broken>) -> Vec<NotTranslated> {
         if let Some(why) = unusable {
             all.push(NotTranslated::new("reference", &table, why));
         }
-        for (parent, rows) in parents {
+        for (name, rows) in keys {
             let reason = format!("{rows} rows refer to what is not there");
-            let name = format!("{table} -> {parent}");
             all.push(NotTranslated::new("reference", name, reason));
         }
     }
@@ -125,7 +145,7 @@ impl Copy<'_> {
         }
         let Misfits { count, first } = &mut report.misfits;
         for table in found {
-            *count += table.parents.values().sum::<u64>() + u64::from(table.unusable.is_some());
+            *count += table.keys.values().sum::<u64>() + u64::from(table.unusable.is_some());
             let unusable = table.unusable.map(|why| ("-".to_owned(), why));
             let rows = table.first.into_iter().map(|(row, parent)| {
                 let reason = format!("the row {row} refers to {parent}, which is not there");

@@ -128,6 +128,8 @@ pub(super) struct Snapshot {
     pub(super) readers: Vec<Bulk>,
     /// Holds writers off, as long as it is open.
     lock: Option<Bulk>,
+    /// Tells who holds the readers up, where a server can be asked.
+    _watched: Option<Pending>,
 }
 
 impl Snapshot {
@@ -139,7 +141,7 @@ impl Snapshot {
     ) -> Result<Self, CopyError> {
         match source.engine() {
             Engine::Sqlite => Self::of_sqlite(source, count, (interrupt, on_wait)),
-            Engine::Postgres => Self::of_postgres(source, count, interrupt),
+            Engine::Postgres => Self::of_postgres(source, count, (interrupt, on_wait)),
         }
     }
 
@@ -147,11 +149,11 @@ impl Snapshot {
     pub(super) fn begin_locked(
         source: &Endpoint,
         count: usize,
-        interrupt: &Interrupt,
+        (interrupt, on_wait): (&Interrupt, &OnWait),
     ) -> Result<Self, CopyError> {
         match source.engine() {
             Engine::Sqlite => Self::readers_of_sqlite(source, count, interrupt),
-            Engine::Postgres => Self::of_postgres(source, count, interrupt),
+            Engine::Postgres => Self::of_postgres(source, count, (interrupt, on_wait)),
         }
     }
 
@@ -248,13 +250,14 @@ impl Snapshot {
         Ok(Self {
             readers,
             lock: None,
+            _watched: None,
         })
     }
 
     fn of_postgres(
         source: &Endpoint,
         count: usize,
-        interrupt: &Interrupt,
+        (interrupt, on_wait): (&Interrupt, &OnWait),
     ) -> Result<Self, CopyError> {
         let mut readers = Vec::with_capacity(count);
         let mut name = None;
@@ -269,9 +272,16 @@ impl Snapshot {
             }
             readers.push(bulk);
         }
+        let sessions = readers.iter_mut().filter_map(|reader| match reader {
+            Bulk::Postgres(bulk) => Some(bulk),
+            Bulk::Sqlite(_) => None,
+        });
+        let watched = Pending::sessions(&source.url, sessions, on_wait)
+            .doing(|| "beginning to read the source".to_owned())?;
         Ok(Self {
             readers,
             lock: None,
+            _watched: Some(watched),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use db_core::{Access, DatabaseUrl, Engine, ErrorKind};
@@ -254,12 +254,7 @@ impl Copy<'_> {
         let tick = |table: &str, rows, bytes| {
             self.tell(Phase::Copy, Some(table), (rows, bytes), expected);
         };
-        let course = Course {
-            policies: self.policies,
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            tick: &tick,
-        };
+        let course = Course::new(self.policies, &tick);
         let never = AtomicBool::new(false);
         for plan in plans {
             load::table(

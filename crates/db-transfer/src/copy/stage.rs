@@ -1,6 +1,5 @@
 //! The steps that both kinds of target share.
 
-use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,8 +38,6 @@ impl Copy<'_> {
         report: &mut CopyReport,
     ) -> Result<(), CopyError> {
         let since = Instant::now();
-        let expected = plans.iter().map(|plan| plan.rows).sum();
-        self.tell(Phase::Inspect, None, (0, 0), expected);
         let names = names::unfit(self.to.engine(), &catalog.model, plans);
         let encoding = self.strange_encoding(&mut snapshot.readers)?;
         let how = How {
@@ -53,9 +50,17 @@ impl Copy<'_> {
             },
         };
         let shares = preflight::shares(&mut snapshot.readers, plans, how)?;
+        let looked_at = |at: &usize| shares.iter().any(|share| share.plan == *at);
+        let expected = (0..plans.len()).filter(looked_at);
+        let expected = expected.map(|at| plans[at].rows).sum();
+        self.tell(Phase::Inspect, None, (0, 0), expected);
+        let tick = |table: &str, rows, bytes| {
+            self.tell(Phase::Inspect, Some(table), (rows, bytes), expected);
+        };
+        let course = Course::new(self.policies, &tick);
         let found = share_out(&mut snapshot.readers, shares.len(), |reader, at, stop| {
             let share = &shares[at];
-            preflight::look(reader, (&plans[share.plan], share), how, stop)
+            preflight::look(reader, (&plans[share.plan], share), how, (&course, stop))
         })?;
         self.go_on()?;
         let mut misfits = Misfits {
@@ -126,8 +131,9 @@ impl Copy<'_> {
         let locked = START + Duration::from_micros(report.inspect_us) * LONGER;
         (self.on_estimate)(Estimate { rows, locked });
         let names: Vec<Name> = plans.iter().map(|plan| plan.source.clone()).collect();
-        let lock = Snapshot::lock(&self.from, &names, (&self.interrupt, &self.on_wait))?;
-        let snapshot = Snapshot::begin_locked(&self.from, self.workers, &self.interrupt)?;
+        let told = (&self.interrupt, &self.on_wait);
+        let lock = Snapshot::lock(&self.from, &names, told)?;
+        let snapshot = Snapshot::begin_locked(&self.from, self.workers, told)?;
         let mut snapshot = snapshot.under(lock);
         self.refuse_change(catalog)?;
         measure(&mut snapshot, plans)?;
@@ -149,12 +155,7 @@ impl Copy<'_> {
         let tick = |table: &str, rows, bytes| {
             self.tell(Phase::Prove, Some(table), (rows, bytes), expected);
         };
-        let course = Course {
-            policies: self.policies,
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            tick: &tick,
-        };
+        let course = Course::new(self.policies, &tick);
         let count = snapshot.readers.len().min(plans.len()).max(1);
         let open = |_| Bulk::open(target, Access::ReadOnly, &self.interrupt);
         let mut targets = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;

@@ -12,6 +12,7 @@ use super::error::{CopyError, Doing as _, is_refusal};
 use super::names::literal;
 use super::report::{CopyReport, NotTranslated};
 use super::side::{Bulk, Endpoint};
+use crate::waiting::{OnWait, Pending};
 
 /// Named as the ledgers are, which are no part of the schema, so that nobody takes it for drift.
 const MARKER: &str = "\"__db_migrate_copy\"";
@@ -56,15 +57,22 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    /// Takes the lock.
+    /// Takes the lock, and tells whose it is if another copy has it.
     ///
     /// # Errors
     /// [`CopyError::Locked`].
-    pub(super) fn take(target: &Endpoint) -> Result<Self, CopyError> {
+    pub(super) fn take(target: &Endpoint, on_wait: &OnWait) -> Result<Self, CopyError> {
+        let locking = || "locking the target".to_owned();
         let mut session = Bulk::open(target, Access::ReadWrite, &Interrupt::default())?;
+        let _watched = match &mut session {
+            Bulk::Postgres(bulk) => {
+                Some(Pending::session(&target.url, bulk, on_wait).doing(locking)?)
+            }
+            Bulk::Sqlite(_) => None,
+        };
         match session.execute(LOCK) {
             Err(error) if error.kind() == ErrorKind::LockTimeout => return Err(CopyError::Locked),
-            done => done.doing(|| "locking the target".to_owned())?,
+            done => done.doing(locking)?,
         }
         Ok(Self {
             target: target.clone(),

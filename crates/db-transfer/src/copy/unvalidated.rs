@@ -4,15 +4,17 @@ use db_core::{Access, Engine};
 
 use super::Copy;
 use super::error::{CopyError, Doing as _};
-use super::names::Name;
+use super::names::{Name, reference};
 use super::report::{CopyReport, NotTranslated};
 use super::side::{Bulk, Snapshot};
 
-/// Where each is, what it is called, what it refers to, and how to count the rows that break it. A
-/// partition has those of its root.
+/// Where each is, what it is called, what it refers to and by which columns, and how to count the rows that
+/// break it. A partition has those of its root.
 const NOT_VALID: &str = "\
 SELECT CASE WHEN n.nspname <> 'public' THEN n.nspname END, c.relname, k.conname,
   CASE WHEN m.nspname <> 'public' THEN m.nspname END, f.relname,
+  (SELECT string_agg(a.attname, ', ' ORDER BY u.at) FROM unnest(k.conkey) WITH ORDINALITY u (mine, at)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.mine),
   CASE k.contype WHEN 'c' THEN
     format('SELECT count(*) FROM %s%s WHERE NOT (%s)', w.only, c.oid::regclass, pg_get_expr(k.conbin, c.oid))
   ELSE
@@ -43,6 +45,8 @@ pub(super) struct NotValid {
     name: String,
     /// For a foreign key, where it leads to.
     parent: Option<Name>,
+    /// The columns that it is about.
+    columns: String,
     /// Counts the rows that break it.
     count: String,
 }
@@ -51,7 +55,7 @@ impl NotValid {
     /// How it is called where it is left out, or its rows are listed.
     fn shown(&self) -> String {
         match &self.parent {
-            Some(parent) => format!("{} -> {}", self.table.shown(), parent.shown()),
+            Some(parent) => reference(&self.table.shown(), &self.columns, &parent.shown()),
             None => format!("{}.{}", self.table.shown(), self.name),
         }
     }
@@ -77,6 +81,7 @@ impl Copy<'_> {
                     let schema = next();
                     next().map(|table| Name { schema, table })
                 },
+                columns: next().unwrap_or_default(),
                 count: next().unwrap_or_default(),
             }
         });

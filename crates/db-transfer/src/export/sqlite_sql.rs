@@ -7,7 +7,7 @@ use super::sink::Sink;
 use super::stream::Stream;
 use super::{Plan, sqlite_few};
 use crate::error::{Doing as _, Error};
-use crate::shape::{Shape, Table, TableKind, literal, quoted};
+use crate::shape::{Shape, Table, TableKind, is_among, literal, not_shadows, quoted};
 use crate::source::columns;
 
 /// What belongs to a table or stands alone, in the order in which it came to be. Views may be over
@@ -86,11 +86,12 @@ fn shadows(
     let catalog = || "reading the catalog".to_owned();
     let start = format!("{}_", table.name.name);
     let named = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow' ORDER BY name";
+    let somebodys = not_shadows(bulk).doing(catalog)?;
     for name in texts(bulk, named, 1).doing(catalog)?.concat() {
         let is_its = name
             .get(..start.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(&start));
-        if is_its {
+        if is_its && !is_among(&somebodys, &name) {
             let shadow = Shape::sqlite_table(bulk, &name).doing(catalog)?;
             let line = format!("DELETE FROM {};\n", quoted(&name));
             stream.buffer.extend_from_slice(line.as_bytes());

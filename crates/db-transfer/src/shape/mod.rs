@@ -4,6 +4,7 @@
 
 mod order;
 mod postgres;
+mod shadows;
 mod sqlite;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::fmt;
 use db_core::Engine;
 use db_core::bulk::{PostgresBulk, SqliteBulk};
 
+pub(crate) use shadows::{is_among, not_shadows};
 pub(crate) use sqlite::rowid;
 
 /// What the names of our own ledgers start with, and Diesel's.

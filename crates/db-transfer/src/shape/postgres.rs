@@ -57,11 +57,15 @@ pub(super) fn read(bulk: &mut PostgresBulk) -> Result<(Vec<Table>, Vec<String>),
             Some("p") => TableKind::Partitioned,
             Some("r") => TableKind::Plain,
             Some("f") => {
-                left_out.push(format!("the rows of {name}: a foreign table"));
+                left_out.push(format!(
+                    "the rows of {name} are left out: it is a foreign table"
+                ));
                 continue;
             }
             _ => {
-                left_out.push(format!("the rows of {name}: a materialized view"));
+                left_out.push(format!(
+                    "the rows of {name} are left out: it is a materialized view"
+                ));
                 continue;
             }
         };

@@ -2,24 +2,31 @@
 
 use db_core::bulk::{CellRef, SqliteBulk};
 
-use super::{Column, Table, TableKind, TableName, literal};
+use super::{Column, Table, TableKind, TableName, is_among, literal, not_shadows};
 
 const TABLES: &str = "SELECT name, type, wr FROM pragma_table_list \
-     WHERE schema = 'main' AND type IN ('table', 'virtual') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+     WHERE schema = 'main' AND type IN ('table', 'virtual', 'shadow') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
      ORDER BY name";
 
 pub(super) fn read(bulk: &SqliteBulk) -> Result<(Vec<Table>, Vec<String>), db_core::Error> {
     let (mut tables, mut left_out) = (Vec::new(), Vec::new());
+    let somebodys = not_shadows(bulk)?;
     let mut list = bulk.prepare(TABLES)?;
     while list.step()? {
         let name = text(list.cell(0)?);
+        if list.cell(1)? == CellRef::Text(b"shadow") && !is_among(&somebodys, &name) {
+            continue;
+        }
         let is_virtual = list.cell(1)? == CellRef::Text(b"virtual");
         let without_rowid = list.cell(2)? == CellRef::Integer(1);
         match table(bulk, &name, is_virtual, without_rowid) {
             Ok(table) => tables.push(table),
             // Its module is not in this program.
             Err(error) if is_virtual => {
-                left_out.push(format!("the rows of {name}: {}", error.message()));
+                left_out.push(format!(
+                    "the rows of {name} are left out: {}",
+                    error.message()
+                ));
             }
             Err(error) => return Err(error),
         }
@@ -121,7 +128,7 @@ fn named(name: &str) -> TableName {
     }
 }
 
-fn text(cell: CellRef<'_>) -> String {
+pub(super) fn text(cell: CellRef<'_>) -> String {
     match cell {
         CellRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
         _ => String::new(),

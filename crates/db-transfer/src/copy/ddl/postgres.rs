@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use db_core::Engine;
 use db_migrate::catalog::model::{Index, Model, Table};
 
-use super::super::names::{Name, list, literal, quoted};
+use super::super::names::{Name, list, literal, quoted, reference};
 use super::super::plan::TablePlan;
 use super::types::UserType;
 use super::{Build, expression, sqlite};
@@ -235,8 +235,9 @@ fn add_foreign_keys(source: &Model, table: &Table, plan: &TablePlan, build: &mut
             let name = Name::parse(&t.name);
             name == wanted || name.shown().eq_ignore_ascii_case(&wanted.shown())
         };
+        let columns = key.columns.join(", ");
         let Some(other) = source.tables.iter().find(same) else {
-            let shown = format!("{} -> {}", plan.source.shown(), wanted.shown());
+            let shown = reference(&plan.source.shown(), &columns, &wanted.shown());
             build.leave(
                 "foreign key",
                 shown,
@@ -246,6 +247,7 @@ fn add_foreign_keys(source: &Model, table: &Table, plan: &TablePlan, build: &mut
         };
         let mut key = key.clone();
         let name = Name::parse(&other.name);
+        let shown = reference(&plan.source.shown(), &columns, &name.shown());
         key.columns = names_in(plan, &key.columns);
         if key.referenced_columns.is_empty() {
             key.referenced_columns = other
@@ -269,7 +271,6 @@ fn add_foreign_keys(source: &Model, table: &Table, plan: &TablePlan, build: &mut
         };
         let text = sqlite::foreign_key(&key, "\u{0}").replacen("\"\u{0}\"", &name.sql(), 1);
         let sql = format!("ALTER TABLE {} ADD {constraint}{text}", plan.target.sql());
-        let shown = format!("{} -> {}", plan.source.shown(), name.shown());
         build.part("foreign key", shown, sql);
     }
 }

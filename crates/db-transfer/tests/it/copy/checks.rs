@@ -32,10 +32,10 @@ ALTER TABLE loose ADD CONSTRAINT kept FOREIGN KEY (p) REFERENCES parent NOT VALI
 fn checks_that_rows_break_are_foreseen_and_told_once_postgres() {
     let common = ["check loose.small", "part of a constraint loose.above"];
     for (to, more) in [
-        (TestDb::postgres(), vec!["foreign key loose -> parent"]),
+        (TestDb::postgres(), vec!["foreign key loose (p) -> parent"]),
         (
             TestDb::sqlite(),
-            vec!["check loose.few", "reference loose -> parent"],
+            vec!["check loose.few", "reference loose (p) -> parent"],
         ),
     ] {
         let from = TestDb::postgres();
@@ -52,7 +52,7 @@ fn checks_that_rows_break_are_foreseen_and_told_once_postgres() {
         let rows = reason("loose.small");
         assert!(rows.starts_with("2 rows do not hold it"), "{rows}");
         assert_eq!(
-            reason("loose -> parent"),
+            reason("loose (p) -> parent"),
             "1 rows refer to what is not there"
         );
         if to.path().is_some() {
@@ -60,6 +60,42 @@ fn checks_that_rows_break_are_foreseen_and_told_once_postgres() {
         }
         let report = copied(&from, &to);
         assert_eq!((left(&report), report.rows), (strings(&expected), 4));
+    }
+}
+
+/// Two keys lead to nowhere, and one holds.
+const THRICE: &str = "
+CREATE TABLE parent (id int PRIMARY KEY);
+CREATE TABLE thrice (id int PRIMARY KEY, p int, q int, r int);
+INSERT INTO thrice VALUES (1, 7, NULL, NULL), (2, 8, 9, NULL);
+ALTER TABLE thrice ADD CONSTRAINT one FOREIGN KEY (p) REFERENCES parent NOT VALID;
+ALTER TABLE thrice ADD CONSTRAINT two FOREIGN KEY (q) REFERENCES parent NOT VALID;
+ALTER TABLE thrice ADD CONSTRAINT three FOREIGN KEY (r) REFERENCES parent NOT VALID;
+";
+
+#[test]
+fn each_foreign_key_to_one_parent_is_told_postgres() {
+    for (to, kind) in [
+        (TestDb::postgres(), "foreign key"),
+        (TestDb::sqlite(), "reference"),
+    ] {
+        let from = TestDb::postgres();
+        from.connect().execute(THRICE);
+        let mut expected = [
+            format!("{kind} thrice (p) -> parent"),
+            format!("{kind} thrice (q) -> parent"),
+            "part of a constraint thrice.three".to_owned(),
+        ];
+        expected.sort_unstable();
+        let dry = Copy::new(endpoint(&from), endpoint(&to)).dry_run(true);
+        let dry = dry.run().unwrap();
+        assert_eq!(left(&dry), expected);
+        let broken = dry.not_translated.iter().filter(|l| l.kind == kind);
+        let rows: Vec<&str> = broken.map(|l| &l.reason[..2]).collect();
+        assert_eq!(rows, ["2 ", "1 "]);
+        let report = copied(&from, &to);
+        assert_eq!(left(&report), expected);
+        assert_eq!(report.rows, 2);
     }
 }
 

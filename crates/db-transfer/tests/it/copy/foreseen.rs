@@ -136,7 +136,7 @@ fn orphans_are_listed_by_a_dry_run_postgres() {
         .iter()
         .map(|l| (l.name.as_str(), l.reason.as_str()))
         .collect();
-    assert_eq!(left, [("c -> p", "2 rows refer to what is not there")]);
+    assert_eq!(left, [("c (p) -> p", "2 rows refer to what is not there")]);
 }
 
 fn database(encoding: &str) -> TestDb {

@@ -217,7 +217,7 @@ fn references_that_are_broken_in_the_source_go_along_and_are_listed_postgres() {
             .iter()
             .map(|l| (l.kind, l.name.as_str()))
             .collect();
-        assert_eq!(left, [(kind, "b -> a")]);
+        assert_eq!(left, [(kind, "b (a) -> a")]);
         assert!(!report.checked.contains(&"foreign keys".to_owned()));
     }
 }

@@ -163,6 +163,35 @@ fn a_script_makes_the_same_database() {
     }
 }
 
+/// A full-text index whose texts are in a table that is named as if the index had made it.
+#[test]
+fn texts_that_an_index_is_over_are_rows_like_any_other() {
+    let schema = "CREATE TABLE notes_content (id INTEGER PRIMARY KEY, body TEXT, author TEXT);
+         CREATE VIRTUAL TABLE notes USING fts5 (body, content = 'notes_content', content_rowid = 'id');
+         CREATE VIRTUAL TABLE own USING fts5 (body);";
+    let db = sqlite_with(&format!(
+        "{schema} INSERT INTO notes_content VALUES (5, 'seven come eleven', 'Ann');
+         INSERT INTO notes (notes) VALUES ('rebuild'); INSERT INTO own VALUES ('snake eyes')"
+    ));
+    let (files, _) = exported_csv(&db);
+    let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["notes.csv", "notes_content.csv", "own.csv"]);
+    assert_eq!(files[1].1, "id,body,author\r\n5,seven come eleven,Ann\r\n");
+    for form in [Form::Json, Form::Ndjson] {
+        let text = String::from_utf8(exported(&db, form)).unwrap();
+        assert!(
+            text.contains("Ann") && !text.contains("own_content"),
+            "{text}"
+        );
+    }
+    let script = exported(&db, Form::Sql);
+    let again = TestDb::sqlite();
+    load(&again, &script);
+    assert_eq!(exported(&again, Form::Sql), script);
+    let found = "SELECT rowid FROM notes WHERE notes MATCH 'eleven'";
+    assert_eq!(one(&sqlite(&again), found), 5);
+}
+
 #[test]
 fn a_part_is_a_part() {
     let db = hostile();

@@ -13,6 +13,7 @@ mod scripts;
 mod trip;
 mod waiting;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use db_core::bulk::{CellRef, PostgresBulk, SqliteBulk};
@@ -25,6 +26,9 @@ use tempfile::TempDir;
 
 /// A database with a schema, and a folder for files.
 struct Place {
+    /// What looks into a database of PostgreSQL, so that each look needs no connection of its own: a
+    /// server makes some hundreds a second, and a client has no more than some ten thousand ports.
+    looker: RefCell<Option<PostgresBulk>>,
     db: TestDb,
     dir: TempDir,
 }
@@ -32,6 +36,7 @@ struct Place {
 impl Place {
     fn new(db: TestDb, schema: &str) -> Self {
         let place = Self {
+            looker: RefCell::default(),
             db,
             dir: TempDir::new().unwrap(),
         };
@@ -40,7 +45,18 @@ impl Place {
     }
 
     fn execute(&self, sql: &str) {
-        self.db.connect().conn().batch_execute(sql).unwrap();
+        match self.engine() {
+            Engine::Sqlite => self.db.connect().conn().batch_execute(sql).unwrap(),
+            Engine::Postgres => self.look(|bulk| bulk.execute(sql).unwrap()),
+        }
+    }
+
+    /// Asks PostgreSQL something.
+    fn look<T>(&self, ask: impl FnOnce(&mut PostgresBulk) -> T) -> T {
+        let mut looker = self.looker.borrow_mut();
+        ask(looker.get_or_insert_with(|| {
+            PostgresBulk::open(&self.url(), Access::ReadWrite, &Interrupt::default()).unwrap()
+        }))
     }
 
     fn url(&self) -> DatabaseUrl {
@@ -83,9 +99,7 @@ impl Place {
     fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         let url = self.url();
         if url.engine() == Engine::Postgres {
-            let mut bulk =
-                PostgresBulk::open(&url, Access::ReadOnly, &Interrupt::default()).unwrap();
-            let rows = bulk.rows(sql).unwrap();
+            let rows = self.look(|bulk| bulk.rows(sql).unwrap());
             let text = |value: Option<String>| value.unwrap_or_else(|| "NULL".to_owned());
             return rows
                 .into_iter()
