@@ -114,7 +114,7 @@ impl AssetRepository {
             id,
             rows,
         };
-        let found: Vec<Asset> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<Asset> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| {
             Place::of_name(&last.name, last.id)
         }))

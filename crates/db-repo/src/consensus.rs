@@ -203,7 +203,7 @@ impl ConsensusRepository {
         let rows = page.rows();
         let before = page.before_id();
         let list = OfGame { game, before, rows };
-        let found: Vec<ConsensusRound> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<ConsensusRound> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| {
             Place::of_id(last.round_number)
         }))
@@ -218,7 +218,7 @@ impl ConsensusRepository {
         let rows = page.rows();
         let (at, round) = page.after_time_id(UtcTime::FIRST)?;
         let list = Open { at, round, rows };
-        let found: Vec<ConsensusRound> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<ConsensusRound> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| {
             Place::at(last.created_at, last.round_number)
         }))
@@ -285,7 +285,7 @@ impl ConsensusRepository {
         let rows = page.rows();
         let after = page.after_key();
         let list = Votes { round, after, rows };
-        let found: Vec<ConsensusVote> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<ConsensusVote> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| Place::of_key(&last.voter_id)))
     }
 

@@ -85,7 +85,7 @@ impl HouseGameRepository {
         let page = &page.of("house_games")?;
         let rows = page.rows();
         let found: Vec<HouseGame> = match page.time_id()? {
-            None => with_conn!(conn, |c| Newest { user_id, rows }.load(c))?,
+            None => with_conn!(conn, |c| page.load(Newest { user_id, rows }, c))?,
             Some((at, id)) => {
                 let before = Before {
                     user_id,
@@ -93,7 +93,7 @@ impl HouseGameRepository {
                     id,
                     rows,
                 };
-                with_conn!(conn, |c| before.load(c))?
+                with_conn!(conn, |c| page.load(before, c))?
             }
         };
         Ok(Page::of(found, page, |last| {
@@ -116,7 +116,7 @@ impl HouseGameRepository {
             after: page.after_id(),
             rows: page.rows(),
         };
-        let found: Vec<HouseGame> = with_conn!(conn, |c| query.load(c))?;
+        let found: Vec<HouseGame> = with_conn!(conn, |c| page.load(query, c))?;
         Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 }

@@ -124,7 +124,7 @@ impl MetricsRepository {
             end: span.end,
             rows,
         };
-        let found: Vec<Metric> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<Metric> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| {
             Place::at(last.recorded_at, last.id)
         }))

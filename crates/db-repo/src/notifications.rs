@@ -167,7 +167,7 @@ impl NotificationRepository {
         let page = &page.of("notifications")?;
         let rows = page.rows();
         let found: Vec<Notification> = match page.time_id()? {
-            None => with_conn!(conn, |c| Newest { user_id, rows }.load(c))?,
+            None => with_conn!(conn, |c| page.load(Newest { user_id, rows }, c))?,
             Some((at, id)) => {
                 let before = Before {
                     user_id,
@@ -175,7 +175,7 @@ impl NotificationRepository {
                     id,
                     rows,
                 };
-                with_conn!(conn, |c| before.load(c))?
+                with_conn!(conn, |c| page.load(before, c))?
             }
         };
         Ok(Page::of(found, page, |last| {

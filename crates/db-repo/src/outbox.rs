@@ -196,8 +196,8 @@ impl OutboxRepository {
         let page = &page.of("outbox.dead")?;
         let rows = page.rows();
         let found: Vec<OutboxEntry> = match page.time_id()? {
-            None => with_conn!(conn, |c| DeadNewest { rows }.load(c))?,
-            Some((at, id)) => with_conn!(conn, |c| DeadBefore { at, id, rows }.load(c))?,
+            None => with_conn!(conn, |c| page.load(DeadNewest { rows }, c))?,
+            Some((at, id)) => with_conn!(conn, |c| page.load(DeadBefore { at, id, rows }, c))?,
         };
         Ok(Page::of(found, page, |last| {
             Place::at(last.created_at, last.id)

@@ -129,7 +129,7 @@ impl PeerRepository {
         let page = &page.of("peers")?;
         let rows = page.rows();
         let (at, id) = page.before_time()?;
-        let found = with_conn!(conn, |c| LastSeen { at, id, rows }.load(c))?;
+        let found = with_conn!(conn, |c| page.load(LastSeen { at, id, rows }, c))?;
         Ok(Page::of(found, page, place))
     }
 
@@ -151,7 +151,7 @@ impl PeerRepository {
             id,
             rows,
         };
-        let found = with_conn!(conn, |c| list.load(c))?;
+        let found = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, place))
     }
 

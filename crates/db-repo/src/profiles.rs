@@ -187,7 +187,7 @@ impl ProfileRepository {
         let page = &page.of("profiles")?;
         let rows = page.rows();
         let (at, user) = page.before_time()?;
-        let found = with_conn!(conn, |c| Newest { at, user, rows }.load(c))?;
+        let found = with_conn!(conn, |c| page.load(Newest { at, user, rows }, c))?;
         Ok(Page::of(found, page, place))
     }
 
@@ -202,7 +202,7 @@ impl ProfileRepository {
         let page = &page.of("profiles.with_unverified_email")?;
         let rows = page.rows();
         let (at, user) = page.before_time()?;
-        let found = with_conn!(conn, |c| Unverified { at, user, rows }.load(c))?;
+        let found = with_conn!(conn, |c| page.load(Unverified { at, user, rows }, c))?;
         Ok(Page::of(found, page, place))
     }
 

@@ -110,7 +110,7 @@ impl SessionRepository {
         let page = &page.of("sessions")?;
         let rows = page.rows();
         let (at, id) = page.before_time()?;
-        let found: Vec<Session> = with_conn!(conn, |c| Newest { at, id, rows }.load(c))?;
+        let found: Vec<Session> = with_conn!(conn, |c| page.load(Newest { at, id, rows }, c))?;
         Ok(Page::of(found, page, |last| {
             Place::at(last.started_at, &last.session_id)
         }))

@@ -171,7 +171,7 @@ impl SettingsRepository {
             after,
             rows,
         };
-        let mut found: Vec<Setting> = with_conn!(conn, |c| list.load(c))?;
+        let mut found: Vec<Setting> = with_conn!(conn, |c| page.load(list, c))?;
         // In order of bytes, those that begin so are one run.
         let run = found
             .iter()

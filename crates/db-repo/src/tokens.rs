@@ -127,7 +127,7 @@ impl TokenRepository {
         let page = &page.of("tokens.positions")?;
         let rows = page.rows();
         let found: Vec<StakingPosition> = match page.after_time()? {
-            None => with_conn!(conn, |c| NewestOf { user_id, rows }.load(c))?,
+            None => with_conn!(conn, |c| page.load(NewestOf { user_id, rows }, c))?,
             Some((at, id)) => {
                 let before = BeforeOf {
                     user_id,
@@ -135,7 +135,7 @@ impl TokenRepository {
                     id,
                     rows,
                 };
-                with_conn!(conn, |c| before.load(c))?
+                with_conn!(conn, |c| page.load(before, c))?
             }
         };
         Ok(Page::of(found, page, |last| {
@@ -155,8 +155,8 @@ impl TokenRepository {
         let page = &page.of("tokens.ended")?;
         let rows = page.rows();
         let found: Vec<StakingPosition> = match page.after_time()? {
-            None => with_conn!(conn, |c| Ended { now, rows }.load(c))?,
-            Some((at, id)) => with_conn!(conn, |c| EndedAfter { now, at, id, rows }.load(c))?,
+            None => with_conn!(conn, |c| page.load(Ended { now, rows }, c))?,
+            Some((at, id)) => with_conn!(conn, |c| page.load(EndedAfter { now, at, id, rows }, c))?,
         };
         Ok(Page::of(found, page, |last| {
             Place::at(last.ends_at, &last.id)

@@ -168,7 +168,7 @@ impl TransactionRepository {
             after: page.after_id(),
             rows: page.rows(),
         };
-        let found: Vec<Transaction> = with_conn!(conn, |c| query.load(c))?;
+        let found: Vec<Transaction> = with_conn!(conn, |c| page.load(query, c))?;
         Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 

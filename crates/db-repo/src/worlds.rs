@@ -95,7 +95,7 @@ impl WorldRepository {
         let page = &page.of("worlds")?;
         let rows = page.rows();
         let after = page.after_key();
-        let found: Vec<World> = with_conn!(conn, |c| ByName { after, rows }.load(c))?;
+        let found: Vec<World> = with_conn!(conn, |c| page.load(ByName { after, rows }, c))?;
         Ok(Page::of(found, page, |last| Place::of_key(&last.name)))
     }
 

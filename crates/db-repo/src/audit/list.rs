@@ -142,7 +142,7 @@ impl AuditRepository {
                     before,
                     rows,
                 };
-                let found = with_conn!(conn, |c| lines.load(c))?;
+                let found = with_conn!(conn, |c| page.load(lines, c))?;
                 Ok(Page::of(found, page, |last: &AuditLog| {
                     Place::of_id(last.id)
                 }))

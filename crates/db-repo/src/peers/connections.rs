@@ -329,7 +329,7 @@ impl PeerRepository {
         let page = &page.of("connections.open")?;
         let rows = page.rows();
         let (at, id) = page.before_time_id()?;
-        let found = with_conn!(conn, |c| Open { at, id, rows }.load(c))?;
+        let found = with_conn!(conn, |c| page.load(Open { at, id, rows }, c))?;
         Ok(Page::of(found, page, place))
     }
 
@@ -346,7 +346,7 @@ impl PeerRepository {
         let rows = page.rows();
         let (at, id) = page.before_time_id()?;
         let list = OfPeer { peer, at, id, rows };
-        let found = with_conn!(conn, |c| list.load(c))?;
+        let found = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, place))
     }
 }

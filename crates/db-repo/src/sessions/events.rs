@@ -104,7 +104,7 @@ impl EventRepository {
             id,
             rows,
         };
-        let found = with_conn!(conn, |c| list.load(c))?;
+        let found = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, place))
     }
 
@@ -126,7 +126,7 @@ impl EventRepository {
             id,
             rows,
         };
-        let found = with_conn!(conn, |c| list.load(c))?;
+        let found = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, place))
     }
 }

@@ -147,7 +147,7 @@ impl UsageSnapshotRepository {
                 id,
                 rows,
             };
-            with_conn!(conn, |c| list.load(c))?
+            with_conn!(conn, |c| page.load(list, c))?
         } else {
             let list = Since {
                 since,
@@ -155,7 +155,7 @@ impl UsageSnapshotRepository {
                 id,
                 rows,
             };
-            with_conn!(conn, |c| list.load(c))?
+            with_conn!(conn, |c| page.load(list, c))?
         };
         Ok(Page::of(found, page, place))
     }
@@ -176,7 +176,7 @@ impl UsageSnapshotRepository {
             after: page.after_id(),
             rows,
         };
-        let found: Vec<UsageSnapshot> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<UsageSnapshot> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 

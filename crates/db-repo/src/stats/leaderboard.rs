@@ -102,7 +102,7 @@ macro_rules! orders {
                             player_id,
                             rows,
                         };
-                        with_conn!(conn, |c| next.load(c))?
+                        with_conn!(conn, |c| page.load(next, c))?
                     }
                 )+
             };

@@ -140,7 +140,7 @@ impl WorldRepository {
         let rows = page.rows();
         let after = page.after_id();
         let list = OfWorld { world, after, rows };
-        let found: Vec<WorldObject> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<WorldObject> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 
@@ -162,7 +162,7 @@ impl WorldRepository {
             after: page.after_id(),
             rows,
         };
-        let found: Vec<WorldObject> = with_conn!(conn, |c| list.load(c))?;
+        let found: Vec<WorldObject> = with_conn!(conn, |c| page.load(list, c))?;
         Ok(Page::of(found, page, |last| Place::of_id(last.id)))
     }
 
