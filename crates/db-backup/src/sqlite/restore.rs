@@ -102,6 +102,12 @@ pub(crate) fn finish(
     let began = Instant::now();
     let target = &real(&place_of(waiting, target)?)?;
     let bytes = fs::metadata(waiting).map_err(|e| Error::io("look at", waiting, e))?;
+    if swap::id(waiting) == swap::id(target) {
+        return Err(Error::refused(
+            format!("{} is {} already", waiting.display(), target.display()),
+            "somebody was stopped just before its other name was removed: remove that name",
+        ));
+    }
     alone::refuse_if_open(waiting)?;
     let name = waiting.display().to_string();
     let what = proof::What {
@@ -118,7 +124,8 @@ pub(crate) fn finish(
     watcher.at(Phase::Swap, 0, 1)?;
     let folder = db_core::folder::of(target);
     let stem = target.file_name().unwrap_or_default().to_string_lossy();
-    let draft = Draft::of(waiting, folder, &format!("{stem}.restore"))?;
+    // Whoever kills us finds it under its own name.
+    let draft = Draft::beside(waiting, folder, &format!("{stem}.restore"))?;
     let place = swap::Place {
         target,
         key: options.key.as_ref(),
@@ -128,7 +135,16 @@ pub(crate) fn finish(
         kept_before: "restore",
         waits: true,
     };
-    let kept = place.swap(draft)?;
+    let swapped = place.swap(draft);
+    if matches!(swapped, Ok(_) | Err(Error::PlaceTaken { .. })) {
+        match fs::remove_file(waiting) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove the second name", waiting, e));
+            }
+            _ => {}
+        }
+    }
+    let kept = swapped?;
     drop(watcher.at(Phase::Swap, 1, 1));
     Ok(Restored {
         name,

@@ -279,7 +279,7 @@ fn log(done: io::Result<()>) {
 }
 
 /// Which file stands behind a name.
-fn id(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn id(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     let meta = fs::metadata(path).ok()?;
     Some((meta.dev(), meta.ino()))

@@ -62,12 +62,20 @@ impl Draft {
     /// Takes over a finished file of the same file system, which nobody has open.
     pub(crate) fn of(file: &Path, folder: &Path, stem: &str) -> Result<Self, Error> {
         let mut draft = Self::new_in(folder, stem)?;
-        let failed = |e| Error::io("take over", file, e);
-        let taken = File::options().read(true).write(true).open(file);
-        let taken = taken.map_err(failed)?;
-        taken.try_lock().map_err(|e| failed(e.into()))?;
-        fs::rename(file, &draft.path).map_err(failed)?;
-        draft.file = taken;
+        draft.file = locked(file)?;
+        fs::rename(file, &draft.path).map_err(|e| Error::io("take over", file, e))?;
+        Ok(draft)
+    }
+
+    /// The same with a name of its own beside that of the file, which stays until somebody removes it. Where a file
+    /// can have one name only, it is taken over.
+    pub(crate) fn beside(file: &Path, folder: &Path, stem: &str) -> Result<Self, Error> {
+        let mut draft = Self::new_in(folder, stem)?;
+        draft.file = locked(file)?;
+        fs::remove_file(&draft.path)
+            .and_then(|()| fs::hard_link(file, &draft.path))
+            .or_else(|_| fs::rename(file, &draft.path))
+            .map_err(|e| Error::io("take over", file, e))?;
         Ok(draft)
     }
 
@@ -304,4 +312,12 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
     let parent = folder::of(path);
     folder::sync(parent).map_err(|e| Error::io("sync the folder", parent, e))
+}
+/// A file that is taken over, with the lock of a draft.
+fn locked(file: &Path) -> Result<File, Error> {
+    let failed = |e| Error::io("take over", file, e);
+    let taken = File::options().read(true).write(true).open(file);
+    let taken = taken.map_err(failed)?;
+    taken.try_lock().map_err(|e| failed(e.into()))?;
+    Ok(taken)
 }

@@ -353,6 +353,12 @@ fn what_is_proven_waits_where_its_place_is_taken_in_the_last_moment() {
     assert_eq!(history(bank.path()), backed_up);
     assert_eq!(history(&kept(bank.path())), newer);
     assert!(!waiting.exists());
+    assert_eq!(fs::metadata(bank.path()).unwrap().nlink(), 1);
+    // Somebody was killed before the second name was gone.
+    fs::hard_link(bank.path(), &waiting).unwrap();
+    let twice = finish(&over()).unwrap_err();
+    assert!(matches!(twice, Error::Refused { .. }), "{twice}");
+    assert_eq!(history(bank.path()), backed_up);
     // Nobody's database is taken for one that waits.
     let wrong = db_backup::finish_restore(bank.path(), None, &over(), &mut |_| {}).unwrap_err();
     assert!(matches!(wrong, Error::Usage { .. }), "{wrong}");
