@@ -41,7 +41,7 @@ enum Half {
 
 /// How many tests of one program run at once: most wait, for a disk, a server, another process. With four
 /// of each of two programs on two cores, single threads came late by seconds.
-const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "3");
+const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "2");
 
 /// Where the cases of property tests begin, and where they begin in a gate: it answers alike for
 /// the same tree. Another value looks for what nobody has met yet.

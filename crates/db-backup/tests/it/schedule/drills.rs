@@ -150,6 +150,8 @@ fn a_real_trial_restore_runs_beside_real_backups() {
     let schedule = Schedule {
         every: Duration::from_millis(50),
         jitter: Duration::ZERO,
+        // At twenty a second, one may well be late on a busy machine.
+        backup_within: Some(Duration::from_hours(1)),
         ..Schedule::default()
     };
     let (tell, told) = channel();
@@ -194,13 +196,7 @@ fn a_real_trial_restore_runs_beside_real_backups() {
     until("drilled", 1);
     let state = scheduler.stop();
     assert!(state.made >= 4 && state.drilled == 1, "{state:?}");
-    // At twenty backups a second, one may well be late.
-    let late = [Alarm::BackupTooOld];
-    assert!(
-        state.alarms.iter().all(|alarm| late.contains(alarm)),
-        "{state:?}"
-    );
-    assert!(state.failed == 0 && !state.is_drilling, "{state:?}");
+    assert!(state.alarms.is_empty() && !state.is_drilling, "{state:?}");
     let found = status(&store, db_core::SystemClock.now()).unwrap();
     assert_eq!(found.series[0].newest_verified.as_deref(), Some(on_trial));
 }

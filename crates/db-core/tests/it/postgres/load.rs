@@ -49,12 +49,8 @@ fn checkouts_are_fair() {
     let most = results.iter().map(|(count, _)| *count).max().unwrap();
     let least = results.iter().map(|(count, _)| *count).min().unwrap();
     // A queue serves all others in between; a stack leaves most with their first turn. A slow
-    // machine lets single threads come late, for a turn or for two.
-    let behind = results.iter().filter(|(count, _)| 2 * count < most).count();
-    assert!(
-        behind * 100 <= THREADS,
-        "{behind} of {THREADS}: {least} to {most} checkouts"
-    );
+    // machine lets single threads come late for one.
+    assert!(2 * least >= most, "{least} to {most} checkouts");
     // In a queue, everybody waits for all the others: the mean is the ideal, whatever the
     // machine's speed. The first round is short for those at the head of the queue.
     let mut waits: Vec<Duration> = results.into_iter().flat_map(|(_, w)| w).skip(1).collect();
