@@ -82,7 +82,8 @@ struct Plan {
 
 impl Plan {
     const FULL: Self = Self {
-        reads: times(5, 300, 1_500),
+        // The host changes its speed within seconds: many short turns, so that all have the same share of it.
+        reads: times(15, 150, 500),
         writes: times(7, 500, 2_000),
         bulk: 3,
         players: 1_000_000,

@@ -35,6 +35,45 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// [`Error::Usage`] for a level that is none, [`Error::Io`] if the head cannot be written.
     pub fn new(codec: &Codec, out: W) -> Result<Self, Error> {
+        Ok(Self(Hashed::new(Packed::new(codec, out)?)))
+    }
+
+    /// One for content that somebody else hashes, on another core: [`Encoder::finish_as`] is told what
+    /// came of it.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`].
+    pub(crate) fn unhashed(codec: &Codec, out: W) -> Result<Self, Error> {
+        Ok(Self(Hashed::counted(Packed::new(codec, out)?)))
+    }
+
+    /// Writes what is left and tells what went through.
+    ///
+    /// # Errors
+    /// What the system says of writing.
+    pub fn finish(self) -> io::Result<(W, Encoded)> {
+        let (packed, content) = self.0.finish();
+        packed.finish(content)
+    }
+
+    /// The same for content that was hashed elsewhere.
+    ///
+    /// # Errors
+    /// What the system says of writing; if not the same number of bytes went through here.
+    pub(crate) fn finish_as(self, content: Content) -> io::Result<(W, Encoded)> {
+        let (packed, counted) = self.0.finish();
+        if counted.bytes != content.bytes {
+            return Err(io::Error::other(format!(
+                "{} bytes were hashed, and {} written",
+                content.bytes, counted.bytes
+            )));
+        }
+        packed.finish(content)
+    }
+}
+
+impl<W: Write> Packed<W> {
+    fn new(codec: &Codec, out: W) -> Result<Self, Error> {
         codec.check()?;
         let failed = |error: io::Error| Error::io("write", "the backup", error);
         let sealed = if codec.recipients.is_empty() {
@@ -50,8 +89,8 @@ impl<W: Write> Encoder<W> {
             let writer = encryptor.wrap_output(Hashed::new(out)).map_err(failed)?;
             Sealed::Age(Box::new(writer))
         };
-        let packed = match codec.level {
-            None => Packed::Plain(sealed),
+        Ok(match codec.level {
+            None => Self::Plain(sealed),
             Some(level) => {
                 let mut encoder = zstd::Encoder::new(sealed, level).map_err(failed)?;
                 let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
@@ -60,21 +99,15 @@ impl<W: Write> Encoder<W> {
                     encoder.multithread(threads).map_err(failed)?;
                 }
                 encoder.include_checksum(true).map_err(failed)?;
-                Packed::Zstd(Box::new(encoder))
+                Self::Zstd(Box::new(encoder))
             }
-        };
-        Ok(Self(Hashed::new(packed)))
+        })
     }
 
-    /// Writes what is left and tells what went through.
-    ///
-    /// # Errors
-    /// What the system says of writing.
-    pub fn finish(self) -> io::Result<(W, Encoded)> {
-        let (packed, content) = self.0.finish();
-        let sealed = match packed {
-            Packed::Plain(sealed) => sealed,
-            Packed::Zstd(encoder) => encoder.finish()?,
+    fn finish(self, content: Content) -> io::Result<(W, Encoded)> {
+        let sealed = match self {
+            Self::Plain(sealed) => sealed,
+            Self::Zstd(encoder) => encoder.finish()?,
         };
         let hashed = match sealed {
             Sealed::Plain(hashed) => hashed,

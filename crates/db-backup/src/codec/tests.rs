@@ -298,6 +298,42 @@ fn an_interrupt_stops_it() {
 }
 
 #[test]
+fn what_was_hashed_elsewhere_is_what_was_written() {
+    let bytes = content(100_000);
+    let hashed = |bytes: &[u8]| {
+        let mut hashed = Hashed::new(io::sink());
+        hashed.write_all(bytes).unwrap();
+        hashed.finish().1
+    };
+    for (level, encrypted) in [
+        (None, false),
+        (Some(3), false),
+        (None, true),
+        (Some(1), true),
+    ] {
+        let Keys { codec, .. } = keys(level, encrypted);
+        let mut here = Encoder::new(&codec, Vec::new()).unwrap();
+        here.write_all(&bytes).unwrap();
+        let (_, here) = here.finish().unwrap();
+        let written = || {
+            let mut encoder = Encoder::unhashed(&codec, Vec::new()).unwrap();
+            encoder.write_all(&bytes).unwrap();
+            encoder
+        };
+        let (_, elsewhere) = written().finish_as(hashed(&bytes)).unwrap();
+        assert_eq!(elsewhere.content, here.content);
+        if codec.is_plain() {
+            assert_eq!(elsewhere.stored, here.stored);
+        }
+        let error = written().finish_as(hashed(&bytes[1..])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "99999 bytes were hashed, and 100000 written"
+        );
+    }
+}
+
+#[test]
 fn levels_have_bounds() {
     for level in [0, 20, -1, i32::MAX] {
         let codec = Codec {

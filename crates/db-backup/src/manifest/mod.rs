@@ -256,9 +256,9 @@ pub struct Proof {
     pub encode_ms: u64,
     /// The engine's own check.
     pub integrity_ms: u64,
-    /// Foreign keys.
+    /// Foreign keys, as far as they took longer than the check beside which they are followed.
     pub foreign_keys_ms: u64,
-    /// Counting rows.
+    /// Counting rows, as far as it took longer than both.
     pub rows_ms: u64,
     /// What the caller checked besides, such as that money is conserved.
     pub invariants: Vec<String>,

@@ -19,8 +19,9 @@ use super::segment::WalFile;
 use super::tools::{Task, Tools};
 use super::{PostgresOptions, programs};
 use crate::backup::millis;
+use crate::codec::Hashed;
 use crate::error::Error;
-use crate::manifest::EngineFacts;
+use crate::manifest::{Content, EngineFacts};
 use crate::progress::{Phase, Watcher};
 
 /// PostgreSQL's own list of the files, in every base backup since version 13.
@@ -33,6 +34,8 @@ pub(super) const LARGEST_LIST: u64 = 4 << 30;
 #[derive(Debug, Clone)]
 pub(crate) struct Based {
     pub(crate) engine: EngineFacts,
+    /// What was written to `out`.
+    pub(crate) content: Content,
     pub(crate) started_at: DateTime<Utc>,
     /// Milliseconds that copying took.
     pub(crate) copy_ms: u64,
@@ -76,7 +79,12 @@ pub(crate) fn base(
     let run = Run::start(&mut command, Some(url), watcher.interrupt())?;
     let (from, to) = pipe();
     let (streamed, passed) = std::thread::scope(|scope| {
-        let passing = scope.spawn(move || Passed::read(from, staging));
+        // The sums of the files and of all of it are taken on another core than the one that writes.
+        let passing = scope.spawn(move || {
+            let mut hashed = Hashed::new(from);
+            let passed = Passed::read(&mut hashed, staging)?;
+            Ok((passed, hashed.finish().1))
+        });
         let mut side = Fed(Some(to));
         let mut tee = Tee {
             first: out,
@@ -88,7 +96,7 @@ pub(crate) fn base(
     });
     // That the tar ends early is said by the program that wrote it.
     streamed?;
-    let passed = passed?;
+    let (passed, content) = passed?;
     let copy_ms = millis(began.elapsed());
     let began = Instant::now();
     passed.check(&tools, staging, watcher.interrupt())?;
@@ -96,6 +104,7 @@ pub(crate) fn base(
     let range = WalRange::read(staging)?;
     Ok(Based {
         engine: range.facts(server.engine(), segment_size)?,
+        content,
         started_at,
         copy_ms,
         check_ms: millis(began.elapsed()),

@@ -1,7 +1,8 @@
 //! PostgreSQL's two ways of copying, as the steps that every backup takes.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Instant;
 
 use super::staging::{PLAIN, Staging};
 use super::{base, dump};
@@ -10,7 +11,7 @@ use crate::codec::{Encoded, Encoder};
 use crate::error::Error;
 use crate::invariant::Checked;
 use crate::manifest::{Kind, Level, Part, Proof};
-use crate::store::{Draft, DraftWriter};
+use crate::store::Draft;
 
 /// Why a base backup is checked for no invariant.
 const NOT_READ: &str = "it is a copy of the server's files; a restore, also on trial, checks it";
@@ -33,7 +34,10 @@ impl Half for Dump {
             &mut encoder,
             &mut work.watcher,
         )?;
-        let (encoded, encode_ms) = finish(encoder, &draft)?;
+        let (encoded, encode_ms) = finish(&draft, || {
+            encoder.flush()?;
+            encoder.finish()
+        })?;
         Ok(Taken {
             kind: Kind::PostgresDump,
             started_at: dumped.started_at,
@@ -61,7 +65,7 @@ impl Half for Base {
         let options = work.options;
         let staging = staging(options.scratch.clone(), work)?;
         let draft = work.store.draft()?;
-        let mut encoder = Encoder::new(&options.codec, draft.writer())?;
+        let mut encoder = Encoder::unhashed(&options.codec, draft.writer())?;
         let based = base::base(
             &work.source.url,
             &options.postgres,
@@ -69,7 +73,10 @@ impl Half for Base {
             (staging.path(), &mut encoder),
             &mut work.watcher,
         )?;
-        let (encoded, encode_ms) = finish(encoder, &draft)?;
+        let (encoded, encode_ms) = finish(&draft, || {
+            encoder.flush()?;
+            encoder.finish_as(based.content)
+        })?;
         Ok(Taken {
             kind: Kind::PostgresBase,
             started_at: based.started_at,
@@ -93,11 +100,12 @@ impl Half for Base {
     }
 }
 
-fn finish(mut encoder: Encoder<DraftWriter<'_>>, draft: &Draft) -> Result<(Encoded, u64), Error> {
-    let began = std::time::Instant::now();
-    let failed = |e| Error::io("write", draft.path(), e);
-    encoder.flush().map_err(failed)?;
-    let (_, encoded) = encoder.finish().map_err(failed)?;
+fn finish<W>(
+    draft: &Draft,
+    end: impl FnOnce() -> io::Result<(W, Encoded)>,
+) -> Result<(Encoded, u64), Error> {
+    let began = Instant::now();
+    let (_, encoded) = end().map_err(|e| Error::io("write", draft.path(), e))?;
     draft.sync()?;
     Ok((encoded, millis(began.elapsed())))
 }

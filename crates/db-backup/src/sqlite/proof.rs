@@ -1,11 +1,12 @@
 //! What a copy of a SQLite database is checked for, and what is known of it.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use db_core::{Conn, Connection, EncryptionKey, Engine};
+use db_core::{Conn, Connection, EncryptionKey, Engine, Interrupt};
 use db_migrate::catalog::{Catalog, Scope};
 use db_migrate::{Migrator, Status};
+use diesel::connection::DefaultLoadingMode;
 use diesel::sql_types::{BigInt, Integer, Nullable, Text};
 use diesel::{QueryResult, QueryableByName, RunQueryDsl, SqliteConnection, sql_query};
 
@@ -43,45 +44,45 @@ pub(crate) struct Proved {
     pub(crate) tables: Vec<TableRows>,
     pub(crate) invariants: Checked,
     pub(crate) integrity_ms: u64,
+    /// Beyond the time of the integrity, beside which they are followed.
     pub(crate) foreign_keys_ms: u64,
+    /// Beyond the time of both.
     pub(crate) rows_ms: u64,
 }
 
-/// Checks the file.
+/// Checks the file: its pages on one core, its foreign keys and rows on another.
 ///
 /// # Errors
 /// [`Error::Unsound`] with what was found; what keeps it from being read.
 pub(crate) fn prove(what: &What<'_>, watcher: &mut Watcher<'_>) -> Result<Proved, Error> {
     let total = STEPS + what.invariants.len() as u64;
-    let failed = |e| unreadable(what.name, e);
-    let mut connection =
-        Connection::open_immutable(what.path, watcher.interrupt(), what.key).map_err(failed)?;
-    let Conn::Sqlite(conn) = connection.conn() else {
-        return Err(Error::refused("this is no SQLite file", ""));
-    };
-    let classified = |e| unreadable(what.name, db_core::Error::classify(Engine::Sqlite, &e));
     watcher.at(Phase::Check, 0, total)?;
-
     let began = Instant::now();
-    let findings = integrity(conn, what.level).map_err(classified)?;
-    unsound(what.name, findings)?;
-    let integrity_ms = millis(began.elapsed());
+    let stop = watcher.interrupt();
+    let (pages, rows) = std::thread::scope(|scope| {
+        let beside = std::thread::Builder::new()
+            .name("references".to_owned())
+            .spawn_scoped(scope, || rows(what, began, stop));
+        let pages = pages(what, began, stop);
+        let rows = match beside.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(rows)) => rows,
+            // No thread was to be had.
+            _ => rows(what, began, stop),
+        };
+        (pages, rows)
+    });
+    // What is said of a damaged page is more than that reading it failed.
+    let (mut connection, checked) = pages?;
     watcher.at(Phase::Check, 1, total)?;
-
-    let began = Instant::now();
-    let findings = foreign_keys(conn).map_err(classified)?;
+    let rows = rows?;
     match what.tolerated {
-        Some(tolerated) => tolerated.note(findings),
-        None => unsound(what.name, findings)?,
+        Some(tolerated) => tolerated.note(rows.orphans),
+        None => unsound(what.name, rows.orphans)?,
     }
-    let foreign_keys_ms = millis(began.elapsed());
-    watcher.at(Phase::Check, 2, total)?;
-
-    let began = Instant::now();
-    let tables = rows(conn).map_err(classified)?;
-    let rows_ms = millis(began.elapsed());
     watcher.at(Phase::Check, 3, total)?;
 
+    let conn = sqlite(&mut connection)?;
+    let classified = |e| unreadable(what.name, db_core::Error::classify(Engine::Sqlite, &e));
     let engine = facts(conn, what.key.is_some()).map_err(classified)?;
     let schema = schema(&mut Conn::Sqlite(conn))?;
     watcher.at(Phase::Check, STEPS, total)?;
@@ -94,12 +95,60 @@ pub(crate) fn prove(what: &What<'_>, watcher: &mut Watcher<'_>) -> Result<Proved
     Ok(Proved {
         engine,
         schema,
-        tables,
+        tables: rows.tables,
         invariants,
-        integrity_ms,
-        foreign_keys_ms,
-        rows_ms,
+        integrity_ms: millis(checked),
+        foreign_keys_ms: millis(rows.referred.saturating_sub(checked)),
+        rows_ms: millis(rows.counted.saturating_sub(checked.max(rows.referred))),
     })
+}
+
+/// What each row says by itself, and how many there are; with the time since the beginning.
+struct Rows {
+    orphans: Vec<String>,
+    referred: Duration,
+    tables: Vec<TableRows>,
+    counted: Duration,
+}
+
+/// Checks that all pages are as SQLite left them. Returns the connection, which has read them all.
+fn pages(
+    what: &What<'_>,
+    began: Instant,
+    stop: &Interrupt,
+) -> Result<(Connection, Duration), Error> {
+    let mut connection = open(what, stop)?;
+    let findings = integrity(sqlite(&mut connection)?, what.level)
+        .map_err(|e| unreadable(what.name, db_core::Error::classify(Engine::Sqlite, &e)))?;
+    unsound(what.name, findings)?;
+    Ok((connection, began.elapsed()))
+}
+
+/// Follows each foreign key, and counts; by a connection of its own, on another core.
+fn rows(what: &What<'_>, began: Instant, stop: &Interrupt) -> Result<Rows, Error> {
+    let mut connection = open(what, stop)?;
+    let conn = sqlite(&mut connection)?;
+    let failed = |e| unreadable(what.name, db_core::Error::classify(Engine::Sqlite, &e));
+    let orphans = foreign_keys(conn).map_err(failed)?;
+    let referred = began.elapsed();
+    let tables = counts(conn).map_err(failed)?;
+    Ok(Rows {
+        orphans,
+        referred,
+        tables,
+        counted: began.elapsed(),
+    })
+}
+
+fn open(what: &What<'_>, stop: &Interrupt) -> Result<Connection, Error> {
+    Connection::open_immutable(what.path, stop, what.key).map_err(|e| unreadable(what.name, e))
+}
+
+fn sqlite(connection: &mut Connection) -> Result<&mut SqliteConnection, Error> {
+    match connection.conn() {
+        Conn::Sqlite(conn) => Ok(conn),
+        Conn::Postgres(_) => Err(Error::refused("this is no SQLite file", "")),
+    }
 }
 
 /// A copy that is no database, or damaged, failed its checks.
@@ -135,15 +184,24 @@ fn integrity(conn: &mut SqliteConnection, level: Level) -> QueryResult<Vec<Strin
         Level::Quick => "quick_check",
         Level::Full => "integrity_check",
     };
-    let rows: Vec<Finding> = sql_query(format!(
+    let query = sql_query(format!(
         "SELECT {pragma} AS finding FROM pragma_{pragma} LIMIT {MOST_FINDINGS}"
-    ))
-    .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .map(|row| row.finding)
-        .filter(|finding| finding != "ok")
-        .collect())
+    ));
+    let mut findings = Vec::new();
+    for row in query.load_iter::<Finding, DefaultLoadingMode>(conn)? {
+        match row {
+            Ok(Finding { finding }) if finding == "ok" => {}
+            Ok(Finding { finding }) => findings.push(finding),
+            // A page that cannot be read is named, and then ends the check.
+            Err(e) if !findings.is_empty() && is_damage(&e) => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(findings)
+}
+
+fn is_damage(error: &diesel::result::Error) -> bool {
+    db_core::Error::classify(Engine::Sqlite, error).kind() == db_core::ErrorKind::Corrupt
 }
 
 #[derive(QueryableByName)]
@@ -188,7 +246,7 @@ struct Count {
     rows: i64,
 }
 
-fn rows(conn: &mut SqliteConnection) -> QueryResult<Vec<TableRows>> {
+fn counts(conn: &mut SqliteConnection) -> QueryResult<Vec<TableRows>> {
     let names: Vec<Name> = sql_query(
         "SELECT name FROM pragma_table_list
          WHERE schema = 'main' AND type = 'table' AND name NOT GLOB 'sqlite_*' ORDER BY name",

@@ -15,7 +15,6 @@ use db_core::Interrupt;
 use serde::Serialize;
 
 pub use draft::Draft;
-pub(crate) use draft::DraftWriter;
 
 use crate::error::Error;
 use crate::manifest::{LARGEST, Part};

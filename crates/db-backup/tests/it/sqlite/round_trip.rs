@@ -197,6 +197,8 @@ fn a_damaged_database_is_not_backed_up() {
     let full = options(plain(Some(3))).with_check(Level::Full);
     let error = bank.create(&full).unwrap_err();
     assert!(matches!(error, Error::Unsound { .. }), "{error}");
+    // The pages are named, though the rows on them could not be followed either.
+    assert!(error.to_string().contains("Tree 3 page"), "{error}");
     assert_eq!(bank.files(), [""; 0]);
 }
 
