@@ -150,8 +150,9 @@ impl BetRepository {
     /// Bets of a game, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_game(conn: &mut Conn<'_>, game: &str, page: &PageRequest) -> Result<Page<Bet>> {
+        check::sought("game_id", game)?;
         let page = &page.of("bets.by_game")?;
         let rows = page.rows();
         let found = match after(page)? {
@@ -164,12 +165,13 @@ impl BetRepository {
     /// Bets of a player, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_player(
         conn: &mut Conn<'_>,
         player: &str,
         page: &PageRequest,
     ) -> Result<Page<Bet>> {
+        check::sought("player_id", player)?;
         let page = &page.of("bets.by_player")?;
         let rows = page.rows();
         let found = match after(page)? {
@@ -190,12 +192,13 @@ impl BetRepository {
     /// Bets of a game that are not settled, oldest first: what its end has to settle.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_open_by_game(
         conn: &mut Conn<'_>,
         game: &str,
         page: &PageRequest,
     ) -> Result<Page<Bet>> {
+        check::sought("game_id", game)?;
         let page = &page.of("bets.open_by_game")?;
         let rows = page.rows();
         let found = match after(page)? {
@@ -213,6 +216,7 @@ fn check_new(new: &Bet) -> Result<()> {
     check::key("game_id", &new.game_id)?;
     check::key("player_id", &new.player_id)?;
     check::amount("amount", new.amount)?;
+    check::moment("created_at", new.created_at)?;
     check::rule("outcome", new.outcome.is_some(), "must be known")?;
     check::rule("resolved_at", new.resolved_at.is_some(), "must be known")?;
     check::rule(

@@ -197,6 +197,7 @@ impl PeerRepository {
         address: &str,
         now: UtcTime,
     ) -> Result<PeerConnection> {
+        check::sought("peer_id", peer)?;
         check::text("address", address, ADDRESS)?;
         let take = TakeToConnect {
             peer,
@@ -345,12 +346,13 @@ impl PeerRepository {
     /// Connections to one peer, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_connections(
         conn: &mut Conn<'_>,
         peer: &str,
         page: &PageRequest,
     ) -> Result<Page<PeerConnection>> {
+        check::sought("peer_id", peer)?;
         let page = &page.of("connections.of_peer")?;
         let rows = page.rows();
         let (at, id) = page.before_time_id()?;

@@ -11,6 +11,7 @@ mod audit;
 mod bets;
 mod complete;
 mod consensus;
+mod doors;
 mod event_append;
 mod event_replay;
 mod event_store;
