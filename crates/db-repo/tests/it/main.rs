@@ -11,6 +11,7 @@ mod audit;
 mod bets;
 mod complete;
 mod consensus;
+mod constraints;
 mod doors;
 mod event_append;
 mod event_replay;
