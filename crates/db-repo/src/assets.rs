@@ -87,8 +87,9 @@ impl AssetRepository {
     /// The asset that lies there.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_by_location(conn: &mut Conn<'_>, location: &str) -> Result<Option<Asset>> {
+        check::sought("location", location)?;
         Ok(with_conn!(conn, |c| assets::table
             .filter(assets::location.eq(location))
             .select(Asset::as_select())
@@ -99,12 +100,13 @@ impl AssetRepository {
     /// Assets of one kind, by name.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_kind(
         conn: &mut Conn<'_>,
         kind: &str,
         page: &PageRequest,
     ) -> Result<Page<Asset>> {
+        check::sought("kind", kind)?;
         let page = &page.of("assets.by_kind")?;
         let rows = page.rows();
         let (name, id) = page.after_name();
@@ -175,6 +177,7 @@ fn check_new(new: &NewAsset) -> Result<()> {
     check::text("location", &new.location, LOCATION)?;
     check::within("size_bytes", new.size_bytes, 0..=i64::MAX)?;
     check::bytes("hash", &new.hash, HASH)?;
+    check::moment("created_at", new.created_at)?;
     check::object("metadata", &new.metadata.0)
 }
 

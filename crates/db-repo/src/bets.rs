@@ -72,12 +72,26 @@ statement! {
 }
 
 statement! {
-    struct OpenOfGame<'a> {
+    struct OpenOldest<'a> {
         game: &'a str as Text,
+        rows: i64 as BigInt,
     }
     returns Columns;
     "SELECT id, game_id, player_id, bet_type, amount, outcome, created_at, resolved_at FROM bets
-    WHERE game_id = " game " AND outcome IS NULL ORDER BY created_at, id"
+    WHERE game_id = " game " AND outcome IS NULL ORDER BY created_at, id LIMIT " rows " + 0"
+}
+
+statement! {
+    struct OpenAfter<'a> {
+        game: &'a str as Text,
+        at: UtcTime as UtcTimestamp,
+        id: BetId as Binary,
+        rows: i64 as BigInt,
+    }
+    returns Columns;
+    "SELECT id, game_id, player_id, bet_type, amount, outcome, created_at, resolved_at FROM bets
+    WHERE game_id = " game " AND outcome IS NULL AND (created_at, id) > (" at ", " id ")
+    ORDER BY created_at, id LIMIT " rows " + 0"
 }
 
 /// Bets in games.
@@ -136,8 +150,9 @@ impl BetRepository {
     /// Bets of a game, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_game(conn: &mut Conn<'_>, game: &str, page: &PageRequest) -> Result<Page<Bet>> {
+        check::sought("game_id", game)?;
         let page = &page.of("bets.by_game")?;
         let rows = page.rows();
         let found = match after(page)? {
@@ -150,12 +165,13 @@ impl BetRepository {
     /// Bets of a player, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_player(
         conn: &mut Conn<'_>,
         player: &str,
         page: &PageRequest,
     ) -> Result<Page<Bet>> {
+        check::sought("player_id", player)?;
         let page = &page.of("bets.by_player")?;
         let rows = page.rows();
         let found = match after(page)? {
@@ -176,9 +192,23 @@ impl BetRepository {
     /// Bets of a game that are not settled, oldest first: what its end has to settle.
     ///
     /// # Errors
-    /// `Database`.
-    pub fn open_of_game(conn: &mut Conn<'_>, game: &str) -> Result<Vec<Bet>> {
-        Ok(with_conn!(conn, |c| OpenOfGame { game }.load(c))?)
+    /// `Invalid` for a key or a page that cannot be, `Database`.
+    pub fn list_open_by_game(
+        conn: &mut Conn<'_>,
+        game: &str,
+        page: &PageRequest,
+    ) -> Result<Page<Bet>> {
+        check::sought("game_id", game)?;
+        let page = &page.of("bets.open_by_game")?;
+        let rows = page.rows();
+        let found = match after(page)? {
+            None => with_conn!(conn, |c| page.load(OpenOldest { game, rows }, c))?,
+            Some((at, id)) => {
+                let after = OpenAfter { game, at, id, rows };
+                with_conn!(conn, |c| page.load(after, c))?
+            }
+        };
+        Ok(page_of(found, page))
     }
 }
 
@@ -186,6 +216,7 @@ fn check_new(new: &Bet) -> Result<()> {
     check::key("game_id", &new.game_id)?;
     check::key("player_id", &new.player_id)?;
     check::amount("amount", new.amount)?;
+    check::moment("created_at", new.created_at)?;
     check::rule("outcome", new.outcome.is_some(), "must be known")?;
     check::rule("resolved_at", new.resolved_at.is_some(), "must be known")?;
     check::rule(

@@ -2,10 +2,16 @@
 
 use std::ops::RangeInclusive;
 
+use db_schema::types::UtcTime;
+use serde_json::Value;
+
 use crate::{Error, Result};
 
 /// Longest key of a row that a caller chooses, in characters.
 pub(crate) const KEY_LENGTH: usize = 128;
+
+/// PostgreSQL has no text with this character.
+const NO_NUL: &str = "must not hold U+0000";
 
 fn invalid(field: &'static str, rule: impl Into<String>) -> Error {
     Error::Invalid {
@@ -63,12 +69,27 @@ pub(crate) fn prose(field: &'static str, value: &str, most: usize) -> Result<()>
         let rule = format!("may have {most} characters, has {count}");
         return Err(invalid(field, rule));
     }
-    rule(field, !value.contains('\0'), "must not hold U+0000")
+    rule(field, !value.contains('\0'), NO_NUL)
 }
 
 /// A key that a caller chooses.
 pub(crate) fn key(field: &'static str, value: &str) -> Result<()> {
     text(field, value, 1..=KEY_LENGTH)
+}
+
+/// A text that a row is looked for by: whatever a row may have, but not what none can. SQLite would find
+/// nothing, PostgreSQL refuses the statement and with it the transaction.
+pub(crate) fn sought(field: &'static str, value: &str) -> Result<()> {
+    rule(field, !value.contains('\0'), NO_NUL)
+}
+
+/// A moment that both engines can hold. Of the clock's own there is no doubt.
+pub(crate) fn moment(field: &'static str, value: UtcTime) -> Result<()> {
+    rule(
+        field,
+        value >= UtcTime::FIRST,
+        "must not be before 24 November of 4714 BC",
+    )
 }
 
 /// So many bytes.
@@ -93,13 +114,14 @@ pub(crate) fn bytes(
 #[expect(clippy::needless_pass_by_value, reason = "it is a number")]
 pub(crate) fn within<T>(field: &'static str, value: T, bounds: RangeInclusive<T>) -> Result<()>
 where
-    T: PartialOrd + std::fmt::Display,
+    T: PartialOrd + std::fmt::Debug,
 {
     if bounds.contains(&value) {
         return Ok(());
     }
+    // Numbers look the same this way, but for 1e308, which would have 309 digits.
     let rule = format!(
-        "must be from {} to {}, is {value}",
+        "must be from {:?} to {:?}, is {value:?}",
         bounds.start(),
         bounds.end()
     );
@@ -146,14 +168,16 @@ pub(crate) const JSON_LENGTH: usize = 1 << 20;
 /// again, and `serde_json` reads no more than 127.
 pub(crate) const JSON_DEPTH: usize = 64;
 
-/// A JSON document of bearable size and depth.
-pub(crate) fn json(field: &'static str, value: &serde_json::Value) -> Result<()> {
+/// A JSON document of bearable size and depth, whose texts both engines can hold.
+pub(crate) fn json(field: &'static str, value: &Value) -> Result<()> {
     // First: to write what is too deep may take more of the stack than there is.
+    let mut texts = true;
     rule(
         field,
-        is_shallow(value),
+        is_shallow(value, |text| texts &= !text.contains('\0')),
         "may have 64 arrays and objects within one another",
     )?;
+    rule(field, texts, NO_NUL)?;
     let mut size = Size(0);
     let written = serde_json::to_writer(&mut size, value);
     rule(
@@ -163,28 +187,27 @@ pub(crate) fn json(field: &'static str, value: &serde_json::Value) -> Result<()>
     )
 }
 
-/// Whether no more arrays and objects lie within one another than may. Does not call itself.
-fn is_shallow(value: &serde_json::Value) -> bool {
-    use serde_json::Value;
+/// Whether no more arrays and objects lie within one another than may; shows each text, keys included.
+/// Does not call itself.
+fn is_shallow(value: &Value, mut text: impl FnMut(&str)) -> bool {
     let mut left = vec![(value, 0)];
     while let Some((value, depth)) = left.pop() {
-        if !(value.is_array() || value.is_object()) {
-            continue;
-        }
-        if depth == JSON_DEPTH {
-            return false;
-        }
         match value {
+            Value::Array(_) | Value::Object(_) if depth == JSON_DEPTH => return false,
             Value::Array(items) => left.extend(items.iter().map(|item| (item, depth + 1))),
-            Value::Object(items) => left.extend(items.values().map(|item| (item, depth + 1))),
-            _ => {}
+            Value::Object(fields) => {
+                fields.keys().for_each(|key| text(key));
+                left.extend(fields.values().map(|item| (item, depth + 1)));
+            }
+            Value::String(content) => text(content),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
     true
 }
 
 /// A JSON object of bearable size.
-pub(crate) fn object(field: &'static str, value: &serde_json::Value) -> Result<()> {
+pub(crate) fn object(field: &'static str, value: &Value) -> Result<()> {
     rule(field, value.is_object(), "must be a JSON object")?;
     json(field, value)
 }
@@ -225,6 +248,10 @@ mod tests {
         assert_eq!(
             said(within("limit", 0, 1..=1000)),
             "limit: must be from 1 to 1000, is 0"
+        );
+        assert_eq!(
+            said(within("multiplier", -0.5, 0.0..=1e308)),
+            "multiplier: must be from 0.0 to 1e308, is -0.5"
         );
         assert_eq!(
             said(bytes("public_key", &[], 1..=4)),
@@ -268,7 +295,7 @@ mod tests {
 
     #[test]
     fn json_is_only_so_deep() {
-        use serde_json::{Value, json};
+        use serde_json::json;
         let deep = |depth: usize, wrap: fn(Value) -> Value| {
             (0..depth).fold(json!(1), |inner, _| wrap(inner))
         };
@@ -285,10 +312,39 @@ mod tests {
     }
 
     #[test]
+    fn no_text_holds_what_postgresql_has_not() {
+        use serde_json::json;
+        for wrong in [
+            json!("a\0"),
+            json!([[], ["\0"]]),
+            json!({"a": {"b": "\0"}}),
+            json!({"a": {"b\0": 1}}),
+        ] {
+            let refused = said(json("payload", &wrong));
+            assert_eq!(refused, "payload: must not hold U+0000", "{wrong}");
+        }
+        assert!(json("payload", &json!({"a\u{1}": "\n"})).is_ok());
+        assert_eq!(said(sought("id", "\0")), "id: must not hold U+0000");
+        assert!(sought("id", "").is_ok() && sought("id", &"x\n".repeat(999)).is_ok());
+    }
+
+    #[test]
+    fn no_moment_is_before_postgresqls_first() {
+        let first = UtcTime::FIRST;
+        assert!(moment("created_at", first).is_ok());
+        assert!(moment("created_at", UtcTime::LAST).is_ok());
+        let before = first.checked_sub_signed(chrono::TimeDelta::microseconds(1));
+        assert_eq!(
+            said(moment("created_at", before.unwrap().into())),
+            "created_at: must not be before 24 November of 4714 BC"
+        );
+    }
+
+    #[test]
     fn what_is_right_passes() {
         assert!(text("username", "élan", 4..=4).is_ok());
         assert!(json("metadata", &serde_json::json!({"a": [1, null]})).is_ok());
-        let long = serde_json::Value::String("x".repeat(JSON_LENGTH));
+        let long = Value::String("x".repeat(JSON_LENGTH));
         assert!(json("metadata", &long).is_err());
     }
 }

@@ -154,6 +154,10 @@ impl ConsensusRepository {
         check::within("round_number", new.round_number, 0..=i64::MAX - 1)?;
         check::key("proposer_id", &new.proposer_id)?;
         check::bytes("proposal_hash", &new.proposal_hash, HASH)?;
+        if let Some(game) = &new.game_id {
+            check::key("game_id", game)?;
+        }
+        check::moment("created_at", new.created_at)?;
         let taken = |constraint: &str| {
             (constraint == "pk_consensus_rounds")
                 .then(|| Error::already_exists(ENTITY, new.round_number))
@@ -193,12 +197,13 @@ impl ConsensusRepository {
     /// Rounds of a game, latest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_game(
         conn: &mut Conn<'_>,
         game: &str,
         page: &PageRequest,
     ) -> Result<Page<ConsensusRound>> {
+        check::sought("game_id", game)?;
         let page = &page.of("consensus.of_game")?;
         let rows = page.rows();
         let before = page.before_id();
@@ -234,6 +239,7 @@ impl ConsensusRepository {
         check::key("voter_id", &vote.voter_id)?;
         check::bytes("vote_hash", &vote.vote_hash, HASH)?;
         check::bytes("signature", &vote.signature, SIGNATURE)?;
+        check::moment("created_at", vote.created_at)?;
         let round = vote.round_number;
         let voted_twice = || Error::VotedTwice {
             round,
@@ -292,12 +298,13 @@ impl ConsensusRepository {
     /// The vote of a voter in a round.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_vote(
         conn: &mut Conn<'_>,
         round: i64,
         voter: &str,
     ) -> Result<Option<ConsensusVote>> {
+        check::sought("voter_id", voter)?;
         Ok(with_conn!(conn, |c| consensus_votes::table
             .filter(consensus_votes::round_number.eq(round))
             .filter(consensus_votes::voter_id.eq(voter))

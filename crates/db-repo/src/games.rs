@@ -111,6 +111,7 @@ impl GameRepository {
     /// `Invalid`, `AlreadyExists`, `Database`.
     pub fn create(conn: &mut Conn<'_>, new: &NewGame) -> Result<Game> {
         check::key("id", &new.id)?;
+        check::moment("created_at", new.created_at)?;
         let (id, now) = (new.id.as_str(), new.created_at);
         let add = AddGame {
             id,
@@ -138,8 +139,9 @@ impl GameRepository {
     /// The game of this key.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find(conn: &mut Conn<'_>, id: &str) -> Result<Option<Game>> {
+        check::sought("id", id)?;
         Ok(with_conn!(conn, |c| games::table
             .find(id)
             .select(Game::as_select())
@@ -150,7 +152,7 @@ impl GameRepository {
     /// The game of this key, which has to be there.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn get(conn: &mut Conn<'_>, id: &str) -> Result<Game> {
         Self::find(conn, id)?.ok_or_else(|| Error::not_found(ENTITY, id))
     }
@@ -198,8 +200,9 @@ impl GameRepository {
     /// The first throw: an open game is active. Bets are taken still.
     ///
     /// # Errors
-    /// `NotFound`, `GameClosed`, `WrongState` if it is active already, `Database`.
+    /// `Invalid`, `NotFound`, `GameClosed`, `WrongState` if it is active already, `Database`.
     pub fn start(conn: &mut Conn<'_>, id: &str, now: UtcTime) -> Result<Game> {
+        check::sought("id", id)?;
         wants(conn, id, GameState::Open)?;
         advance(conn, id, GamePhase::ComeOut, now)
     }
@@ -207,7 +210,7 @@ impl GameRepository {
     /// What the next throw of an active game decides.
     ///
     /// # Errors
-    /// `Invalid` for the end, `NotFound`, `GameClosed`, `WrongState` if it is not started,
+    /// `Invalid` for the end or a key that cannot be, `NotFound`, `GameClosed`, `WrongState` if it is not started,
     /// `Database`.
     pub fn advance_phase(
         conn: &mut Conn<'_>,
@@ -215,6 +218,7 @@ impl GameRepository {
         phase: GamePhase,
         now: UtcTime,
     ) -> Result<Game> {
+        check::sought("id", id)?;
         let goes_on = phase != GamePhase::Ended;
         check::rule("phase", goes_on, "must not be the end: settle the game")?;
         wants(conn, id, GameState::Active)?;

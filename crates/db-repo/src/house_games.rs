@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Nullable, Text};
 
 use crate::page::Place;
-use crate::{Page, PageRequest, Result};
+use crate::{Page, PageRequest, Result, check};
 
 type Columns = (
     BigInt,
@@ -80,8 +80,9 @@ impl HouseGameRepository {
     /// A player's games, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, user_id: &str, page: &PageRequest) -> Result<Page<HouseGame>> {
+        check::sought("user_id", user_id)?;
         let page = &page.of("house_games")?;
         let rows = page.rows();
         let found: Vec<HouseGame> = match page.time_id()? {
@@ -104,12 +105,13 @@ impl HouseGameRepository {
     /// The games of one session of play, in the order in which they were written.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_session(
         conn: &mut Conn<'_>,
         session_id: &str,
         page: &PageRequest,
     ) -> Result<Page<HouseGame>> {
+        check::sought("session_id", session_id)?;
         let page = &page.of("house_games.by_session")?;
         let query = OfSession {
             session_id,

@@ -107,13 +107,14 @@ impl MetricsRepository {
     /// Samples of a name over a span of time, oldest first. The end is not in it.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list(
         conn: &mut Conn<'_>,
         name: &str,
         span: Range<UtcTime>,
         page: &PageRequest,
     ) -> Result<Page<Metric>> {
+        check::sought("name", name)?;
         let page = &page.of("metrics")?;
         let rows = page.rows();
         let (at, id) = page.after_time_id(span.start)?;
@@ -133,8 +134,9 @@ impl MetricsRepository {
     /// The latest sample of a name.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_latest(conn: &mut Conn<'_>, name: &str) -> Result<Option<Metric>> {
+        check::sought("name", name)?;
         Ok(with_conn!(conn, |c| Latest { name }.get_result(c)).optional()?)
     }
 
@@ -150,6 +152,7 @@ impl MetricsRepository {
         span: Range<UtcTime>,
         bucket: Duration,
     ) -> Result<Vec<RollUp>> {
+        check::sought("name", name)?;
         let width = i64::try_from(bucket.as_micros()).unwrap_or(i64::MAX);
         check::within("bucket", width, 1..=WIDEST)?;
         let length = span
@@ -195,6 +198,7 @@ fn read((start, count, min, max, avg): Bucket) -> Option<RollUp> {
 
 fn check_new(new: &NewMetric) -> Result<()> {
     check::key("name", &new.name)?;
+    check::moment("recorded_at", new.recorded_at)?;
     check::rule(
         "value",
         new.value.abs() <= GREATEST,

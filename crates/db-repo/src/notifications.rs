@@ -158,12 +158,13 @@ impl NotificationRepository {
     /// A player's messages, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list(
         conn: &mut Conn<'_>,
         user_id: &str,
         page: &PageRequest,
     ) -> Result<Page<Notification>> {
+        check::sought("user_id", user_id)?;
         let page = &page.of("notifications")?;
         let rows = page.rows();
         let found: Vec<Notification> = match page.time_id()? {
@@ -186,16 +187,18 @@ impl NotificationRepository {
     /// How many of a player's messages are not read.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn count_unread(conn: &mut Conn<'_>, user_id: &str) -> Result<i64> {
+        check::sought("user_id", user_id)?;
         Ok(with_conn!(conn, |c| CountUnread { user_id }.get_result(c))?)
     }
 
     /// A player has read a message. The moment of the first time stays.
     ///
     /// # Errors
-    /// `NotFound` if this player has no such message, `Database`.
+    /// `Invalid`, `NotFound` if this player has no such message, `Database`.
     pub fn mark_read(conn: &mut Conn<'_>, user_id: &str, id: i64, now: UtcTime) -> Result<()> {
+        check::sought("user_id", user_id)?;
         let message = notifications::table
             .find(id)
             .filter(notifications::user_id.eq(user_id));
@@ -216,8 +219,9 @@ impl NotificationRepository {
     /// A player has read all messages; how many were not.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn mark_all_read(conn: &mut Conn<'_>, user_id: &str, now: UtcTime) -> Result<usize> {
+        check::sought("user_id", user_id)?;
         let mark = MarkAllRead {
             user_id,
             now,
@@ -246,13 +250,10 @@ fn parent(new: &NewNotification) -> Parent<'_> {
 }
 
 fn check_new(new: &NewNotification) -> Result<()> {
+    check::key("user_id", &new.user_id)?;
     check::text("title", &new.title, TITLE)?;
-    let message = new.message.chars().count() <= MESSAGE_LENGTH && !new.message.contains('\0');
-    check::rule(
-        "message",
-        message,
-        "needs at most 10,000 characters, without U+0000",
-    )?;
+    check::prose("message", &new.message, MESSAGE_LENGTH)?;
+    check::moment("created_at", new.created_at)?;
     new.metadata
         .as_ref()
         .map_or(Ok(()), |metadata| check::json("metadata", &metadata.0))

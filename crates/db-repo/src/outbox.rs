@@ -287,5 +287,9 @@ fn parent(new: &NewOutboxEntry) -> Option<Parent<'_>> {
 }
 
 fn check_new(new: &NewOutboxEntry) -> Result<()> {
+    if let Some(user) = &new.user_id {
+        check::key("user_id", user)?;
+    }
+    check::moment("created_at", new.created_at)?;
     check::json("payload", &new.payload.0)
 }

@@ -103,7 +103,8 @@ impl FromStr for Cursor {
             let (list, place) = text.split_once(':')?;
             let (value, key) = place.split_once('.')?;
             let value = value.parse().ok()?;
-            (!list.is_empty()).then(|| Self {
+            let is_one = !list.is_empty() && !key.contains('\0');
+            is_one.then(|| Self {
                 list: list.to_owned(),
                 place: Place::new(value, key),
             })
@@ -204,9 +205,9 @@ impl Listing<'_> {
         let Some((value, key)) = self.place() else {
             return Ok(None);
         };
-        match DateTime::from_timestamp_micros(value) {
-            Some(moment) => Ok(Some((moment.into(), key))),
-            None => Err(check::no_cursor()),
+        match DateTime::from_timestamp_micros(value).map(UtcTime::from) {
+            Some(moment) if moment >= UtcTime::FIRST => Ok(Some((moment, key))),
+            _ => Err(check::no_cursor()),
         }
     }
 }
@@ -318,7 +319,16 @@ mod tests {
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
         for text in [
-            "", "7", "2:", "2:x.y", "2:l:x.y", "2:l:5", "2::5.u1", "t:5.u1", "3:l:5.u1",
+            "",
+            "7",
+            "2:",
+            "2:x.y",
+            "2:l:x.y",
+            "2:l:5",
+            "2::5.u1",
+            "t:5.u1",
+            "3:l:5.u1",
+            "2:l:5.u\0x",
         ] {
             let refused = text.parse::<Cursor>().unwrap_err();
             assert_eq!(
@@ -349,6 +359,14 @@ mod tests {
         let next = |text: &str| PageRequest::default().after(text.parse().unwrap());
         assert!(
             next(&format!("2:l:{}.1", i64::MAX))
+                .of("l")
+                .unwrap()
+                .after_time()
+                .is_err()
+        );
+        let before = UtcTime::FIRST.timestamp_micros() - 1;
+        assert!(
+            next(&format!("2:l:{before}.1"))
                 .of("l")
                 .unwrap()
                 .after_time()

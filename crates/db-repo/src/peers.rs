@@ -93,6 +93,7 @@ impl PeerRepository {
     pub fn upsert(conn: &mut Conn<'_>, sighting: &PeerSighting) -> Result<Peer> {
         check::key("id", &sighting.id)?;
         check::text("address", &sighting.address, ADDRESS)?;
+        check::moment("last_seen_at", sighting.seen_at)?;
         let sight = Sight {
             id: &sighting.id,
             address: &sighting.address,
@@ -104,8 +105,9 @@ impl PeerRepository {
     /// The peer of this identity.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find(conn: &mut Conn<'_>, id: &str) -> Result<Option<Peer>> {
+        check::sought("id", id)?;
         Ok(with_conn!(conn, |c| peers::table
             .find(id)
             .select(Peer::as_select())
@@ -116,7 +118,7 @@ impl PeerRepository {
     /// The peer of this identity, who has to be known.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn get(conn: &mut Conn<'_>, id: &str) -> Result<Peer> {
         Self::find(conn, id)?.ok_or_else(|| Error::not_found(ENTITY, id))
     }
@@ -158,8 +160,9 @@ impl PeerRepository {
     /// Sets the state of a peer: to ban it, for instance.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn update_state(conn: &mut Conn<'_>, id: &str, state: PeerState) -> Result<()> {
+        check::sought("id", id)?;
         let rows = with_conn!(conn, |c| diesel::update(peers::table.find(id))
             .set(peers::state.eq(state))
             .execute(c))?;
@@ -180,8 +183,9 @@ impl PeerRepository {
     /// Removes a peer and its connections.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn delete(conn: &mut Conn<'_>, id: &str) -> Result<()> {
+        check::sought("id", id)?;
         let rows = with_conn!(conn, |c| diesel::delete(peers::table.find(id)).execute(c))?;
         touched_one(rows, ENTITY, id)
     }
@@ -189,8 +193,9 @@ impl PeerRepository {
     /// Whether a peer is known.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn exists(conn: &mut Conn<'_>, id: &str) -> Result<bool> {
+        check::sought("id", id)?;
         let query = diesel::dsl::select(diesel::dsl::exists(peers::table.find(id)));
         Ok(with_conn!(conn, |c| query.get_result(c))?)
     }

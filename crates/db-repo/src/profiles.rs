@@ -150,8 +150,9 @@ impl ProfileRepository {
     /// The account of this player.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find(conn: &mut Conn<'_>, user_id: &str) -> Result<Option<Profile>> {
+        check::sought("user_id", user_id)?;
         Ok(with_conn!(conn, |c| telegram_profiles::table
             .find(user_id)
             .select(Profile::as_select())
@@ -162,7 +163,7 @@ impl ProfileRepository {
     /// The account of this player, who has to have one.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn get(conn: &mut Conn<'_>, user_id: &str) -> Result<Profile> {
         Self::find(conn, user_id)?.ok_or_else(|| Error::not_found(ENTITY, user_id))
     }
@@ -216,6 +217,7 @@ impl ProfileRepository {
         changes: &ProfileChanges,
         now: UtcTime,
     ) -> Result<Profile> {
+        check::sought("user_id", user_id)?;
         check_changes(changes)?;
         let set = (changes, telegram_profiles::updated_at.eq(now));
         with_conn!(conn, |c| diesel::update(
@@ -233,13 +235,14 @@ impl ProfileRepository {
     /// Sets whether the player has shown to own the address.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn update_email_verified(
         conn: &mut Conn<'_>,
         user_id: &str,
         verified: bool,
         now: UtcTime,
     ) -> Result<()> {
+        check::sought("user_id", user_id)?;
         let set = (
             telegram_profiles::email_verified.eq(verified),
             telegram_profiles::updated_at.eq(now),
@@ -255,13 +258,14 @@ impl ProfileRepository {
     /// Sets whether the player has shown to own the telephone.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn update_phone_verified(
         conn: &mut Conn<'_>,
         user_id: &str,
         verified: bool,
         now: UtcTime,
     ) -> Result<()> {
+        check::sought("user_id", user_id)?;
         let set = (
             telegram_profiles::phone_verified.eq(verified),
             telegram_profiles::updated_at.eq(now),
@@ -277,8 +281,9 @@ impl ProfileRepository {
     /// Removes the account of this player.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn delete(conn: &mut Conn<'_>, user_id: &str) -> Result<()> {
+        check::sought("user_id", user_id)?;
         let rows = with_conn!(conn, |c| diesel::delete(
             telegram_profiles::table.find(user_id)
         )
@@ -290,8 +295,9 @@ impl ProfileRepository {
     /// Whether this player has an account.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn exists(conn: &mut Conn<'_>, user_id: &str) -> Result<bool> {
+        check::sought("user_id", user_id)?;
         let query =
             diesel::dsl::select(diesel::dsl::exists(telegram_profiles::table.find(user_id)));
         Ok(with_conn!(conn, |c| query.get_result(c))?)
@@ -330,9 +336,10 @@ fn check_new(new: &NewProfile) -> Result<()> {
         new.last_name.as_deref(),
         new.language_code.as_deref(),
     )?;
-    new.metadata
-        .as_ref()
-        .map_or(Ok(()), |json| check::json("metadata", &json.0))
+    if let Some(json) = &new.metadata {
+        check::json("metadata", &json.0)?;
+    }
+    check::moment("created_at", new.created_at)
 }
 
 fn check_changes(changes: &ProfileChanges) -> Result<()> {

@@ -53,6 +53,7 @@ impl SessionRepository {
     /// `Invalid`, `AlreadyExists`, `Database`.
     pub fn start(conn: &mut Conn<'_>, new: &NewSession) -> Result<Session> {
         check::key("session_id", &new.session_id)?;
+        check::moment("started_at", new.started_at)?;
         if let Some(metadata) = &new.metadata {
             check::json("metadata", &metadata.0)?;
         }
@@ -69,8 +70,9 @@ impl SessionRepository {
     /// Ends a session.
     ///
     /// # Errors
-    /// `Invalid` for an end before the start, `NotFound`, `Ended`, `Database`.
+    /// `Invalid` for an end before the start or a key that cannot be, `NotFound`, `Ended`, `Database`.
     pub fn end(conn: &mut Conn<'_>, id: &str, now: UtcTime) -> Result<Session> {
+        check::sought("session_id", id)?;
         let ended: Option<Session> =
             with_conn!(conn, |c| End { id, at: now }.get_result(c).optional())?;
         if let Some(ended) = ended {
@@ -85,8 +87,9 @@ impl SessionRepository {
     /// The session of this key.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find(conn: &mut Conn<'_>, id: &str) -> Result<Option<Session>> {
+        check::sought("session_id", id)?;
         Ok(with_conn!(conn, |c| sessions::table
             .find(id)
             .select(Session::as_select())
@@ -97,7 +100,7 @@ impl SessionRepository {
     /// The session of this key, which has to be there.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn get(conn: &mut Conn<'_>, id: &str) -> Result<Session> {
         Self::find(conn, id)?.ok_or_else(|| Error::not_found(ENTITY, id))
     }
@@ -119,8 +122,9 @@ impl SessionRepository {
     /// Removes a session, its events and its snapshots.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn delete(conn: &mut Conn<'_>, id: &str) -> Result<()> {
+        check::sought("session_id", id)?;
         let rows = with_conn!(conn, |c| diesel::delete(sessions::table.find(id))
             .execute(c))?;
         touched_one(rows, ENTITY, id)
@@ -129,8 +133,9 @@ impl SessionRepository {
     /// Whether there is a session of this key.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn exists(conn: &mut Conn<'_>, id: &str) -> Result<bool> {
+        check::sought("session_id", id)?;
         let query = diesel::dsl::select(diesel::dsl::exists(sessions::table.find(id)));
         Ok(with_conn!(conn, |c| query.get_result(c))?)
     }

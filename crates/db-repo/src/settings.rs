@@ -75,8 +75,9 @@ impl SettingsRepository {
     /// The value of this name.
     ///
     /// # Errors
-    /// `SettingMismatch` if it is of another type, `Database`.
+    /// `Invalid`, `SettingMismatch` if it is of another type, `Database`.
     pub fn find<T: DeserializeOwned>(conn: &mut Conn<'_>, key: &str) -> Result<Option<T>> {
+        check::sought("setting_key", key)?;
         match Self::find_row(conn, key)? {
             Some(row) => read(key, row.setting_value).map(Some),
             None => Ok(None),
@@ -86,7 +87,7 @@ impl SettingsRepository {
     /// The value of this name, which has to be set.
     ///
     /// # Errors
-    /// `NotFound`, `SettingMismatch` if it is of another type, `Database`.
+    /// `Invalid`, `NotFound`, `SettingMismatch` if it is of another type, `Database`.
     pub fn get<T: DeserializeOwned>(conn: &mut Conn<'_>, key: &str) -> Result<T> {
         Self::find(conn, key)?.ok_or_else(|| Error::not_found(ENTITY, key))
     }
@@ -94,8 +95,9 @@ impl SettingsRepository {
     /// The setting of this name as it is stored.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_row(conn: &mut Conn<'_>, key: &str) -> Result<Option<Setting>> {
+        check::sought("setting_key", key)?;
         Ok(with_conn!(conn, |c| settings::table
             .filter(settings::setting_key.eq(key))
             .select(Setting::as_select())
@@ -161,8 +163,9 @@ impl SettingsRepository {
     /// Settings whose names begin so, by name; all of them for an empty beginning.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list(conn: &mut Conn<'_>, prefix: &str, page: &PageRequest) -> Result<Page<Setting>> {
+        check::sought("setting_key", prefix)?;
         let page = &page.of("settings")?;
         let rows = page.rows();
         let after = page.after_key();
@@ -186,8 +189,9 @@ impl SettingsRepository {
     /// Removes a setting.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn delete(conn: &mut Conn<'_>, key: &str) -> Result<()> {
+        check::sought("setting_key", key)?;
         let one = settings::table.filter(settings::setting_key.eq(key));
         let rows = with_conn!(conn, |c| diesel::delete(one).execute(c))?;
         touched_one(rows, ENTITY, key)
@@ -196,8 +200,9 @@ impl SettingsRepository {
     /// Whether a setting is set.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn exists(conn: &mut Conn<'_>, key: &str) -> Result<bool> {
+        check::sought("setting_key", key)?;
         let one = settings::table.filter(settings::setting_key.eq(key));
         let query = diesel::dsl::select(diesel::dsl::exists(one));
         Ok(with_conn!(conn, |c| query.get_result(c))?)

@@ -18,7 +18,7 @@ pub(crate) use counted::Counted;
 pub use leaderboard::LeaderboardOrder;
 
 use crate::refusal::{Parent, Row, refused};
-use crate::{Error, Page, PageRequest, Result};
+use crate::{Error, Page, PageRequest, Result, check};
 
 // Each statement sets only what it has to: SQLite writes anew every index over a column that is set,
 // changed or not, and four of these are in leaderboards. Sums of money end at the largest 64-bit number:
@@ -248,8 +248,9 @@ impl StatsRepository {
     /// The totals of a player who has placed a bet.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_player(conn: &mut Conn<'_>, player_id: &str) -> Result<Option<PlayerStatistics>> {
+        check::sought("player_id", player_id)?;
         let query = player_statistics::table.find(player_id);
         Ok(with_conn!(conn, |c| query.get_result(c)).optional()?)
     }
@@ -257,8 +258,9 @@ impl StatsRepository {
     /// The totals of a game: nothing but zeros before its first bet.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_game(conn: &mut Conn<'_>, game_id: &str) -> Result<Option<GameStatistics>> {
+        check::sought("game_id", game_id)?;
         let query = game_statistics::table.find(game_id);
         Ok(with_conn!(conn, |c| query.get_result(c)).optional()?)
     }

@@ -8,7 +8,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Double, Integer, Text};
 
 use crate::page::Place;
-use crate::{Error, Page, PageRequest, Result};
+use crate::{Error, Page, PageRequest, Result, check};
 
 type Position = (
     Text,
@@ -92,8 +92,9 @@ impl TokenRepository {
     /// The balances of a player who has had any money.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find(conn: &mut Conn<'_>, user_id: &str) -> Result<Option<TokenBalance>> {
+        check::sought("user_id", user_id)?;
         let query = token_balances::table.find(user_id);
         Ok(with_conn!(conn, |c| query.get_result(c)).optional()?)
     }
@@ -101,7 +102,7 @@ impl TokenRepository {
     /// The balances of a player, who has to have had some money.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn get(conn: &mut Conn<'_>, user_id: &str) -> Result<TokenBalance> {
         Self::find(conn, user_id)?.ok_or_else(|| Error::not_found("balance of user", user_id))
     }
@@ -109,8 +110,9 @@ impl TokenRepository {
     /// The staking position of this key.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_position(conn: &mut Conn<'_>, id: &str) -> Result<Option<StakingPosition>> {
+        check::sought("id", id)?;
         let query = staking_positions::table.find(id);
         Ok(with_conn!(conn, |c| query.get_result(c)).optional()?)
     }
@@ -118,12 +120,13 @@ impl TokenRepository {
     /// A player's staking positions, active or not, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_positions(
         conn: &mut Conn<'_>,
         user_id: &str,
         page: &PageRequest,
     ) -> Result<Page<StakingPosition>> {
+        check::sought("user_id", user_id)?;
         let page = &page.of("tokens.positions")?;
         let rows = page.rows();
         let found: Vec<StakingPosition> = match page.after_time()? {

@@ -129,12 +129,13 @@ impl TransactionRepository {
     /// A player's lines, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list(
         conn: &mut Conn<'_>,
         user_id: &str,
         page: &PageRequest,
     ) -> Result<Page<Transaction>> {
+        check::sought("user_id", user_id)?;
         let page = &page.of("transactions")?;
         let rows = page.rows();
         let found = match page.time_id()? {
@@ -156,12 +157,13 @@ impl TransactionRepository {
     /// written.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_reference(
         conn: &mut Conn<'_>,
         reference: &str,
         page: &PageRequest,
     ) -> Result<Page<Transaction>> {
+        check::sought("reference_id", reference)?;
         let page = &page.of("transactions.by_reference")?;
         let query = OfReference {
             reference,
@@ -218,8 +220,9 @@ impl TransactionRepository {
     /// completed lines up to then. Reads them all.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn balances_at(conn: &mut Conn<'_>, user_id: &str, at: UtcTime) -> Result<Balances> {
+        check::sought("user_id", user_id)?;
         let (available, locked, staked) =
             with_conn!(conn, |c| BalancesAt { user_id, at }.get_result(c))?;
         Ok(Balances {

@@ -99,8 +99,9 @@ impl UserRepository {
     /// The player of this key.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find(conn: &mut Conn<'_>, id: &str) -> Result<Option<User>> {
+        check::sought("id", id)?;
         Ok(with_conn!(conn, |c| users::table
             .find(id)
             .select(User::as_select())
@@ -111,7 +112,7 @@ impl UserRepository {
     /// The player of this key, who has to be there.
     ///
     /// # Errors
-    /// `NotFound`, `Database`.
+    /// `Invalid`, `NotFound`, `Database`.
     pub fn get(conn: &mut Conn<'_>, id: &str) -> Result<User> {
         Self::find(conn, id)?.ok_or_else(|| Error::not_found(ENTITY, id))
     }
@@ -119,8 +120,9 @@ impl UserRepository {
     /// The player of this name.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_by_username(conn: &mut Conn<'_>, username: &str) -> Result<Option<User>> {
+        check::sought("username", username)?;
         Ok(with_conn!(conn, |c| users::table
             .filter(users::username.eq(username))
             .select(User::as_select())
@@ -154,6 +156,7 @@ impl UserRepository {
         changes: &UserChanges,
         now: UtcTime,
     ) -> Result<User> {
+        check::sought("id", id)?;
         check_changes(changes)?;
         let set = (changes, users::updated_at.eq(now));
         with_conn!(conn, |c| diesel::update(users::table.find(id))
@@ -176,6 +179,7 @@ impl UserRepository {
         reputation: f64,
         now: UtcTime,
     ) -> Result<()> {
+        check::sought("id", id)?;
         check::finite("reputation", reputation)?;
         let set = (users::reputation.eq(reputation), users::updated_at.eq(now));
         let rows = with_conn!(conn, |c| diesel::update(users::table.find(id))
@@ -187,8 +191,9 @@ impl UserRepository {
     /// Removes a player to whom nothing refers any more; a profile and statistics go along.
     ///
     /// # Errors
-    /// `NotFound`, `InUse`, `Database`.
+    /// `Invalid`, `NotFound`, `InUse`, `Database`.
     pub fn delete(conn: &mut Conn<'_>, id: &str) -> Result<()> {
+        check::sought("id", id)?;
         let rows = with_conn!(conn, |c| diesel::delete(users::table.find(id)).execute(c))
             .map_err(|error| not_deleted(error, ENTITY, id))?;
         touched_one(rows, ENTITY, id)
@@ -205,8 +210,9 @@ impl UserRepository {
     /// Whether there is a player of this key.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn exists(conn: &mut Conn<'_>, id: &str) -> Result<bool> {
+        check::sought("id", id)?;
         let query = diesel::dsl::select(diesel::dsl::exists(users::table.find(id)));
         Ok(with_conn!(conn, |c| query.get_result(c))?)
     }
@@ -277,7 +283,8 @@ fn first_taken(conn: &mut Conn<'_>, batch: &[NewUser]) -> QueryResult<Option<Err
 fn check_new(new: &NewUser) -> Result<()> {
     check::key("id", &new.id)?;
     check::name("username", &new.username, USERNAME)?;
-    check::bytes("public_key", &new.public_key, PUBLIC_KEY)
+    check::bytes("public_key", &new.public_key, PUBLIC_KEY)?;
+    check::moment("created_at", new.created_at)
 }
 
 fn check_changes(changes: &UserChanges) -> Result<()> {

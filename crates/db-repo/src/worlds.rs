@@ -45,8 +45,9 @@ impl WorldRepository {
     /// # Errors
     /// `Invalid`, `WorldNameTaken`, `Database`.
     pub fn create(conn: &mut Conn<'_>, new: &NewWorld) -> Result<World> {
-        check::text("name", &new.name, NAME)?;
+        check::name("name", &new.name, NAME)?;
         check_description(new.description.as_deref())?;
+        check::moment("created_at", new.created_at)?;
         let values = (new, worlds::updated_at.eq(new.created_at));
         with_conn!(conn, |c| diesel::insert_into(worlds::table)
             .values(values)
@@ -78,8 +79,9 @@ impl WorldRepository {
     /// The world of this name.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn find_by_name(conn: &mut Conn<'_>, name: &str) -> Result<Option<World>> {
+        check::sought("name", name)?;
         Ok(with_conn!(conn, |c| worlds::table
             .filter(worlds::name.eq(name))
             .select(World::as_select())
@@ -110,7 +112,7 @@ impl WorldRepository {
         now: UtcTime,
     ) -> Result<World> {
         if let Some(name) = &changes.name {
-            check::text("name", name, NAME)?;
+            check::name("name", name, NAME)?;
         }
         check_description(changes.description.as_ref().and_then(Option::as_deref))?;
         let set = (changes, worlds::updated_at.eq(now));

@@ -131,6 +131,15 @@ impl AuditRepository {
         let page = &page.of("audit")?;
         let rows = page.rows();
         let before = page.before_id();
+        for (field, value) in [
+            ("entity_type", &filter.entity_type),
+            ("entity_id", &filter.entity_id),
+            ("user_id", &filter.user_id),
+        ] {
+            if let Some(value) = value {
+                check::sought(field, value)?;
+            }
+        }
         match (&filter.entity_type, &filter.entity_id) {
             (Some(entity_type), Some(entity_id)) => {
                 let lines = OfEntity {

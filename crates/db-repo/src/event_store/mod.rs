@@ -104,6 +104,7 @@ impl EventStore {
         events: &[NewGameEvent],
         now: UtcTime,
     ) -> Result<i64> {
+        check::sought("game_id", game)?;
         events.iter().try_for_each(check_new)?;
         let wanted = match expected {
             Expected::Any => None,
@@ -151,6 +152,7 @@ impl EventStore {
         from: i64,
         limit: i64,
     ) -> Result<Vec<StoredGameEvent>> {
+        check::sought("game_id", game)?;
         check::within("limit", limit, 1..=MOST)?;
         let events = EventsFrom { game, from, limit };
         Ok(with_conn!(conn, |c| events.load(c))?)
@@ -159,8 +161,9 @@ impl EventStore {
     /// The version that a game is at: the number of its events.
     ///
     /// # Errors
-    /// `Database`.
+    /// `Invalid` for a key that cannot be, `Database`.
     pub fn version(conn: &mut Conn<'_>, game: &str) -> Result<i64> {
+        check::sought("game_id", game)?;
         Ok(with_conn!(conn, |c| Version { game }.get_result(c))?)
     }
 }

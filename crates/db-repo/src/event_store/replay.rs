@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Text};
 use serde::{Deserialize, Serialize};
 
 use super::{EventStore, GameView, MOST};
-use crate::{Error, Result};
+use crate::{Error, Result, check};
 
 /// Counts the forms in which states were kept: one of another form is passed over.
 const FORM: i64 = 1;
@@ -70,8 +70,9 @@ impl EventStore {
     /// database: a read, or a write.
     ///
     /// # Errors
-    /// `BrokenHistory` for events that do not follow from each other, `Database`.
+    /// `Invalid`, `BrokenHistory` for events that do not follow from each other, `Database`.
     pub fn replay(conn: &mut Conn<'_>, game: &str, until: Until) -> Result<Option<GameView>> {
+        check::sought("game_id", game)?;
         let last = match until {
             Until::Newest => i64::MAX,
             Until::Version(version) => version,
@@ -106,6 +107,7 @@ impl EventStore {
     /// # Errors
     /// `BrokenHistory`, `Invalid` for a state of more than 1 MiB, `Database`.
     pub fn snapshot(conn: &mut Conn<'_>, game: &str, now: UtcTime) -> Result<Option<i64>> {
+        check::sought("game_id", game)?;
         let Some(view) = Self::replay(conn, game, Until::Newest)? else {
             return Ok(None);
         };
@@ -116,7 +118,7 @@ impl EventStore {
             why: why.to_string(),
         };
         let state = Json(serde_json::to_value(Kept { form: FORM, view }).map_err(broken)?);
-        crate::check::json("state", &state.0)?;
+        check::json("state", &state.0)?;
         let keep = KeepSnapshot {
             game,
             version,

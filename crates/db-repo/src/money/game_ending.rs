@@ -31,37 +31,42 @@ statement! {
 }
 
 /// A game while it ends.
-pub(super) struct Ending<'a> {
-    pub(super) game: HeldGame<'a>,
-    /// What became available to players, without the pot.
-    pub(super) paid: i64,
+pub(super) struct Ending<'a, 'c> {
+    game: HeldGame<'a>,
+    sheet: Sheet<'c>,
+    paid: i64,
     events: Vec<GameEvent>,
 }
 
-impl<'a> Ending<'a> {
+/// What an end came to.
+pub(super) struct Ended {
+    /// What became available to players, without the pot.
+    pub(super) paid: i64,
+    /// What was in the pot.
+    pub(super) pot: i64,
+}
+
+impl<'a, 'c> Ending<'a, 'c> {
     /// With so many bets to settle.
-    pub(super) fn of(game: HeldGame<'a>, bets: usize) -> Self {
+    pub(super) fn of(conn: &'c mut Conn<'_>, game: HeldGame<'a>, bets: usize) -> Self {
         Self {
             game,
+            sheet: Sheet::of(conn),
             paid: 0,
             events: Vec::with_capacity(bets + 1),
         }
     }
 
     /// Some bets of it, whose players' balances the caller holds.
-    pub(super) fn settle(
-        &mut self,
-        conn: &mut Conn<'_>,
-        decided: &[(OpenBet, Verdict)],
-    ) -> Result<()> {
+    pub(super) fn settle(&mut self, decided: &[(OpenBet, Verdict)]) -> Result<()> {
         let now = self.game.now;
-        bet_settlement::decide_many(conn, decided, now)?;
+        bet_settlement::decide_many(self.sheet.conn(), decided, now)?;
         let players = decided.iter().map(|(bet, _)| bet.player_id.as_str());
-        let mut sheet = Sheet::of(conn, players)?;
+        self.sheet.read(players)?;
         let mut entries = Vec::with_capacity(decided.len());
         let mut notes = Vec::new();
         for (bet, verdict) in decided {
-            let payout = self.game.settle(&mut sheet, bet, verdict)?.payout;
+            let payout = self.game.settle(&mut self.sheet, bet, verdict)?.payout;
             let paid = self.paid.checked_add(payout);
             self.paid = paid.ok_or_else(|| Error::Overflow {
                 owner: format!("game {}", self.game.id),
@@ -70,21 +75,23 @@ impl<'a> Ending<'a> {
             entries.push(self.game.entry(bet, verdict, payout));
             notes.extend(self.game.note(bet, verdict, payout));
         }
-        sheet.write(now)?;
-        OutboxRepository::enqueue_many(conn, &entries)?;
-        NotificationRepository::create_many(conn, &notes)?;
+        self.sheet.write_down(now)?;
+        OutboxRepository::enqueue_many(self.sheet.conn(), &entries)?;
+        NotificationRepository::create_many(self.sheet.conn(), &notes)?;
         Ok(())
     }
 
     /// The game itself, when its bets are settled.
-    pub(super) fn end(
-        &mut self,
-        conn: &mut Conn<'_>,
-        state: GameState,
-        winner: Option<&str>,
-    ) -> Result<()> {
-        let HeldGame { id, pot, now, .. } = self.game;
-        self.give_pot(conn, winner)?;
+    pub(super) fn end(self, state: GameState, winner: Option<&str>) -> Result<Ended> {
+        let Self {
+            game,
+            sheet,
+            paid,
+            mut events,
+        } = self;
+        let HeldGame { id, pot, now, .. } = game;
+        let conn = &mut sheet.write(now)?;
+        give_pot(conn, &game, winner)?;
         let end = EndGame {
             game: id,
             state,
@@ -97,53 +104,53 @@ impl<'a> Ending<'a> {
         if let Some(winner) = winner {
             StatsRepository::game_won(conn, winner, now)?;
         }
-        self.events.push(GameEvent::GameSettled {
+        events.push(GameEvent::GameSettled {
             state,
             winner_id: winner.map(str::to_owned),
             pot: 0,
         });
-        games::record(conn, id, &self.events, now)?;
+        games::record(conn, id, &events, now)?;
         let payload = json!({
-            "reference": self.game.reference, "game_id": id, "state": state,
-            "winner_id": winner, "pot": pot, "paid": self.paid,
+            "reference": game.reference, "game_id": id, "state": state,
+            "winner_id": winner, "pot": pot, "paid": paid,
         });
         tell(conn, winner, OutboxType::GameSettled, payload, now)?;
-        let Some(winner) = winner else {
-            return Ok(());
-        };
-        let note = NewNotification {
-            user_id: winner.to_owned(),
-            notification_type: NotificationType::Win,
-            title: "Game won".to_owned(),
-            message: format!("You won the game and its pot of {pot} CRAP."),
-            metadata: Some(json!({"game_id": id, "pot": pot}).into()),
-            created_at: now,
-        };
-        NotificationRepository::create(conn, &note).map(drop)
+        if let Some(winner) = winner {
+            let note = NewNotification {
+                user_id: winner.to_owned(),
+                notification_type: NotificationType::Win,
+                title: "Game won".to_owned(),
+                message: format!("You won the game and its pot of {pot} CRAP."),
+                metadata: Some(json!({"game_id": id, "pot": pot}).into()),
+                created_at: now,
+            };
+            NotificationRepository::create(conn, &note)?;
+        }
+        Ok(Ended { paid, pot })
     }
+}
 
-    /// Nothing stays in the pot of a game that has ended.
-    fn give_pot(&self, conn: &mut Conn<'_>, winner: Option<&str>) -> Result<()> {
-        let HeldGame { id, pot, now, .. } = self.game;
-        if pot == 0 {
-            return Ok(());
-        }
-        let kind = match winner {
-            Some(winner) => {
-                let line = Line::of(TransactionType::PotWon, id);
-                balances::change(conn, winner, Change::available(pot), line, now)?;
-                EntryType::PotWon
-            }
-            None => EntryType::PotToHouse,
-        };
-        let entry = Entry {
-            kind,
-            reference: id,
-        };
-        accounts::change(conn, Account::Pot(id), -pot, entry, now)?;
-        if winner.is_none() {
-            accounts::change(conn, Account::House, pot, entry, now)?;
-        }
-        Ok(())
+/// Nothing stays in the pot of a game that has ended.
+fn give_pot(conn: &mut Conn<'_>, game: &HeldGame<'_>, winner: Option<&str>) -> Result<()> {
+    let HeldGame { id, pot, now, .. } = *game;
+    if pot == 0 {
+        return Ok(());
     }
+    let kind = match winner {
+        Some(winner) => {
+            let line = Line::of(TransactionType::PotWon, id);
+            balances::change(conn, winner, Change::available(pot), line, now)?;
+            EntryType::PotWon
+        }
+        None => EntryType::PotToHouse,
+    };
+    let entry = Entry {
+        kind,
+        reference: id,
+    };
+    accounts::change(conn, Account::Pot(id), -pot, entry, now)?;
+    if winner.is_none() {
+        accounts::change(conn, Account::House, pot, entry, now)?;
+    }
+    Ok(())
 }

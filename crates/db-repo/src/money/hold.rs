@@ -7,8 +7,8 @@ use db_schema::types::BetId;
 use diesel::{PgConnection, QueryResult};
 
 use super::accounts::Account;
-use crate::Result;
 use crate::dialect::{composing, locking};
+use crate::{Result, check};
 
 /// What the operations of one write involve: the keys that their requests name, in any order. What
 /// follows from a key is held as well: of a bet its game and its player, of a position its player, of a
@@ -70,8 +70,17 @@ pub struct Involved<'a> {
 /// treasury for [`fund`](super::fund), which belongs into a write of its own.
 ///
 /// # Errors
-/// `Database`.
+/// `Invalid` for a key that cannot be, `Database`.
 pub fn hold(conn: &mut Conn<'_>, involved: &Involved<'_>) -> Result<()> {
+    let named = [
+        ("player_id", involved.players),
+        ("game_id", involved.games),
+        ("game_id", involved.ending),
+        ("position_id", involved.positions),
+    ];
+    for (field, keys) in named {
+        keys.iter().try_for_each(|key| check::sought(field, key))?;
+    }
     match conn {
         // One writer at a time holds everything.
         Conn::Sqlite(_) => Ok(()),

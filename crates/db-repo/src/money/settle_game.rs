@@ -91,8 +91,8 @@ pub struct SettledGame {
 /// Ends a game: settles its open bets, lost ones first, and gives the pot to the winner or to the
 /// house. All of it is one write, so a game with more than 100,000 open bets has most of them settled
 /// by [`resolve_bet`](super::resolve_bet) before. Bets are settled in batches of a
-/// thousand, each by as many statements as one bet: of each player's balance the audit trail has one line for
-/// each batch.
+/// thousand, each by as many statements as one bet; balances, accounts and statistics are written in the end, so
+/// that the audit trail has one line of each player's balance.
 ///
 /// # Errors
 /// `Invalid`, also for a bet of another game or one named twice; `NotFound` game, bet or user;
@@ -133,17 +133,17 @@ pub fn settle_game(conn: &mut Conn<'_>, request: &SettleGame, now: UtcTime) -> R
             pot,
             now,
         };
-        let mut ending = Ending::of(held, decided.len());
+        let mut ending = Ending::of(conn, held, decided.len());
         for some in decided.chunks(AT_ONCE) {
-            ending.settle(conn, some)?;
+            ending.settle(some)?;
         }
-        ending.end(conn, state, winner)?;
+        let ended = ending.end(state, winner)?;
         Ok(SettledGame {
             game_id: request.game_id.clone(),
             state,
             bets: decided.len() as u64,
-            paid: ending.paid,
-            pot: ending.game.pot,
+            paid: ended.paid,
+            pot: ended.pot,
             winner_id: winner.map(str::to_owned),
         })
     })

@@ -3,6 +3,10 @@
 //! A statement for each movement costs a round trip on PostgreSQL. On SQLite each statement that ends
 //! may walk all that the write has changed so far, so that a game of twice as many bets takes four
 //! times as long. The lines, and what is refused, are those of the movements one by one.
+//!
+//! Lines are written as they come; a row that changes is written in the end, once. Written again and again
+//! in one transaction it would cost more each time on PostgreSQL, which looks at the foreign keys of a row
+//! that the same transaction has written even if they stay the same, and each time is one in the trail.
 
 use std::collections::BTreeMap;
 
@@ -59,50 +63,71 @@ pub(super) struct Sheet<'c> {
 }
 
 impl<'c> Sheet<'c> {
-    /// Of players, whoever is named more than once included.
-    pub(super) fn of<'p>(
-        conn: &'c mut Conn<'_>,
-        players: impl Iterator<Item = &'p str>,
-    ) -> Result<Self> {
-        let mut conn = conn.reborrow();
-        let mut players: Vec<_> = players.collect();
-        players.sort_unstable();
-        players.dedup();
-        let mut balances = BTreeMap::new();
-        for some in players.chunks(sheet::BATCH) {
-            let found: Vec<(String, i64, i64, i64)> = with_conn!(conn, |c| token_balances::table
-                .filter(token_balances::user_id.eq_any(some))
-                .select((
-                    token_balances::user_id,
-                    token_balances::balance,
-                    token_balances::locked_balance,
-                    token_balances::staked_balance,
-                ))
-                .load(c))?;
-            balances.extend(found.into_iter().map(|(user, available, locked, staked)| {
-                (user, (available, locked, staked).into())
-            }));
-        }
-        Ok(Self {
-            conn,
-            balances,
+    /// Of nobody yet.
+    pub(super) fn of(conn: &'c mut Conn<'_>) -> Self {
+        Self {
+            conn: conn.reborrow(),
+            balances: BTreeMap::new(),
             lines: Vec::new(),
             accounts: Vec::new(),
             entries: Vec::new(),
             counted: Counted::default(),
-        })
+        }
     }
 
-    /// Writes all of it.
+    /// The connection, for what is on no sheet.
+    pub(super) const fn conn(&mut self) -> &mut Conn<'c> {
+        &mut self.conn
+    }
+
+    /// Reads what players have who are not on it, whoever is named more than once included.
+    pub(super) fn read<'p>(&mut self, players: impl Iterator<Item = &'p str>) -> Result<()> {
+        let mut players: Vec<_> = players
+            .filter(|player| !self.balances.contains_key(*player))
+            .collect();
+        players.sort_unstable();
+        players.dedup();
+        for some in players.chunks(sheet::BATCH) {
+            let found: Vec<(String, i64, i64, i64)> =
+                with_conn!(self.conn, |c| token_balances::table
+                    .filter(token_balances::user_id.eq_any(some))
+                    .select((
+                        token_balances::user_id,
+                        token_balances::balance,
+                        token_balances::locked_balance,
+                        token_balances::staked_balance,
+                    ))
+                    .load(c))?;
+            let found = found.into_iter();
+            self.balances
+                .extend(found.map(|(user, available, locked, staked)| {
+                    (user, (available, locked, staked).into())
+                }));
+        }
+        Ok(())
+    }
+
+    /// Writes the lines there are by now.
+    ///
+    /// # Errors
+    /// `Database`.
+    pub(super) fn write_down(&mut self, now: UtcTime) -> Result<()> {
+        self.write_lines(now)?;
+        self.lines.clear();
+        self.write_entries(now)?;
+        self.entries.clear();
+        Ok(())
+    }
+
+    /// Writes what has become of the rows, when all lines are written; the connection.
     ///
     /// # Errors
     /// `Contended` if a row is not as it was read, which is to be held; `Database`.
-    pub(super) fn write(mut self, now: UtcTime) -> Result<()> {
+    pub(super) fn write(mut self, now: UtcTime) -> Result<Conn<'c>> {
         self.write_balances(now)?;
-        self.write_lines(now)?;
         self.write_accounts(now)?;
-        self.write_entries(now)?;
-        self.counted.write(&mut self.conn, now)
+        self.counted.write(&mut self.conn, now)?;
+        Ok(self.conn)
     }
 
     fn write_balances(&mut self, now: UtcTime) -> Result<()> {

@@ -102,16 +102,20 @@ statement! {
 
 statement! {
     /// What a connection came to is added to its peer, who is disconnected unless another one is
-    /// open.
+    /// open. Totals end at the largest 64-bit number: one that cannot grow any more must not keep a
+    /// connection open for ever.
     struct PeerEnded<'a> {
         peer: &'a str as Text,
         sent: i64 as BigInt,
         received: i64 as BigInt,
         failures: i64 as BigInt,
     }
-    "UPDATE peers SET bytes_sent = bytes_sent + " sent ",
-    bytes_received = bytes_received + " received ",
-    failure_count = failure_count + " failures ",
+    "UPDATE peers SET bytes_sent = CASE WHEN bytes_sent > 9223372036854775807 - " sent "
+        THEN 9223372036854775807 ELSE bytes_sent + " sent " END,
+    bytes_received = CASE WHEN bytes_received > 9223372036854775807 - " received "
+        THEN 9223372036854775807 ELSE bytes_received + " received " END,
+    failure_count = CASE WHEN failure_count > 9223372036854775807 - " failures "
+        THEN 9223372036854775807 ELSE failure_count + " failures " END,
     state = CASE WHEN state = 'banned' THEN state
         WHEN EXISTS (SELECT 1 FROM peer_connections WHERE peer_id = " peer "
             AND state = 'connected') THEN 'connected'
@@ -145,8 +149,12 @@ statement! {
         sent: i64 as BigInt,
         received: i64 as BigInt,
     }
-    "UPDATE peer_connections SET bytes_sent = bytes_sent + " sent ",
-    bytes_received = bytes_received + " received "
+    "UPDATE peer_connections SET bytes_sent = CASE
+        WHEN bytes_sent > 9223372036854775807 - " sent " THEN 9223372036854775807
+        ELSE bytes_sent + " sent " END,
+    bytes_received = CASE
+        WHEN bytes_received > 9223372036854775807 - " received " THEN 9223372036854775807
+        ELSE bytes_received + " received " END
     WHERE id = " id " AND disconnected_at IS NULL"
 }
 
@@ -189,6 +197,7 @@ impl PeerRepository {
         address: &str,
         now: UtcTime,
     ) -> Result<PeerConnection> {
+        check::sought("peer_id", peer)?;
         check::text("address", address, ADDRESS)?;
         let take = TakeToConnect {
             peer,
@@ -286,7 +295,8 @@ impl PeerRepository {
         Ok(())
     }
 
-    /// Adds bytes that went over an open connection; the peer gets them when it ends.
+    /// Adds bytes that went over an open connection; the peer gets them when it ends. What no 64-bit
+    /// number counts is the largest one.
     ///
     /// # Errors
     /// `Invalid`, `NotFound`, `Ended`, `Database`.
@@ -336,12 +346,13 @@ impl PeerRepository {
     /// Connections to one peer, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_connections(
         conn: &mut Conn<'_>,
         peer: &str,
         page: &PageRequest,
     ) -> Result<Page<PeerConnection>> {
+        check::sought("peer_id", peer)?;
         let page = &page.of("connections.of_peer")?;
         let rows = page.rows();
         let (at, id) = page.before_time_id()?;

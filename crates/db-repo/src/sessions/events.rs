@@ -89,12 +89,13 @@ impl EventRepository {
     /// Events of a session, oldest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_session(
         conn: &mut Conn<'_>,
         session: &str,
         page: &PageRequest,
     ) -> Result<Page<Event>> {
+        check::sought("session_id", session)?;
         let page = &page.of("session_events.of_session")?;
         let rows = page.rows();
         let (at, id) = page.after_time_id(UtcTime::FIRST)?;
@@ -111,12 +112,13 @@ impl EventRepository {
     /// Events of one type, newest first.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_type(
         conn: &mut Conn<'_>,
         event_type: &str,
         page: &PageRequest,
     ) -> Result<Page<Event>> {
+        check::sought("event_type", event_type)?;
         let page = &page.of("session_events.by_type")?;
         let rows = page.rows();
         let (at, id) = page.before_time_id()?;
@@ -138,5 +140,6 @@ fn place(last: &Event) -> Place {
 fn check_new(new: &NewEvent) -> Result<()> {
     check::key("session_id", &new.session_id)?;
     check::word("event_type", &new.event_type)?;
+    check::moment("timestamp", new.timestamp)?;
     check::json("payload", &new.payload.0)
 }

@@ -105,6 +105,7 @@ impl UsageSnapshotRepository {
     /// `Invalid`, `MissingParent` for a session that is not there, `Database`.
     pub fn create(conn: &mut Conn<'_>, new: &NewUsageSnapshot) -> Result<UsageSnapshot> {
         check::key("session_id", &new.session_id)?;
+        check::moment("timestamp", new.timestamp)?;
         check::json("snapshot_data", &new.snapshot_data.0)?;
         let parent = session("fk_usage_snapshots_session_id", &new.session_id);
         with_conn!(conn, |c| diesel::insert_into(usage_snapshots::table)
@@ -129,12 +130,15 @@ impl UsageSnapshotRepository {
     /// Snapshots, newest first, as [`SnapshotFilter::recent`] and a page of 100 by default.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list(
         conn: &mut Conn<'_>,
         filter: &SnapshotFilter,
         page: &PageRequest,
     ) -> Result<Page<UsageSnapshot>> {
+        if let Some(session) = &filter.session {
+            check::sought("session_id", session)?;
+        }
         let page = &page.of("snapshots")?;
         let rows = page.rows();
         let (at, id) = page.before_time_id()?;
@@ -163,12 +167,13 @@ impl UsageSnapshotRepository {
     /// All snapshots of a session, in the order in which they were written.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_by_session(
         conn: &mut Conn<'_>,
         session: &str,
         page: &PageRequest,
     ) -> Result<Page<UsageSnapshot>> {
+        check::sought("session_id", session)?;
         let page = &page.of("snapshots.of_session")?;
         let rows = page.rows();
         let list = OfSession {

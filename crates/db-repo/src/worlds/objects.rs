@@ -147,13 +147,14 @@ impl WorldRepository {
     /// Objects of one type in a world, in the order in which they were made.
     ///
     /// # Errors
-    /// `Invalid` for a page that cannot be, `Database`.
+    /// `Invalid` for a key or a page that cannot be, `Database`.
     pub fn list_objects_by_type(
         conn: &mut Conn<'_>,
         world: i64,
         object_type: &str,
         page: &PageRequest,
     ) -> Result<Page<WorldObject>> {
+        check::sought("object_type", object_type)?;
         let page = &page.of("objects.of_type")?;
         let rows = page.rows();
         let list = OfType {
@@ -231,6 +232,7 @@ fn check_new(new: &NewWorldObject) -> Result<()> {
     check::word("object_type", &new.object_type)?;
     check::text("name", &new.name, NAME)?;
     check_position("position", new.position)?;
+    check::moment("created_at", new.created_at)?;
     check::object("properties", &new.properties.0)
 }
 

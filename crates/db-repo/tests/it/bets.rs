@@ -1,12 +1,13 @@
 //! Bets, as they are read, and those of the past.
 
 use db_core::Database;
-use db_repo::{BetRepository, Error, GameRepository, PageRequest};
+use db_repo::{BetRepository, Error, GameRepository, PageRequest, money};
 use db_schema::rows::{Bet, BetOutcome, BetType, NewGame};
 use db_schema::types::BetId;
 use db_testkit::{TestDb, both_engines};
 
-use crate::support::{at, open, read, refusal, users, write};
+use crate::money::table::{bet, bet_id, deposit, resolve};
+use crate::support::{all_pages, at, open, read, refusal, users, write};
 
 /// Two to a moment, by two players in two games.
 fn past(number: u32) -> Bet {
@@ -115,11 +116,55 @@ both_engines! {
             });
             assert_eq!(found, newest(&|bet| bet.player_id == player));
         }
-        assert_eq!(read(&database, |conn| BetRepository::open_of_game(conn, "g1")), []);
         let foreign = PageRequest::first(7).after("2:bets.by_game:5.no key of a bet".parse().unwrap());
         let refused = database
             .read(|conn| BetRepository::list_by_game(conn, "g1", &foreign))
             .unwrap_err();
         assert!(matches!(refused, Error::Invalid { field: "after", .. }));
+    }
+
+    fn open_bets_come_once_each_oldest_first(db: TestDb) {
+        let database = with_games(&db);
+        let list = |page: &PageRequest| {
+            read(&database, |conn| BetRepository::list_open_by_game(conn, "g1", page))
+        };
+        assert_eq!(list(&PageRequest::default()).items, []);
+        for player in ["ada", "bob"] {
+            let request = deposit(player, player, 1_000);
+            write(&database, |conn| money::deposit(conn, &request, at(0)));
+        }
+        // Three to a moment, in the order of none of their columns, and every fifth in another game.
+        let placed: Vec<_> =
+            (0_u8..40).map(|n| (u128::from(n) * 27 % 40, i64::from(n / 3))).collect();
+        for (number, seconds) in &placed {
+            let game = if number % 5 == 0 { "g2" } else { "g1" };
+            let player = if number % 2 == 0 { "ada" } else { "bob" };
+            let bet = bet(*number, game, player, 1);
+            write(&database, |conn| money::place_bet(conn, &bet, at(*seconds)));
+        }
+        for number in [7, 8, 31] {
+            resolve(&database, number, BetOutcome::Lost, 0);
+        }
+        let mut wanted: Vec<_> = placed
+            .into_iter()
+            .filter(|(number, _)| number % 5 != 0 && ![7, 8, 31].contains(number))
+            .map(|(number, seconds)| (at(seconds), bet_id(number)))
+            .collect();
+        wanted.sort_unstable();
+        let found = all_pages(&database, 4, |conn, page| {
+            BetRepository::list_open_by_game(conn, "g1", page)
+        });
+        assert!(found.iter().all(|bet| bet.game_id == "g1" && bet.outcome.is_none()));
+        let found: Vec<_> = found.into_iter().map(|bet| (bet.created_at, bet.id)).collect();
+        assert_eq!(found, wanted);
+        // The cursor of bets the other way round is none of this list.
+        let other = read(&database, |conn| {
+            BetRepository::list_by_game(conn, "g1", &PageRequest::first(1))
+        });
+        let foreign = PageRequest::first(1).after(other.next.unwrap());
+        let refused = database
+            .read(|conn| BetRepository::list_open_by_game(conn, "g1", &foreign))
+            .unwrap_err();
+        assert!(matches!(refused, Error::Invalid { field: "after", .. }), "{refused:?}");
     }
 }

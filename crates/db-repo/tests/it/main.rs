@@ -11,6 +11,8 @@ mod audit;
 mod bets;
 mod complete;
 mod consensus;
+mod constraints;
+mod doors;
 mod event_append;
 mod event_replay;
 mod event_store;

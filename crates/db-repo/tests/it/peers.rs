@@ -214,6 +214,26 @@ both_engines! {
         assert_eq!(peer.state, PeerState::Disconnected);
     }
 
+    fn what_cannot_be_counted_any_more_keeps_no_connection_open(db: TestDb) {
+        let database = open(&db);
+        see(&database, "p1", 1);
+        for seconds in 2..4 {
+            let id = connect(&database, "p1", seconds);
+            for _ in 0..2 {
+                write(&database, |conn| {
+                    PeerRepository::record_bytes(conn, id, i64::MAX, i64::MAX - 1)
+                });
+            }
+            let ended = write(&database, |conn| {
+                PeerRepository::record_failure(conn, id, "reset", at(seconds))
+            });
+            assert_eq!((ended.bytes_sent, ended.bytes_received), (i64::MAX, i64::MAX));
+        }
+        let peer = read(&database, |conn| PeerRepository::get(conn, "p1"));
+        assert_eq!((peer.bytes_sent, peer.bytes_received), (i64::MAX, i64::MAX));
+        assert_eq!((peer.state, peer.failure_count), (PeerState::Disconnected, 2));
+    }
+
     fn peers_unseen_for_long_are_forgotten(db: TestDb) {
         let database = open(&db);
         for (id, seconds) in [("old", 1), ("banned", 1), ("open", 1), ("edge", 5), ("new", 9)] {

@@ -2,6 +2,7 @@
 
 mod bets;
 mod books;
+mod by_hand;
 mod composed;
 mod composed_games;
 mod concurrency;

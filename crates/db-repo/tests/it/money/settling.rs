@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use db_core::with_conn;
 use db_repo::money::{self, SettledGame};
-use db_repo::{GameRepository, Reconciliation};
+use db_repo::{AuditFilter, AuditRepository, GameRepository, Reconciliation};
 use db_schema::rows::{BetOutcome, EntryType, GamePhase, GameState, TransactionType};
 use db_testkit::{TestDb, both_engines};
 use diesel::Connection as _;
@@ -13,7 +13,7 @@ use diesel::connection::InstrumentationEvent;
 
 use super::books::books;
 use super::table::{bet, bet_id, cancel, deposit, end, place, resolve, result, settle, table};
-use crate::support::{at, read, users, write};
+use crate::support::{all_pages, at, read, users, write};
 
 both_engines! {
     fn lost_stakes_pay_the_winners_and_the_rest_is_the_winners_pot(db: TestDb) {
@@ -112,6 +112,32 @@ both_engines! {
         assert_eq!(counted.unsigned_abs(), BETS / 4);
         // Created, placed, resolved, settled.
         assert_eq!(books.counts["game_events"], 2 * i64::try_from(BETS).unwrap() + 2);
+        let report = read(&database, |conn| Reconciliation::new().run(conn));
+        assert!(report.is_sound(), "{report:?}");
+    }
+
+    /// However many batches there are: a row that one transaction writes again and again costs more each
+    /// time on PostgreSQL.
+    fn each_balance_is_written_once(db: TestDb) {
+        const BETS: u64 = 2_100;
+        let database = table(&db);
+        let more = deposit("more", "ada", 10_000);
+        write(&database, |conn| money::deposit(conn, &more, at(1)));
+        write(&database, |conn| {
+            (0..BETS).try_for_each(|number| {
+                let player = if number % 100 == 0 { "bob" } else { "ada" };
+                money::place_bet(conn, &bet(number.into(), "g1", player, 1), at(10)).map(drop)
+            })
+        });
+        let changes = |table: &str| {
+            let filter = AuditFilter { entity_type: Some(table.to_owned()), ..AuditFilter::default() };
+            all_pages(&database, 1_000, |conn, page| AuditRepository::list(conn, &filter, page)).len()
+        };
+        let before = changes("token_balances");
+        let results = (0..BETS).map(|number| result(number.into(), BetOutcome::Lost, 0));
+        settle(&database, &end("g1", results.collect(), None));
+        assert_eq!(changes("token_balances") - before, 2);
+        books(&database);
         let report = read(&database, |conn| Reconciliation::new().run(conn));
         assert!(report.is_sound(), "{report:?}");
     }

@@ -116,8 +116,9 @@ fn bets(step: Step<'_>) {
         BetRepository::list_by_player(conn, "m1", &PageRequest::default())?;
         BetRepository::list_by_player(conn, "m1", &after("bets.by_player"))
     });
-    go(step, "bets: open_of_game", |conn| {
-        BetRepository::open_of_game(conn, "m1")
+    go(step, "bets: list_open_by_game", |conn| {
+        BetRepository::list_open_by_game(conn, "m1", &PageRequest::default())?;
+        BetRepository::list_open_by_game(conn, "m1", &after("bets.open_by_game"))
     });
     go(step, "money: resolve_bet", |conn| {
         for (number, outcome, winnings) in [

@@ -1,0 +1,200 @@
+//! Foreign keys, by who refers to nobody.
+
+use db_repo::{
+    BetRepository, ConsensusRepository, EventRepository, EventStore, Expected,
+    NotificationRepository, OutboxRepository, PeerRepository, ProfileRepository,
+    UsageSnapshotRepository, WorldRepository, money,
+};
+use db_schema::rows::{
+    Bet, BetOutcome, ConsensusVote, NewConsensusRound, NewEvent, NewProfile, NewUsageSnapshot,
+    SnapshotType,
+};
+use db_schema::types::Json;
+use serde_json::json;
+
+use super::Meant::{self, Never, Refused};
+use super::OF_A_NEW_GAME;
+use super::rows::{object, past, profile, round, vote};
+use crate::event_store::created;
+use crate::money::table::{bet, deposit, end, house_game, result, stake, transfer};
+use crate::notifications::message;
+use crate::outbox::entry;
+use crate::support::at;
+
+#[expect(clippy::too_many_lines, reason = "one table, line by line")]
+pub(super) fn meant() -> Vec<(&'static str, Meant)> {
+    vec![
+        (
+            "fk_account_entries_account_id",
+            Never("a pot comes with its game, the others with the schema"),
+        ),
+        ("fk_accounts_game_id", Never(OF_A_NEW_GAME)),
+        (
+            "fk_bets_game_id",
+            Refused("game_id: there is no game g9", |conn| {
+                let other = Bet {
+                    game_id: "g9".into(),
+                    ..past()
+                };
+                BetRepository::create_many(conn, &[other]).map(drop)
+            }),
+        ),
+        (
+            "fk_bets_player_id",
+            Refused("player_id: there is no user eve", |conn| {
+                let other = Bet {
+                    player_id: "eve".into(),
+                    ..past()
+                };
+                BetRepository::create_many(conn, &[other]).map(drop)
+            }),
+        ),
+        (
+            "fk_consensus_rounds_game_id",
+            Refused("game_id: there is no game g9", |conn| {
+                let other = NewConsensusRound {
+                    game_id: Some("g9".into()),
+                    ..round(2)
+                };
+                ConsensusRepository::start_round(conn, &other).map(drop)
+            }),
+        ),
+        (
+            "fk_consensus_votes_round_number",
+            Refused("there is no consensus round 9", |conn| {
+                ConsensusRepository::vote(
+                    conn,
+                    &ConsensusVote {
+                        round_number: 9,
+                        ..vote()
+                    },
+                )
+                .map(drop)
+            }),
+        ),
+        (
+            "fk_events_session_id",
+            Refused("session_id: there is no session s9", |conn| {
+                let new = NewEvent {
+                    session_id: "s9".into(),
+                    event_type: "start".into(),
+                    payload: Json(json!({})),
+                    timestamp: at(0),
+                };
+                EventRepository::record(conn, &new).map(drop)
+            }),
+        ),
+        (
+            "fk_game_events_game_id",
+            Refused("game_id: there is no game g9", |conn| {
+                let events = [(&created()).into()];
+                EventStore::append(conn, "g9", Expected::Any, &events, at(0)).map(drop)
+            }),
+        ),
+        (
+            "fk_game_players_game_id",
+            Refused("there is no game g9", |conn| {
+                money::place_bet(conn, &bet(9, "g9", "ada", 1), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_game_players_player_id",
+            Refused("there is no user eve", |conn| {
+                money::place_bet(conn, &bet(9, "g1", "eve", 1), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_game_snapshots_game_id",
+            Never("of a game without events nothing is kept"),
+        ),
+        ("fk_game_statistics_game_id", Never(OF_A_NEW_GAME)),
+        (
+            "fk_games_winner_id",
+            Refused("there is no user eve", |conn| {
+                let results = vec![result(1, BetOutcome::Lost, 0)];
+                money::settle_game(conn, &end("g1", results, Some("eve")), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_house_games_user_id",
+            Refused("there is no user eve", |conn| {
+                money::play_house_game(conn, &house_game("h", "eve", (1, 2)), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_notifications_user_id",
+            Refused("user_id: there is no user eve", |conn| {
+                NotificationRepository::create(conn, &message("eve", 0)).map(drop)
+            }),
+        ),
+        (
+            "fk_outbox_user_id",
+            Refused("user_id: there is no user eve", |conn| {
+                let mut new = entry(1, 0);
+                new.user_id = Some("eve".into());
+                OutboxRepository::enqueue(conn, &new).map(drop)
+            }),
+        ),
+        (
+            "fk_peer_connections_peer_id",
+            Refused("there is no peer p9", |conn| {
+                PeerRepository::connect(conn, "p9", "a:1", at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_player_statistics_player_id",
+            Refused("there is no user eve", |conn| {
+                money::place_bet(conn, &bet(9, "g1", "eve", 1), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_staking_positions_user_id",
+            Refused("there is no user eve", |conn| {
+                money::stake(conn, &stake("new", "p9", "eve", 1), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_telegram_profiles_user_id",
+            Refused("user_id: there is no user eve", |conn| {
+                ProfileRepository::create(
+                    conn,
+                    &NewProfile {
+                        telegram_id: 9,
+                        ..profile("eve")
+                    },
+                )
+                .map(drop)
+            }),
+        ),
+        (
+            "fk_token_balances_user_id",
+            Refused("there is no user eve", |conn| {
+                money::deposit(conn, &deposit("d", "eve", 1), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_transactions_user_id",
+            Refused("there is no user eve", |conn| {
+                money::transfer(conn, &transfer("t", "ada", "eve", 1), at(2)).map(drop)
+            }),
+        ),
+        (
+            "fk_usage_snapshots_session_id",
+            Refused("session_id: there is no session s9", |conn| {
+                let new = NewUsageSnapshot {
+                    session_id: "s9".into(),
+                    snapshot_data: Json(json!({})),
+                    snapshot_type: SnapshotType::Stats,
+                    timestamp: at(0),
+                };
+                UsageSnapshotRepository::create(conn, &new).map(drop)
+            }),
+        ),
+        (
+            "fk_world_objects_world_id",
+            Refused("world_id: there is no world 999", |conn| {
+                WorldRepository::create_object(conn, &object()).map(drop)
+            }),
+        ),
+    ]
+}
