@@ -347,6 +347,10 @@ fn what_is_proven_waits_where_its_place_is_taken_in_the_last_moment() {
     // Still open, and it goes on waiting.
     assert!(matches!(finish(&over()), Err(Error::Locked { .. })));
     drop(holder);
+    // So does one that somebody looks into.
+    let looker = Holder::of(&waiting);
+    assert!(matches!(finish(&over()), Err(Error::Locked { .. })));
+    drop(looker);
     let unasked = finish(&over().with_replace(false)).unwrap_err();
     assert!(matches!(unasked, Error::Refused { .. }), "{unasked}");
     let never = Invariant::new("never", |_| Ok(vec!["no".to_owned()]));
