@@ -121,7 +121,7 @@ statement! {
         WHERE told.bet IS NOT NULL AND (told.outcome IS NOT NULL OR settled.outcome IS NOT NULL)
     ) AS matched
     WHERE said IS NULL OR kept IS NULL OR said <> kept
-    OR winnings <> CAST(paid AS TEXT) OR also_won <> CAST(paid AS TEXT)
+    OR winnings <> CAST(paid AS TEXT) OR (also_won <> winnings AND also_won <> CAST(paid AS TEXT))
     ORDER BY game_id, bet, kept IS NOT NULL LIMIT " rows " + 0"
 }
 
