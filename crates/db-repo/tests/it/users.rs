@@ -14,7 +14,7 @@ both_engines! {
         users(&database, &["u1", "u2"]);
         let beyond = match db.engine() {
             Engine::Sqlite => "9223372036854775807",
-            Engine::Postgres => "'infinity'",
+            Engine::Postgres => "'290000-01-01'",
         };
         db.connect().execute(&format!("UPDATE users SET created_at = {beyond} WHERE id = 'u1'"));
         let page = database.read(|conn| UserRepository::list(conn, &PageRequest::default()));
