@@ -120,7 +120,7 @@ impl RestoreOptions {
         /// The same, where a database that is there may be replaced or not. It is kept aside.
         with_replace: replace = is_replaced: bool => is_replaced;
         /// The same, where a backup may be restored or not that was not sound when it was made, see
-        /// [`BackupOptions::with_accept_unsound`]; or, of a base backup, whose data break an invariant.
+        /// [`BackupOptions::with_accept_unsound`], or whose data break an invariant now.
         with_accept_unsound: accept_unsound = is_accepted: bool => is_accepted;
     }
 }

@@ -82,6 +82,8 @@ pub struct Restored {
     pub tables: Vec<TableRows>,
     /// Which invariants it was checked for.
     pub invariants: Checked,
+    /// What is wrong with the data, and was accepted.
+    pub unsound: Vec<String>,
 }
 
 /// Restores a backup. Until everything is read, compared and checked, the target is not touched.
@@ -103,20 +105,10 @@ pub fn restore(
     store.obey(&options.interrupt);
     refuse_newer(manifest, options)?;
     refuse_unsound(manifest, options)?;
-    let relaxed;
-    let options = if manifest.is_sound() {
-        options
-    } else {
-        relaxed = RestoreOptions {
-            invariants: Tolerated::default().invariants(&options.invariants),
-            ..options.clone()
-        };
-        &relaxed
-    };
     match (manifest.kind, target) {
-        (Kind::Sqlite, DatabaseUrl::SqliteFile(path)) => {
+        (Kind::Sqlite, DatabaseUrl::SqliteFile(path)) => bearing(options, |options| {
             sqlite::restore::restore(store, manifest, path, options, &mut watcher)
-        }
+        }),
         (Kind::Sqlite, _) => Err(Error::usage(
             format!(
                 "{} is of SQLite, and {target} is no SQLite file",
@@ -124,9 +116,9 @@ pub fn restore(
             ),
             "name a file with --target",
         )),
-        (Kind::PostgresDump, DatabaseUrl::Postgres(_)) => {
+        (Kind::PostgresDump, DatabaseUrl::Postgres(_)) => bearing(options, |options| {
             postgres::load::load(store, manifest, target, options, &mut watcher)
-        }
+        }),
         (Kind::PostgresDump, _) => Err(Error::usage(
             format!("{} is of PostgreSQL, and {target} is not", manifest.name),
             "name a database with --target postgres://USER@HOST/NAME",
@@ -161,7 +153,28 @@ pub fn finish_restore(
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Restored, Error> {
     let mut watcher = Watcher::new(on_progress, &options.interrupt);
-    sqlite::restore::finish(waiting, target, options, &mut watcher)
+    bearing(options, |options| {
+        sqlite::restore::finish(waiting, target, options, &mut watcher)
+    })
+}
+
+/// Restores, and bears with what is wrong with the data where that is accepted. That a backup was sound when it was made
+/// says nothing of invariants that nobody looked at then: a newer program has more of them.
+fn bearing(
+    options: &RestoreOptions,
+    restore: impl FnOnce(&RestoreOptions) -> Result<Restored, Error>,
+) -> Result<Restored, Error> {
+    if !options.accept_unsound {
+        return restore(options);
+    }
+    let tolerated = Tolerated::default();
+    let relaxed = RestoreOptions {
+        invariants: tolerated.invariants(&options.invariants),
+        ..options.clone()
+    };
+    let mut restored = restore(&relaxed)?;
+    restored.unsound.extend(tolerated.take());
+    Ok(restored)
 }
 
 fn refuse_unsound(manifest: &Manifest, options: &RestoreOptions) -> Result<(), Error> {

@@ -51,6 +51,21 @@ fn every_kind_of_database_trouble_has_its_code() {
     }
 }
 
+/// What waits for its place says by its code what keeps it from there.
+#[test]
+fn a_restored_file_that_waits_has_the_code_of_its_reason() {
+    let locked = BackupError::Locked {
+        what: "x".to_owned(),
+        holder: None,
+    };
+    let error = BackupError::PlaceTaken {
+        error: Box::new(locked),
+        waits_as: "x.restored-20260102T030405Z".to_owned(),
+        hint: String::new(),
+    };
+    assert_eq!(of_backup(&error), ("locked", Code::Locked));
+}
+
 #[test]
 fn every_error_of_the_migration_engine_has_its_code() {
     let text = || "x".to_owned();

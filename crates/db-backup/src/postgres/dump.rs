@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use db_core::{Access, Clock, Conn, DatabaseUrl, Interrupt};
+use diesel::PgConnection;
 
 use super::child::{Run, Tee};
 use super::facts::{self, Server, Table};
@@ -102,7 +103,7 @@ pub(crate) fn dump(
             let counted = facts::count(conn, &tables, |_| stopped(&stop)).and_then(|counted| {
                 let mut checked = Checked::default();
                 for invariant in invariants {
-                    let findings = checked.look(invariant, &mut Conn::Postgres(conn))?;
+                    let findings = look(&mut checked, invariant, conn)?;
                     if !findings.is_empty() {
                         return Err(Error::Unsound {
                             name: "the database".to_owned(),
@@ -151,6 +152,19 @@ pub(crate) fn dump(
         copy_ms,
         rows_ms,
     })
+}
+
+/// Looks at an invariant. A statement of it that fails would take the snapshot along, which `pg_dump` may not have taken up
+/// yet; to a savepoint it goes back without it.
+fn look(
+    checked: &mut Checked,
+    invariant: &Invariant,
+    conn: &mut PgConnection,
+) -> Result<Vec<String>, Error> {
+    facts::run(conn, "SAVEPOINT looked", "beginning a check")?;
+    let findings = checked.look(invariant, &mut Conn::Postgres(conn));
+    facts::run(conn, "ROLLBACK TO SAVEPOINT looked", "ending a check")?;
+    findings
 }
 
 /// Waits for the counts, and for a stop.

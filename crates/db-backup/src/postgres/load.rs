@@ -146,6 +146,7 @@ pub(crate) fn load(
         total_ms: millis(began.elapsed()),
         tables,
         invariants,
+        unsound: Vec::new(),
     })
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn restore(
         key: options.key.as_ref(),
         level: options.level,
         invariants: &options.invariants,
-        tolerated: (!manifest.is_sound()).then_some(&tolerated),
+        tolerated: options.accept_unsound.then_some(&tolerated),
     };
     let proved = proof::prove(&what, watcher)?;
     trial::same(manifest, &proved)?;
@@ -78,6 +78,7 @@ pub(crate) fn restore(
         total_ms: millis(began.elapsed()),
         tables: proved.tables,
         invariants: proved.invariants,
+        unsound: tolerated.take(),
     })
 }
 
@@ -100,6 +101,7 @@ pub(crate) fn finish(
     watcher: &mut Watcher<'_>,
 ) -> Result<Restored, Error> {
     let began = Instant::now();
+    let tolerated = Tolerated::default();
     let target = &real(&place_of(waiting, target)?)?;
     let bytes = fs::metadata(waiting).map_err(|e| Error::io("look at", waiting, e))?;
     if swap::id(waiting) == swap::id(target) {
@@ -116,7 +118,7 @@ pub(crate) fn finish(
         key: options.key.as_ref(),
         level: options.level,
         invariants: &options.invariants,
-        tolerated: None,
+        tolerated: options.accept_unsound.then_some(&tolerated),
     };
     let proved = proof::prove(&what, watcher)?;
     refuse(proved.engine.application_id, target, options)?;
@@ -157,6 +159,7 @@ pub(crate) fn finish(
         total_ms: millis(began.elapsed()),
         tables: proved.tables,
         invariants: proved.invariants,
+        unsound: tolerated.take(),
     })
 }
 

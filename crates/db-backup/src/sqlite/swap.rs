@@ -87,12 +87,15 @@ impl Place<'_> {
         }
         let name = self.free_name(&format!("{WAITING}{}", self.now.format(TIME)));
         let kept = name.and_then(|name| draft.publish_as(&name).map(|()| name));
+        let cure = match &error {
+            Error::Locked { .. } => "stop who has it open",
+            _ => "mend that",
+        };
         match kept {
             Ok(name) => Error::PlaceTaken {
                 error: Box::new(error),
                 hint: format!(
-                    "stop who has it open, then: bitcraps-db restore --finish '{}'; with --target \
-                     elsewhere",
+                    "{cure}, then: bitcraps-db restore --finish '{}'; with --target elsewhere",
                     name.display().to_string().replace('\'', r"'\''")
                 ),
                 waits_as: name.display().to_string(),

@@ -256,7 +256,7 @@ pub(crate) struct Restore {
     pub(crate) accept_unsound: bool,
     /// Give a SQLite file its place that an earlier restore has proven, and could not: NAME.restored-TIME
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "name", "of", "dir", "at", "lsn", "restore_point", "no_owner", "identity", "accept_unsound"
+        "name", "of", "dir", "at", "lsn", "restore_point", "no_owner", "identity"
     ])]
     pub(crate) finish: Option<PathBuf>,
 }

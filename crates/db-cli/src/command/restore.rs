@@ -40,6 +40,9 @@ pub(super) struct Document {
     invariants: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unchecked: Vec<Unchecked>,
+    /// What is wrong with them, and was accepted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unsound: Vec<String>,
     duration_ms: u64,
 }
 
@@ -106,9 +109,17 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
         work.phases.at(p);
     });
     work.phases.finish();
-    let done = done?;
-    tell(context, store.location(), (done, Some(&manifest)))?;
+    remark(context, options, &done);
+    tell(context, store.location(), (done?, Some(&manifest)))?;
     Ok(Code::Done)
+}
+
+/// Says what can be done where data is not sound.
+fn remark(context: &Context<'_>, options: &Restore, done: &Result<Restored, db_backup::Error>) {
+    if matches!(done, Err(db_backup::Error::Unsound { .. })) && !options.accept_unsound {
+        let text = "--accept-unsound takes it where rows only contradict each other";
+        context.output.note(text);
+    }
 }
 
 /// Says what was restored; of a file that has waited there is no manifest.
@@ -123,7 +134,7 @@ fn tell(
             dir,
             name: done.name,
             kind: done.kind.name(),
-            sound: manifest.is_none_or(Manifest::is_sound),
+            sound: manifest.is_none_or(Manifest::is_sound) && done.unsound.is_empty(),
             target: done.target,
             kept: done.kept,
             content_bytes: done.bytes,
@@ -132,6 +143,7 @@ fn tell(
             verify_ms: done.verify_ms,
             invariants: done.invariants.checked,
             unchecked: done.invariants.unchecked,
+            unsound: done.unsound,
             duration_ms: done.total_ms,
         })?;
         return Ok(());
@@ -146,9 +158,7 @@ fn tell(
         done.verify_ms
     );
     text.line(context.output.paint().text(&line, Style::Green));
-    if let Some(manifest) = manifest {
-        not_sound(manifest, &mut text);
-    }
+    not_sound(manifest, &done.unsound, &mut text);
     invariants::tell(&done.invariants.unchecked, &mut text);
     if let Some(kept) = done.kept {
         text.line(format!("the old database is kept as {kept}"));
@@ -156,11 +166,13 @@ fn tell(
     context.output.report(&text.into_string())
 }
 
-/// A line for a backup that was not sound when it was made.
-fn not_sound(manifest: &Manifest, text: &mut Text) {
-    if !manifest.is_sound() {
+/// A line for a backup that was not sound when it was made, or that is not by what is known now.
+fn not_sound(manifest: Option<&Manifest>, found: &[String], text: &mut Text) {
+    if let Some(manifest) = manifest.filter(|manifest| !manifest.is_sound()) {
         let findings = db_backup::brief(&manifest.proof.unsound);
         text.line(format!("NOT SOUND when it was made: {findings}"));
+    } else if !found.is_empty() {
+        text.line(format!("NOT SOUND: {}", db_backup::brief(found)));
     }
 }
 

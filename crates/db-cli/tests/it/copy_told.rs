@@ -174,11 +174,16 @@ fn a_wait_for_a_lock_is_told_once_sqlite_or_postgres() {
     let fresh = |name: &str| format!("sqlite://{}", own.path().join(name).display());
     let rows = "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE";
     let writes = "BEGIN; LOCK TABLE t IN ROW EXCLUSIVE MODE";
+    // Nobody may read either, not even the catalog.
+    let all = "PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE";
     let other_copy = "SELECT pg_advisory_lock(1650680930, 1668247673)";
     let locks: &[&str] = &["--lock-source"];
+    let any: &[&str] = &["--from-catalog"];
     let cases = [
         (&file, "BEGIN IMMEDIATE", &file, fresh("a.db"), &[][..]),
         (&file, "BEGIN IMMEDIATE", &file, fresh("b.db"), locks),
+        (&file, all, &file, fresh("e.db"), &[]),
+        (&file, all, &file, fresh("f.db"), any),
         (&server, rows, &server, fresh("c.db"), &[]),
         (&server, writes, &server, fresh("d.db"), locks),
         (&to, other_copy, &file, to.url(), &[]),

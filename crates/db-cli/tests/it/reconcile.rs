@@ -44,7 +44,7 @@ fn play(conn: &mut Conn<'_>) -> Result<(), Error> {
 }
 
 /// A database with our schema, in which money was moved.
-fn filled(db: TestDb) -> Place {
+pub(crate) fn filled(db: TestDb) -> Place {
     db.migrate();
     let database = Database::open(&DatabaseConfig::new(db.url())).unwrap();
     database.write(play).unwrap();
@@ -52,7 +52,7 @@ fn filled(db: TestDb) -> Place {
     Place::new(db)
 }
 
-fn tamper(place: &Place) {
+pub(crate) fn tamper(place: &Place) {
     place.db.connect().execute(
         "UPDATE token_balances SET balance = balance + 1 WHERE user_id = 'u2';
         UPDATE token_balances SET locked_balance = 0 WHERE user_id = 'u1'",

@@ -99,6 +99,72 @@ fn a_proven_file_that_waits_gets_its_place() {
     place.ends(2, &["restore", "latest", "--finish", &waiting, "--force"]);
 }
 
+/// What waits after `restore --accept-unsound` is no sounder than its backup was.
+#[test]
+fn an_unsound_file_that_waits_gets_its_place_where_that_is_accepted() {
+    let db = TestDb::sqlite();
+    db.migrate();
+    let place = Place::new(db);
+    place.db.connect().execute(
+        "PRAGMA foreign_keys = OFF;
+         INSERT INTO token_balances (user_id, balance) VALUES ('nobody', 5)",
+    );
+    place.ok(&["backup", "create", "--accept-unsound"]);
+    let database = place.db.path().unwrap().display();
+    let waiting = format!("{database}.restored-20260102T030405Z");
+    // Without the migrations of other tests, to which this schema is a newer one.
+    let restore = |words: &[&str]| {
+        let mut command = bare(place.root.path());
+        command.args(["--database-url", &place.db.url(), "restore"]);
+        finish(command.args(words))
+    };
+    let made = restore(&["--target", &waiting, "--accept-unsound"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let refused = restore(&["--finish", &waiting, "--force"]);
+    assert_eq!(refused.code, 8, "{refused:?}");
+    assert!(refused.err.contains("--accept-unsound"), "{refused:?}");
+    assert!(fs::exists(&waiting).unwrap());
+    let taken = restore(&[
+        "--finish",
+        &waiting,
+        "--force",
+        "--accept-unsound",
+        "--json",
+    ]);
+    let taken = taken.document();
+    assert_eq!(taken["sound"], false);
+    let found = taken["unsound"].as_array().unwrap();
+    let said = |what: &str| found.iter().any(|one| one.as_str().unwrap().contains(what));
+    assert!(said("money: ") && said("has no parent in users"), "{taken}");
+    assert!(!fs::exists(&waiting).unwrap());
+}
+
+/// A key that cannot be read is not taken for none.
+#[test]
+fn a_key_that_is_named_is_asked_for_when_a_file_gets_its_place() {
+    let place = filled();
+    place.ok(&["backup"]);
+    let waiting = format!(
+        "{}.restored-20260102T030405Z",
+        place.db.path().unwrap().display()
+    );
+    place.ok(&["restore", "--target", &waiting]);
+    let missing = [
+        "--key-file",
+        "missing.key",
+        "restore",
+        "--finish",
+        &waiting,
+        "--force",
+    ];
+    let refused = place.run(&missing);
+    assert!(
+        refused.code != 0 && refused.err.contains("missing.key"),
+        "{refused:?}"
+    );
+    assert!(fs::exists(&waiting).unwrap());
+}
+
 both_engines! {
     /// By whoever has a program without the last migrations: neither a new database nor one that is there.
     fn a_backup_of_a_newer_schema_is_refused(db: TestDb) {

@@ -181,7 +181,9 @@ fn local_setting(sql: &str) -> Option<usize> {
                 at += 1;
             }
             b'\'' if !bytes[at - 1].is_ascii_alphanumeric() => at = after(bytes, at + 1, b'\'')?,
-            b' ' | b'\n' | b'$' | b'_' | b':' => at += 1,
+            // A bind, and no text in dollars, which may hold anything.
+            b'$' if bytes.get(at + 1).is_some_and(u8::is_ascii_digit) => at += 1,
+            b' ' | b'\n' | b'_' | b':' => at += 1,
             byte if byte.is_ascii_alphanumeric() => at += 1,
             _ => return None,
         }
@@ -281,6 +283,9 @@ mod tests {
             "SELECT set_config('a', e'\\', true)', false)",
             "SELECT set_config('a', 'b', true",
             "SELECT set_config('a', 'b' -- , true)\n, false)",
+            "SELECT set_config('a', $$b, true) -- $$, false)",
+            "SELECT set_config('a', $q$b, true) -- $q$, false)",
+            "SELECT set_config('a', $1$$b, true) -- $$, false)",
             "SELECT set_config('a', 'b', true), set_config('a', 'b', false)",
             "SELECT app.set_config('a', 'b', true)",
             "SELECT \"set_config\"('a', 'b', true)",

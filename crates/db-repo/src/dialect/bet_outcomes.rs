@@ -6,7 +6,8 @@
 //! compare: that a stake is locked for ever shows in the balance.
 //!
 //! SQLite looks up the bet of each event by its key, and each settled bet in lists of the events' keys. On
-//! PostgreSQL the events are brought to one row for each bet, and one full join does the rest.
+//! PostgreSQL the events are brought to one row for each bet, and one full join does the rest. Where several
+//! events tell of one bet, the first and the last of what they say are looked at: one of two that differ is wrong.
 
 use db_core::statement;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -89,9 +90,12 @@ statement! {
         rows: i64 as BigInt,
     }
     returns Columns;
-    "SELECT game_id, bet, said, kept, winnings, CAST(paid AS BIGINT), count(*) OVER () FROM (
+    "SELECT game_id, bet, said, kept,
+        CASE WHEN winnings = CAST(paid AS TEXT) THEN also_won ELSE winnings END,
+        CAST(paid AS BIGINT), count(*) OVER () FROM (
         SELECT coalesce(told.game_id, settled.game_id) AS game_id, coalesce(told.bet, settled.bet) AS bet,
-            told.outcome AS said, settled.outcome AS kept, told.winnings AS winnings, (
+            CASE WHEN told.outcome = settled.outcome THEN told.also_said ELSE told.outcome END AS said,
+            settled.outcome AS kept, told.winnings AS winnings, told.also_won AS also_won, (
                 SELECT sum(lines.amount) FROM transactions AS lines
                 WHERE lines.reference_id = settled.bet AND lines.user_id || '' = settled.player_id
                 AND lines.transaction_type || '' IN ('bet_won', 'bet_lost', 'bet_returned') OFFSET 0
@@ -99,7 +103,9 @@ statement! {
         FROM (
             SELECT game_id, coalesce(payload ->> 'bet_id', '') AS bet,
                 max(coalesce(payload ->> 'outcome', '')) FILTER (WHERE event_type = 'bet_resolved') AS outcome,
-                max(coalesce(payload ->> 'winnings', '')) FILTER (WHERE event_type = 'bet_resolved') AS winnings
+                min(coalesce(payload ->> 'outcome', '')) FILTER (WHERE event_type = 'bet_resolved') AS also_said,
+                max(coalesce(payload ->> 'winnings', '')) FILTER (WHERE event_type = 'bet_resolved') AS winnings,
+                min(coalesce(payload ->> 'winnings', '')) FILTER (WHERE event_type = 'bet_resolved') AS also_won
             FROM game_events
             WHERE game_id >= " first " AND game_id <= " last "
             AND event_type IN ('bet_placed', 'bet_resolved') GROUP BY 1, 2
@@ -114,7 +120,8 @@ statement! {
         ON settled.game_id = told.game_id AND settled.bet = told.bet
         WHERE told.bet IS NOT NULL AND (told.outcome IS NOT NULL OR settled.outcome IS NOT NULL)
     ) AS matched
-    WHERE said IS NULL OR kept IS NULL OR said <> kept OR winnings <> CAST(paid AS TEXT)
+    WHERE said IS NULL OR kept IS NULL OR said <> kept
+    OR winnings <> CAST(paid AS TEXT) OR (also_won <> winnings AND also_won <> CAST(paid AS TEXT))
     ORDER BY game_id, bet, kept IS NOT NULL LIMIT " rows " + 0"
 }
 

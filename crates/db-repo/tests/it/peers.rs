@@ -256,6 +256,19 @@ both_engines! {
         assert_eq!(refused.to_string(), "there is no peer open");
     }
 
+    fn who_was_seen_longest_ago_is_forgotten_first(db: TestDb) {
+        let database = open(&db);
+        for (id, seconds) in [("b", 2), ("d", 4), ("a", 1), ("e", 9), ("c", 3)] {
+            see(&database, id, seconds);
+        }
+        let forget = || write(&database, |conn| PeerRepository::delete_older_than(conn, at(9), 2));
+        assert_eq!(forget(), 2);
+        let left: Vec<_> =
+            all_pages(&database, 10, PeerRepository::list).into_iter().map(|peer| peer.id).collect();
+        assert_eq!(left, ["e", "d", "c"]);
+        assert_eq!([forget(), forget()], [2, 0]);
+    }
+
     fn who_is_banned_or_seen_meanwhile_stays(db: TestDb) {
         let database = open(&db);
         see(&database, "banned", 1);

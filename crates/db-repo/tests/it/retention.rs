@@ -5,10 +5,10 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use db_core::{Clock, Database, FixedClock};
+use db_core::{Clock, Conn, Database, FixedClock};
 use db_repo::{
-    Error, MetricsRepository, NotificationRepository, OutboxRepository, PageRequest, Retained,
-    RetentionTask, UsageSnapshotRepository,
+    Error, MetricsRepository, NotificationRepository, OutboxRepository, PageRequest,
+    PeerRepository, Retained, RetentionTask, UsageSnapshotRepository,
 };
 use db_schema::rows::{NewMetric, NewOutboxEntry, OutboxType};
 use db_schema::types::{Json, UtcTime};
@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::notifications::message;
 use crate::sessions::{start, take};
-use crate::support::{all_pages, at, open, read, users, write};
+use crate::support::{all_pages, at, open, read, refusal, users, write};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -111,6 +111,21 @@ both_engines! {
         let wrong = task.with_batch(0);
         assert!(matches!(wrong.run(), Err(Error::Invalid { field: "batch", .. })));
         assert!(matches!(wrong.start(Duration::MAX), Err(Error::Invalid { field: "batch", .. })));
+    }
+
+    fn a_limit_of_nothing_is_refused(db: TestDb) {
+        let database = open(&db);
+        let each: [fn(&mut Conn<'_>) -> Result<usize, Error>; 5] = [
+            |conn| MetricsRepository::delete_older_than(conn, at(1), 0),
+            |conn| NotificationRepository::delete_older_than(conn, at(1), 0),
+            |conn| OutboxRepository::delete_older_than(conn, at(1), 0),
+            |conn| PeerRepository::delete_older_than(conn, at(1), 0),
+            |conn| UsageSnapshotRepository::delete_older_than(conn, at(1), 0),
+        ];
+        for (number, delete) in each.into_iter().enumerate() {
+            let refused = refusal(&database, delete);
+            assert!(matches!(refused, Error::Invalid { field: "limit", .. }), "{number}: {refused}");
+        }
     }
 
     fn messages_and_what_is_delivered_go_when_they_are_told_to(db: TestDb) {

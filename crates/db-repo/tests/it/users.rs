@@ -1,5 +1,6 @@
 //! Players.
 
+use db_core::Engine;
 use db_repo::{Cursor, Error, GameRepository, PageRequest, TransactionRepository, UserRepository};
 use db_schema::rows::{NewUser, UserChanges};
 use db_testkit::{TestDb, both_engines};
@@ -7,6 +8,19 @@ use db_testkit::{TestDb, both_engines};
 use crate::support::{at, new_user, open, read, refusal, users, write};
 
 both_engines! {
+    /// A page is not shorter by a row that nobody can read.
+    fn a_row_that_cannot_be_read_fails_its_page(db: TestDb) {
+        let database = open(&db);
+        users(&database, &["u1", "u2"]);
+        let beyond = match db.engine() {
+            Engine::Sqlite => "9223372036854775807",
+            Engine::Postgres => "'290000-01-01'",
+        };
+        db.connect().execute(&format!("UPDATE users SET created_at = {beyond} WHERE id = 'u1'"));
+        let page = database.read(|conn| UserRepository::list(conn, &PageRequest::default()));
+        assert!(matches!(page, Err(Error::Database(_))), "{page:?}");
+    }
+
     fn a_player_is_found_by_key_and_by_name(db: TestDb) {
         let database = open(&db);
         let new = new_user("u1", 3);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use chrono::TimeDelta;
-use db_backup::Invariant;
 use db_backup::health::{Cost, Selection, State};
+use db_backup::{Invariant, Observation};
 use db_core::{Clock as _, Conn, Error, ErrorKind, SystemClock};
 use db_testkit::{TestDb, both_engines};
 
@@ -26,12 +26,16 @@ both_engines! {
             let said = (observed.to_owned(), wrong.collect::<Vec<_>>());
             Invariant::observing(observed, move |_| Ok(said.clone())).with_hint("ask ada")
         };
+        let later = Invariant::where_possible("later", |_| {
+            Ok(Observation::Unchecked { why: "there are no tables yet".to_owned() })
+        });
         let examiner = examiner
             .with_invariant(Cost::Cheap, Invariant::new("holds", said(&[])))
             .with_invariant(Cost::Cheap, Invariant::new("broken", said(&["ada has 7 too much"])))
             .with_invariant(Cost::Expensive, Invariant::new("twice", said(&["one", "two"])))
             .with_invariant(Cost::Cheap, in_words("all of it is there", &[]))
             .with_invariant(Cost::Cheap, in_words("30 are gone", &["one", "and 29 more"]))
+            .with_invariant(Cost::Cheap, later)
             .with_invariant(Cost::Cheap, Invariant::no_half_copy());
         let cheap = examiner.examine(&Selection::Cheap);
         assert!(cheap.find("twice").is_none());
@@ -43,6 +47,7 @@ both_engines! {
             ("twice", State::Fail, "2 things are wrong", names(&["one", "two"]), None),
             ("all of it is there", State::Ok, "all of it is there", names(&[]), None),
             ("30 are gone", State::Fail, "30 are gone", names(&["one", "and 29 more"]), Some("ask ada")),
+            ("later", State::Unknown, "there are no tables yet", names(&[]), None),
             ("half_copy", State::Ok, "no copy into it has stopped half way", names(&[]), None),
         ] {
             let seen = find(&all, name);

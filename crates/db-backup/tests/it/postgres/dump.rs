@@ -1,9 +1,10 @@
 //! Dumps: out, proven, and back.
 
 use db_backup::postgres::PostgresOptions;
+use db_backup::{BackupOptions, Invariant, Observation, Source};
 use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, restore, verify};
 use db_backup::{Level, Method, Phase, Progress};
-use db_core::{Access, Connection, DatabaseUrl};
+use db_core::{Access, Conn, Connection, DatabaseUrl, Engine};
 use db_testkit::{TestDb, wait_for};
 
 use super::{back_up, place};
@@ -292,4 +293,40 @@ fn url_text(url: &DatabaseUrl) -> String {
         DatabaseUrl::Postgres(text) => text.clone(),
         other => panic!("{other}"),
     }
+}
+
+/// A check that asks for what is not there costs neither the snapshot, which `pg_dump` has yet to take up, nor its own
+/// words.
+#[test]
+fn a_check_that_fails_keeps_no_dump_from_its_snapshot() {
+    let db = TestDb::postgres();
+    db.connect().execute("CREATE TABLE theirs (id int)");
+    let (_folder, store) = place();
+    let source = Source {
+        url: DatabaseUrl::parse(&db.url()).unwrap(),
+        key: None,
+    };
+    let ask = |conn: &mut Conn<'_>| {
+        let asked = conn.batch_execute("SELECT * FROM ours");
+        asked.map_err(|e| db_core::Error::classify(Engine::Postgres, &e))
+    };
+    let tolerant = Invariant::where_possible("tolerant", move |conn| {
+        let why = ask(conn).unwrap_err().told();
+        Ok(Observation::Unchecked { why })
+    });
+    let holds = Invariant::new("holds", |conn| {
+        conn.batch_execute("SELECT * FROM theirs")
+            .map_err(|e| db_core::Error::classify(Engine::Postgres, &e))?;
+        Ok(Vec::new())
+    });
+    let options = BackupOptions::new()
+        .with_invariant(tolerant)
+        .with_invariant(holds);
+    let made = db_backup::create(&source, &store, &options, &mut |_| ()).unwrap();
+    assert_eq!(made.proof.invariants, ["holds"]);
+    assert!(made.proof.unchecked[0].why.contains("ours"), "{made:?}");
+    let strict = Invariant::new("strict", move |conn| ask(conn).map(|()| Vec::new()));
+    let options = BackupOptions::new().with_invariant(strict);
+    let refused = db_backup::create(&source, &store, &options, &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, Error::Database { .. }), "{refused}");
 }

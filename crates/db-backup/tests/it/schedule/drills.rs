@@ -3,6 +3,7 @@
 use std::sync::mpsc::channel;
 
 use db_core::Clock as _;
+use metrics_util::debugging::DebuggingRecorder;
 
 use super::*;
 
@@ -199,4 +200,26 @@ fn a_real_trial_restore_runs_beside_real_backups() {
     assert!(state.alarms.is_empty() && !state.is_drilling, "{state:?}");
     let found = status(&store, db_core::SystemClock.now()).unwrap();
     assert_eq!(found.series[0].newest_verified.as_deref(), Some(on_trial));
+}
+
+#[test]
+fn metrics_tell_how_a_trial_restore_ended_and_that_none_runs() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let timer = Fake::new(3);
+    let (job, _) = Fakes::new(&timer);
+    ::metrics::with_local_recorder(&recorder, || held_up(&timer, job, 0, true));
+    let all = snapshotter.snapshot().into_vec();
+    let of = |name: &str| {
+        let found = all.iter().filter(|(key, ..)| key.key().name() == name);
+        let found = found.map(|(key, _, _, value)| {
+            let labels = key.key().labels().map(|label| label.value().to_owned());
+            (labels.collect::<Vec<_>>(), format!("{value:?}"))
+        });
+        found.collect::<Vec<_>>()
+    };
+    let passed = (vec!["passed".to_owned()], "Counter(1)".to_owned());
+    assert_eq!(of("bitcraps.db.backup.drills"), [passed]);
+    let none = (Vec::new(), "Gauge(0.0)".to_owned());
+    assert_eq!(of("bitcraps.db.backup.drilling"), [none]);
 }

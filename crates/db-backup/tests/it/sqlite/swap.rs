@@ -255,11 +255,15 @@ fn a_database_that_appears_meanwhile_is_not_replaced() {
         })
         .unwrap_err();
         let Error::PlaceTaken {
-            error, waits_as, ..
+            error,
+            waits_as,
+            hint,
         } = error
         else {
             panic!("{replace}: {error}");
         };
+        // Nobody has it open.
+        assert!(hint.starts_with("mend that, then: "), "{hint}");
         assert!(
             matches!(*error, Error::Refused { .. }),
             "{replace}: {error}"
@@ -327,7 +331,9 @@ fn what_is_proven_waits_where_its_place_is_taken_in_the_last_moment() {
     assert!(matches!(*error, Error::Locked { .. }), "{error}");
     assert!(error.to_string().contains("sleep"), "{error}");
     assert!(
-        hint.contains(&format!("restore --finish '{waits_as}'")),
+        hint.starts_with(&format!(
+            "stop who has it open, then: bitcraps-db restore --finish '{waits_as}'"
+        )),
         "{hint}"
     );
     let name = "bank.db.restored-20251122T143005Z";
@@ -341,6 +347,10 @@ fn what_is_proven_waits_where_its_place_is_taken_in_the_last_moment() {
     // Still open, and it goes on waiting.
     assert!(matches!(finish(&over()), Err(Error::Locked { .. })));
     drop(holder);
+    // So does one that somebody looks into.
+    let looker = Holder::of(&waiting);
+    assert!(matches!(finish(&over()), Err(Error::Locked { .. })));
+    drop(looker);
     let unasked = finish(&over().with_replace(false)).unwrap_err();
     assert!(matches!(unasked, Error::Refused { .. }), "{unasked}");
     let never = Invariant::new("never", |_| Ok(vec!["no".to_owned()]));

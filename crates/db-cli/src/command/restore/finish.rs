@@ -5,7 +5,7 @@ use std::path::Path;
 use db_backup::RestoreOptions;
 use db_core::{DatabaseUrl, folder};
 
-use super::{agree_to_replace, target, tell};
+use super::{agree_to_replace, remark, target, tell};
 use crate::args::Restore;
 use crate::command::Context;
 use crate::command::backup::{Work, invariants};
@@ -27,11 +27,10 @@ pub(super) fn run(context: &Context<'_>, options: &Restore, waiting: &Path) -> R
     };
     let place = db_backup::place_of_waiting(waiting, given)?;
     let is_agreed = agree_to_replace(context, options, &place, &waiting.display().to_string())?;
-    // Where no database is named, the file is not encrypted.
-    let key = context.job().ok().and_then(|job| job.key);
     let restore = RestoreOptions::new()
-        .with_key(key)
+        .with_key(context.job()?.key)
         .with_level(options.check.or(settings.check).unwrap_or_default().into())
+        .with_accept_unsound(options.accept_unsound)
         .with_invariants(invariants::of_copy())
         .with_replace(is_agreed);
     let mut work = Work::begin(context)?;
@@ -39,6 +38,7 @@ pub(super) fn run(context: &Context<'_>, options: &Restore, waiting: &Path) -> R
     let done =
         db_backup::finish_restore(waiting, Some(&place), &restore, &mut |p| work.phases.at(p));
     work.phases.finish();
+    remark(context, options, &done);
     tell(
         context,
         folder::of(waiting).display().to_string(),

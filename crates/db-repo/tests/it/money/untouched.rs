@@ -6,7 +6,7 @@ use db_repo::{Error, UserRepository};
 use db_schema::rows::BetOutcome;
 use db_testkit::{TestDb, both_engines};
 
-use super::table::{cancel, deposit, fund, place, refused, stake, table, verdict};
+use super::table::{cancel, deposit, fund, game, place, refused, stake, table, verdict};
 use crate::support::{at, write};
 
 /// From now on no row of this table changes, and nobody says so.
@@ -37,8 +37,12 @@ both_engines! {
             money::resolve_bet(conn, &verdict(1, BetOutcome::Lost, 0), now)
         });
         assert_eq!(lost.to_string(), "there is no game g1");
-        let ended = refused(&database, |conn, now| money::settle_game(conn, &cancel("g1"), now));
-        assert_eq!(ended.to_string(), "there is no game g1");
+        // One whose pot has changed, and one without a pot.
+        game(&database, "g2");
+        for id in ["g1", "g2"] {
+            let ended = refused(&database, |conn, now| money::settle_game(conn, &cancel(id), now));
+            assert_eq!(ended.to_string(), format!("there is no game {id}"));
+        }
     }
 
     fn a_position_that_cannot_pay_is_an_error(db: TestDb) {

@@ -42,9 +42,9 @@ fn set_outcome(conn: &mut Conn<'_>, number: u128, outcome: BetOutcome) -> Result
 }
 
 /// An event that no application would write.
-fn forge(conn: &mut Conn<'_>, version: i64, payload: Value) -> Result<(), Error> {
+fn forge(conn: &mut Conn<'_>, (game, version): (&str, i64), payload: Value) -> Result<(), Error> {
     let event = (
-        game_events::game_id.eq("g1"),
+        game_events::game_id.eq(game),
         game_events::version.eq(version),
         game_events::event_type.eq("bet_resolved"),
         game_events::payload.eq(Json(payload)),
@@ -102,10 +102,10 @@ both_engines! {
     fn an_event_of_a_bet_that_is_open_or_not_there_is_found(db: TestDb) {
         let database = played(&db);
         let differences = found(&database, |conn| {
-            forge(conn, 70, json!({ "bet_id": bet(1), "outcome": "lost", "winnings": 0, "pot": 200 }))?;
-            forge(conn, 71, json!({ "bet_id": bet(4), "outcome": "won", "winnings": 90, "pot": 200 }))?;
-            forge(conn, 72, json!({ "bet_id": "x" }))?;
-            forge(conn, 73, json!([]))
+            forge(conn, ("g1", 70), json!({ "bet_id": bet(1), "outcome": "lost", "winnings": 0, "pot": 200 }))?;
+            forge(conn, ("g1", 71), json!({ "bet_id": bet(4), "outcome": "won", "winnings": 90, "pot": 200 }))?;
+            forge(conn, ("g1", 72), json!({ "bet_id": "x" }))?;
+            forge(conn, ("g1", 73), json!([]))
         });
         let open = named(1, "g1");
         assert_eq!(
@@ -124,6 +124,31 @@ both_engines! {
         );
     }
 
+    fn a_second_event_that_says_otherwise_is_found(db: TestDb) {
+        let database = played(&db);
+        let owner = named(4, "g2");
+        let other = |outcome: &str, winnings: i64| {
+            let said = json!({ "bet_id": bet(4), "outcome": outcome, "winnings": winnings });
+            let mut differences = Vec::new();
+            // Events stay, but for those of a write that is undone.
+            let undone = database.write(|conn| {
+                forge(conn, ("g2", 70), said)?;
+                differences = Reconciliation::new().run(conn)?.differences;
+                Err::<(), _>(Error::Overflow { owner: "undone".into() })
+            });
+            assert!(matches!(undone, Err(Error::Overflow { .. })), "{undone:?}");
+            differences
+        };
+        // Before and after the right one in the order of texts.
+        for said in ["lost", "x"] {
+            assert_eq!(other(said, 0), [differs(Check::Outcome, &owner, Some(said), Some("won"))]);
+        }
+        for said in [10, 95] {
+            assert_eq!(other("won", said), [difference(Check::Winnings, &owner, said.into(), 90)]);
+        }
+        assert_eq!(reconcile(&database).differences, []);
+    }
+
     fn what_lines_paid_and_an_event_does_not_say_is_found(db: TestDb) {
         let database = played(&db);
         // An event of a bet of the past, whose lines then say something else.
@@ -133,7 +158,7 @@ both_engines! {
                 outcome: Some(BetOutcome::Won),
                 ..past
             }])?;
-            forge(conn, 70, json!({ "bet_id": bet(99), "outcome": "won", "winnings": 30, "pot": 200 }))?;
+            forge(conn, ("g1", 70), json!({ "bet_id": bet(99), "outcome": "won", "winnings": 30, "pot": 200 }))?;
             pay(conn, 99, "u5")
         });
         let owner = named(99, "g1");

@@ -1,8 +1,10 @@
 //! What a dry run says is what the copy does.
 
+use std::sync::Mutex;
+
 use db_testkit::TestDb;
 use db_transfer::copy::{Copy, CopyError, CopyReport};
-use db_transfer::{OnInvalidUtf8, OnNul, Policies};
+use db_transfer::{OnInvalidUtf8, OnNul, Phase, Policies};
 
 use super::support::{copied, endpoint, lines, tables};
 
@@ -234,4 +236,39 @@ fn keys_that_a_policy_makes_the_same_are_misfits_postgres() {
     let copy = Copy::new(endpoint(&from), endpoint(&to)).policies(policies);
     let report = copy.run().unwrap();
     assert_eq!((report.mapped, report.not_translated.len()), (2, 0));
+}
+
+/// A look at values may take as long as the copy: it is told while it goes on, each row once.
+#[test]
+fn a_look_at_values_tells_how_far_it_is_postgres() {
+    const ROWS: u64 = 10_000;
+    let (from, to) = (TestDb::sqlite(), TestDb::postgres());
+    from.connect().execute(&format!(
+        "CREATE TABLE t (n TEXT);
+         INSERT INTO t WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {ROWS})
+             SELECT CAST(x AS TEXT) FROM c"
+    ));
+    let told = Mutex::new(Vec::new());
+    Copy::new(endpoint(&from), endpoint(&to))
+        .dry_run(true)
+        .on_progress(|progress| {
+            if progress.phase == Phase::Inspect && progress.table.is_some() {
+                told.lock()
+                    .unwrap()
+                    .push((progress.rows, progress.rows_expected));
+            }
+        })
+        .run()
+        .unwrap();
+    let told = told.into_inner().unwrap();
+    assert!(told.len() > 2, "{told:?}");
+    assert!(
+        told.iter().all(|(_, expected)| *expected == Some(ROWS)),
+        "{told:?}"
+    );
+    assert_eq!(
+        told.iter().map(|(rows, _)| *rows).max(),
+        Some(ROWS),
+        "{told:?}"
+    );
 }
