@@ -223,7 +223,7 @@ fn a_restore_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn so_it_does_where_a_file_has_one_name_only() {
+fn a_restore_that_is_killed_where_a_file_has_one_name_only() {
     killed_restores(CALLS_ON_FAT);
 }
 
@@ -279,7 +279,7 @@ fn a_finish_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn and_so_does_a_finish_where_a_file_has_one_name_only() {
+fn a_finish_that_is_killed_where_a_file_has_one_name_only() {
     killed_finishes(CALLS_ON_FAT);
 }
 
