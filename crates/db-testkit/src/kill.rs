@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, getpid, kill_process};
 use tempfile::TempDir;
 
+use crate::tools::need;
+
 /// What a worker is to do.
 const TASK: &str = "BITCRAPS_TEST_TASK";
 
@@ -201,6 +203,53 @@ impl Work {
         };
         told(fs::write(file, self.steps.to_string()));
     }
+}
+
+/// Calls of the system before which a process is killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls<'a> {
+    /// Their names.
+    pub names: &'a [&'a str],
+    /// Those that the file system does not know: they fail.
+    pub unknown: &'a [&'a str],
+}
+
+/// Starts a program by `strace` again and again, killed just before its first call of a name, then before its second,
+/// and so on until it ends by itself; and so for each name, as `strace` counts the calls of each on their own. `run`
+/// completes the command by a program, runs it, looks at what is left, and tells whether it ended by itself. `next`
+/// follows a number: 1 for every call. Tells how many were killed.
+///
+/// # Panics
+/// If there is no `strace`.
+#[track_caller]
+pub fn before_each_call(
+    calls: Calls<'_>,
+    next: impl Fn(u64) -> u64,
+    mut run: impl FnMut(Command, &str) -> bool,
+) -> u64 {
+    need("strace", "strace");
+    let mut kills = 0;
+    for name in calls.names {
+        let mut at = 1;
+        loop {
+            let inject = format!("inject=?{name}:signal=KILL:when={at}");
+            let mut strace = Command::new("strace");
+            strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &inject]);
+            let mut traced = format!("trace=?{name}");
+            for unknown in calls.unknown {
+                strace.args(["-e", &format!("inject=?{unknown}:error=EPERM")]);
+                traced.push_str(",?");
+                traced.push_str(unknown);
+            }
+            strace.args(["-e", &traced, "--"]);
+            if run(strace, &format!("{name} {at}")) {
+                break;
+            }
+            kills += 1;
+            at = next(at);
+        }
+    }
+    kills
 }
 
 /// A test whose processes cannot be had has failed.

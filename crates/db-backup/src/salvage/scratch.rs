@@ -13,8 +13,9 @@ const PREFIX: &str = ".salvage-";
 /// Letters and digits behind it.
 const RANDOM: usize = 6;
 
-/// What the names in it begin with. A folder with anything else in it is none of ours.
-const OWN: [&str; 2] = ["damaged.", "salvaged.db"];
+/// What the names in it begin with: a new database is made under a hidden one first. A folder with anything else in it
+/// is none of ours.
+const OWN: [&str; 3] = ["damaged.", "salvaged.db", ".salvaged.db."];
 
 /// Another folder is made so often, if a sweep was faster.
 const TRIES: u32 = 16;

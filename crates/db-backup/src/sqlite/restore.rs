@@ -103,18 +103,20 @@ pub(crate) fn finish(
     let began = Instant::now();
     let tolerated = Tolerated::default();
     let target = &real(&place_of(waiting, target)?)?;
-    let bytes = fs::metadata(waiting).map_err(|e| Error::io("look at", waiting, e))?;
+    let meta = fs::metadata(waiting).map_err(|e| Error::io("look at", waiting, e))?;
     if swap::id(waiting) == swap::id(target) {
         return Err(Error::refused(
             format!("{} is {} already", waiting.display(), target.display()),
-            "somebody was stopped just before its other name was removed: remove that name",
+            "remove one of the two names",
         ));
     }
     alone::refuse_if_open(waiting)?;
+    refuse(None, target, options)?;
+    let draft = to_place(waiting, target)?;
     let name = waiting.display().to_string();
     let what = proof::What {
         name: &name,
-        path: waiting,
+        path: draft.path(),
         key: options.key.as_ref(),
         level: options.level,
         invariants: &options.invariants,
@@ -124,10 +126,6 @@ pub(crate) fn finish(
     refuse(proved.engine.application_id, target, options)?;
     let verify_ms = millis(began.elapsed());
     watcher.at(Phase::Swap, 0, 1)?;
-    let folder = db_core::folder::of(target);
-    let stem = target.file_name().unwrap_or_default().to_string_lossy();
-    // Whoever kills us finds it under its own name.
-    let draft = Draft::beside(waiting, folder, &format!("{stem}.restore"))?;
     let place = swap::Place {
         target,
         key: options.key.as_ref(),
@@ -135,25 +133,24 @@ pub(crate) fn finish(
         application_id: proved.engine.application_id,
         now: options.clock.now(),
         kept_before: "restore",
-        waits: true,
+        // It does already.
+        waits: false,
     };
-    let swapped = place.swap(draft);
-    if matches!(swapped, Ok(_) | Err(Error::PlaceTaken { .. })) {
-        match fs::remove_file(waiting) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::io("remove the second name", waiting, e));
-            }
-            _ => {}
+    let kept = place.swap(draft)?;
+    // Where it went by a copy.
+    match fs::remove_file(waiting) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(error = %e, file = %waiting.display(), "what waited stays beside its copy");
         }
+        _ => {}
     }
-    let kept = swapped?;
     drop(watcher.at(Phase::Swap, 1, 1));
     Ok(Restored {
         name,
         kind: Kind::Sqlite,
         target: target.display().to_string(),
         kept: kept.map(|path| path.display().to_string()),
-        bytes: bytes.len(),
+        bytes: meta.len(),
         copy_ms: 0,
         verify_ms,
         total_ms: millis(began.elapsed()),
@@ -161,6 +158,24 @@ pub(crate) fn finish(
         invariants: proved.invariants,
         unsound: tolerated.take(),
     })
+}
+
+/// What is to get the place: the file that waits, under its own name until then, or on another file system a copy.
+fn to_place(waiting: &Path, target: &Path) -> Result<Draft, Error> {
+    let file = Draft::standing(waiting)?;
+    let folder = db_core::folder::of(target);
+    sweep(folder);
+    let disk = |path| swap::id(path).map(|(disk, _)| disk);
+    if disk(waiting) == disk(folder) {
+        return Ok(file);
+    }
+    let failed = |e| Error::io("copy to the place of", target, e);
+    room::ensure(folder, file.bytes()?)?;
+    let stem = target.file_name().unwrap_or_default().to_string_lossy();
+    let draft = Draft::new_in(folder, &format!("{stem}.restore"))?;
+    io::copy(&mut file.file(), &mut draft.file()).map_err(failed)?;
+    draft.sync()?;
+    Ok(draft)
 }
 
 /// What can be said before anything is read.

@@ -2,16 +2,20 @@
 //! or the new one, and the old one is kept.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Interrupt};
+use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Interrupt, folder};
 
 use super::alone::Old;
 use crate::error::Error;
-use crate::store::{Draft, draft::sync_folder};
+use crate::room;
+use crate::store::{
+    Draft,
+    draft::{rename_new, sync_folder},
+};
 
 /// What SQLite puts beside a file. A log that does not belong to it would be played into it.
 const BESIDE: [&str; 3] = ["-wal", "-journal", "-shm"];
@@ -64,11 +68,13 @@ impl Place<'_> {
             return Err(self.keep(draft, self.appeared()));
         }
         let before = id(self.target);
+        // Dropped after `old`, whose locks would go with it.
+        let mut read = None;
         let old = match Old::take(self.target, self.key) {
             Ok(old) => old,
             Err(error) => return Err(self.keep(draft, error)),
         };
-        match self.replace(draft, &old, before) {
+        match self.replace(draft, &old, (before, &mut read)) {
             Ok(kept) => Ok(Some(kept)),
             Err(error) => {
                 if let Old::Sound(alone) = old {
@@ -111,6 +117,7 @@ impl Place<'_> {
     fn put_new(&self, draft: Draft) -> Result<(), Error> {
         let target = self.target;
         let aside = self.kept_name()?;
+        let home = draft.home();
         let mut placed = false;
         let done = set_aside_beside(target, &aside)
             .and_then(|()| draft.place_as(target))
@@ -123,7 +130,10 @@ impl Place<'_> {
             return Ok(());
         };
         if placed {
-            log(fs::remove_file(target));
+            log(match home {
+                Some(home) => rename_new(target, &home),
+                None => fs::remove_file(target),
+            });
         }
         put_back_beside(target, &aside);
         match error {
@@ -134,12 +144,12 @@ impl Place<'_> {
         }
     }
 
-    /// The old database stays locked by the caller meanwhile.
+    /// The old database stays locked by the caller meanwhile, and `read` open if it had to be read.
     fn replace(
         &self,
         draft: Draft,
         old: &Old,
-        before: Option<(u64, u64)>,
+        (before, read): (Option<(u64, u64)>, &mut Option<File>),
     ) -> Result<PathBuf, Error> {
         let target = self.target;
         let found = match old {
@@ -149,37 +159,45 @@ impl Place<'_> {
         let ready = refuse_foreign(target, found, self.application_id)
             .and_then(|()| take_owner(&draft, target))
             .and_then(|()| draft.sync())
-            .and_then(|()| self.set_aside(before));
-        let (kept, was_linked) = match ready {
-            Ok(done) => done,
+            .and_then(|()| self.set_aside(before, read));
+        let kept = match ready {
+            Ok(kept) => kept,
             Err(error) => return Err(self.keep(draft, error)),
         };
+        let home = draft.home();
         let put = draft.replace(target);
         let checked = put.and_then(|()| open(target, self.key));
         if let Err(error) = checked {
-            put_back(target, &kept, was_linked);
+            go_back(target, home.as_deref());
+            put_back(target, &kept, before);
             return Err(error);
         }
         Ok(kept)
     }
 
-    /// Gives the old one and what lies beside it another name; where there are hard links it keeps its own as well.
-    /// Returns that name, and whether there are.
-    fn set_aside(&self, before: Option<(u64, u64)>) -> Result<(PathBuf, bool), Error> {
+    /// Gives the old one a second name, and what lies beside it that one only. Where a file can have one name only it is
+    /// a copy that gets it, so that there is a database in the place at each moment.
+    fn set_aside(
+        &self,
+        before: Option<(u64, u64)>,
+        read: &mut Option<File>,
+    ) -> Result<PathBuf, Error> {
         let target = self.target;
         let kept = self.kept_name()?;
-        let linked = fs::hard_link(target, &kept);
-        let was_linked = linked.is_ok();
-        // Where there are no hard links a kill between two renames leaves it under the name of the kept.
-        linked
-            .or_else(|e| match e.kind() {
-                ErrorKind::AlreadyExists => Err(e),
-                _ => fs::rename(target, &kept),
-            })
-            .map_err(|e| Error::io("keep the old database as", &kept, e))?;
+        match fs::hard_link(target, &kept) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                return Err(Error::io("keep the old database as", &kept, e));
+            }
+            Err(_) => copy(target, &kept, read)?,
+        }
+        let found = match read {
+            None => id(&kept),
+            Some(file) => file.metadata().ok().as_ref().map(id_of),
+        };
         let aside = sync_folder(target)
             .and_then(|()| {
-                if before.is_none() || id(&kept) == before {
+                if before.is_none() || found == before {
                     return Ok(());
                 }
                 Err(Error::Locked {
@@ -189,10 +207,10 @@ impl Place<'_> {
             })
             .and_then(|()| set_aside_beside(target, &kept));
         if let Err(error) = aside {
-            put_back(target, &kept, was_linked);
+            put_back(target, &kept, found);
             return Err(error);
         }
-        Ok((kept, was_linked))
+        Ok(kept)
     }
 
     /// `<target>.before-<restore>-<time>`, which nothing has.
@@ -254,11 +272,32 @@ pub(super) fn refuse_foreign(
     }
 }
 
+/// Copies the old one, which nobody else can write meanwhile. It stays open: a file that is closed takes the locks of its
+/// process along, also those of SQLite.
+fn copy(target: &Path, kept: &Path, read: &mut Option<File>) -> Result<(), Error> {
+    let failed = |e| Error::io("keep the old database as", kept, e);
+    let old = read.insert(File::open(target).map_err(failed)?);
+    let folder = folder::of(target);
+    room::ensure(folder, old.metadata().map_err(failed)?.len())?;
+    let stem = target.file_name().unwrap_or_default().to_string_lossy();
+    let draft = Draft::new_in(folder, &format!("{stem}.before"))?;
+    io::copy(old, &mut draft.file()).map_err(failed)?;
+    take_owner(&draft, target)?;
+    draft.publish_as(kept)
+}
+
+/// What was proven goes back to where it waited, if it has left it.
+fn go_back(target: &Path, home: Option<&Path>) {
+    if let Some(home) = home.filter(|home| fs::symlink_metadata(home).is_err()) {
+        log(fs::hard_link(target, home).or_else(|_| rename_new(target, home)));
+    }
+}
+
 /// The old one gets its name again, whatever has it now.
-fn put_back(target: &Path, kept: &Path, was_linked: bool) {
+fn put_back(target: &Path, kept: &Path, old: Option<(u64, u64)>) {
     put_back_beside(target, kept);
-    let is_old = was_linked && id(target).is_some() && id(target) == id(kept);
-    log(if is_old {
+    let is_there = old.is_some() && id(target) == old;
+    log(if is_there {
         fs::remove_file(kept)
     } else {
         fs::rename(kept, target)
@@ -283,9 +322,13 @@ fn log(done: io::Result<()>) {
 
 /// Which file stands behind a name.
 pub(super) fn id(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().as_ref().map(id_of)
+}
+
+/// The number of its file system, and its own there.
+fn id_of(meta: &fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    let meta = fs::metadata(path).ok()?;
-    Some((meta.dev(), meta.ino()))
+    (meta.dev(), meta.ino())
 }
 
 /// Moves away what SQLite left beside a file that is gone or cannot be read. There is nothing beside

@@ -22,7 +22,7 @@ const BATCH: u64 = 16 << 20;
 /// Names are random; another one is tried so often.
 const TRIES: u32 = 16;
 
-/// A private file (0600), removed when it is dropped unless it was published or kept.
+/// A private file (0600), removed when it is dropped unless it was published or kept, or had a name before.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
@@ -67,16 +67,19 @@ impl Draft {
         Ok(draft)
     }
 
-    /// The same with a name of its own beside that of the file, which stays until somebody removes it. Where a file
-    /// can have one name only, it is taken over.
-    pub(crate) fn beside(file: &Path, folder: &Path, stem: &str) -> Result<Self, Error> {
-        let mut draft = Self::new_in(folder, stem)?;
-        draft.file = locked(file)?;
-        fs::remove_file(&draft.path)
-            .and_then(|()| fs::hard_link(file, &draft.path))
-            .or_else(|_| fs::rename(file, &draft.path))
-            .map_err(|e| Error::io("take over", file, e))?;
-        Ok(draft)
+    /// Takes over a finished file, which keeps its name until it is given another one: whoever is killed leaves it
+    /// there, and nobody removes it.
+    pub(crate) fn standing(file: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            path: file.to_owned(),
+            file: locked(file)?,
+            keep: true,
+        })
+    }
+
+    /// Where it goes back to from a place in which it cannot stay; none if it is thrown away then.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.keep.then(|| self.path.clone())
     }
 
     /// Where it is.
@@ -300,7 +303,11 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
             done => return Ok(done?),
         }
     }
-    fs::hard_link(from, to)?;
+    match fs::hard_link(from, to) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Err(e),
+        Err(_) => return rename_unless_there(from, to),
+    }
     // It has its name; the other one is a draft's, which the next sweep takes away.
     if let Err(error) = fs::remove_file(from) {
         tracing::warn!(%error, file = %from.display(), "a partial file cannot be removed");
@@ -308,16 +315,33 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The same where a file has one name only, as on some file systems in user space: who comes between the look and the
+/// rename is not seen.
+fn rename_unless_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(to) {
+        Err(e) if e.kind() == ErrorKind::NotFound => fs::rename(from, to),
+        Err(e) => Err(e),
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+    }
+}
+
 /// Makes sure that the name of this file is on the disk.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
     let parent = folder::of(path);
     folder::sync(parent).map_err(|e| Error::io("sync the folder", parent, e))
 }
+
 /// A file that is taken over, with the lock of a draft.
 fn locked(file: &Path) -> Result<File, Error> {
     let failed = |e| Error::io("take over", file, e);
     let taken = File::options().read(true).write(true).open(file);
     let taken = taken.map_err(failed)?;
-    taken.try_lock().map_err(|e| failed(e.into()))?;
-    Ok(taken)
+    match taken.try_lock() {
+        Ok(()) => Ok(taken),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked {
+            what: file.display().to_string(),
+            holder: None,
+        }),
+        Err(TryLockError::Error(e)) => Err(failed(e)),
+    }
 }

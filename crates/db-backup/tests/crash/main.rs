@@ -1,8 +1,9 @@
-//! `kill -9` at points of a backup and of a restore.
+//! `kill -9` at points of a backup, of a restore, and of giving its place to what was restored.
 //!
 //! Each round starts this very test binary again, which makes a backup or restores one over a
 //! database, and is killed: at one of its steps, or after a random time. Afterwards there is nothing
-//! or a complete backup, and the old database or the new one. `BITCRAPS_TEST_KILLS` sets how often.
+//! or a complete backup, and the old database or the new one, which waits if it was proven before.
+//! `BITCRAPS_TEST_KILLS` sets how often.
 #![cfg(test)]
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use db_backup::{
     Store, VerifyOptions,
 };
 use db_core::DatabaseUrl;
-use db_testkit::kill::{Work, Worker};
+use db_testkit::kill::{Calls, Work, Worker, before_each_call};
 use db_testkit::size;
 use db_testkit::tools::need;
 use db_testkit::versioned::{forget, kept, partial, read, write};
@@ -41,6 +42,11 @@ fn work(root: &Path, word: &str, on_progress: &mut dyn FnMut(Progress)) {
     let level = match word {
         "create" => Some(3),
         "create plain" => None,
+        "finish" => {
+            let options = RestoreOptions::new().with_replace(true);
+            db_backup::finish_restore(&waiting(root), None, &options, on_progress).unwrap();
+            return;
+        }
         _ => {
             let manifest = db_backup::find(&store, Selector::Latest).unwrap();
             let options = RestoreOptions::new().with_replace(true);
@@ -168,9 +174,29 @@ fn old_or_new(root: &Path, when: &str) -> i64 {
     found
 }
 
-/// Names of the calls between whose effects a kill can fall.
-const CALLS: &str =
-    "rename,renameat,renameat2,link,linkat,unlink,unlinkat,fsync,fdatasync,fchmod,ftruncate";
+/// The calls between whose effects a kill can fall.
+const CALLS: Calls<'_> = Calls {
+    names: &[
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "linkat",
+        "unlink",
+        "unlinkat",
+        "fsync",
+        "fdatasync",
+        "fchmod",
+        "ftruncate",
+    ],
+    unknown: &[],
+};
+
+/// The same on a file system on which a file has one name only.
+const CALLS_ON_FAT: Calls<'_> = Calls {
+    names: &["rename", "renameat2", "unlink", "fsync", "fchmod"],
+    unknown: &["link", "linkat"],
+};
 
 /// What starts another program with these arguments of `strace`.
 fn strace(arguments: &[&str]) -> Command {
@@ -181,36 +207,119 @@ fn strace(arguments: &[&str]) -> Command {
 }
 
 /// Killed just before each of these calls of the system, one after the other.
-fn killed_before_each_call(worker: &Worker, mut check: impl FnMut(u64)) -> u64 {
-    for at in 1.. {
-        let trace = format!("trace={CALLS}");
-        let inject = format!("inject={CALLS}:signal=KILL:when={at}");
-        let strace = strace(&["-o", "/dev/null", "-e", &trace, "-e", &inject]);
+fn killed_before_each_call(worker: &Worker, calls: Calls<'_>, mut check: impl FnMut(&str)) -> u64 {
+    let every = |at| at + 1;
+    before_each_call(calls, every, |strace, when| {
         let status = ends(worker.command_by(strace));
-        check(at);
-        if status.success() {
-            return at;
-        }
-    }
-    unreachable!()
+        check(when);
+        status.success()
+    })
 }
 
 /// With strace: no random point, but all of them.
 #[test]
 fn a_restore_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
+    killed_restores(CALLS);
+}
+
+#[test]
+fn a_restore_that_is_killed_where_a_file_has_one_name_only() {
+    killed_restores(CALLS_ON_FAT);
+}
+
+fn killed_restores(calls: Calls<'_>) {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write(&database(root), NEW, BALLAST);
     on(root, "create").whole();
     begin(root);
     let mut found = BTreeSet::new();
-    let calls = killed_before_each_call(&on(root, "restore"), |at| {
-        found.insert(old_or_new(root, &format!("call {at}")));
+    let kills = killed_before_each_call(&on(root, "restore"), calls, |when| {
+        found.insert(old_or_new(root, when));
         begin(root);
     });
     assert!(
-        calls > 8 && found == BTreeSet::from([OLD, NEW]),
-        "{calls} calls: {found:?}"
+        kills > 8 && found == BTreeSet::from([OLD, NEW]),
+        "{kills} kills: {found:?}"
+    );
+}
+
+/// Where what was restored waits.
+fn waiting(root: &Path) -> PathBuf {
+    root.join("live.db.restored-20251122T143005Z")
+}
+
+/// The old database, and beside it the new one, which waits for its place.
+fn begin_to_finish(root: &Path) {
+    begin(root);
+    let manifest = db_backup::find(&store(root), Selector::Latest).unwrap();
+    let url = DatabaseUrl::SqliteFile(waiting(root));
+    let options = RestoreOptions::new();
+    db_backup::restore(&store(root), &manifest, &url, &options, &mut |_| {}).unwrap();
+}
+
+/// The old database, and the new one waits; or the new one, and the old one is kept.
+fn finished_or_waits(root: &Path, when: &str) -> i64 {
+    let found = old_or_new(root, when);
+    let waits = waiting(root);
+    assert_eq!(waits.exists(), found == OLD, "{when}: {found}");
+    if found == OLD {
+        assert_eq!(read(&waits), NEW, "{when}");
+        // Whatever the dead one left is in nobody's way.
+        on(root, "finish").whole();
+        assert_eq!(read(&database(root)), NEW, "{when}");
+    }
+    assert_eq!(partial(root), [""; 0], "{when}");
+    found
+}
+
+#[test]
+fn a_finish_that_is_killed_before_each_call_leaves_the_old_or_the_new() {
+    killed_finishes(CALLS);
+}
+
+#[test]
+fn a_finish_that_is_killed_where_a_file_has_one_name_only() {
+    killed_finishes(CALLS_ON_FAT);
+}
+
+fn killed_finishes(calls: Calls<'_>) {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(&database(root), NEW, BALLAST);
+    on(root, "create").whole();
+    begin_to_finish(root);
+    let mut found = BTreeSet::new();
+    let kills = killed_before_each_call(&on(root, "finish"), calls, |when| {
+        found.insert(finished_or_waits(root, when));
+        begin_to_finish(root);
+    });
+    assert!(
+        kills > 4 && found == BTreeSet::from([OLD, NEW]),
+        "{kills} kills: {found:?}"
+    );
+}
+
+#[test]
+fn a_killed_finish_leaves_the_old_or_the_new() {
+    let rounds = size("KILLS", 20);
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write(&database(root), NEW, BALLAST);
+    on(root, "create").whole();
+    begin_to_finish(root);
+    let finish = on(root, "finish");
+    let mut usual = finish.whole();
+    let mut random = fastrand::Rng::with_seed(13);
+    let mut kills = 0;
+    for round in 0..rounds {
+        begin_to_finish(root);
+        kills += u64::from(finish.kill(&mut usual, &mut |below| random.u64(..below)));
+        finished_or_waits(root, &format!("round {round}"));
+    }
+    assert!(
+        kills * 2 > rounds,
+        "{kills} of {rounds} were killed in time"
     );
 }
 
@@ -223,13 +332,13 @@ fn a_backup_that_is_killed_before_each_call_is_none_or_complete() {
     create.whole();
     let mut found = BTreeSet::new();
     clear(root);
-    let calls = killed_before_each_call(&create, |_| {
+    let kills = killed_before_each_call(&create, CALLS, |_| {
         found.insert(complete(root));
         clear(root);
     });
     assert!(
-        calls > 4 && found == BTreeSet::from([0, 1]),
-        "{calls} calls: {found:?}"
+        kills > 4 && found == BTreeSet::from([0, 1]),
+        "{kills} kills: {found:?}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `kill -9` of the program at random moments of a backup and of a restore over a database.
+//! `kill -9` of the program at random moments of a backup, of a restore over a database, and of `restore --finish`.
 //!
 //! `BITCRAPS_TEST_KILLS` sets how often. Afterwards there is nothing or a complete backup, the old
 //! database or the new one, and the next run takes away what the dead one left.
@@ -134,4 +134,44 @@ fn a_killed_restore_leaves_the_old_or_the_new() {
     world.whole(&words);
     assert_eq!(partial(world.root.path()), [""; 0]);
     assert_eq!(read(&world.database()), NEW);
+}
+
+/// What waits is proven, and perhaps the work of hours.
+#[test]
+fn a_killed_finish_leaves_the_old_or_the_new_and_never_loses_what_waits() {
+    let wanted = size("KILLS", 20);
+    let world = World::new();
+    write(&world.database(), NEW, BALLAST);
+    world.whole(&["backup"]);
+    let waiting = world.root.path().join("live.db.restored-20251122T143005Z");
+    let waits = waiting.to_str().unwrap();
+    let begin = || {
+        forget(&world.database());
+        write(&world.database(), OLD, BALLAST);
+        world.whole(&["restore", "--target", waits]);
+    };
+    let words = ["restore", "--finish", waits, "--force"];
+    begin();
+    let mut time = world.whole(&words);
+    let mut random = fastrand::Rng::with_seed(24);
+    let (mut kills, mut round) = (0, 0);
+    let mut found = BTreeSet::new();
+    while kills < wanted {
+        round += 1;
+        assert!(round < wanted * MOST_ROUNDS, "{kills} were killed in time");
+        begin();
+        kills += u64::from(world.kill(&words, &mut time, &mut random));
+        let now = read(&world.database());
+        assert_eq!(waiting.exists(), now == OLD, "round {round}: {now}");
+        if now == OLD {
+            assert_eq!(read(&waiting), NEW, "round {round}");
+            world.whole(&words);
+        }
+        let kept = kept(&world.database(), "restore");
+        assert_eq!(read(&kept[0]), OLD, "round {round}: {kept:?}");
+        assert_eq!(read(&world.database()), NEW, "round {round}");
+        assert_eq!(partial(world.root.path()), [""; 0], "round {round}");
+        found.insert(now);
+    }
+    assert!(found.contains(&OLD), "{found:?}");
 }

@@ -8,9 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use db_core::{Access, Conn, Connection, DatabaseUrl};
-use db_testkit::kill::{midway, was_killed, whole};
+use db_testkit::kill::{Calls, before_each_call, midway, was_killed, whole};
 use db_testkit::size;
-use db_testkit::tools::need;
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
@@ -18,7 +17,10 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 const MOST_ROUNDS: u64 = 10;
 
 /// Calls between whose effects a kill can fall.
-const CALLS: &str = "pwrite64,fsync,fdatasync,ftruncate,unlink";
+const CALLS: Calls<'_> = Calls {
+    names: &["pwrite64", "fsync", "fdatasync", "ftruncate", "unlink"],
+    unknown: &[],
+};
 
 #[derive(QueryableByName)]
 struct Number {
@@ -166,29 +168,24 @@ fn a_killed_checkpoint_loses_nothing() {
 /// No random point, but all of them.
 #[test]
 fn a_checkpoint_that_is_killed_before_each_call_loses_nothing() {
-    need("strace", "strace");
     let mut world = World::new();
     world.write(10);
-    let mut killed = 0;
-    for at in 1.. {
-        world.write(60);
-        let mut command = world.command("strace");
-        command
-            .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-            .arg(format!("trace={CALLS}"))
-            .arg("-e")
-            .arg(format!("inject={CALLS}:signal=KILL:when={at}"))
-            .args(["--", env!("CARGO_BIN_EXE_bitcraps-db")]);
-        let done = world.checkpoint(&mut command).status().unwrap();
-        world.is_whole(&format!("call {at}"));
-        if done.success() {
-            break;
-        }
-        killed += 1;
+    let every = |at| at + 1;
+    let killed = before_each_call(CALLS, every, |mut strace, when| {
         world.empty();
         world.write(20);
         world.whole();
-    }
+        world.write(60);
+        strace
+            .current_dir(world.root.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .arg(env!("CARGO_BIN_EXE_bitcraps-db"));
+        let done = world.checkpoint(&mut strace).status().unwrap();
+        world.is_whole(when);
+        done.success()
+    });
     assert!(killed > 8, "{killed} calls");
     world.whole();
     world.is_whole("at the end");

@@ -233,6 +233,25 @@ fn a_restored_server_goes_on_archiving_and_can_be_restored_itself() {
     assert!(status.out.contains("00000002.history"), "{status:?}");
 }
 
+/// As where the folder of backups is not of the server's account.
+#[test]
+fn a_log_that_is_not_archived_is_told_with_the_base_backup() {
+    let root = tempfile::tempdir().unwrap();
+    let cluster = db_testkit::cluster(&[("archive_mode", "on"), ("archive_command", "false")]);
+    let url = cluster.url();
+    sql(&url, "CREATE TABLE t (id int); SELECT pg_switch_wal()").unwrap();
+    wait_for("the archiver to fail", || {
+        let failed = "SELECT 1 / (failed_count > 0)::int FROM pg_stat_archiver";
+        sql(&url, failed).ok()
+    });
+    let mut backup = bare(root.path());
+    backup.args(["--database-url", &url, "backup", "--method", "base"]);
+    let made = finish(&mut backup);
+    assert_eq!(made.code, 0, "{made:?}");
+    let told = "note: what comes after this backup cannot be restored: archiving 0000";
+    assert!(made.err.contains(told), "{made:?}");
+}
+
 /// Nobody has looked at the data of a base backup before a server can read them.
 #[test]
 fn a_restored_server_is_checked_as_other_restores_are() {

@@ -83,6 +83,38 @@ both_engines! {
         assert_eq!(older["unchecked"][0]["why"], "the schema is older: no operations");
     }
 
+    /// What a backup says of the money, health says as well: as far as the schema goes.
+    fn money_is_checked_as_far_as_an_older_schema_goes(db: TestDb) {
+        let place = Place::new(db);
+        let health = |code, state: &str| {
+            let document = place.json(code, &["health", "--check", "money"]);
+            let checks = document["checks"].as_array().unwrap();
+            let money = checks.iter().find(|check| check["name"] == "money").unwrap();
+            assert_eq!(money["state"], state, "{document:#}");
+            money["observed"].as_str().unwrap().to_owned()
+        };
+        place.db.connect().execute("CREATE TABLE theirs (id INTEGER PRIMARY KEY)");
+        assert_eq!(health(3, "unknown"), "there are no tables of BitCraps");
+        place.db.connect().execute("DROP TABLE theirs");
+        place.db.migrate();
+        place.ok(&["seed", "--users", "5", "--games", "1"]);
+        assert!(health(0, "ok").starts_with("everything adds up"));
+        // As before V12.
+        place.db.connect().execute("ALTER TABLE game_events RENAME TO game_events_later");
+        let older = proof(&place);
+        assert!(!checks_money(&older), "{older}");
+        let why = older["unchecked"][0]["why"].as_str().unwrap();
+        assert!(why.starts_with("the schema is older: no game_events; everything adds up"), "{why}");
+        assert_eq!(health(3, "unknown"), why);
+        place.db.connect().execute("ALTER TABLE operations RENAME TO operations_later");
+        assert_eq!(health(3, "unknown"), "the schema is older: no operations, game_events");
+        place.db.connect().execute("ALTER TABLE operations_later RENAME TO operations");
+        place.db.connect().execute("UPDATE accounts SET balance = balance + 7");
+        health(8, "fail");
+        let refused = place.json(8, &["backup"]);
+        assert!(refused["error"]["message"].as_str().unwrap().contains("money"), "{refused}");
+    }
+
     /// A schedule runs for months.
     fn a_schedule_checks_what_a_migration_has_brought_meanwhile(db: TestDb) {
         let place = Place::new(db);

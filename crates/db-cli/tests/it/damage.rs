@@ -3,9 +3,10 @@
 use std::fs;
 
 use db_testkit::TestDb;
+use db_testkit::kill::{Calls, before_each_call};
 use db_testkit::tools::need;
 
-use crate::support::{Place, bare, finish};
+use crate::support::{Place, bare, clean, finish};
 
 fn sqlite() -> Place {
     let place = Place::new(TestDb::sqlite());
@@ -39,8 +40,7 @@ fn a_store_that_cannot_be_reached_does_not_stop_a_salvage() {
 
 /// Lets calls fail, and waits for the end.
 fn under_strace(place: &Place, strace: &[&str], arguments: &[&str]) -> crate::support::Done {
-    let mut command =
-        crate::support::clean(std::process::Command::new("strace"), place.root.path());
+    let mut command = clean(std::process::Command::new("strace"), place.root.path());
     command
         .args(["-f", "-qq", "-o", "/dev/null"])
         .args(strace)
@@ -115,8 +115,19 @@ fn a_disk_that_does_not_give_the_data_back_is_unhealthy_with_exit_13() {
 /// none is left to be killed at.
 #[test]
 fn a_killed_salvage_leaves_no_half_target() {
-    const CALLS: &str = "pwrite64,ftruncate,fsync,fdatasync,renameat2,unlinkat,unlink,mkdir";
-    need("strace", "strace");
+    const CALLS: Calls<'_> = Calls {
+        names: &[
+            "pwrite64",
+            "ftruncate",
+            "fsync",
+            "fdatasync",
+            "renameat2",
+            "unlinkat",
+            "unlink",
+            "mkdir",
+        ],
+        unknown: &[],
+    };
     let place = sqlite();
     damaged(&place);
     let target = place.path("salvaged.db");
@@ -126,20 +137,20 @@ fn a_killed_salvage_leaves_no_half_target() {
     } else {
         150
     };
-    let (mut kills, mut when) = (0, 1_u64);
-    loop {
-        let inject = format!("inject={CALLS}:signal=SIGKILL:when={when}");
-        let trace = format!("trace={CALLS}");
-        let done = under_strace(
-            &place,
-            &["-e", &trace, "-e", &inject],
-            &["salvage", "--to", "salvaged.db"],
-        );
+    let next = |when: u64| (when * step / 100).max(when + 1);
+    let kills = before_each_call(CALLS, next, |strace, when| {
+        let mut command = clean(strace, place.root.path());
+        command
+            .arg(env!("CARGO_BIN_EXE_bitcraps-db"))
+            .args(["--database-url", &place.db.url()])
+            .args(["salvage", "--to", "salvaged.db"]);
+        let done = finish(&mut command);
         if done.code == 8 {
-            break;
+            assert!(target.exists(), "{when}");
+            fs::remove_file(&target).unwrap();
+            return true;
         }
-        assert_eq!(done.code, -1, "killed at {when}: {done:?}");
-        kills += 1;
+        assert_eq!(done.code, -1, "killed before {when}: {done:?}");
         if target.exists() {
             // It had its name, so it is whole; rows without a parent are what the damage cost.
             let url = format!("sqlite://{}", target.display());
@@ -148,7 +159,7 @@ fn a_killed_salvage_leaves_no_half_target() {
             let checked = finish(&mut check);
             assert!(
                 [0, 8].contains(&checked.code),
-                "killed at {when}: {checked:?}"
+                "killed before {when}: {checked:?}"
             );
             let findings = &checked.document()["report"]["tasks"][0]["findings"];
             let findings = findings.as_array().unwrap().iter();
@@ -160,8 +171,8 @@ fn a_killed_salvage_leaves_no_half_target() {
             }
             fs::remove_file(&target).unwrap();
         }
-        when = (when * step / 100).max(when + 1);
-    }
+        false
+    });
     assert!(kills >= 10, "{kills} kills met a salvage at work");
     // What the dead left is gone with the last one, which was not killed.
     let left = fs::read_dir(place.root.path()).unwrap();

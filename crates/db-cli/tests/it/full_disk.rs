@@ -7,7 +7,7 @@ use std::process::Command;
 use db_testkit::TestDb;
 use db_testkit::tools::unshare;
 
-use crate::backup::{IDENTITY, RECIPIENT, names};
+use crate::backup::{IDENTITY, RECIPIENT, filled, names};
 use crate::import::user;
 use crate::support::{Place, bare, finish};
 
@@ -24,6 +24,14 @@ fn a_full_disk_costs_nothing_that_was_there() {
 #[test]
 fn data_that_finds_no_room_leaves_nothing() {
     alone("data_that_finds_no_room_leaves_nothing", moved);
+}
+
+#[test]
+fn what_waits_for_its_place_may_get_one_on_another_disk() {
+    alone(
+        "what_waits_for_its_place_may_get_one_on_another_disk",
+        elsewhere,
+    );
 }
 
 /// Runs a test of this file where it can mount.
@@ -174,4 +182,29 @@ fn inside() {
     fs::remove_file(disk.join("ballast")).unwrap();
     place.ok(&with(&["backup", "create"]));
     place.ok(&with(&["restore", "--target", "disk/live.db", "--force"]));
+}
+
+fn elsewhere() {
+    let place = filled();
+    place.ok(&["backup"]);
+    let waiting = "bank.db.restored-20251122T143005Z";
+    place.ok(&["restore", "--target", waiting]);
+    let disk = mounted(&place, "8m");
+    let words = [
+        "restore",
+        "--finish",
+        waiting,
+        "--force",
+        "--target",
+        "disk/live.db",
+    ];
+    fill_but(&disk, 0);
+    let done = place.ends(13, &words);
+    assert_eq!(names(&disk), ["ballast"], "{done:?}");
+    fs::remove_file(disk.join("ballast")).unwrap();
+    let before = fs::read(place.path(waiting)).unwrap();
+    place.ok(&words);
+    assert!(fs::read(disk.join("live.db")).unwrap() == before, "a copy");
+    assert!(!place.path(waiting).exists());
+    assert_eq!(names(&disk), ["live.db"]);
 }

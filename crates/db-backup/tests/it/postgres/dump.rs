@@ -27,18 +27,18 @@ fn filled() -> TestDb {
     db
 }
 
-fn target(db: &TestDb, ending: &str) -> DatabaseUrl {
+pub(super) fn target(db: &TestDb, ending: &str) -> DatabaseUrl {
     let url = DatabaseUrl::parse(&db.url()).unwrap();
     let name = format!("{}{ending}", url.database_name().unwrap());
     url.with_database(&name)
 }
 
-fn run(url: &DatabaseUrl, sql: &str) {
+pub(super) fn run(url: &DatabaseUrl, sql: &str) {
     let mut connection = Connection::open(url, Access::ReadWrite).unwrap();
     connection.conn().batch_execute(sql).unwrap();
 }
 
-fn drop_database(db: &TestDb, name: &str) {
+pub(super) fn drop_database(db: &TestDb, name: &str) {
     db.connect()
         .execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
 }
@@ -288,7 +288,7 @@ fn wait_until_free<T>(mut again: impl FnMut() -> Result<T, Error>) -> Result<T, 
     }
 }
 
-fn url_text(url: &DatabaseUrl) -> String {
+pub(super) fn url_text(url: &DatabaseUrl) -> String {
     match url {
         DatabaseUrl::Postgres(text) => text.clone(),
         other => panic!("{other}"),

@@ -6,6 +6,7 @@ mod gaps;
 mod kills;
 mod pitr;
 mod replaced;
+mod soak;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -1,8 +1,9 @@
 //! `backup create`.
 
 use chrono::{DateTime, Utc};
+use db_backup::health::{Examiner, Selection, State, Target};
 use db_backup::{BackupOptions, Codec, MadeBy, Method, Proof, Shrunk, Source};
-use db_core::{Access, Clock, SystemClock};
+use db_core::{Access, Clock, DatabaseUrl, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -69,6 +70,9 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     if let Some(shrunk) = &shrunk {
         context.output.note(&super::shrank(shrunk));
     }
+    if let Some(trouble) = log_trouble(options.method, &job.target) {
+        context.output.note(&trouble);
+    }
     if context.output.is_json() {
         context.output.document(&Document {
             engine: job.url.engine().name(),
@@ -126,6 +130,24 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     invariants::tell(&proof.unchecked, &mut text);
     context.output.report(&text.into_string())?;
     Ok(Code::Done)
+}
+
+/// What keeps the server's log from being archived, as `health` sees it: a base backup is restored to its own end then,
+/// and to no moment since.
+fn log_trouble(method: CopyMethod, target: &DatabaseUrl) -> Option<String> {
+    const CHECK: &str = "wal_archive";
+    if method != CopyMethod::Base {
+        return None;
+    }
+    let examiner = Examiner::new(Target::new(target.clone()));
+    let report = examiner.examine(&Selection::Named(vec![CHECK.to_owned()]));
+    let found = report.find(CHECK)?;
+    let observed = &found.observed;
+    let told = format!("what comes after this backup cannot be restored: {observed}");
+    (found.state == State::Fail).then_some(match &found.hint {
+        Some(hint) => format!("{told}; {hint}"),
+        None => told,
+    })
 }
 
 /// How a backup is made: as the arguments say, or the configuration.
