@@ -6,6 +6,7 @@ mod generated;
 mod interrupted;
 mod misfits;
 mod omitted;
+mod parallel;
 mod same;
 mod samples;
 mod schema;
