@@ -7,6 +7,7 @@ mod interrupted;
 mod misfits;
 mod omitted;
 mod parallel;
+mod public;
 mod same;
 mod samples;
 mod schema;
