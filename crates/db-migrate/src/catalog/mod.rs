@@ -28,6 +28,7 @@ use diesel::QueryResult;
 pub use compare::{Change, Difference, Mode};
 pub use object::{Kind, Object};
 pub use scope::Scope;
+pub use sqlite::shadows::not_a_shadow;
 pub use tracker::{Delta, Tracker};
 
 use fingerprint::Sum;

@@ -149,6 +149,18 @@ mod sqlite {
     }
 
     #[test]
+    fn a_table_that_a_module_has_not_made_counts_whatever_its_name() {
+        let change = "CREATE TABLE F_Content (id INTEGER PRIMARY KEY);
+            CREATE VIRTUAL TABLE f USING fts5(body, content = 'F_Content', content_rowid = 'id');";
+        assert_drift(
+            &mut TestDb::sqlite().connect(),
+            "SELECT 1",
+            change,
+            &["table F_Content: added: ", "table f: added: "],
+        );
+    }
+
+    #[test]
     fn a_table_that_only_looks_like_the_engines_own_counts() {
         let change = "CREATE TABLE sqliteish (a INTEGER)";
         assert_drift(

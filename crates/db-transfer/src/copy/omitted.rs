@@ -204,9 +204,12 @@ fn words_of_sqlite(object: &Object) -> Vec<NotTranslated> {
     };
     let text = outside_of_quotes(&object.strict);
     let words: Vec<&str> = text.split_whitespace().collect();
-    let mut found = Vec::new();
+    let mut found: Vec<NotTranslated> = Vec::new();
+    // A check may say the same of a column several times.
     let mut lose = |kind, reason: String| {
-        found.push(NotTranslated::new(kind, &object.name, reason));
+        if !found.iter().any(|one| one.reason == reason) {
+            found.push(NotTranslated::new(kind, &object.name, reason));
+        }
     };
     for at in 0..words.len() {
         match words[at..] {
@@ -277,6 +280,11 @@ mod tests {
                 Kind::Index,
                 "create index i on t ( a ) where a like 'x%'",
                 "part of an index",
+            ),
+            (
+                Kind::Constraint,
+                "check ( a like 'x%' or a like 'y%' )",
+                "part of a constraint",
             ),
             (
                 Kind::Constraint,

@@ -9,12 +9,13 @@ use super::{Column, Index, LogicalType, Table, Trigger, clauses};
 use crate::catalog::sqlite::{self, table};
 use crate::catalog::{Scope, text};
 
-/// Generated columns only show in the extended pragma.
+/// Generated columns only show in the extended pragma. What SQLite takes for a shadow may be somebody's: the
+/// entries tell.
 const COLUMNS: &str = "\
 SELECT l.name AS owner, l.strict, l.wr AS without_rowid, c.name, c.type AS declared, \
        c.\"notnull\" AS not_null, c.dflt_value AS preset, c.pk \
 FROM pragma_table_list l JOIN pragma_table_xinfo(l.name, 'main') c \
-WHERE l.schema = 'main' AND l.type = 'table' ORDER BY l.name, c.cid";
+WHERE l.schema = 'main' AND l.type IN ('table', 'shadow') ORDER BY l.name, c.cid";
 
 #[derive(QueryableByName)]
 struct Row {

@@ -1,9 +1,8 @@
 //! The catalog of a SQLite database, from the text that SQLite keeps of each definition.
 
+pub(super) mod shadows;
 pub(super) mod table;
 pub(super) mod tokens;
-
-use std::collections::BTreeSet;
 
 use db_core::Engine;
 use diesel::deserialize::QueryableByName;
@@ -16,19 +15,6 @@ const ENTRIES: &str = "SELECT rowid AS id, type AS kind, name, tbl_name AS owner
                        FROM main.sqlite_schema WHERE rowid > ?";
 /// What the names of SQLite's own tables and indexes start with; nobody else may use it.
 const INTERNAL_PREFIX: &str = "sqlite_";
-const SHADOWS: &str =
-    "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'";
-/// The tables that the usual modules make for themselves, for a build without the module, in
-/// which SQLite cannot tell that they are shadows.
-const SHADOW_SUFFIXES: [(&str, &[&str]); 4] = [
-    ("fts5", &["data", "idx", "content", "docsize", "config"]),
-    (
-        "fts4",
-        &["content", "segments", "segdir", "docsize", "stat"],
-    ),
-    ("fts3", &["content", "segments", "segdir"]),
-    ("rtree", &["node", "rowid", "parent"]),
-];
 
 /// One row of `sqlite_schema`.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
@@ -44,12 +30,6 @@ pub(super) struct Entry {
     /// Absent for an index that serves a constraint.
     #[diesel(sql_type = Nullable<Text>)]
     pub sql: Option<String>,
-}
-
-#[derive(QueryableByName)]
-struct Name {
-    #[diesel(sql_type = Text)]
-    name: String,
 }
 
 impl Entry {
@@ -70,13 +50,6 @@ impl Entry {
         let start = self.sql.as_ref().and_then(|sql| sql.get(..START.len()));
         self.kind == "table" && start.is_some_and(|start| start.eq_ignore_ascii_case(START))
     }
-
-    /// The module of a virtual table.
-    fn module(&self) -> Option<String> {
-        let all = tokens::tokens(self.sql.as_deref()?);
-        let using = all.iter().position(|t| t.is("USING"))?;
-        Some(all.get(using + 1)?.name().to_ascii_lowercase())
-    }
 }
 
 /// Reads the whole catalog.
@@ -93,7 +66,7 @@ pub(super) fn entries(
     let last = found.iter().map(|entry| entry.id).max().unwrap_or_default();
     found.retain(|entry| entry.is_in(scope));
     if found.iter().any(Entry::is_virtual) {
-        let shadows = shadows(conn, &found)?;
+        let shadows = shadows::shadows(conn, &found)?;
         found.retain(|entry| !shadows.contains(&entry.owner));
     }
     Ok((found, last))
@@ -102,22 +75,6 @@ pub(super) fn entries(
 /// The rows of `sqlite_schema` from a row number on, whether in scope or not.
 pub(super) fn entries_after(conn: &mut SqliteConnection, last: i64) -> QueryResult<Vec<Entry>> {
     sql_query(ENTRIES).bind::<BigInt, _>(last).load(conn)
-}
-
-/// The names of the tables that virtual tables made for themselves.
-fn shadows(conn: &mut SqliteConnection, entries: &[Entry]) -> QueryResult<BTreeSet<String>> {
-    let rows: Vec<Name> = sql_query(SHADOWS).load(conn)?;
-    let mut shadows: BTreeSet<String> = rows.into_iter().map(|row| row.name).collect();
-    for entry in entries.iter().filter(|entry| entry.is_virtual()) {
-        let Some(module) = entry.module() else {
-            continue;
-        };
-        let known = SHADOW_SUFFIXES.iter().filter(|(name, _)| *name == module);
-        for suffix in known.flat_map(|(_, suffixes)| *suffixes) {
-            shadows.insert(format!("{}_{suffix}", entry.name));
-        }
-    }
-    Ok(shadows)
 }
 
 /// The objects that one row stands for: a table comes apart into its columns and constraints.

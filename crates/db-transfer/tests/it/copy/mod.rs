@@ -6,6 +6,8 @@ mod generated;
 mod interrupted;
 mod misfits;
 mod omitted;
+mod parallel;
+mod public;
 mod same;
 mod samples;
 mod schema;

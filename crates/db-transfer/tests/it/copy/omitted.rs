@@ -59,10 +59,13 @@ fn the_tables_of_virtual_tables_are_named_too_postgres() {
         };
         let kept = reason("notes");
         assert!(
-            kept.contains(
-                "nor notes_config, notes_content, notes_data, notes_docsize, notes_idx is copied"
-            ),
+            kept.contains("nor notes_config, notes_data, notes_docsize, notes_idx is copied"),
             "{kept}"
+        );
+        // The texts that an index is over are rows like any other, whatever their table is called.
+        assert_eq!(
+            lines(&to, "SELECT id || body AS line FROM notes_content"),
+            ["1x"]
         );
         let plain = reason("vecs");
         assert!(

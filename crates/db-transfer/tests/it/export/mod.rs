@@ -72,9 +72,14 @@ pub(crate) fn exported_with(db: &TestDb, options: &Options) -> (Vec<u8>, Report)
 
 /// The files of an export to a folder, by name.
 pub(crate) fn exported_csv(db: &TestDb) -> (Vec<(String, String)>, Report) {
+    exported_csv_with(db, false)
+}
+
+pub(crate) fn exported_csv_with(db: &TestDb, sorted: bool) -> (Vec<(String, String)>, Report) {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         form: Some(Form::Csv),
+        sorted,
         ..Options::default()
     };
     let report = to_file(db, &options, folder.path()).unwrap();

@@ -2,14 +2,14 @@
 
 use db_core::Engine;
 use db_testkit::TestDb;
-use db_transfer::export::Form as Out;
+use db_transfer::export::{Form as Out, Options};
 use db_transfer::format::{Form, Input};
 use db_transfer::import::Import;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
 use super::Place;
-use crate::export::{exported, exported_csv};
+use crate::export::{exported_csv_with, exported_with};
 use crate::generated::sqlite::Values;
 use crate::generated::{each, postgres, quoted, sqlite};
 
@@ -54,18 +54,37 @@ fn clear(place: &Place) {
 
 /// Exports, imports into a database without rows, and exports again, in every form.
 pub(crate) fn comes_back(source: &TestDb, has_csv: bool) -> Result<(), TestCaseError> {
+    trip(source, has_csv, false)
+}
+
+/// The same in the order of the keys: a server may store the rows of larger tables in another order than
+/// that in which they came.
+pub(crate) fn comes_back_sorted(source: &TestDb) -> Result<(), TestCaseError> {
+    trip(source, true, true)
+}
+
+fn trip(source: &TestDb, has_csv: bool, sorted: bool) -> Result<(), TestCaseError> {
     let target = Place::new(TestDb::new(source.engine()), "SELECT 1");
-    let script = exported(source, Out::Sql);
+    let out = |db: &TestDb, form| {
+        let form = Some(form);
+        let options = Options {
+            form,
+            sorted,
+            ..Options::default()
+        };
+        exported_with(db, &options).0
+    };
+    let script = out(source, Out::Sql);
     run(&target, &target.import("all.sql", &script).validate(true))?;
-    prop_assert_eq!(text(&exported(&target.db, Out::Sql)), text(&script));
-    for (out, form) in [(Out::Json, Form::Json), (Out::Ndjson, Form::Ndjson)] {
+    prop_assert_eq!(text(&out(&target.db, Out::Sql)), text(&script));
+    for (form, read) in [(Out::Json, Form::Json), (Out::Ndjson, Form::Ndjson)] {
         clear(&target);
-        let written = exported(source, out);
-        let import = target.import("all", &written).form(Some(form));
+        let written = out(source, form);
+        let import = target.import("all", &written).form(Some(read));
         // SQLite keeps any value in any column.
         let is_typed = has_csv || source.engine() == Engine::Postgres;
         run(&target, &import.validate(is_typed))?;
-        let again = exported(&target.db, out);
+        let again = out(&target.db, form);
         prop_assert_eq!(
             String::from_utf8_lossy(&again),
             String::from_utf8_lossy(&written)
@@ -75,7 +94,7 @@ pub(crate) fn comes_back(source: &TestDb, has_csv: bool) -> Result<(), TestCaseE
         return Ok(());
     }
     clear(&target);
-    let (written, _) = exported_csv(source);
+    let (written, _) = exported_csv_with(source, sorted);
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in &written {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -84,7 +103,7 @@ pub(crate) fn comes_back(source: &TestDb, has_csv: bool) -> Result<(), TestCaseE
         let folder = Input::File(folder.path().to_owned());
         run(&target, &Import::new(folder))?;
     }
-    let (again, _) = exported_csv(&target.db);
+    let (again, _) = exported_csv_with(&target.db, sorted);
     prop_assert_eq!(again, written);
     Ok(())
 }
