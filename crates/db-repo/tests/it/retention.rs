@@ -89,6 +89,8 @@ fn days(from: i64) -> Vec<i64> {
     (from..45).collect()
 }
 
+type Delete = fn(&mut Conn<'_>) -> Result<usize, Error>;
+
 both_engines! {
     fn thirty_days_are_kept_unless_told(db: TestDb) {
         let database = open(&db);
@@ -115,7 +117,7 @@ both_engines! {
 
     fn a_limit_of_nothing_is_refused(db: TestDb) {
         let database = open(&db);
-        let each: [fn(&mut Conn<'_>) -> Result<usize, Error>; 5] = [
+        let each: [Delete; 5] = [
             |conn| MetricsRepository::delete_older_than(conn, at(1), 0),
             |conn| NotificationRepository::delete_older_than(conn, at(1), 0),
             |conn| OutboxRepository::delete_older_than(conn, at(1), 0),
