@@ -323,7 +323,7 @@ pub(crate) struct Rollback {
     /// Run everything on a copy (SQLite) or in a transaction that is rolled back (PostgreSQL)
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask
+    /// Do not ask, and take what was changed by hand as it is
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait for another run: 60s, 5m, 0
