@@ -14,6 +14,7 @@ mod health;
 mod import;
 mod schedule;
 mod schema;
+mod slips;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -322,7 +323,7 @@ pub(crate) struct Rollback {
     /// Run everything on a copy (SQLite) or in a transaction that is rolled back (PostgreSQL)
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not ask
+    /// Do not ask, and take what was changed by hand as it is
     #[arg(long)]
     pub(crate) force: bool,
     /// How long to wait for another run: 60s, 5m, 0
@@ -497,11 +498,14 @@ pub(crate) fn parse() -> Result<Arguments, Rejected> {
     } else {
         clap::ColorChoice::Never
     };
-    command()
-        .color(colours)
-        .try_get_matches_from(raw)
+    let mut program = command().color(colours);
+    program
+        .try_get_matches_from_mut(&raw)
         .and_then(|matches| Arguments::from_arg_matches(&matches))
-        .map_err(|error| Rejected { error, output })
+        .map_err(|mut error| {
+            slips::explain(&mut error, &program, &raw);
+            Rejected { error, output }
+        })
 }
 
 /// Masks passwords of URLs, line by line, since only a line with a URL can hold one.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use db_core::Interrupt;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -9,6 +10,10 @@ use signal_hook::iterator::Signals;
 
 use crate::error::Error;
 use crate::exit::{self, Code};
+
+/// How long after a signal the same one again is the same wish: GNU `timeout` signals a process and then
+/// its group. Nobody presses Ctrl-C twice as fast.
+const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// The first signal that arrived while something was running.
 static RECEIVED: AtomicI32 = AtomicI32::new(0);
@@ -123,12 +128,34 @@ fn start_thread() -> std::io::Result<()> {
     std::thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {
+            let mut echoes = Echoes::default();
             for signal in signals.forever() {
-                on_signal(signal);
+                if !echoes.has(signal, Instant::now()) {
+                    on_signal(signal);
+                }
             }
         })?;
     *listening = true;
     Ok(())
+}
+
+/// Tells signals from their echoes.
+#[derive(Default)]
+struct Echoes {
+    last: Option<(i32, Instant)>,
+}
+
+impl Echoes {
+    /// Whether it says the same as the last one that was no echo.
+    fn has(&mut self, signal: i32, at: Instant) -> bool {
+        let is_one = self
+            .last
+            .is_some_and(|(last, then)| last == signal && at.duration_since(then) < ONE_WISH);
+        if !is_one {
+            self.last = Some((signal, at));
+        }
+        is_one
+    }
 }
 
 fn on_signal(signal: i32) {
@@ -172,4 +199,23 @@ fn end_now() -> ! {
         crate::output::to_stderr(words);
     }
     exit::leave(received().unwrap_or(Code::Interrupted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_signal_at_once_is_an_echo_and_a_later_or_another_one_is_not() {
+        let begin = Instant::now();
+        let mut echoes = Echoes::default();
+        let mut has = |signal, ms| echoes.has(signal, begin + Duration::from_millis(ms));
+        assert!(!has(SIGINT, 0));
+        assert!(has(SIGINT, 0));
+        assert!(has(SIGINT, 199));
+        // Counted from the first: who goes on pressing is heard.
+        assert!(!has(SIGINT, 200));
+        assert!(!has(SIGTERM, 201));
+        assert!(has(SIGTERM, 202));
+    }
 }

@@ -52,7 +52,7 @@ pub enum Error {
     /// The live schema is not what the last migration left; nothing was run.
     #[error(
         "the schema was changed by hand since the last migration: {}; undo that or put it into a \
-         migration; `migrate --force` takes the schema as it is",
+         migration; `migrate --force` and `rollback --force` take the schema as it is",
         join(.0, "; ")
     )]
     Drift(Vec<Difference>),

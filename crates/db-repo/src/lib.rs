@@ -13,6 +13,7 @@ mod games;
 mod house_games;
 pub mod invariants;
 mod metrics;
+mod moment;
 pub mod money;
 mod notifications;
 mod outbox;

@@ -17,6 +17,7 @@ use diesel::sql_types::{BigInt, Text};
 pub(crate) use counted::Counted;
 pub use leaderboard::LeaderboardOrder;
 
+use crate::moment::just_after;
 use crate::refusal::{Parent, Row, refused};
 use crate::{Error, Page, PageRequest, Result, check};
 
@@ -232,7 +233,9 @@ impl StatsRepository {
         payout: i64,
         now: UtcTime,
     ) -> Result<()> {
+        // The row changes up to three times.
         player_bets(conn, player_id, 1, bet, now)?;
+        let now = just_after(now);
         let outcome = match payout.cmp(&bet) {
             std::cmp::Ordering::Greater => BetOutcome::Won,
             std::cmp::Ordering::Equal => BetOutcome::Push,
@@ -240,7 +243,7 @@ impl StatsRepository {
         };
         player_ends(conn, player_id, outcome, payout, now)?;
         if outcome == BetOutcome::Won {
-            Self::game_won(conn, player_id, now)?;
+            Self::game_won(conn, player_id, just_after(now))?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ fn nearest<'n>(name: &str, there: impl Iterator<Item = &'n str>) -> Option<&'n s
 
 /// Names for a message, the first of very many.
 pub(crate) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    const MOST: usize = 40;
+    const MOST: usize = 12;
     let names: Vec<_> = names.collect();
     let shown = names
         .iter()
@@ -43,6 +43,15 @@ pub(crate) fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::no_table;
+
+    #[test]
+    fn of_many_names_the_first_are_listed() {
+        let names: Vec<_> = ('a'..='z').map(String::from).collect();
+        assert_eq!(
+            no_table("?", names.iter().map(String::as_str)),
+            "there is no table \"?\"; there are a, b, c, d, e, f, g, h, i, j, k, l and 14 more"
+        );
+    }
 
     #[test]
     fn a_slip_is_seen_and_what_is_like_nothing_is_not() {

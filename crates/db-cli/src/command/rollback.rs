@@ -1,7 +1,7 @@
 //! `rollback`: shows what would be reverted, asks, and reverts it.
 
 use db_core::{Access, Engine};
-use db_migrate::{Entry, Target};
+use db_migrate::{Drift, Entry, Target};
 
 use super::{Context, Job, Running};
 use crate::args::Rollback;
@@ -23,6 +23,9 @@ pub(super) fn run(context: &Context<'_>, options: &Rollback) -> Result<Code, Err
     let plan = running
         .migrator
         .preview_rollback(running.connection.conn(), target.as_ref())?;
+    if !plan.is_empty() && !options.force {
+        refuse_drift(&mut running)?;
+    }
     agree(context, &plan, options.force)?;
     // Whoever was asked has confirmed this plan; `--force` means whatever the target says by now.
     let confirmed = Some(plan.as_slice()).filter(|_| !options.force);
@@ -50,6 +53,14 @@ fn rehearse(
     running.progress.finish();
     context.print_run(&url, &done?, NOTHING)?;
     Ok(Code::Done)
+}
+
+/// What was changed by hand would be stored as the schema's state, and nothing would find it any more.
+fn refuse_drift(running: &mut Running) -> Result<(), Error> {
+    match running.migrator.drift(running.connection.conn())? {
+        Drift::Found { differences } => Err(db_migrate::Error::Drift(differences).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Shows the plan, and goes on only with consent. Nothing to do needs none.

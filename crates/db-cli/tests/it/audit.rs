@@ -109,6 +109,18 @@ both_engines! {
         assert_eq!(place.json(11, &["audit", "verify", "--anchor", "anchors"])["error"]["kind"], "bad_input");
     }
 
+    fn an_entity_without_a_table_is_told(db: TestDb) {
+        db.migrate();
+        let place = Place::new(db);
+        for (entity, said) in [
+            ("user:u1", "no line of the trail fits; there is no table user; did you mean users?"),
+            ("users:u1", "no line of the trail fits\n"),
+        ] {
+            let found = place.ok(&["audit", "show", "--entity", entity]);
+            assert!(found.err.contains(said), "{found:?}");
+        }
+    }
+
     fn a_file_without_anchors_proves_nothing(db: TestDb) {
         let place = filled(db);
         // Nothing is sealed yet, and nothing claimed.
@@ -126,6 +138,8 @@ both_engines! {
             place.ends(7, &["audit", "seal", "--anchor", "anchors"]);
         }
         std::fs::remove_file(place.path("anchors")).unwrap();
+        let found = place.ends(8, &["audit", "verify", "--anchor", "anchors"]);
+        assert!(found.out.contains("anchors: there is no such file, and the trail has seals"), "{found:?}");
         let refused = place.ends(7, &["audit", "seal", "--anchor", "anchors"]);
         assert!(refused.err.contains("it holds no anchor, and the audit trail has seals"), "{refused:?}");
         assert!(refused.err.contains("--new-anchor-file"), "{refused:?}");

@@ -38,6 +38,21 @@ fn migrated() -> TestDb {
     db
 }
 
+/// And not by those that keep house for migrations.
+#[test]
+fn a_target_that_is_not_empty_is_told_by_its_own_tables_postgres() {
+    let file = migrated();
+    let server = TestDb::postgres();
+    server.migrate();
+    for (from, to) in [(&file, &server), (&server, &file)] {
+        let done = run(&["copy", "--from", &from.url(), "--to", &to.url()]);
+        assert_eq!(done.code, 7, "{done:#?}");
+        let mut lines = done.err.lines();
+        let told = lines.find(|line| line.contains("is not empty")).unwrap();
+        assert!(told.contains("account") && !told.contains("__"), "{told}");
+    }
+}
+
 /// The writes of others since the copy began would be lost.
 #[test]
 fn replacing_a_database_by_itself_is_refused_postgres() {

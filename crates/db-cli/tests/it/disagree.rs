@@ -103,6 +103,20 @@ both_engines! {
         place.ok(&["status", "--check"]);
     }
 
+    /// It would be stored as the schema's state, and nothing would find it any more.
+    fn a_rollback_over_a_change_by_hand_needs_force(db: TestDb) {
+        let place = Place::migrated(db);
+        place.db.connect().execute("DROP INDEX idx_games_winner");
+        let refused = place.json(5, &["rollback"]);
+        assert_eq!(refused["error"]["details"]["differences"][0]["name"], "idx_games_winner");
+        let refused = place.ends(5, &["rollback"]);
+        assert!(refused.err.contains("`rollback --force`"), "{refused:?}");
+        assert_eq!(place.applied().len(), 3);
+        place.ends(5, &["status", "--check"]);
+        place.ok(&["rollback", "--force"]);
+        assert_eq!(place.applied().len(), 2);
+    }
+
     fn an_empty_folder_hides_no_wrong_path(db: TestDb) {
         let place = Place::migrated(db);
         std::fs::create_dir(place.path("empty")).unwrap();

@@ -47,6 +47,7 @@ mod runbook;
 mod schema;
 mod seed;
 mod signals;
+mod slips;
 mod sqlite;
 mod support;
 mod terminal;

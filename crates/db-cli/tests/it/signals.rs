@@ -194,6 +194,23 @@ both_engines! {
         }
     }
 
+    /// As GNU `timeout` sends it, to the process and to its group.
+    fn a_signal_and_its_echo_are_one_wish(db: TestDb) {
+        let place = with_much(db);
+        for long in long_commands(&place) {
+            let done = stopped(&place, &long, |running| {
+                running.signals("INT", 5);
+                running.wait()
+            });
+            assert_eq!(done.code, 130, "{}: {done:?}", long.name);
+            // Only who stops the work and undoes it has a document to write.
+            assert_eq!(done.document()["error"]["kind"], "interrupted", "{}", long.name);
+            for file in [".copied.db.copying", "copied.db", "out.csv"] {
+                assert!(!place.path(file).exists(), "{}: {file} is left", long.name);
+            }
+        }
+    }
+
     fn ctrl_c_twice_ends_every_long_command_at_once(db: TestDb) {
         let place = with_much(db);
         let schema = place.schema();

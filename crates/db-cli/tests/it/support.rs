@@ -260,6 +260,14 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// The same signal several times at once; it may have ended meanwhile.
+    pub(crate) fn signals(&self, name: &str, times: usize) {
+        let send = format!("kill -s {name} {}\n", self.pid()).repeat(times);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &send]).stderr(Stdio::null());
+        shell.status().unwrap();
+    }
+
     pub(crate) fn wait(self) -> Done {
         let (command, done) = self.end();
         published::check(&command, &done);

@@ -232,6 +232,20 @@ fn named<'a>(arguments: &[&'a str], oldest: &'a str) -> Vec<&'a str> {
     arguments.iter().map(name).collect()
 }
 
+/// As `migrate` refuses it: afterwards nothing would find it any more.
+#[test]
+fn a_change_by_hand_is_told_before_a_rollback_asks() {
+    let place = Place::migrated(TestDb::sqlite());
+    place.db.connect().execute("DROP INDEX idx_games_winner");
+    let said = on_a_terminal(place.command(&["rollback"]), "", "");
+    assert_eq!(said.code, 5, "{said:?}");
+    assert!(
+        said.text.contains("idx_games_winner") && !said.text.contains("[yes/no]"),
+        "{said:?}"
+    );
+    assert_eq!(place.applied().len(), 3);
+}
+
 #[test]
 fn a_question_is_answered_on_a_terminal() {
     for (arguments, question) in QUESTIONS {

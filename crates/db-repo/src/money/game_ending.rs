@@ -15,6 +15,7 @@ use super::balances::{self, Change, Line};
 use super::bet_settlement::{self, HeldGame, OpenBet, Verdict};
 use super::sheet::Sheet;
 use super::{games, tell};
+use crate::moment::just_after;
 use crate::refusal::touched_one;
 use crate::{Error, NotificationRepository, OutboxRepository, Result, StatsRepository};
 
@@ -91,7 +92,9 @@ impl<'a, 'c> Ending<'a, 'c> {
         } = self;
         let HeldGame { id, pot, now, .. } = game;
         let conn = &mut sheet.write(now)?;
-        give_pot(conn, &game, winner)?;
+        // The sheet may have changed the accounts' and the winner's rows.
+        let later = just_after(now);
+        give_pot(conn, &game, winner, later)?;
         let end = EndGame {
             game: id,
             state,
@@ -102,7 +105,7 @@ impl<'a, 'c> Ending<'a, 'c> {
         let rows = with_conn!(conn, |c| end.execute(c))?;
         touched_one(rows, "game", id)?;
         if let Some(winner) = winner {
-            StatsRepository::game_won(conn, winner, now)?;
+            StatsRepository::game_won(conn, winner, later)?;
         }
         events.push(GameEvent::GameSettled {
             state,
@@ -131,8 +134,13 @@ impl<'a, 'c> Ending<'a, 'c> {
 }
 
 /// Nothing stays in the pot of a game that has ended.
-fn give_pot(conn: &mut Conn<'_>, game: &HeldGame<'_>, winner: Option<&str>) -> Result<()> {
-    let HeldGame { id, pot, now, .. } = *game;
+fn give_pot(
+    conn: &mut Conn<'_>,
+    game: &HeldGame<'_>,
+    winner: Option<&str>,
+    now: UtcTime,
+) -> Result<()> {
+    let HeldGame { id, pot, .. } = *game;
     if pot == 0 {
         return Ok(());
     }

@@ -17,6 +17,7 @@ use super::accounts::{self, Account, Entry};
 use super::balances::{self, Balances, Change, Line};
 use super::operations::{Asked, OperationKind, once};
 use super::{MOST, tell};
+use crate::moment::just_after;
 use crate::{NotificationRepository, Result, StatsRepository, check};
 
 /// Characters of the name of an algorithm.
@@ -164,9 +165,11 @@ fn exchange(conn: &mut Conn<'_>, request: &PlayHouseGame, now: UtcTime) -> Resul
     let (bet, payout) = (request.bet_amount, request.payout_amount);
     let line = Line::of(TransactionType::HouseBet, reference);
     let mut balances = balances::change(conn, user, Change::available(-bet), line, now)?;
+    // Both rows change twice.
+    let later = just_after(now);
     if payout > 0 {
         let line = Line::of(TransactionType::HouseWin, reference);
-        balances = balances::change(conn, user, Change::available(payout), line, now)?;
+        balances = balances::change(conn, user, Change::available(payout), line, later)?;
     }
     let entry = |kind| Entry { kind, reference };
     accounts::change(conn, Account::House, bet, entry(EntryType::HouseBet), now)?;
@@ -176,7 +179,7 @@ fn exchange(conn: &mut Conn<'_>, request: &PlayHouseGame, now: UtcTime) -> Resul
             Account::House,
             -payout,
             entry(EntryType::HouseWin),
-            now,
+            later,
         )?;
     }
     Ok(balances)

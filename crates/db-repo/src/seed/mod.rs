@@ -1,5 +1,6 @@
-//! Believable data for demonstrations and benchmarks: the same for the same seed, but for the moments
-//! at which the database itself notes that a row was changed.
+//! Believable data for demonstrations and benchmarks: the same for the same seed, every row and every time,
+//! unless something else writes to the database meanwhile. Only the numbers of the audit trail's lines for rows
+//! that one statement changes are as PostgreSQL meets them.
 //!
 //! Everything that has money in it goes through [`money`], so a seeded database
 //! reconciles, its games can be replayed, and its trail is whole.
@@ -108,6 +109,21 @@ impl Source {
     }
 }
 
+/// Between two operations of one write: more moments than one operation takes for its changes of a row.
+const STEP: Duration = Duration::microseconds(10);
+
+/// The moments of one write's operations. None comes twice: a row that is changed at the very time that
+/// stands in it gets the machine's from its trigger.
+pub(super) struct Moments(UtcTime);
+
+impl Moments {
+    /// The next one.
+    pub(super) fn next(&mut self) -> UtcTime {
+        self.0 = (*self.0 + STEP).into();
+        self.0
+    }
+}
+
 /// Fills a migrated database; `progress` is told after each part. Each part is a write of its own: after an
 /// interruption what was written is there, and the same call goes on behind it and ends in the same data.
 ///
@@ -147,14 +163,14 @@ fn same(is_same: bool) -> Result<()> {
 
 fn funds(database: &Database, source: &mut Source) -> Result<()> {
     let now = source.next_moment();
-    write(database, &source.prefix, now, |conn| {
+    write(database, &source.prefix, now, |conn, moments| {
         for account in [money::Fundable::House, money::Fundable::Treasury] {
             let fund = money::Fund {
                 reference: source.key("fund", u64::from(account == money::Fundable::House)),
                 account,
                 amount: FUNDS,
             };
-            money::fund(conn, &fund, now)?;
+            money::fund(conn, &fund, moments.next())?;
         }
         Ok(())
     })
@@ -167,13 +183,15 @@ pub(super) fn write<T: Send>(
     database: &Database,
     prefix: &str,
     now: UtcTime,
-    mut f: impl FnMut(&mut Conn<'_>) -> Result<T> + Send,
+    mut f: impl FnMut(&mut Conn<'_>, &mut Moments) -> Result<T> + Send,
 ) -> Result<T> {
     let actor = Actor::new().user("seed");
     database.write_with_retry(&RetryPolicy::default(), |conn| {
         let last = OutboxRepository::newest(conn)?;
-        let done = actor.acts(conn, now, &mut f)?;
-        OutboxRepository::deliver_of_seed(conn, last, prefix, now)?;
+        // From its beginning, also when it is run again.
+        let mut moments = Moments(now);
+        let done = actor.acts(conn, now, |conn| f(conn, &mut moments))?;
+        OutboxRepository::deliver_of_seed(conn, last, prefix, moments.next())?;
         Ok(done)
     })
 }

@@ -5,7 +5,7 @@ use db_schema::rows::{BetOutcome, BetType, HouseOutcome, NewGame};
 use db_schema::types::{BetId, UtcTime};
 use uuid::Uuid;
 
-use super::{Filled, Options, Progress, Source, same, write};
+use super::{Filled, Moments, Options, Progress, Source, same, write};
 use crate::money::{self, BetResult, Settlement};
 use crate::{Error, GameRepository, Result, TokenRepository};
 
@@ -44,9 +44,10 @@ pub(super) fn fill(
             // Of an interrupted run; each game is one write.
             same(found.created_at == script.at)?;
         } else {
-            let (bets, house_games) = write(database, &source.prefix, script.at, |conn| {
-                play(conn, &script)
-            })?;
+            let (bets, house_games) =
+                write(database, &source.prefix, script.at, |conn, moments| {
+                    play(conn, &script, moments)
+                })?;
             filled.games += 1;
             filled.bets += bets;
             filled.house_games += house_games;
@@ -146,11 +147,10 @@ fn house_game(source: &mut Source, number: u64, user_id: String) -> money::PlayH
 
 /// Plays a game; how many bets and games against the house there were. Who has run out of money does
 /// not bet.
-fn play(conn: &mut Conn<'_>, script: &Script) -> Result<(u64, u64)> {
-    let at = script.at;
+fn play(conn: &mut Conn<'_>, script: &Script, moments: &mut Moments) -> Result<(u64, u64)> {
     let new = NewGame {
         id: script.game.clone(),
-        created_at: at,
+        created_at: script.at,
     };
     GameRepository::create(conn, &new)?;
     let mut placed = Vec::new();
@@ -158,7 +158,7 @@ fn play(conn: &mut Conn<'_>, script: &Script) -> Result<(u64, u64)> {
         if available(conn, &bet.player_id)? < bet.amount {
             continue;
         }
-        money::place_bet(conn, bet, at)?;
+        money::place_bet(conn, bet, moments.next())?;
         placed.push(result.clone());
     }
     let mut house_games = 0;
@@ -166,7 +166,7 @@ fn play(conn: &mut Conn<'_>, script: &Script) -> Result<(u64, u64)> {
         if available(conn, &game.user_id)? < game.bet_amount {
             continue;
         }
-        money::play_house_game(conn, game, at)?;
+        money::play_house_game(conn, game, moments.next())?;
         house_games += 1;
     }
     let bets = placed.len() as u64;
@@ -179,7 +179,7 @@ fn play(conn: &mut Conn<'_>, script: &Script) -> Result<(u64, u64)> {
                 winner: script.winner.clone(),
             },
         };
-        money::settle_game(conn, &settle, at)?;
+        money::settle_game(conn, &settle, moments.next())?;
     }
     Ok::<_, Error>((bets, house_games))
 }

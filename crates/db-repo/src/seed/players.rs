@@ -69,13 +69,13 @@ pub(super) fn fill(
             progress(told);
             continue;
         }
-        write(database, &source.prefix, now, |conn| {
+        write(database, &source.prefix, now, |conn, moments| {
             UserRepository::create_many(conn, &new)?;
             for deposit in &deposits {
-                money::deposit(conn, deposit, now)?;
+                money::deposit(conn, deposit, moments.next())?;
             }
             for stake in &stakes {
-                money::stake(conn, stake, now)?;
+                money::stake(conn, stake, moments.next())?;
             }
             Ok(())
         })?;

@@ -40,7 +40,6 @@ both_engines! {
         let best = read(&database, |conn| {
             StatsRepository::leaderboard(conn, LeaderboardOrder::TotalWon, &PageRequest::first(5))
         });
-        // Not when the rows were changed, which the database notes by its own clock.
         let best: Vec<_> = best
             .items
             .into_iter()

@@ -1,5 +1,6 @@
 //! Totals of players and games.
 
+use chrono::TimeDelta;
 use db_core::{Conn, Database, RetryPolicy, with_conn};
 use db_repo::money::{self, Fundable, Settlement};
 use db_repo::{Error, GameRepository, LeaderboardOrder, PageRequest, StatsRepository};
@@ -155,7 +156,8 @@ both_engines! {
                 longest_losing_streak: 0,
                 last_played_at: Some(at(5)),
                 created_at: at(1),
-                updated_at: at(7),
+                // The game was won after its bets were counted.
+                updated_at: (*at(7) + TimeDelta::microseconds(1)).into(),
             }
         );
         let second = player(&database, "u2");

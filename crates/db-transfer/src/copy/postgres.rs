@@ -174,10 +174,12 @@ impl Copy<'_> {
 
     fn refuse_tables(&self) -> Result<(), CopyError> {
         let model = self.model_of(&self.to)?;
-        let names: Vec<&str> = model.tables.iter().map(|t| t.name.as_str()).collect();
+        let mut names: Vec<&str> = model.tables.iter().map(|t| t.name.as_str()).collect();
         if names.is_empty() {
             return Ok(());
         }
+        // What keeps house for migrations comes last.
+        names.sort_by_key(|name| name.starts_with("__"));
         let more = if names.len() > 4 { ", …" } else { "" };
         Err(CopyError::NotEmpty {
             target: self.to.shown(),

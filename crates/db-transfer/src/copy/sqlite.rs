@@ -30,6 +30,10 @@ const PRAGMAS: &str = "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; \
 /// Broken references of a table that are named.
 const MOST_BROKEN: usize = 20;
 
+/// What a file holds already, the tables of its users first.
+const FOUND: &str = "SELECT name FROM sqlite_schema ORDER BY name LIKE '\\_\\_%' ESCAPE '\\', \
+    name LIKE 'sqlite\\_%' ESCAPE '\\', type <> 'table', name LIMIT 4";
+
 impl Copy<'_> {
     pub(super) fn run_into_sqlite(&self, mut report: CopyReport) -> Result<CopyReport, CopyError> {
         let Some(path) = self.to.url.path() else {
@@ -120,7 +124,7 @@ impl Copy<'_> {
 
     fn refuse_objects(&self, bulk: &mut Bulk) -> Result<(), CopyError> {
         let rows = bulk
-            .rows("SELECT name FROM sqlite_schema ORDER BY name LIMIT 4")
+            .rows(FOUND)
             .doing(|| format!("looking into {}", self.to.shown()))?;
         if rows.is_empty() {
             return Ok(());

@@ -289,7 +289,11 @@ fn plan<'s>(shape: &'s Shape, options: &Options, form: Form) -> Result<Plan<'s>,
 
 fn unknown(shape: &Shape, name: &str) -> Error {
     let tables = shape.tables.iter();
-    let mut there: Vec<_> = tables.map(|table| table.name.to_string()).collect();
+    let mut there: Vec<_> = tables
+        .map(|table| (table.is_housekeeping(), table.name.to_string()))
+        .collect();
+    // What keeps house for this program comes last.
     there.sort();
+    let there: Vec<_> = there.into_iter().map(|(_, name)| name).collect();
     Error::Usage(nearest::no_table(name, there.iter().map(String::as_str)))
 }

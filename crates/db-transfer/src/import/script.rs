@@ -474,6 +474,12 @@ impl<'s, 'j> Script<'s, 'j> {
 const CUT_OFF: &str = "the transaction that begins here has no COMMIT, so that the script seems to be cut off; \
                        add a COMMIT at its end if it is whole";
 
+const OF_SQLITE: &str = "this is a script for SQLite, and the database is PostgreSQL: `bitcraps-db copy` brings a \
+                         database from one engine to the other";
+
+const OF_POSTGRES: &str = "this is a script for PostgreSQL, and the database is SQLite: `bitcraps-db copy` brings a \
+                           database from one engine to the other";
+
 const OWN_TRANSACTION: &str =
     "an import is one transaction, which the script cannot undo or divide; take the statement out";
 
@@ -491,6 +497,7 @@ fn verdict_of_sqlite(statement: &Statement, text: &[u8]) -> Verdict {
         ["ATTACH" | "DETACH" | "VACUUM", ..] => Verdict::Refuse(
             "an import changes one database, in one transaction; take the statement out",
         ),
+        ["SET" | "COPY", ..] | ["SELECT", "PG_CATALOG", ..] => Verdict::Refuse(OF_POSTGRES),
         ["PRAGMA", "USER_VERSION" | "APPLICATION_ID", ..] => Verdict::Run,
         ["PRAGMA", ..] => {
             Verdict::Refuse("a script cannot change how the database works; take the PRAGMA out")
@@ -509,6 +516,7 @@ fn verdict_of_postgres(statement: &Statement, text: &[u8]) -> Verdict {
         ["ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE", ..] | ["PREPARE", "TRANSACTION", ..] => {
             Verdict::Refuse(OWN_TRANSACTION)
         }
+        ["PRAGMA", ..] => Verdict::Refuse(OF_SQLITE),
         ["COPY", .., "FROM", "STDIN"] if text.to_ascii_uppercase().ends_with(b"STDIN") => {
             Verdict::Copy
         }

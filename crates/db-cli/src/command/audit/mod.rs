@@ -99,9 +99,13 @@ fn seal(context: &Context<'_>, options: &Seal) -> Result<Code, Error> {
 }
 
 fn verify(context: &Context<'_>, options: &Verify) -> Result<Code, Error> {
+    let missing = match &options.anchor {
+        Some(path) => !path.try_exists().map_err(|error| Error::io(path, error))?,
+        None => false,
+    };
     let anchors = match &options.anchor {
-        Some(path) => anchors(path)?,
-        None => Anchors::default(),
+        Some(path) if !missing => AnchorFile::new(path).read()?,
+        _ => Anchors::default(),
     };
     let job = context.job()?;
     let url = job.url.clone();
@@ -112,10 +116,16 @@ fn verify(context: &Context<'_>, options: &Verify) -> Result<Code, Error> {
     let message = match &options.anchor {
         _ if !found.is_sound() => found.fault.map(|fault| fault.to_string()),
         Some(path) if anchors.anchors.is_empty() && found.seals > 0 => Some(format!(
-            "{} holds no anchor, and the trail has seals: nothing from outside of the database \
-             says that they are the right ones",
-            path.display()
+            "{}{}, and the trail has seals: nothing from outside of the database says that they are the \
+             right ones",
+            path.display(),
+            if missing {
+                ": there is no such file"
+            } else {
+                " holds no anchor"
+            },
         )),
+        Some(path) if missing => return Err(no_such_file(path)),
         _ => None,
     };
     let code = if message.is_none() {
@@ -151,15 +161,12 @@ fn verify(context: &Context<'_>, options: &Verify) -> Result<Code, Error> {
     Ok(code)
 }
 
-/// Anchors that were asked for and are not there are a mistake.
-fn anchors(path: &Path) -> Result<Anchors, Error> {
-    if !path.try_exists().map_err(|error| Error::io(path, error))? {
-        return Err(Error::usage(
-            format!("{}: there is no such file", path.display()),
-            "name the file that `bitcraps-db audit seal --anchor` writes",
-        ));
-    }
-    Ok(AnchorFile::new(path).read()?)
+/// Anchors that were asked for and are not there are a mistake, also while nothing is sealed.
+fn no_such_file(path: &Path) -> Error {
+    Error::usage(
+        format!("{}: there is no such file", path.display()),
+        "name the file that `bitcraps-db audit seal --anchor` writes",
+    )
 }
 
 fn text(found: &Verification, problem: Option<&str>, paint: Paint) -> String {

@@ -1,6 +1,6 @@
 //! `audit show`: lines of the trail, newest first.
 
-use db_core::Access;
+use db_core::{Access, Connection};
 use db_repo::{AuditFilter, AuditRepository, Page, PageRequest};
 use db_schema::rows::AuditLog;
 use db_schema::types::{Json, UtcTime};
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::Context;
+use super::super::{Context, schema};
 use crate::args::Show;
 use crate::database;
 use crate::error::Error;
@@ -59,7 +59,11 @@ pub(super) fn run(context: &Context<'_>, options: &Show) -> Result<Code, Error> 
         return Ok(Code::Done);
     }
     if page.items.is_empty() {
-        context.output.note("no line of the trail fits");
+        let unknown = unknown_table(&mut running.connection, options)?;
+        let unknown = unknown.map_or_else(String::new, |unknown| format!("; {unknown}"));
+        context
+            .output
+            .note(&format!("no line of the trail fits{unknown}"));
         return Ok(Code::Done);
     }
     context
@@ -88,6 +92,18 @@ fn filter(options: &Show) -> AuditFilter {
         since: options.since.map(UtcTime::from),
         until: options.until.map(UtcTime::from),
     }
+}
+
+/// What is said of an entity for which there is no table.
+fn unknown_table(connection: &mut Connection, options: &Show) -> Result<Option<String>, Error> {
+    let Some(wanted) = filter(options).entity_type else {
+        return Ok(None);
+    };
+    let model = schema::model(connection)?;
+    Ok(match model.table(&wanted) {
+        Some(_) => None,
+        None => Some(schema::unknown(&model, &wanted)),
+    })
 }
 
 fn table(page: &Page<AuditLog>) -> Table<'_> {

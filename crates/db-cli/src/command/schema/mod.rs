@@ -81,7 +81,7 @@ impl Read {
     }
 }
 
-fn model(connection: &mut Connection) -> Result<Model, Error> {
+pub(super) fn model(connection: &mut Connection) -> Result<Model, Error> {
     classified(connection, Model::read)
 }
 
@@ -98,20 +98,33 @@ fn classified<T>(
         .map_err(|e| db_core::Error::classify(engine, &e).into())
 }
 
+/// What is said of a table that is not there, in passing.
+pub(super) fn unknown(model: &Model, name: &str) -> String {
+    match nearest(model, name) {
+        Some(meant) => format!("there is no table {name}; did you mean {meant}?"),
+        None => format!("there is no table {name}"),
+    }
+}
+
+/// The table whose name is like this one.
+fn nearest<'m>(model: &'m Model, name: &str) -> Option<&'m str> {
+    let names = model.tables.iter().map(|table| table.name.as_str());
+    let nearest = names
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    nearest.map(|(_, known)| known)
+}
+
 /// The tables that were asked for; one that is not there is an error that names the nearest.
 fn only(model: Model, wanted: &[String]) -> Result<Model, Error> {
     if wanted.is_empty() {
         return Ok(model);
     }
     if let Some(missing) = wanted.iter().find(|name| model.table(name).is_none()) {
-        let names = model.tables.iter().map(|table| table.name.as_str());
-        let nearest = names
-            .map(|name| (strsim::jaro_winkler(name, missing), name))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let hint = nearest.map_or_else(
+        let hint = nearest(&model, missing).map_or_else(
             || "`bitcraps-db schema show` lists all tables".to_owned(),
-            |(_, name)| format!("did you mean {name}?"),
+            |name| format!("did you mean {name}?"),
         );
         return Err(Error::usage(format!("there is no table {missing}"), hint));
     }

@@ -97,6 +97,39 @@ fn triggers_stay_quiet_in_a_script_postgres() {
     assert_eq!(place.rows("SELECT a FROM log ORDER BY a"), [["5"], ["6"]]);
 }
 
+/// One of each engine's own beginnings.
+#[test]
+fn a_script_of_the_other_engine_is_named_postgres() {
+    for (db, engine, scripts) in [
+        (
+            TestDb::postgres(),
+            "SQLite",
+            &["PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n"][..],
+        ),
+        (
+            TestDb::sqlite(),
+            "PostgreSQL",
+            &[
+                "SET statement_timeout = 0;\n",
+                "SELECT pg_catalog.set_config('search_path', '', false);\n",
+                "BEGIN;\nCOPY p (id) FROM stdin;\n1\n\\.\n",
+            ],
+        ),
+    ] {
+        let place = Place::new(db, "CREATE TABLE p (id INTEGER PRIMARY KEY)");
+        for script in scripts {
+            let script = format!("{script}INSERT INTO p VALUES (1);\nCOMMIT;\n");
+            let faults = place.faults(&place.import("x.sql", &script));
+            let problem = &faults[0].problem;
+            assert!(
+                problem.contains(&format!("a script for {engine}")) && problem.contains("copy"),
+                "{faults:?}"
+            );
+            assert_eq!(place.count("p"), "0");
+        }
+    }
+}
+
 #[test]
 fn a_script_writes_nothing_into_the_schema_of_sqlite() {
     let place = Place::new(TestDb::sqlite(), "CREATE TABLE p (id INTEGER PRIMARY KEY)");
