@@ -71,9 +71,9 @@ impl Selector {
     pub fn parse(text: &str) -> Result<Self, Error> {
         match text {
             "latest" => Ok(Self::Latest),
-            // As a file manager completes it.
-            _ => match text.strip_suffix(".json") {
-                Some(name) => BackupName::parse(name).map(Self::Name),
+            // As a shell completes it.
+            _ => match FileName::parse(text) {
+                Some(file) => Ok(Self::Name(file.backup())),
                 None => BackupName::parse(text).map(Self::Name),
             },
         }

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use db_core::Engine;
@@ -501,7 +501,22 @@ pub(crate) fn parse() -> Result<Arguments, Rejected> {
         .color(colours)
         .try_get_matches_from(raw)
         .and_then(|matches| Arguments::from_arg_matches(&matches))
-        .map_err(|error| Rejected { error, output })
+        .map_err(|error| Rejected {
+            error: directed(error),
+            output,
+        })
+}
+
+/// The error with the way to what was meant, where nothing of a similar name does it.
+fn directed(mut error: clap::Error) -> clap::Error {
+    let said = error.get(ContextKind::InvalidSubcommand);
+    // Nobody who wants to restore is to be pointed at `backup remove`.
+    if matches!(said, Some(ContextValue::String(word)) if word == "restore") {
+        let tip = "a backup is restored with 'bitcraps-db restore'".into();
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
 }
 
 /// Masks passwords of URLs, line by line, since only a line with a URL can hold one.

@@ -14,7 +14,7 @@ use db_migrate::Migrator;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backup::{Work, find, identities, invariants, postgres, shrank, store};
+use super::backup::{Work, chosen, find, identities, invariants, postgres, shrank};
 use super::{Context, Job};
 use crate::args::Restore;
 use crate::database::show_size;
@@ -52,8 +52,7 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     }
     let file = context.file()?;
     let settings = &file.backup;
-    let selector = Selector::parse(&options.name)?;
-    let store = store(&options.place, settings)?;
+    let (selector, store) = chosen(&options.name, &options.place, settings)?;
     let job = context.job();
     let mut wanted = wanted(options, job.as_ref().ok())?;
     // What is there is not replaced by another database, unless somebody said which.
