@@ -48,6 +48,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         kinds: Vec::new(),
         of: options.of.clone(),
         only_own: false,
+        ..Wanted::default()
     };
     let manifest = find(&*store, selector, &wanted)?;
     let level: Level = options.check.or(settings.check).unwrap_or_default().into();
