@@ -160,16 +160,6 @@ fn a_folder_that_is_not_there_is_told() {
 }
 
 #[test]
-fn a_file_is_no_folder_of_backups() {
-    let place = filled();
-    place.write("file", "not a folder");
-    for dir in ["file", ""] {
-        let done = place.ends(2, &["backup", "--dir", dir]);
-        assert!(done.err.contains("is no folder"), "{done:?}");
-    }
-}
-
-#[test]
 fn what_is_no_database_is_told_without_our_scratch_file() {
     let place = filled();
     place.write("broken.db", &"no page of a database ".repeat(500));

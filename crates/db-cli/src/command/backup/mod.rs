@@ -104,12 +104,6 @@ pub(super) fn store_for(
 ) -> Result<Box<dyn Store>, Error> {
     let dir = settings.dir(place.dir.as_deref());
     if !dir.contains("://") {
-        if dir.is_empty() || Path::new(dir).is_file() {
-            return Err(Error::usage(
-                format!("{dir:?} is no folder"),
-                "name the folder of the backups with --dir; it is made where there is none",
-            ));
-        }
         return Ok(Box::new(LocalStore::new(dir)));
     }
     let given = place.staging.as_ref().or(settings.staging.as_ref());
