@@ -9,6 +9,7 @@ use db_core::{Clock, SystemClock};
 use crate::error::Error;
 use crate::manifest::{Kind, Manifest, Verification};
 use crate::name::{BackupName, FileName};
+use crate::postgres::RecoveryTarget;
 use crate::series::{self, Wanted, is_future};
 use crate::store::{Store, StoredFile, read_small};
 
@@ -71,9 +72,9 @@ impl Selector {
     pub fn parse(text: &str) -> Result<Self, Error> {
         match text {
             "latest" => Ok(Self::Latest),
-            // As a file manager completes it.
-            _ => match text.strip_suffix(".json") {
-                Some(name) => BackupName::parse(name).map(Self::Name),
+            // As a shell completes it.
+            _ => match FileName::parse(text) {
+                Some(file) => Ok(Self::Name(file.backup())),
                 None => BackupName::parse(text).map(Self::Name),
             },
         }
@@ -287,11 +288,12 @@ pub fn find(store: &dyn Store, selector: Selector) -> Result<Manifest, Error> {
 
 /// Reads the manifest of the latest backup of the database that is meant. One that is dated in the
 /// future is not it: its clock was wrong. Nor is one that is not sound, as long as there is one that
-/// is: a warning names it.
+/// is: a warning names it. Of base backups it is the newest that [`Wanted::until`] can be reached from.
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Usage`] if it cannot be told which database is meant, or all
-/// its backups are dated in the future; [`Error::Damaged`] if a later one cannot be read and may be
+/// its backups are dated in the future; [`Error::Refused`] if all are of a later moment than the recovery is to
+/// end at; [`Error::Damaged`] if a later one cannot be read and may be
 /// of that database, rather than that an older one is taken in silence.
 pub fn latest(store: &dyn Store, wanted: &Wanted, now: DateTime<Utc>) -> Result<Manifest, Error> {
     let mut listing = list(store)?;
@@ -299,6 +301,17 @@ pub fn latest(store: &dyn Store, wanted: &Wanted, now: DateTime<Utc>) -> Result<
     let meant = wanted.choose(&groups, (&store.location(), now))?;
     let backups = || meant.iter().flat_map(|group| &group.backups);
     let past = || backups().filter(|(_, manifest)| !is_future(manifest.started_at, now));
+    // One that was being made at that moment is the last resort.
+    let has_older = past().any(|(_, manifest)| wanted.until.is_after(manifest));
+    let past = || {
+        past().filter(|(_, manifest)| {
+            if has_older {
+                wanted.until.is_after(manifest)
+            } else {
+                wanted.until.check(manifest).is_ok()
+            }
+        })
+    };
     let place = |(entry, manifest): &&(&Entry, &Manifest)| (manifest.started_at, entry.name);
     let very_newest = past().max_by_key(place);
     let sound = past().filter(|(_, m)| m.is_sound()).max_by_key(place);
@@ -313,13 +326,27 @@ pub fn latest(store: &dyn Store, wanted: &Wanted, now: DateTime<Utc>) -> Result<
             "the newest backup is not sound, and is passed over"
         );
     }
+    if newest.is_none()
+        && let Some((_, oldest)) = backups().min_by_key(place)
+        && let Err(error) = wanted.until.check(oldest)
+    {
+        return Err(Error::refused(
+            format!(
+                "no base backup in {} is old enough: {error}",
+                store.location()
+            ),
+            "choose a later moment; `backup list` shows of when the backups are",
+        ));
+    }
     let later = |name: BackupName| newest.is_none_or(|(entry, _)| name > entry.name);
     let may_be_meant = |entry: &Entry| {
         let kinds = &wanted.kinds;
         let fits = entry
             .kind
             .is_none_or(|kind| kinds.is_empty() || kinds.contains(&kind));
-        fits && later(entry.name) && !is_future(entry.name.moment(), now)
+        let at = entry.name.moment();
+        let in_time = !matches!(wanted.until, RecoveryTarget::Time(until) if until < at);
+        fits && later(entry.name) && !is_future(at, now) && in_time
     };
     let unread = listing
         .backups

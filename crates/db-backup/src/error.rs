@@ -249,6 +249,17 @@ impl Error {
         }
     }
 
+    /// Whether the role may not read the log of a server, as a base backup does.
+    #[must_use]
+    pub fn is_of_replication(&self) -> bool {
+        let words = [
+            "replication role to start walsender",
+            "denied to start WAL sender",
+        ];
+        let said = |reason: &str| words.iter().any(|words| reason.contains(words));
+        matches!(self, Self::ToolFailed { reason, .. } if said(reason))
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
@@ -276,8 +287,11 @@ impl Error {
                 "look at the address and the network; `backup create` goes on with an upload that began",
             ),
             Self::Credentials { .. } => {
-                Some("look at AWS_*, GOOGLE_* or AZURE_* in the environment (docs/operations.md)")
+                Some("look at AWS_*, GOOGLE_* or AZURE_* in the environment (docs/backup.md)")
             }
+            Self::ToolFailed { .. } if self.is_of_replication() => Some(
+                "ALTER ROLE … REPLICATION lets a role make base backups; a dump (--method dump) needs none",
+            ),
             Self::Forbidden { .. } => Some("have list, read, write and delete allowed there"),
             _ => None,
         }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::catalog::{Entry, Listing};
 use crate::error::Error;
 use crate::manifest::{Kind, Manifest};
+use crate::postgres::RecoveryTarget;
 
 /// Further ahead than this is the future; less is the clock of another machine.
 const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
@@ -172,6 +173,8 @@ pub struct Wanted {
     /// Whether the only database that has a backup is not meant unless it is named: one that is to be
     /// replaced must not become another one unasked.
     pub only_own: bool,
+    /// Where a recovery from the base backup is to end: a later one does not get there.
+    pub until: RecoveryTarget,
 }
 
 impl Wanted {
@@ -192,13 +195,19 @@ impl Wanted {
         }
         if usable.is_empty() {
             let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.name()).collect();
+            let hint = if self.until == RecoveryTarget::End {
+                "name a target of the engine that the backup is of with --target"
+            } else {
+                "a point in time needs a base backup of before it (`backup --method base`) and the \
+                 archived log (`backup wal-push`)"
+            };
             return Err(Error::usage(
                 format!(
                     "{place} holds no backup of the kind {}; it holds {}",
                     kinds.join(" or "),
                     named(groups.iter())
                 ),
-                "name a target of the engine that the backup is of with --target",
+                hint,
             ));
         }
         let meant: Vec<_> = if let Some(text) = &self.of {

@@ -510,6 +510,9 @@ fn hint_of_io(kind: io::ErrorKind, code: Code) -> &'static str {
 /// What helps with what an engine says: a server has roles where a file has an owner.
 fn hint_of_database(error: &db_core::Error) -> &str {
     let by_kind = || match error.kind() {
+        ErrorKind::PermissionDenied if error.message().contains("denied to create database") => {
+            "ALTER ROLE … CREATEDB lets the role make one, in which a restore is proven before it gets its place"
+        }
         ErrorKind::PermissionDenied if error.sqlite_code().is_none() && is_of_server(error) => {
             "GRANT the role what it needs, or connect as the owner of the tables"
         }

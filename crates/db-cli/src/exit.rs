@@ -188,6 +188,9 @@ pub(crate) fn of_backup(error: &BackupError) -> (&'static str, Code) {
         BackupError::Credentials { .. } => ("store_credentials", Code::Credentials),
         BackupError::Forbidden { .. } => ("store_forbidden", Code::Permission),
         BackupError::Tool { .. } => ("tool_missing", Code::Usage),
+        BackupError::ToolFailed { .. } if error.is_of_replication() => {
+            ("permission_denied", Code::Permission)
+        }
         BackupError::Interrupted => ("interrupted", Code::Interrupted),
         // `ToolFailed`, and errors that a later db-backup adds.
         _ => ("unexpected", Code::Unexpected),

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the first stops what is running and rolls it back, the second ends at once.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 
 use crate::error::Error;
 use crate::exit::{self, Code};
+use crate::output::Output;
 
 /// How long after a signal the same one again is the same wish: GNU `timeout` signals a process and then
 /// its group. Nobody presses Ctrl-C twice as fast.
@@ -21,8 +22,8 @@ static RECEIVED: AtomicI32 = AtomicI32::new(0);
 /// What a signal meets.
 static WORK: Mutex<Work> = Mutex::new(Work::None);
 
-/// Whether a signal that ends the program at once says so.
-static SAYS_SO: AtomicBool = AtomicBool::new(false);
+/// Where a signal that ends the program at once says so, if it does.
+static SAYS_SO: OnceLock<Output> = OnceLock::new();
 
 /// What a second signal has to say, where the engine does not undo everything by itself.
 static LAST_WORDS: OnceLock<&str> = OnceLock::new();
@@ -67,8 +68,8 @@ pub(crate) fn listen() -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`listen`].
-pub(crate) fn listen_to_end() -> Result<(), Error> {
-    SAYS_SO.store(true, Ordering::SeqCst);
+pub(crate) fn listen_to_end(output: &Output) -> Result<(), Error> {
+    SAYS_SO.get_or_init(|| output.clone());
     listen()
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn received() -> Option<Code> {
 impl Drop for Guard {
     fn drop(&mut self) {
         // What may end at any moment is not over with this look.
-        *work() = if SAYS_SO.load(Ordering::SeqCst) {
+        *work() = if SAYS_SO.get().is_some() {
             Work::None
         } else {
             Work::Over { late: None }
@@ -192,8 +193,9 @@ fn ask(interrupt: Interrupt) {
 
 /// A second signal means now; both engines undo what was not committed.
 fn end_now() -> ! {
-    if SAYS_SO.load(Ordering::SeqCst) {
-        crate::output::to_stderr("error: interrupted\n");
+    // It is how a watch ends, and no error; with --json it is a line of JSON.
+    if let Some(output) = SAYS_SO.get() {
+        output.note("interrupted");
     }
     if let (true, Some(words)) = (RECEIVED.load(Ordering::SeqCst) != 0, LAST_WORDS.get()) {
         crate::output::to_stderr(words);

@@ -53,7 +53,7 @@ impl<T: PartialOrd> Limit<T> {
 /// All limits. In `bitcraps-db.toml` they are the table `[health]`, each as
 /// `wal_size = { warn = "256MiB", fail = "1GiB" }`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a table of limits")]
 #[non_exhaustive]
 pub struct HealthLimits {
     /// How long the engine takes to answer a trivial query.
@@ -211,7 +211,10 @@ impl HealthLimits {
 
 /// A limit as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "two limits, as in { warn = …, fail = … }"
+)]
 struct Written<T> {
     warn: T,
     fail: T,
@@ -219,7 +222,10 @@ struct Written<T> {
 
 /// A number of bytes, or a text with a unit.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "no size; write 256MiB, 1GiB or a number of bytes"
+)]
 enum Size {
     Bytes(u64),
     Text(String),

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,6 +43,8 @@ pub(super) struct Run {
     stop: Option<Sender<()>>,
     watcher: Option<JoinHandle<()>>,
     interrupt: Interrupt,
+    /// Ends the program for another reason than the user's.
+    quit: Arc<AtomicBool>,
     url: Option<DatabaseUrl>,
     is_over: bool,
 }
@@ -100,7 +104,8 @@ impl Run {
         let stderr = child.stderr.take();
         let (stop, stopped) = channel();
         let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let watched = interrupt.clone();
+        let quit = Arc::new(AtomicBool::new(false));
+        let watched = (interrupt.clone(), Arc::clone(&quit));
         let mut run = Self {
             program: program.clone(),
             child,
@@ -110,6 +115,7 @@ impl Run {
             stop: Some(stop),
             watcher: None,
             interrupt: interrupt.clone(),
+            quit,
             url: url.cloned(),
             is_over: false,
         };
@@ -119,6 +125,11 @@ impl Run {
         let watcher = name("watch").spawn(move || watch(group, &watched, &stopped));
         run.watcher = Some(watcher.map_err(|e| cannot(&e))?);
         Ok(run)
+    }
+
+    /// Ends the program when it is set, from any thread.
+    pub(super) fn quit(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.quit)
     }
 
     /// What the program writes; once.
@@ -275,10 +286,14 @@ impl Write for Tee<'_> {
 }
 
 /// Ends the group when a stop is asked for: politely, then not.
-fn watch(group: Option<Pid>, interrupt: &Interrupt, stopped: &Receiver<()>) {
+fn watch(
+    group: Option<Pid>,
+    (interrupt, quit): &(Interrupt, Arc<AtomicBool>),
+    stopped: &Receiver<()>,
+) {
     let mut asked: u32 = 0;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(GLANCE) {
-        if !interrupt.is_set() {
+        if !interrupt.is_set() && !quit.load(Ordering::Relaxed) {
             continue;
         }
         if asked == 0 {

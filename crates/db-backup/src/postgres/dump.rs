@@ -1,17 +1,19 @@
 //! A dump of one database by `pg_dump`, of the same snapshot as what the manifest says of it.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind as IoKind, Read, Write};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use db_core::{Access, Clock, Conn, DatabaseUrl, Interrupt};
+use db_core::{Access, Clock, Conn, DatabaseUrl, ErrorKind, Interrupt};
 use diesel::PgConnection;
 
 use super::child::{Run, Tee};
 use super::facts::{self, Server, Table};
+use super::held::Held;
 use super::tools::{Task, Tools};
 use super::{PostgresOptions, programs};
 use crate::backup::millis;
@@ -66,55 +68,52 @@ pub(crate) fn dump(
     let tools = Tools::find(Task::Dump, options.bin.as_deref(), server.major())?;
     let named = format!("SET application_name = {}", facts::literal(super::NAME));
     facts::run(conn, &named, "naming the session")?;
+    let lock_wait = options.lock_wait.as_millis().max(1);
     facts::run(
         conn,
-        // A policy that hides rows is an error here, as it is for pg_dump.
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-         SET LOCAL row_security = off;
-         SET LOCAL statement_timeout = 0;
-         SET LOCAL idle_in_transaction_session_timeout = 0",
+        // A policy that hides rows is an error here, as it is for pg_dump; and both wait for a table as long.
+        &format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+             SET LOCAL row_security = off;
+             SET LOCAL lock_timeout = {lock_wait};
+             SET LOCAL statement_timeout = 0;
+             SET LOCAL idle_in_transaction_session_timeout = 0"
+        ),
         "beginning the dump's snapshot",
     )?;
+    let held = Held::watch(url);
+    let told = |error| of_lock(error, &held);
     let started_at = clock.now();
     let exported = "SELECT pg_catalog.pg_export_snapshot() AS name";
     let snapshot = facts::name(conn, exported, "exporting the snapshot")?.unwrap_or_default();
     let schema = crate::sqlite::proof::schema(&mut conn.into())?;
     let tables = facts::tables(conn)?;
+    facts::refuse_unreadable(conn, &tables).map_err(told)?;
     let mut command = programs(&tools, "pg_dump", url)?;
     command
         .args(["--format=custom", "--compress=0", "--no-password"])
         .arg(format!("--snapshot={snapshot}"))
-        .arg(format!(
-            "--lock-wait-timeout={}",
-            options.lock_wait.as_millis().max(1)
-        ));
+        .arg(format!("--lock-wait-timeout={lock_wait}"));
     let run = Run::start(&mut command, Some(url), watcher.interrupt())?;
+    let quit = run.quit();
     let mut listing = Run::start_fed(&mut list_command(&tools), None, watcher.interrupt())?;
     let (from, mut to) = (listing.stdout(), listing.stdin());
     let total = u64::try_from(server.database_bytes).unwrap_or_default();
     let expected = Contents::of(&tables);
     // The counts take the other core, and end the transaction that holds the snapshot.
     let stop = watcher.interrupt().clone();
-    let (tell, told) = channel();
+    let (tell, outcomes) = channel();
     let began = Instant::now();
     let (counts, copy_ms, list) = std::thread::scope(|scope| {
         scope.spawn(move || {
             let since = Instant::now();
-            let counted = facts::count(conn, &tables, |_| stopped(&stop)).and_then(|counted| {
-                let mut checked = Checked::default();
-                for invariant in invariants {
-                    let findings = look(&mut checked, invariant, conn)?;
-                    if !findings.is_empty() {
-                        return Err(Error::Unsound {
-                            name: "the database".to_owned(),
-                            findings,
-                        });
-                    }
-                }
-                Ok((counted, checked))
-            });
+            let counted = facts::count(conn, &tables, |_| stopped(&stop))
+                .and_then(|counted| Ok((counted, check(conn, invariants)?)));
+            let is_failed = counted.is_err();
             // Nobody listens any more if the dump has failed.
             drop(tell.send(counted.map(|counted| (counted, millis(since.elapsed())))));
+            // Without the counts the dump is worth nothing, and without their snapshot it would fail.
+            quit.store(is_failed, Ordering::Relaxed);
         });
         let reader = scope.spawn(move || read_list(from));
         let mut tee = Tee {
@@ -126,14 +125,23 @@ pub(crate) fn dump(
         drop(to);
         let copy_ms = millis(began.elapsed());
         let list = reader.join().unwrap_or(Err(Error::Interrupted));
-        let counts = streamed.and_then(|()| wait_for(&told, watcher));
+        let counts = match streamed {
+            Ok(()) => wait_for(&outcomes, watcher),
+            // What ended the counts ended the dump.
+            Err(error) => Err(outcomes
+                .try_recv()
+                .ok()
+                .and_then(Result::err)
+                .unwrap_or(error)),
+        };
         if counts.is_err()
             && let Err(error) = cancel.interrupt()
         {
             tracing::warn!(%error, "the counting of rows cannot be cancelled");
         }
         counts.and_then(|counts| Ok((counts, copy_ms, list?)))
-    })?;
+    })
+    .map_err(told)?;
     listing.finish()?;
     let findings = expected.compare(&list);
     if !findings.is_empty() {
@@ -154,6 +162,21 @@ pub(crate) fn dump(
     })
 }
 
+/// Checks all invariants; the first that does not hold ends it.
+fn check(conn: &mut PgConnection, invariants: &[Invariant]) -> Result<Checked, Error> {
+    let mut checked = Checked::default();
+    for invariant in invariants {
+        let findings = look(&mut checked, invariant, conn)?;
+        if !findings.is_empty() {
+            return Err(Error::Unsound {
+                name: "the database".to_owned(),
+                findings,
+            });
+        }
+    }
+    Ok(checked)
+}
+
 /// Looks at an invariant. A statement of it that fails would take the snapshot along, which `pg_dump` may not have taken up
 /// yet; to a savepoint it goes back without it.
 fn look(
@@ -165,6 +188,29 @@ fn look(
     let findings = checked.look(invariant, &mut Conn::Postgres(conn));
     facts::run(conn, "ROLLBACK TO SAVEPOINT looked", "ending a check")?;
     findings
+}
+
+/// Says whose lock it was that a table was not to be had for.
+fn of_lock(error: Error, held: &Held) -> Error {
+    let table = match &error {
+        Error::Database { doing, error } if error.kind() == ErrorKind::LockTimeout => {
+            doing.strip_prefix(facts::COUNTING)
+        }
+        // What pg_dump waits for first are all tables at once.
+        Error::ToolFailed { reason, .. }
+            if reason.contains("statement timeout") && reason.contains("LOCK TABLE") =>
+        {
+            Some("a table")
+        }
+        _ => None,
+    };
+    match table {
+        Some(table) => Error::Locked {
+            what: table.to_owned(),
+            holder: held.holder(),
+        },
+        None => error,
+    }
 }
 
 /// Waits for the counts, and for a stop.
@@ -192,7 +238,7 @@ pub(super) fn stream(
         let read = match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == IoKind::Interrupted => continue,
             Err(e) => return Err(Error::io("read", "what the program writes", e)),
         };
         out.write_all(&buffer[..read])

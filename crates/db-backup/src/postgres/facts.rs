@@ -78,6 +78,9 @@ pub(super) struct Table {
     /// Whether it came with an extension, so that a dump holds its rows only if the extension says so.
     #[diesel(sql_type = Bool)]
     pub(super) is_extensions: bool,
+    /// Whether this role may read all of it.
+    #[diesel(sql_type = Bool)]
+    is_readable: bool,
 }
 
 impl Table {
@@ -102,7 +105,8 @@ pub(super) fn tables(conn: &mut PgConnection) -> Result<Vec<Table>, Error> {
                 pg_catalog.format('%I.%I', n.nspname, c.relname) AS quoted,
                 EXISTS (SELECT FROM pg_catalog.pg_depend d
                         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-                          AND d.objid = c.oid AND d.deptype = 'e') AS is_extensions
+                          AND d.objid = c.oid AND d.deptype = 'e') AS is_extensions,
+                pg_catalog.has_table_privilege(c.oid, 'SELECT') AS is_readable
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE c.relkind = 'r' AND c.relpersistence <> 't'
            AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -118,6 +122,16 @@ struct Count {
     rows: i64,
 }
 
+/// What is being done to a table that is being counted.
+pub(super) const COUNTING: &str = "counting the rows of ";
+
+/// Refuses what a dump would stumble over: a table that this role may not read. The server says it.
+pub(super) fn refuse_unreadable(conn: &mut PgConnection, tables: &[Table]) -> Result<(), Error> {
+    let unreadable = tables.iter().filter(|table| !table.is_readable);
+    let unreadable: Vec<Table> = unreadable.cloned().collect();
+    count(conn, &unreadable, |_| Ok(())).map(drop)
+}
+
 /// Counts the rows of each table, and tells after each how many tables are done.
 pub(super) fn count(
     conn: &mut PgConnection,
@@ -131,7 +145,7 @@ pub(super) fn count(
             table.quoted
         ))
         .get_result(conn)
-        .map_err(asked(&format!("counting the rows of {}", table.quoted)))?;
+        .map_err(asked(&format!("{COUNTING}{}", table.quoted)))?;
         counted.push(TableRows {
             name: crate::manifest::clean(&table.quoted),
             rows: u64::try_from(count.rows).unwrap_or_default(),

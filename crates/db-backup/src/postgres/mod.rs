@@ -23,6 +23,7 @@ mod facts;
 mod feed;
 mod gap;
 pub(crate) mod halves;
+mod held;
 mod listed;
 pub(crate) mod load;
 mod pipe;

@@ -1,6 +1,6 @@
 //! Where a recovery ends.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use db_core::Lsn;
 
 use super::base::place;
@@ -44,11 +44,11 @@ impl RecoveryTarget {
     }
 
     /// Refuses a moment that the backup is later than.
-    pub(super) fn check(&self, manifest: &Manifest) -> Result<(), Error> {
+    pub(crate) fn check(&self, manifest: &Manifest) -> Result<(), Error> {
         let too_late = |moment: String, what: String| {
             Err(Error::refused(
                 format!("{} is of {what}, which is after {moment}", manifest.name),
-                "restore from an older base backup; `backup list` shows them",
+                "name an older base backup, or `latest`, which is the newest one that is old enough",
             ))
         };
         match self {
@@ -63,6 +63,21 @@ impl RecoveryTarget {
                 Ok(())
             }
             Self::End | Self::Time(_) | Self::RestorePoint(_) => Ok(()),
+        }
+    }
+
+    /// Whether it is after the end of the backup too: in between nothing can be reached.
+    pub(crate) fn is_after(&self, manifest: &Manifest) -> bool {
+        let took = i64::try_from(manifest.duration_ms).ok();
+        let took = took
+            .and_then(TimeDelta::try_milliseconds)
+            .unwrap_or(TimeDelta::MAX);
+        match self {
+            Self::Time(time) => manifest
+                .started_at
+                .checked_add_signed(took)
+                .is_some_and(|end| end <= *time),
+            Self::End | Self::Lsn(_) | Self::RestorePoint(_) => self.check(manifest).is_ok(),
         }
     }
 

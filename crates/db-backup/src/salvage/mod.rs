@@ -133,7 +133,10 @@ fn diagnose(path: &Path, key: Option<&EncryptionKey>, interrupt: &Interrupt) -> 
         Ok(lines) => lines,
         Err(Error::Database { error, .. }) => {
             let scratch = path.display().to_string();
-            vec![error.message().replace(&scratch, "the file")]
+            let said = error
+                .message()
+                .replace(&format!("sqlite://{scratch}"), &scratch);
+            vec![said.replace(&scratch, "the file")]
         }
         Err(error) => vec![error.to_string()],
     }

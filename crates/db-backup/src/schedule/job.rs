@@ -181,6 +181,7 @@ impl Job for StoreJob {
             kinds: vec![self.kind()],
             of: None,
             only_own: true,
+            ..Wanted::default()
         };
         let (store, options) = (Arc::clone(&self.store), self.verify.clone());
         let on_trial = self.on_trial.clone();

@@ -42,6 +42,7 @@ fn wanted(databases: &[&str], kinds: &[Kind], of: Option<&str>) -> Wanted {
         kinds: kinds.to_vec(),
         of: of.map(str::to_owned),
         only_own: false,
+        ..Wanted::default()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 
 use db_backup::Level;
@@ -27,7 +27,7 @@ pub(crate) enum BackupCommand {
   bitcraps-db backup create --dir /mnt/backups --compress none
   bitcraps-db backup create --recipient age1... --check full")]
     Create(BackupCreate),
-    /// List backups, oldest first; exit 8 if one is damaged
+    /// List backups, oldest first; exit 8 if one is not whole (`verify` reads it)
     #[command(before_help = "Examples:
   bitcraps-db backup list
   bitcraps-db backup list --json | jq -r '.backups[-1].name'")]
@@ -229,7 +229,7 @@ pub(crate) struct Restore {
     #[arg(long, value_name = "URL")]
     pub(crate) target: Option<String>,
     /// A base backup: with all that was committed until then, as 2026-11-22T14:30:05Z
-    #[arg(long, value_name = "TIME", group = "recovery_target")]
+    #[arg(long, value_name = "TIME", group = "recovery_target", value_parser = moment)]
     pub(crate) at: Option<DateTime<Utc>>,
     /// A base backup: with all that was written before this place in the log
     #[arg(long, value_name = "LSN", group = "recovery_target")]
@@ -275,6 +275,30 @@ impl Compress {
             Self::Level(level) => Some(level),
         }
     }
+}
+
+/// Reads a moment, which needs its offset: nobody can tell whose midnight is meant.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(moment) = text.trim().parse() {
+        return Ok(moment);
+    }
+    let forms = [
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M",
+    ];
+    let mut read = forms
+        .iter()
+        .filter_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+    let day = || text.parse::<NaiveDate>().ok()?.and_hms_opt(0, 0, 0);
+    Err(match read.next().or_else(day) {
+        Some(moment) => format!(
+            "it does not say of which time zone; write {}Z for UTC, or an offset as +01:00 instead of the Z",
+            moment.format("%Y-%m-%dT%H:%M:%S%.f")
+        ),
+        None => "no moment; write 2026-11-22T14:30:05Z, or 2026-11-22T15:30:05+01:00".to_owned(),
+    })
 }
 
 /// Reads `none` or a level.

@@ -41,26 +41,37 @@ pub(crate) struct BackupRemove {
 #[derive(Debug, Args)]
 pub(crate) struct Keep {
     /// All of this many days [default: 7]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_days: Option<u32>,
     /// The newest N
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_last: Option<u32>,
     /// One for each of the last N hours that have one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_hourly: Option<u32>,
     /// One for each of the last N days that have one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_daily: Option<u32>,
     /// One for each of the last N weeks that have one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_weekly: Option<u32>,
     /// One for each of the last N months that have one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_monthly: Option<u32>,
     /// One for each of the last N years that have one
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub(crate) keep_yearly: Option<u32>,
+}
+
+/// Reads how many are kept.
+fn count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| {
+        let bare = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        match bare.parse::<u32>() {
+            Ok(number) => format!("write the number alone: {number}"),
+            Err(_) => "write a whole number; 0 switches the rule off".to_owned(),
+        }
+    })
 }
 
 #[derive(Debug, Args)]
@@ -75,9 +86,9 @@ pub(crate) struct BackupSchedule {
     /// From one backup to the next [default: 1h]
     #[arg(long, value_name = "DURATION", value_parser = db_core::duration::parse)]
     pub(crate) every: Option<Duration>,
-    /// Up to so much is added at random
-    #[arg(long, value_name = "DURATION", default_value = "3m", value_parser = db_core::duration::parse)]
-    pub(crate) jitter: Duration,
+    /// Up to so much is added at random [default: 3m, or --every where that is shorter]
+    #[arg(long, value_name = "DURATION", value_parser = db_core::duration::parse)]
+    pub(crate) jitter: Option<Duration>,
     /// From one trial restore to the next; 0 for none
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = db_core::duration::parse)]
     pub(crate) drill_every: Duration,

@@ -36,6 +36,12 @@ const SLIPS: &[(&[&str], Typed, &str)] = &[
         OneOf(&["delete", "rm", "--delete"]),
         "write 'backup remove NAME', or 'backup prune' for the old ones",
     ),
+    // Nobody who wants to restore is to be pointed at `backup remove`.
+    (
+        &["backup"],
+        OneOf(&["restore"]),
+        "a backup is restored with 'bitcraps-db restore'",
+    ),
     (
         &["backup"],
         OneOf(&["-o", "--output", "--to", "--target"]),

@@ -54,6 +54,20 @@ pub(super) fn line(context: &Context<'_>) -> Option<String> {
     newest(context, None).map(|newest| hint(&newest, None))
 }
 
+/// A line for a database that was just made, if there are backups of it. A bucket is not asked: who starts a
+/// new database does not wait for one.
+pub(super) fn made_anew(context: &Context<'_>) -> Option<String> {
+    let file = context.file().ok()?;
+    if file.backup.dir(None).contains("://") {
+        return None;
+    }
+    let newest = newest(context, None)?;
+    Some(format!(
+        "there are backups of this database, the newest is {newest}, and what was made now is empty: if it \
+         was lost, `bitcraps-db restore` brings it back"
+    ))
+}
+
 /// The report with the same word instead of, or before, that of the check.
 pub(super) fn in_report(context: &Context<'_>, report: &mut HealthReport) {
     let is_missing = report

@@ -176,12 +176,8 @@ fn text(report: &Report, paint: Paint) -> String {
             text.marked(paint, ("problem:", Style::Red), finding);
         }
         for step in &task.skipped {
-            let line = format!(
-                "{} {} was left out: {}",
-                task.task.name(),
-                step.object,
-                step.reason
-            );
+            let what = format!("{} {}", task.task.name(), step.object);
+            let line = format!("{} was left out: {}", what.trim_end(), step.reason);
             text.marked(paint, ("note:", Style::Yellow), line);
         }
         for note in &task.notes {

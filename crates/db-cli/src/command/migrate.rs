@@ -1,9 +1,9 @@
 //! `migrate`: applies what is pending, or rehearses it.
 
 use db_core::{Access, Connection, DatabaseUrl, Engine};
-use db_migrate::{MigrateOptions, Target};
+use db_migrate::{MigrateOptions, Migration, Target};
 
-use super::{Context, Job};
+use super::{Context, Job, lost};
 use crate::args::Migrate;
 use crate::database;
 use crate::error::Error;
@@ -31,7 +31,13 @@ pub(super) fn run(context: &Context<'_>, options: &Migrate) -> Result<Code, Erro
         running.migrator.migrate(running.connection.conn(), &wanted)
     };
     running.progress.finish();
-    let done = done?;
+    let mut done = done?;
+    let known = running.migrator.migrations(url.engine())?;
+    let first = known.all().first().map(Migration::version);
+    // Start scripts migrate; a database that was lost would come up empty without a word.
+    if !done.rehearsal && first.is_some() && first == done.steps.first().map(|step| &step.version) {
+        done.notices.extend(lost::made_anew(context));
+    }
     let nothing = if done.steps.is_empty() && !running.migrator.has_migrations(url.engine())? {
         "nothing to do: there are no migrations; `bitcraps-db create NAME` makes one"
     } else {

@@ -14,7 +14,7 @@ use db_migrate::Migrator;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::backup::{Work, find, identities, invariants, postgres, shrank, store};
+use super::backup::{Work, chosen, find, identities, invariants, postgres, shrank};
 use super::{Context, Job};
 use crate::args::Restore;
 use crate::database::show_size;
@@ -52,8 +52,7 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     }
     let file = context.file()?;
     let settings = &file.backup;
-    let selector = Selector::parse(&options.name)?;
-    let store = store(&options.place, settings)?;
+    let (selector, store) = chosen(&options.name, &options.place, settings)?;
     let job = context.job();
     let mut wanted = wanted(options, job.as_ref().ok())?;
     // What is there is not replaced by another database, unless somebody said which.
@@ -184,14 +183,24 @@ fn wanted(options: &Restore, job: Option<&Job>) -> Result<Wanted, Error> {
         Engine::Sqlite => Kind::Sqlite,
         Engine::Postgres => Kind::PostgresDump,
     };
-    let to_point = base::target(options) != RecoveryTarget::End;
+    let until = base::target(options);
+    let to_point = until != RecoveryTarget::End;
     let (named, kinds) = match &options.target {
         None => (
             None,
             own.iter().map(|url| of_engine(url.engine())).collect(),
         ),
+        // Only a base backup goes into a folder, and it says what is wrong with one that is not empty.
+        Some(text) if Path::new(text).join("PG_VERSION").exists() => (
+            Some(DatabaseUrl::SqliteFile(text.into())),
+            vec![Kind::PostgresBase],
+        ),
         Some(text) => {
-            let url = target(text)?;
+            let url = if Path::new(text).is_dir() {
+                DatabaseUrl::SqliteFile(text.into())
+            } else {
+                target(text)?
+            };
             let kind = of_engine(url.engine());
             // A path may be a data folder as well.
             let is_path = !text.contains("://") && !text.starts_with("sqlite:");
@@ -208,6 +217,7 @@ fn wanted(options: &Restore, job: Option<&Job>) -> Result<Wanted, Error> {
         },
         of: options.of.clone(),
         only_own: false,
+        until,
     })
 }
 

@@ -15,7 +15,7 @@ pub(super) const DEFAULT_DIR: &str = "./backups";
 
 /// The table `[backup]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, expecting = "a table of settings")]
 pub(crate) struct BackupSettings {
     /// Where backups are kept.
     pub(crate) dir: Option<String>,

@@ -36,8 +36,29 @@ fn line(text: &str, table: &str, name: &str) -> usize {
     1 + before.filter(|b| *b == b'\n').count()
 }
 
+/// What is expected of a value, in the words of Rust and in those of who writes it.
+const EXPECTED: [(&str, &str); 5] = [
+    (
+        "expected u32",
+        "expected a whole number from 0, without quotes",
+    ),
+    (
+        "expected u64",
+        "expected a whole number from 0, without quotes",
+    ),
+    ("expected f64", "expected a number, without quotes"),
+    ("expected a sequence", "expected a list, as in [\"…\"]"),
+    ("expected path string", "expected a path in quotes"),
+];
+
 /// The reason; for a name that is none, what was meant.
 fn told(name: &str, reason: &str) -> String {
+    let of_rust = EXPECTED
+        .iter()
+        .find_map(|(of_rust, words)| Some((reason.strip_suffix(of_rust)?, words)));
+    if let Some((found, words)) = of_rust {
+        return format!("{found}{words}");
+    }
     let unknown = format!("unknown field `{name}`, ");
     let Some(expected) = reason.strip_prefix(&unknown) else {
         return reason.to_owned();

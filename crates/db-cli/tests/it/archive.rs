@@ -313,3 +313,88 @@ impl Drop for Running {
         }
     }
 }
+
+/// At 3 a.m. nobody looks for the base backup that is just old enough.
+#[test]
+fn a_moment_is_restored_from_the_newest_base_backup_that_is_older() {
+    let world = world();
+    let url = world.cluster.url();
+    let before = chrono::Utc::now();
+    sql(
+        &url,
+        "CREATE TABLE t (id int); CREATE ROLE plain LOGIN PASSWORD 'x'",
+    )
+    .unwrap();
+    let (_, after) = url.rsplit_once('@').unwrap();
+    let plain = format!("postgres://plain:x@{after}");
+    let mut command = bare(world.root.path());
+    command.args([
+        "--database-url",
+        &plain,
+        "backup",
+        "--method",
+        "base",
+        "--dir",
+    ]);
+    let refused = finish(command.arg(world.dir()));
+    assert_eq!(refused.code, 14, "{refused:?}");
+    assert!(refused.err.contains("ALTER ROLE"), "{refused:?}");
+    let mut command = bare(world.root.path());
+    command.args([
+        "--database-url",
+        &url,
+        "backup",
+        "--method",
+        "base",
+        "--dir",
+    ]);
+    let first = finish(command.arg(world.dir()));
+    assert_eq!(first.code, 0, "{first:?}");
+    // Nobody has counted them.
+    assert!(
+        first.out.contains("rows are counted when it is restored"),
+        "{first:?}"
+    );
+    sql(&url, "INSERT INTO t VALUES (1)").unwrap();
+    let moment = chrono::Utc::now();
+    sql(&url, "INSERT INTO t VALUES (2)").unwrap();
+    let second = world.run(&["backup", "create", "--method", "base"]);
+    assert_eq!(second.code, 0, "{second:?}");
+    let second = second.document()["name"].as_str().unwrap().to_owned();
+    sql(&url, "SELECT pg_switch_wal()").unwrap();
+    // A folder that is there and empty is as good as a new one.
+    let folder = world.root.path().join("restored");
+    std::fs::create_dir(&folder).unwrap();
+    let at = moment.to_rfc3339();
+    let restored = wait_for("the log", || {
+        let done = world.restore("restored", &["--at", &at]);
+        let is_early = done.out.contains("ends before the target");
+        assert!(done.code == 0 || is_early, "{done:?}");
+        (done.code == 0).then_some(done)
+    });
+    let name = restored.document()["name"].as_str().unwrap().to_owned();
+    assert!(name < second, "{name}, {second}");
+    let start = restored.document()["start_with"].clone();
+    let start = start.as_str().unwrap();
+    let is_other = start.starts_with("setpriv ");
+    assert!(!is_other || start.contains(" --regid "), "{start}");
+
+    // What is there now is not taken for a file of SQLite.
+    for more in [&[][..], &["--at", &at]] {
+        let refused = world.restore("restored", more);
+        assert_eq!(refused.code, 7, "{refused:?}");
+        let error = refused.document()["error"].clone();
+        let message = error["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("restored is there already, and not empty"),
+            "{message}"
+        );
+    }
+    let early = world.restore("early", &["--at", &before.to_rfc3339()]);
+    assert_eq!(early.code, 7, "{early:?}");
+    let message = early.document()["error"]["message"].clone();
+    assert!(
+        message.as_str().unwrap().contains("no base backup in"),
+        "{message}"
+    );
+}

@@ -116,7 +116,7 @@ fn what_is_wrong_has_its_exit_code() {
     place.write("identity.txt", IDENTITY);
     let none = place.ends(2, &["backup", "verify"]);
     assert!(
-        none.err.contains("./backups holds no backup latest"),
+        none.err.contains("there is no folder ./backups"),
         "{none:?}"
     );
     let secret = place.json(0, &["backup", "--recipient", RECIPIENT]);

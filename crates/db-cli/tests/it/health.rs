@@ -244,7 +244,7 @@ fn watching_prints_a_document_on_each_line_sqlite() {
     let mut command = place.command(&["health", "--watch", "1", "--json"]);
     let mut child = command
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -261,7 +261,36 @@ fn watching_prints_a_document_on_each_line_sqlite() {
             .unwrap()
             .success()
     );
-    assert!(!child.wait().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(143));
+    // What it has to say of its end is a line of JSON too.
+    let said: Value = serde_json::from_slice(&ended.stderr).unwrap();
+    assert_eq!(said, json!({"event": "notice", "message": "interrupted"}));
+}
+
+#[test]
+fn a_table_that_was_empty_when_it_was_counted_has_no_share_of_new_rows_sqlite() {
+    let place = place(TestDb::sqlite());
+    place.db.connect().execute(
+        "ANALYZE;
+         WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n LIMIT 20000)
+         INSERT INTO games (id) SELECT i FROM n",
+    );
+    let report = place.json(3, &["health", "--check", "statistics"]);
+    let check = check(&report, "statistics");
+    assert_eq!(
+        check["names"],
+        json!(["games: nearly all of its rows are new"])
+    );
+}
+
+#[test]
+fn what_was_not_checked_is_told_in_whole_words_postgres() {
+    let place = place(TestDb::postgres());
+    let report = place.run(&["health", "--check", "integrity", "--json"]);
+    let report = report.document();
+    let observed = check(&report, "integrity")["observed"].as_str().unwrap();
+    assert!(!observed.starts_with(';'), "{observed}");
 }
 
 #[test]

@@ -41,6 +41,16 @@ fn whoever_lost_a_database_is_sent_to_its_backups_first() {
     let status = place.json(0, &["status"]);
     let notice = status["notices"][0].as_str().unwrap();
     assert!(notice.starts_with("`bitcraps-db restore`"), "{status}");
+    // Start scripts migrate, and that makes an empty one.
+    let told = |made: &serde_json::Value| {
+        let notices = made["notices"].as_array().unwrap().iter();
+        notices
+            .filter(|notice| notice.as_str().unwrap().contains(&name))
+            .count()
+    };
+    assert_eq!(told(&place.json(0, &["migrate"])), 1);
+    assert_eq!(told(&place.json(0, &["migrate"])), 0);
+    fs::remove_file(place.db.path().unwrap()).unwrap();
     // Where there is no backup, nothing is to be restored.
     fs::remove_dir_all(place.path("backups")).unwrap();
     let refused = place.json(9, &["backup"]);

@@ -4,6 +4,7 @@
 mod archive;
 mod audit;
 mod backup;
+mod backup_words;
 mod bad_input;
 mod bucket;
 mod bucket_lock;

@@ -7,7 +7,7 @@ use db_testkit::{TestConn, TestDb};
 use diesel::sql_types::{Integer, Text};
 use diesel::{OptionalExtension as _, PgConnection, QueryableByName, RunQueryDsl as _, sql_query};
 
-use crate::support::{Place, bare, finish};
+use crate::support::{Place, Running, bare, finish};
 
 #[test]
 fn a_server_that_is_down() {
@@ -254,4 +254,52 @@ fn the_scratch_database_of_a_killed_rebuild_goes_with_the_next() {
         assert!(since.elapsed() < Duration::from_mins(1), "{}", waiting.name);
         place.ok(&["validate", "--rebuild"]);
     }
+}
+
+/// `pg_dump` says nothing while it waits, and at 3 a.m. that looks like a program that hangs.
+#[test]
+fn a_backup_tells_whose_lock_it_waits_for() {
+    let place = Place::migrated(TestDb::postgres());
+    let mut holder = place.db.connect();
+    holder.execute("BEGIN; LOCK TABLE games");
+    let backup = place.command(&["backup"]);
+    let running = Running::until(backup, "waiting for the lock of backend ");
+    holder.execute("COMMIT");
+    let done = running.wait();
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+#[test]
+fn a_backup_of_what_the_role_may_not_read_says_so() {
+    let place = Place::migrated(TestDb::postgres());
+    let role = format!("reader_{}", std::process::id());
+    place.db.connect().execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'right'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
+         REVOKE SELECT ON games FROM {role}"
+    ));
+    let url = place.db.url();
+    let (_, after) = url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{role}:right@{after}");
+    let run = |arguments: &[&str]| {
+        let mut command = bare(place.root.path());
+        finish(command.args(["--database-url", &url]).args(arguments))
+    };
+    let done = run(&["backup"]);
+    let checkpoint = run(&["maintenance", "--checkpoint"]);
+    // What the owner has backed up can be restored by who may make a database.
+    place.ok(&["backup"]);
+    let restored = run(&["restore", "--target", &format!("{url}_new")]);
+    place
+        .db
+        .connect()
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    assert_eq!(done.code, 14, "{done:?}");
+    assert!(
+        done.err.contains("permission denied for table games"),
+        "{done:?}"
+    );
+    assert_eq!(restored.code, 14, "{restored:?}");
+    assert!(restored.err.contains("CREATEDB"), "{restored:?}");
+    let told = "checkpoint was left out: ";
+    assert!(checkpoint.out.contains(told), "{checkpoint:?}");
 }

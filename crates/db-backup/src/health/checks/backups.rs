@@ -9,7 +9,7 @@ use super::super::look::Look;
 use super::super::query::{Trouble, counted, gauge};
 use super::super::{Limit, State, Verdict, metrics};
 
-const UNTOLD: &str = "nobody tells where backups are";
+const UNTOLD: &str = "nobody tells where backups are (dir in [backup] of bitcraps-db.toml does)";
 
 /// There is a young backup, and the last attempt worked.
 pub(super) fn backup(look: &mut Look<'_>) -> Result<Verdict, Trouble> {

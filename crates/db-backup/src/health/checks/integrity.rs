@@ -72,14 +72,15 @@ fn server(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         }
         None => unseen.push("indexes and tables (the extension amcheck is not there)".to_owned()),
     }
-    let not_checked = format!("; not checked: {}", unseen.join(", "));
+    let not_checked = format!("not checked: {}", unseen.join(", "));
     if found.is_empty() && !unseen.is_empty() {
         // What nobody looked at is not known to be sound.
-        return Ok(Verdict::unknown(seen.join("; ") + &not_checked).hint(UNSEEN));
+        seen.push(not_checked);
+        return Ok(Verdict::unknown(seen.join("; ")).hint(UNSEEN));
     }
     let mut verdict = judged(found, &seen.join("; "));
     if !unseen.is_empty() {
-        verdict.observed.push_str(&not_checked);
+        verdict.observed = format!("{}; {not_checked}", verdict.observed);
     }
     Ok(verdict.hint("restore a backup where pages are damaged; REINDEX where only an index is"))
 }

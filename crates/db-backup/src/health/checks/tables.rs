@@ -132,7 +132,11 @@ pub(super) fn statistics(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         let count = u64::try_from(stale.len()).unwrap_or(u64::MAX);
         format!("of {} they are old", counted(count, "table", "tables"))
     };
-    let shown = |row: Named| format!("{}: {} % of its rows are new", row.name, row.value);
+    let shown = |row: Named| match row.value {
+        // Of an empty table, for which there is no share.
+        1_000.. => format!("{}: nearly all of its rows are new", row.name),
+        share => format!("{}: {share} % of its rows are new", row.name),
+    };
     Ok(Verdict::new(state, observed)
         .limit(format!(
             "warn {:.0} % of a table's rows",

@@ -179,6 +179,8 @@ fn start_with(plan: &Plan<'_>, folder: &Path) -> String {
     let command = format!("{program} -D '{quoted}' -l '{quoted}.log' start");
     match plan.account {
         Account::Own => command,
-        Account::Other { uid, .. } => format!("setpriv --reuid {uid} --clear-groups {command}"),
+        Account::Other { uid, gid } => {
+            format!("setpriv --reuid {uid} --regid {gid} --init-groups {command}")
+        }
     }
 }

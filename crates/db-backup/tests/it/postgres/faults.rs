@@ -1,6 +1,7 @@
 //! What goes wrong: passwords, programs, flipped bytes, stops and kills.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use db_backup::postgres::PostgresOptions;
 use db_backup::{Error, LocalStore, Method, Selector, VerifyOptions, create, find, list, verify};
@@ -172,6 +173,33 @@ fn a_killed_dump_leaves_nothing() {
             .ends_with(".partial")
     });
     assert_eq!(hidden.count(), 0);
+}
+
+/// The session that counts waits as long as `pg_dump`: who gives up first says the same.
+#[test]
+fn a_dump_that_waited_for_a_lock_in_vain_says_whose_it_is() {
+    let db = small();
+    let (folder, store) = place();
+    let mut blocker = db.connect();
+    blocker.execute("BEGIN; LOCK TABLE dice IN ACCESS EXCLUSIVE MODE");
+    let programs = PostgresOptions::new().with_lock_wait(Duration::from_secs(3));
+    let chosen = options(Method::Logical).with_postgres(programs);
+    let error = create(&source(&db.url()), &store, &chosen, &mut |_| ()).unwrap_err();
+    let Error::Locked { holder, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(
+        holder
+            .as_deref()
+            .unwrap_or_default()
+            .starts_with("backend "),
+        "{error}"
+    );
+    blocker.execute("ROLLBACK");
+    assert_eq!(
+        visible(&folder.path().join("backups")),
+        Vec::<String>::new()
+    );
 }
 
 fn is_dump_of(line: &str, database: &str) -> bool {

@@ -72,7 +72,7 @@ fn seal(context: &Context<'_>, options: &Seal) -> Result<Code, Error> {
             file
         }
     });
-    signals::listen_to_end()?;
+    signals::listen_to_end(context.output)?;
     let sealed = AuditRepository::seal_all(&database, SEAL_LINES, &SystemClock, file.as_ref())?;
     if context.output.is_json() {
         context.output.document(&SealDocument {

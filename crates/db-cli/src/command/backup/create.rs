@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use db_backup::health::{Examiner, Selection, State, Target};
-use db_backup::{BackupOptions, Codec, MadeBy, Method, Proof, Shrunk, Source};
+use db_backup::{BackupOptions, Codec, Kind, MadeBy, Method, Proof, Shrunk, Source};
 use db_core::{Access, Clock, DatabaseUrl, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -99,13 +99,20 @@ pub(super) fn run(context: &Context<'_>, options: &BackupCreate) -> Result<Code,
     for part in &manifest.parts {
         text.line(format!("{dir}/{}", part.name));
     }
+    let counted = match manifest.kind {
+        // A server reads its files, and nobody has looked into them yet.
+        Kind::PostgresBase => "rows are counted when it is restored".to_owned(),
+        _ => format!(
+            "{} rows in {} tables",
+            manifest.rows(),
+            manifest.tables.len()
+        ),
+    };
     text.line(format!(
-        "{} of {}, stored as {}; {} rows in {} tables",
+        "{} of {}, stored as {}; {counted}",
         show_size(manifest.content.bytes),
         database::location(&job.url),
         show_size(manifest.stored_bytes()),
-        manifest.rows(),
-        manifest.tables.len(),
     ));
     let proof = &manifest.proof;
     let level = proof.level.name();

@@ -6,7 +6,7 @@ use db_core::{Clock, DatabaseUrl, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{store_here, waits};
+use super::{absent, store_here, waits};
 use crate::args::BackupList;
 use crate::command::Context;
 use crate::database::show_size;
@@ -72,7 +72,8 @@ pub(super) fn run(context: &Context<'_>, options: &BackupList) -> Result<Code, E
     }
     let mut text = Text::default();
     if lines.is_empty() {
-        text.line(format!("no backups in {}", store.location()));
+        let none = || format!("no backups in {}", store.location());
+        text.line(absent(&*store).unwrap_or_else(none));
     } else {
         text.lines(&table(&lines).render(context.output.paint()));
     }

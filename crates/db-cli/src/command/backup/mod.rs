@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use chrono::SecondsFormat;
 use db_backup::postgres::PostgresOptions;
 use db_backup::{
-    BucketStore, Identities, LocalStore, Manifest, Recipients, Selector, Shrunk, Store, Waiting,
-    Wanted,
+    BucketStore, FileName, Identities, LocalStore, Manifest, Recipients, Selector, Shrunk, Store,
+    Waiting, Wanted,
 };
 pub(crate) use db_backup::{HALF_COPY, half_copy};
 use db_core::{Clock, DatabaseUrl, Interrupt, SystemClock};
@@ -162,12 +162,61 @@ pub(super) fn shrank(shrunk: &Shrunk) -> String {
     )
 }
 
+/// The backup that is meant, and the store that it is in. A path to one of its files, as a shell completes
+/// it, says both.
+pub(super) fn chosen(
+    name: &str,
+    place: &BackupPlace,
+    settings: &BackupSettings,
+) -> Result<(Selector, Box<dyn Store>), Error> {
+    let path = Path::new(name);
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let file = path.file_name().and_then(|file| file.to_str());
+    let (Some(folder), Some(file)) = (folder, file.filter(|file| is_of_a_backup(file))) else {
+        return Ok((Selector::parse(name)?, store(place, settings)?));
+    };
+    let selector = Selector::parse(file)?;
+    let same = |dir: &str| Path::new(dir).canonicalize().ok() == folder.canonicalize().ok();
+    match &place.dir {
+        Some(dir) if !same(dir) => Err(Error::usage(
+            format!("{name} is not in {dir}"),
+            format!("write its name alone, with --dir '{}'", folder.display()),
+        )),
+        _ => Ok((selector, Box::new(LocalStore::new(folder)))),
+    }
+}
+
+fn is_of_a_backup(file: &str) -> bool {
+    FileName::parse(file).is_some() || Selector::parse(file).is_ok_and(|s| s != Selector::Latest)
+}
+
+/// Refuses a folder that is not there: an empty one says the same of a name that was mistyped.
+fn present(store: &dyn Store) -> Result<(), Error> {
+    match absent(store) {
+        None => Ok(()),
+        Some(words) => Err(Error::usage(
+            words,
+            "name the folder of the backups with --dir",
+        )),
+    }
+}
+
+/// Words for a store in a folder that is not there.
+fn absent(store: &dyn Store) -> Option<String> {
+    let folder = store.folder()?;
+    let is_gone = matches!(folder.try_exists(), Ok(false));
+    is_gone.then(|| format!("there is no folder {}", folder.display()))
+}
+
 /// The backup of this name, or the latest of what is wanted.
 pub(super) fn find(
     store: &dyn Store,
     selector: Selector,
     wanted: &Wanted,
 ) -> Result<Manifest, Error> {
+    present(store)?;
     Ok(match selector {
         Selector::Latest => db_backup::latest(store, wanted, SystemClock.now())?,
         Selector::Name(_) => db_backup::find(store, selector)?,

@@ -8,7 +8,7 @@ use db_core::{Clock, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, store_to_change};
+use super::{Work, present, store_to_change};
 use crate::args::BackupPrune;
 use crate::command::Context;
 use crate::database::show_size;
@@ -32,11 +32,13 @@ pub(super) fn run(context: &Context<'_>, options: &BackupPrune) -> Result<Code, 
     let policy = file.backup.policy(&options.keep);
     if policy.is_none() {
         return Err(Error::usage(
-            "without a rule nothing would be removed",
-            "give at least one of --keep-days, --keep-last, …; --help lists them",
+            "every rule is switched off (0), and without one nothing would be removed",
+            "give at least one of --keep-days, --keep-last, … a number from 1; one backup is removed by \
+             `bitcraps-db backup remove NAME`",
         ));
     }
     let store = store_to_change(context, &options.place, &file.backup)?;
+    present(&*store)?;
     let now = SystemClock.now();
     let of = options.of.as_deref();
     let meant = |series: &Series| of.is_none_or(|text| series.is_called(text));

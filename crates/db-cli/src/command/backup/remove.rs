@@ -5,7 +5,7 @@ use db_core::{Clock, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::store_to_change;
+use super::{present, store_to_change};
 use crate::args::BackupRemove;
 use crate::command::Context;
 use crate::database::show_size;
@@ -25,6 +25,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupRemove) -> Result<Code,
     let file = context.file()?;
     let name = BackupName::parse(&options.name)?;
     let store = store_to_change(context, &options.place, &file.backup)?;
+    present(&*store)?;
     let question = format!("remove {name} from {}?", store.location());
     prompt::confirm(context.output, options.force, &question)?;
     let done = if options.last {

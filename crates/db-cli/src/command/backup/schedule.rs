@@ -68,9 +68,11 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         .with_invariants(invariants::of_copy());
     let every = settings.every().map_err(|e| Error::usage(e, "write 1h"))?;
     let default = Schedule::default();
+    let every = options.every.or(every).unwrap_or(default.every);
     let schedule = Schedule {
-        every: options.every.or(every).unwrap_or(default.every),
-        jitter: options.jitter,
+        every,
+        // What nobody asked for does not make a short interval a long one.
+        jitter: options.jitter.unwrap_or(default.jitter.min(every)),
         drill_every: (!options.drill_every.is_zero()).then_some(options.drill_every),
         verified_within: options.verified_within,
         backup_within: options.backup_within,

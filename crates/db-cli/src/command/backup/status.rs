@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use chrono::SecondsFormat;
-use db_backup::{SeriesStatus, Status, Waiting};
+use db_backup::postgres::Gap;
+use db_backup::{Kind, Listing, SeriesStatus, Status, Waiting};
 use db_core::{Clock, SystemClock};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{shrank, store_here, waits};
+use super::{absent, shrank, store_here, waits};
 use crate::args::BackupStatus;
 use crate::command::Context;
 use crate::database::show_size;
@@ -70,11 +71,16 @@ pub(super) fn run(context: &Context<'_>, options: &BackupStatus) -> Result<Code,
         }
         let lines = gaps.iter().map(|gap| {
             format!(
-                "missing in the log {}, which goes on to {}\n",
-                gap.missing, gap.until
+                "missing in the log {}, which goes on to {}{}\n",
+                gap.missing,
+                gap.until,
+                lacking(&listing, gap)
             )
         });
-        let text: String = std::iter::once(text(&status, &store.location()))
+        let missing = absent(&*store).map(|words| format!("{words}\n"));
+        let text: String = missing
+            .into_iter()
+            .chain([text(&status, &store.location())])
             .chain(lines)
             .chain(
                 log_error.map(|error| format!("the archived log cannot be looked at: {error}\n")),
@@ -85,6 +91,29 @@ pub(super) fn run(context: &Context<'_>, options: &BackupStatus) -> Result<Code,
     Ok(code)
 }
 
+/// Words for the base backups that bring no such file with them.
+fn lacking(listing: &Listing, gap: &Gap) -> String {
+    let missing = gap.missing.to_string();
+    let manifests = listing
+        .backups
+        .iter()
+        .filter_map(|entry| entry.manifest.as_ref().ok());
+    // Names of files are ordered as the log is.
+    let before = manifests.filter(|manifest| {
+        manifest.kind == Kind::PostgresBase
+            && manifest
+                .engine
+                .stop_wal
+                .as_ref()
+                .is_some_and(|stop| *stop < missing)
+    });
+    let names: Vec<&str> = before.map(|manifest| manifest.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!("; no restore of {} gets beyond it", names.join(", "))
+}
+
 /// Whether the newest backup of any series is not sound, or has shrunk.
 fn wants_attention(status: &Status) -> bool {
     let mut series = status.series.iter();
@@ -92,7 +121,7 @@ fn wants_attention(status: &Status) -> bool {
 }
 
 impl LogGap {
-    fn of(gap: &db_backup::postgres::Gap) -> Self {
+    fn of(gap: &Gap) -> Self {
         Self {
             missing: gap.missing.to_string(),
             until: gap.until.to_string(),

@@ -1,11 +1,11 @@
 //! `backup verify`.
 
 use chrono::{DateTime, Utc};
-use db_backup::{Level, Selector, Unchecked, VerifyOptions, Wanted};
+use db_backup::{Level, Unchecked, VerifyOptions, Wanted};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, find, identities, invariants, postgres, scratch, store};
+use super::{Work, chosen, find, identities, invariants, postgres, scratch};
 use crate::args::BackupVerify;
 use crate::command::Context;
 use crate::database::show_size;
@@ -41,14 +41,14 @@ pub(in crate::command) struct Document<'m> {
 pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code, Error> {
     let file = context.file()?;
     let settings = &file.backup;
-    let selector = Selector::parse(&options.name)?;
-    let store = store(&options.place, settings)?;
+    let (selector, store) = chosen(&options.name, &options.place, settings)?;
     let job = context.job()?;
     let wanted = Wanted {
         databases: vec![job.target.clone()],
         kinds: Vec::new(),
         of: options.of.clone(),
         only_own: false,
+        ..Wanted::default()
     };
     let manifest = find(&*store, selector, &wanted)?;
     let level: Level = options.check.or(settings.check).unwrap_or_default().into();

@@ -78,7 +78,7 @@ impl Looker<'_> {
     /// Until a signal ends it.
     fn watch(&self, every: Duration) -> Result<Code, Error> {
         let output = self.context.output;
-        signals::listen_to_end()?;
+        signals::listen_to_end(output)?;
         // Nobody sends: it is only waited on.
         let (_sender, pause) = mpsc::channel::<()>();
         let mut before: Option<HealthReport> = None;

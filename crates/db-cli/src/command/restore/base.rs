@@ -128,6 +128,13 @@ pub(super) fn run(
             commit.format("%Y-%m-%d %H:%M:%S%.6f UTC")
         ));
     }
+    // The server refuses to come up before it has reached what was asked for.
+    if let Some(at) = options.at {
+        text.line(format!(
+            "it has all that was committed until {}",
+            at.format("%Y-%m-%d %H:%M:%S%.f UTC")
+        ));
+    }
     text.line(format!("start it with: {}", done.start_with));
     context.output.report(&text.into_string())?;
     Ok(Code::Done)
