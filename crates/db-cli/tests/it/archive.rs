@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use db_core::{Access, Connection, DatabaseUrl};
+use db_core::{Access, Clock, Connection, DatabaseUrl, SystemClock};
 use db_testkit::{Cluster, Stop, server_account, wait_for};
 use tempfile::TempDir;
 
@@ -319,7 +319,7 @@ impl Drop for Running {
 fn a_moment_is_restored_from_the_newest_base_backup_that_is_older() {
     let world = world();
     let url = world.cluster.url();
-    let before = chrono::Utc::now();
+    let before = SystemClock.now();
     sql(
         &url,
         "CREATE TABLE t (id int); CREATE ROLE plain LOGIN PASSWORD 'x'",
@@ -356,7 +356,7 @@ fn a_moment_is_restored_from_the_newest_base_backup_that_is_older() {
         "{first:?}"
     );
     sql(&url, "INSERT INTO t VALUES (1)").unwrap();
-    let moment = chrono::Utc::now();
+    let moment = SystemClock.now();
     sql(&url, "INSERT INTO t VALUES (2)").unwrap();
     let second = world.run(&["backup", "create", "--method", "base"]);
     assert_eq!(second.code, 0, "{second:?}");

@@ -3,6 +3,7 @@
 use std::fs;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use db_core::{Clock, SystemClock};
 
 use crate::backup::{filled, names};
 use crate::support::{Done, Place, Running, bare, finish};
@@ -192,7 +193,7 @@ fn a_number_of_backups_to_keep_is_told_as_it_is_to_be_written() {
 fn next_of(place: &Place, more: &[&str]) -> TimeDelta {
     let schedule = ["backup", "schedule", "--drill-every", "0"];
     let command = place.command(&[&schedule[..], more].concat());
-    let began = Utc::now();
+    let began = SystemClock.now();
     let running = Running::until(command, "the next backup is due");
     running.signal("TERM");
     let done = running.wait();
