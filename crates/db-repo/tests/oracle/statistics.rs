@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use db_core::{Conn, Database, with_conn};
 use db_repo::{Error, LeaderboardOrder, PageRequest, StatsRepository};
 use db_schema::rows::{BetOutcome, GameStatistics, PlayerStatistics};
@@ -66,14 +67,15 @@ impl Statistics {
             Ordering::Equal => BetOutcome::Push,
             Ordering::Less => BetOutcome::Lost,
         };
-        self.ended(player, (outcome, payout), now);
+        // The end is the second change of the row.
+        self.ended(player, (outcome, payout), just_after(now));
         if outcome == BetOutcome::Won {
             self.game_won(player, now);
         }
     }
 
     pub(crate) fn game_won(&mut self, player: &str, now: UtcTime) {
-        self.player(player, now).games_won += 1;
+        self.player(player, just_after(now)).games_won += 1;
     }
 
     fn wagered(&mut self, player: &str, amount: i64, new_game: bool, now: UtcTime) {
@@ -153,6 +155,11 @@ impl Statistics {
         }
         self
     }
+}
+
+/// When an operation notes what it changes once the row may have changed already: a microsecond later.
+fn just_after(now: UtcTime) -> UtcTime {
+    UtcTime::from(now.checked_add_signed(TimeDelta::microseconds(1)).unwrap())
 }
 
 fn new_game(id: &str, now: UtcTime) -> GameStatistics {
