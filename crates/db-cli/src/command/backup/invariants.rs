@@ -33,7 +33,6 @@ const OF_ACCOUNTS: &str = "transactions.locked_change";
 pub(super) fn of_source(engine: Engine, method: CopyMethod) -> Vec<Invariant> {
     let is_dump = engine == Engine::Postgres && method == CopyMethod::Dump;
     let no_half_copy = is_dump.then(Invariant::no_half_copy);
-    // The money last: on PostgreSQL a statement that fails is the last one of its snapshot.
     no_half_copy.into_iter().chain([money()]).collect()
 }
 
