@@ -72,7 +72,7 @@ impl Bench<'_> {
             ),
         ] {
             let (mut ours, mut theirs) = (Samples::default(), Samples::default());
-            for round in 1..=self.plan.rounds {
+            for round in 1..=self.plan.copies {
                 eprintln!("PostgreSQL, {method}, round {round}");
                 let dir = self.fresh("backups")?;
                 let (took, manifest) =
