@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use db_core::{Database, DatabaseConfig, Engine};
-use db_migrate::{Migrator, Source};
-use db_schema::migrations::{POSTGRES, SQLITE};
+use db_migrate::Migrator;
 use db_testserver::Cluster;
 
-use crate::TestConn;
 use crate::file::FileDb;
 use crate::server::ServerDb;
+use crate::{TestConn, template};
 
 /// An empty database that belongs to one test and is gone when it is dropped.
 #[derive(Debug)]
@@ -47,7 +46,8 @@ impl TestDb {
         }
     }
 
-    /// A new database on the PostgreSQL server that `cargo xtask test` provides.
+    /// A new database on the PostgreSQL server that `cargo xtask test` provides; it is made when it is first
+    /// asked for.
     ///
     /// # Panics
     /// If `BITCRAPS_TEST_POSTGRES_URL` is not set, or the server refuses. It does not skip:
@@ -55,7 +55,7 @@ impl TestDb {
     #[must_use]
     pub fn postgres() -> Self {
         Self {
-            place: Place::Server(ServerDb::create()),
+            place: Place::Server(ServerDb::shared()),
         }
     }
 
@@ -66,7 +66,7 @@ impl TestDb {
     #[must_use]
     pub fn on(cluster: &Cluster) -> Self {
         Self {
-            place: Place::Server(ServerDb::create_on(cluster.url())),
+            place: Place::Server(ServerDb::on(cluster.url())),
         }
     }
 
@@ -97,13 +97,19 @@ impl TestDb {
         }
     }
 
-    /// Brings it to the newest version of our schema.
+    /// Brings it to the newest version of our schema; the first thing asked of a database, that is a copy.
     ///
     /// # Panics
     /// If a migration fails.
     #[track_caller]
     pub fn migrate(&self) {
-        self.migrate_with(&Migrator::new(Source::embedded(SQLITE, POSTGRES)));
+        let is_made = match &self.place {
+            Place::File(file) => file.make_migrated(),
+            Place::Server(server) => server.make_migrated(),
+        };
+        if !is_made {
+            self.migrate_with(&template::migrator());
+        }
     }
 
     /// Applies all migrations of an application: its own, and those of our schema if it names them as well.

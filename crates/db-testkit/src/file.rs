@@ -1,10 +1,14 @@
 //! A SQLite database file in a temporary folder.
 
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use tempfile::TempDir;
+
+use crate::template;
 
 /// A database file, alone in a folder that is removed on drop.
 ///
@@ -34,6 +38,16 @@ impl FileDb {
 
     pub(crate) fn url(&self) -> String {
         format!("sqlite://{}", self.path.display())
+    }
+
+    /// Makes it with our schema; `false` if there is a file already.
+    pub(crate) fn make_migrated(&self) -> bool {
+        let made = File::create_new(&self.path).and_then(|mut file| file.write_all(template::file()));
+        match made {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+            Err(error) => panic!("cannot make {}: {error}", self.path.display()),
+        }
     }
 
     #[track_caller]

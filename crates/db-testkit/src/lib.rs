@@ -36,6 +36,7 @@ mod proxy;
 pub mod schema_check;
 mod server;
 mod started;
+mod template;
 pub mod tools;
 pub mod versioned;
 mod wait;

@@ -1,11 +1,14 @@
 //! A PostgreSQL database of its own on the test server.
 
 use std::fmt;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use uuid::Uuid;
+
+use crate::template;
 
 /// The environment variable that names the test server, as a superuser's URL.
 pub const SERVER_VARIABLE: &str = "BITCRAPS_TEST_POSTGRES_URL";
@@ -13,48 +16,85 @@ pub const SERVER_VARIABLE: &str = "BITCRAPS_TEST_POSTGRES_URL";
 /// Numbers the databases of this process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// A database on the test server, dropped with all its connections on drop.
+/// A database on a server, made when it is first asked for, and dropped with all its connections on drop.
 pub(crate) struct ServerDb {
     name: String,
     url: String,
     server: String,
+    /// Whether many tests share the server, so that what they copy pays.
+    is_shared: bool,
+    made: Once,
 }
 
 impl ServerDb {
-    pub(crate) fn create() -> Self {
+    /// On the server that `cargo xtask test` provides.
+    pub(crate) fn shared() -> Self {
         let server = std::env::var(SERVER_VARIABLE).unwrap_or_default();
         assert!(
             !server.is_empty(),
             "this test needs a PostgreSQL server: run `cargo xtask test`, which starts one, \
              or set {SERVER_VARIABLE} to a superuser's URL of a server for tests"
         );
-        Self::create_on(server)
+        Self::new(server, true)
     }
 
     /// On the server of this superuser's URL.
-    pub(crate) fn create_on(server: String) -> Self {
+    pub(crate) fn on(server: String) -> Self {
+        Self::new(server, false)
+    }
+
+    fn new(server: String, is_shared: bool) -> Self {
         let name = unique_name();
         let url = with_database(&server, &name);
-        // template0, because template1 cannot be copied while anyone is connected to it.
-        let sql = format!("CREATE DATABASE {name} TEMPLATE template0");
-        let mut admin = open(&server);
-        // Copying files takes 14 ms where the default, writing all through the log, takes 51.
-        // Servers before 15 do not know the word, and copy files anyway.
-        admin
-            .batch_execute(&format!("{sql} STRATEGY FILE_COPY"))
-            .or_else(|_| admin.batch_execute(&sql))
-            .unwrap_or_else(|error| panic!("cannot create a test database: {error}"));
-        Self { name, url, server }
+        Self {
+            name,
+            url,
+            server,
+            is_shared,
+            made: Once::new(),
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
+        // template0, because template1 cannot be copied while anyone is connected to it.
+        self.make(|| "template0");
         &self.url
     }
 
     #[track_caller]
     pub(crate) fn connect(&self) -> PgConnection {
-        open(&self.url)
+        open(self.url())
     }
+
+    /// Makes it with our schema; `false` if it is there already, or migrating it is as well.
+    pub(crate) fn make_migrated(&self) -> bool {
+        self.is_shared && self.make(|| template::database(&self.server))
+    }
+
+    /// Makes it a copy of another one; `false` if it is there already.
+    fn make(&self, template: impl FnOnce() -> &'static str) -> bool {
+        let mut is_new = false;
+        self.made.call_once(|| {
+            create(&mut open(&self.server), &self.name, template())
+                .unwrap_or_else(|error| panic!("cannot create a test database: {error}"));
+            is_new = true;
+        });
+        is_new
+    }
+}
+
+/// Makes a database that is a copy of another one.
+pub(crate) fn create(
+    admin: &mut PgConnection,
+    name: &str,
+    template: &str,
+) -> diesel::QueryResult<()> {
+    let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    // Copying files takes 14 ms where the default, writing all through the log, takes 51.
+    // Servers before 15 do not know the word, and copy files anyway.
+    admin
+        .batch_execute(&format!("{sql} STRATEGY FILE_COPY"))
+        .or_else(|_| admin.batch_execute(&sql))
 }
 
 impl Drop for ServerDb {
@@ -63,6 +103,9 @@ impl Drop for ServerDb {
         reason = "the test server is no concern of db-core"
     )]
     fn drop(&mut self) {
+        if !self.made.is_completed() {
+            return;
+        }
         // A failure is not reported: the test may be panicking already, and the throw-away
         // server takes its databases with it.
         if let Ok(mut admin) = PgConnection::establish(&self.server) {
@@ -97,7 +140,7 @@ fn unique_name() -> String {
     clippy::disallowed_methods,
     reason = "tests of db-core itself need a connection that db-core did not make"
 )]
-fn open(url: &str) -> PgConnection {
+pub(crate) fn open(url: &str) -> PgConnection {
     PgConnection::establish(url).unwrap_or_else(|error| {
         // The URL holds a password, so the message does without it.
         panic!("the PostgreSQL server in {SERVER_VARIABLE} cannot be reached: {error}")
@@ -105,7 +148,7 @@ fn open(url: &str) -> PgConnection {
 }
 
 /// `url` with another database name, parameters kept.
-fn with_database(url: &str, name: &str) -> String {
+pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (address, parameters) = match url.split_once('?') {
         Some((address, parameters)) => (address, format!("?{parameters}")),
         None => (url, String::new()),
