@@ -9,25 +9,12 @@ use std::time::Duration;
 use db_backup::health::{
     BoxError, Cost, Examiner, HealthLimits, HealthMonitor, Selection, State, Verdict,
 };
-use db_core::{Conn, ErrorKind, with_conn};
+use db_core::{Conn, ErrorKind};
 use db_testkit::TestDb;
-use diesel::sql_types::BigInt;
-use diesel::{QueryableByName, RunQueryDsl as _, sql_query};
 
-use super::{World, find, migrate, patient};
+use super::{World, find, migrate, number, patient};
 
 const PATIENCE: Duration = Duration::from_mins(1);
-
-#[derive(QueryableByName)]
-struct Number {
-    #[diesel(sql_type = BigInt)]
-    n: i64,
-}
-
-fn number(conn: &mut Conn<'_>, sql: &str) -> diesel::QueryResult<i64> {
-    let row: Number = with_conn!(conn, |c| sql_query(sql).get_result(c))?;
-    Ok(row.n)
-}
 
 /// A database with one leaf that can be damaged: in the middle of its largest table, so that only
 /// who reads all of that meets it.
