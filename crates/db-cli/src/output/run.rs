@@ -188,7 +188,11 @@ fn lost(report: &Report, step: &Step) -> Option<u64> {
 /// What a way back that was only rehearsed would take away; nothing is said of one that failed.
 fn loss(report: &Report) -> Option<String> {
     let steps = report.steps.iter().filter(|step| step.dropped.is_some());
-    let tables = steps.clone().flat_map(|step| &step.dropped).flatten().count();
+    let tables = steps
+        .clone()
+        .flat_map(|step| &step.dropped)
+        .flatten()
+        .count();
     let rows: u64 = steps.map(|step| lost(report, step)).sum::<Option<_>>()?;
     let count = |n: u64, one: &str| match n {
         1 => format!("1 {one}"),

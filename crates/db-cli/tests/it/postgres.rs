@@ -25,7 +25,9 @@ fn a_server_that_is_down() {
 fn a_url_that_names_no_database() {
     let db = TestDb::postgres();
     let url = db.url();
-    let (address, query) = url.split_once('?').unwrap_or((url.as_str(), "application_name=t"));
+    let (address, query) = url
+        .split_once('?')
+        .unwrap_or((url.as_str(), "application_name=t"));
     let (server, name) = address.rsplit_once('/').unwrap();
     let root = tempfile::tempdir().unwrap();
     std::fs::write(root.path().join("t.csv"), "a\n1\n").unwrap();
