@@ -80,11 +80,9 @@ pub(crate) fn refuse_nameless(url: &DatabaseUrl) -> Result<(), Error> {
     let DatabaseUrl::Postgres(text) = url else {
         return Ok(());
     };
-    let parameters = text.split_once('?').map_or("", |(_, all)| all).split('&');
+    let mut parameters = text.split_once('?').map_or("", |(_, all)| all).split('&');
     let is_named = name_of(url).is_some()
-        || parameters
-            .into_iter()
-            .any(|one| one.starts_with("service="))
+        || parameters.any(|one| one.starts_with("service="))
         || NAMED_BY
             .iter()
             .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));

@@ -68,8 +68,8 @@ both_engines! {
         let all = Target::parse("0").unwrap();
         let report = folder.migrator().dry_run_rollback(conn.conn(), Some(&all)).unwrap();
         // As the database is: what another step makes or deletes does not count.
-        let of = |name: &str, rows| vec![(name.to_owned(), rows)];
-        let notes = vec![("kept".to_owned(), Some(0)), ("notes".to_owned(), Some(3))];
+        let of = |name: &str, rows: Option<u64>| vec![(name.to_owned(), rows)];
+        let notes = vec![("kept".to_owned(), Some(0_u64)), ("notes".to_owned(), Some(3))];
         assert_eq!(lost(&report), [vec![], notes, vec![], of("games", Some(1)), of("users", Some(1))]);
         assert_eq!(catalog(&mut conn), before);
         assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM notes"), 3);
