@@ -69,7 +69,7 @@ fn left(report: &CopyReport) -> Vec<(&str, usize)> {
     found
 }
 
-/// The same, row by row.
+/// There and back, and the server holds the same rows after the first copy and the last.
 #[track_caller]
 fn there_and_back(before: &TestDb) -> Journey {
     let journey = support::there_and_back(before);
