@@ -1,5 +1,6 @@
 //! The database that a command works on, and what `status` says of it besides its migrations.
 
+use std::env;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -17,6 +18,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 
 /// SQLite counts milliseconds in 32 bits.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// What names the database for libpq where its URL does not.
+const NAMED_BY: [&str; 2] = ["PGDATABASE", "PGSERVICE"];
 
 /// Facts about a database.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +69,38 @@ pub(crate) fn open(job: &Job, access: Access) -> Result<Connection, db_core::Err
         other => other,
     };
     Connection::open_encrypted(&job.target, access, &Interrupt::default(), job.key.as_ref())
+}
+
+/// Refuses a server without the name of a database, unless the environment or a service has it: libpq
+/// would take the one that is called as the user is, which nobody has named.
+///
+/// # Errors
+/// [`Error::Usage`].
+pub(crate) fn refuse_nameless(url: &DatabaseUrl) -> Result<(), Error> {
+    let DatabaseUrl::Postgres(text) = url else {
+        return Ok(());
+    };
+    let mut parameters = text.split_once('?').map_or("", |(_, all)| all).split('&');
+    let is_named = name_of(url).is_some()
+        || parameters.any(|one| one.starts_with("service="))
+        || NAMED_BY
+            .iter()
+            .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if is_named { Ok(()) } else { Err(nameless(url)) }
+}
+
+/// The name of a database on its server, where its URL says it.
+pub(crate) fn name_of(url: &DatabaseUrl) -> Option<String> {
+    url.database_name().filter(|name| !name.is_empty())
+}
+
+/// The URL of a server that does not say which database.
+pub(crate) fn nameless(url: &DatabaseUrl) -> Error {
+    Error::usage(
+        format!("{url} names no database"),
+        "write postgres://USER@HOST/NAME; without a name PostgreSQL takes the database that is called as the \
+         user is",
+    )
 }
 
 /// How long SQLite waits for another writer, who may hold no lock of ours. PostgreSQL has
@@ -156,7 +192,25 @@ pub(crate) fn show_size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::show_size;
+    use db_core::DatabaseUrl;
+
+    use super::{name_of, refuse_nameless, show_size};
+
+    #[test]
+    fn a_service_may_name_the_database() {
+        for (url, name) in [
+            ("postgres://h/d", Some("d")),
+            ("postgres://h/d?dbname=e&service=s", Some("e")),
+            ("postgres://h?a=b&service=s", None),
+            ("sqlite://a.db", None),
+        ] {
+            let url = DatabaseUrl::parse(url).unwrap();
+            assert_eq!(name_of(&url).as_deref(), name, "{url}");
+            refuse_nameless(&url).unwrap();
+        }
+        let url = DatabaseUrl::parse("postgres://h/d?dbname=").unwrap();
+        assert_eq!(name_of(&url), None);
+    }
 
     #[test]
     fn sizes_have_units() {

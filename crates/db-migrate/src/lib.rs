@@ -68,7 +68,7 @@ pub use migration::{Direction, Migration, RustError, RustStep};
 pub use migrator::{
     Entry, MigrateOptions, Migrator, Rebuild, Repair, RepairReport, State, StatusReport, Validation,
 };
-pub use report::{Report, StatementLocks, Step};
+pub use report::{DroppedTable, Report, StatementLocks, Step};
 pub use run::Blocker;
 pub use source::{EmbeddedFiles, EmbeddedFolder, MigrationSet, RustMigration, Source, SourceError};
 pub use target::{Target, TargetError};

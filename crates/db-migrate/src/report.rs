@@ -53,12 +53,24 @@ pub struct Step {
     pub duration: Duration,
     /// How many statements it has; 0 for one written in Rust.
     pub statements: u64,
-    /// Rows inserted, updated and deleted, where they were counted.
+    /// Rows inserted, updated and deleted, where they were counted; not those of dropped tables.
     pub rows_changed: Option<u64>,
+    /// Tables that the way back has dropped, by name; none on the way up and outside of a transaction,
+    /// where it was not looked for.
+    pub dropped: Option<Vec<DroppedTable>>,
     /// Locks on tables, by the statement that took them first (PostgreSQL rehearsals).
     pub locks: Vec<StatementLocks>,
     /// Why a rehearsal left it out.
     pub not_rehearsed: Option<String>,
+}
+
+/// A table that is gone with a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DroppedTable {
+    /// Its name, with its schema where that is not on the search path.
+    pub name: String,
+    /// The rows that it holds, counted after a rehearsal; 0 for one that another step of it makes.
+    pub rows: Option<u64>,
 }
 
 /// The locks that one statement of a rehearsal took.

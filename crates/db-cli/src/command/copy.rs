@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::Context;
 use crate::args::{Copy, CopyNan, CopyNul, CopyUtf8};
 use crate::config;
+use crate::database;
 use crate::error::Error;
 use crate::exit::Code;
 use crate::key;
@@ -177,7 +178,7 @@ fn replacement(
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned(),
-        None => to.url.database_name().unwrap_or_default(),
+        None => database::name_of(&to.url).ok_or_else(|| database::nameless(&to.url))?,
     };
     let question = format!(
         "replace {} by a copy of {}? The old one is kept under another name",
@@ -216,7 +217,10 @@ fn place(
             key: options.encryption_key.as_ref().map(key::read).transpose()?,
             url: options.url,
         },
-        Options::Postgres(options) => Endpoint::new(options.target),
+        Options::Postgres(options) => {
+            database::refuse_nameless(&options.url)?;
+            Endpoint::new(options.target)
+        }
     })
 }
 

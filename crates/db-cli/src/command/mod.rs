@@ -161,6 +161,7 @@ impl Context<'_> {
             ),
             Options::Postgres(options) => {
                 key::refuse_on_postgres(self.global)?;
+                database::refuse_nameless(&options.url)?;
                 (options.url, options.target, false, None)
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_migrate::{Direction, Report, Step};
+use db_migrate::{Direction, DroppedTable, Report, Step};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -41,8 +41,18 @@ pub(crate) struct StepReport {
     duration_us: u64,
     statements: u64,
     rows_changed: Option<u64>,
+    /// Tables that the way back has dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped: Option<Vec<DroppedReport>>,
     locks: Vec<LocksReport>,
     not_rehearsed: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct DroppedReport {
+    table: String,
+    /// Counted by a dry run.
+    rows: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -74,6 +84,13 @@ fn step(step: &Step) -> StepReport {
         duration_us: micros(step.duration),
         statements: step.statements,
         rows_changed: step.rows_changed,
+        dropped: step.dropped.as_ref().map(|tables| {
+            let report = |table: &DroppedTable| DroppedReport {
+                table: table.name.clone(),
+                rows: table.rows,
+            };
+            tables.iter().map(report).collect()
+        }),
         locks: step
             .locks
             .iter()
@@ -109,7 +126,14 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
         ("version", Align::Left),
         ("name", Align::Left),
         ("statements", Align::Right),
-        ("rows", Align::Right),
+        (
+            match report.direction {
+                Direction::Up => "rows",
+                Direction::Down => "rows changed",
+            },
+            Align::Right,
+        ),
+        ("rows lost", Align::Right),
         ("took", Align::Right),
         ("", Align::Left),
     ]);
@@ -118,14 +142,14 @@ pub(crate) fn text(report: &Report, paint: Paint) -> String {
             .not_rehearsed
             .as_ref()
             .map(|why| format!("not rehearsed: {why}"));
+        let number = |rows: Option<u64>| rows.map_or_else(String::new, |rows| rows.to_string());
         table.row(
             vec![
                 step.version.as_str().into(),
                 step.name.as_str().into(),
                 step.statements.to_string().into(),
-                step.rows_changed
-                    .map_or_else(String::new, |rows| rows.to_string())
-                    .into(),
+                number(step.rows_changed).into(),
+                number(lost(report, step)).into(),
                 show(step.duration).into(),
                 remark.unwrap_or_default().into(),
             ],
@@ -155,6 +179,29 @@ fn add_locks(text: &mut Text, report: &Report, paint: Paint) {
     }
 }
 
+/// The rows of the tables that a step on the way back drops, which a dry run counts.
+fn lost(report: &Report, step: &Step) -> Option<u64> {
+    let tables = step.dropped.as_ref().filter(|_| report.rehearsal)?;
+    tables.iter().map(|table| table.rows).sum()
+}
+
+/// What a way back that was only rehearsed would take away; nothing is said of one that failed.
+fn loss(report: &Report) -> Option<String> {
+    let steps = report.steps.iter().filter(|step| step.dropped.is_some());
+    let tables = steps
+        .clone()
+        .flat_map(|step| &step.dropped)
+        .flatten()
+        .count();
+    let rows: u64 = steps.map(|step| lost(report, step)).sum::<Option<_>>()?;
+    let count = |n: u64, one: &str| match n {
+        1 => format!("1 {one}"),
+        n => format!("{n} {one}s"),
+    };
+    let (rows, of) = (count(rows, "row"), count(tables as u64, "table"));
+    (report.rehearsal && tables > 0).then(|| format!("{rows} of {of} would be lost"))
+}
+
 fn summary(report: &Report) -> String {
     let count = match report.steps.len() {
         1 => "1 migration".to_owned(),
@@ -169,6 +216,7 @@ fn summary(report: &Report) -> String {
     if report.rehearsal {
         parts.push("the database is as it was".to_owned());
     }
+    parts.extend(loss(report));
     if !report.not_run.is_empty() {
         parts.push(format!("not run: {}", report.not_run.len()));
     }

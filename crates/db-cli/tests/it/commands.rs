@@ -47,13 +47,21 @@ both_engines! {
     fn a_dry_rollback_reverts_everything_and_leaves_everything(db: TestDb) {
         let place = Place::migrated(db);
         let before = place.schema();
+        place.db.connect().execute(
+            "INSERT INTO users (id, name) VALUES (2, 'a'), (3, 'b'); INSERT INTO games (id, winner) VALUES (1, 2)",
+        );
         let done = place.ok(&["rollback", "0", "--dry-run"]);
+        assert!(done.out.contains("statements  rows changed  rows lost "), "{done:?}");
+        assert!(done.out.contains("; 4 rows of 2 tables would be lost\n"), "{done:?}");
         assert!(done.out.contains("3 migrations rehearsed in"), "{done:?}");
         assert!(done.out.contains("the database is as it was"), "{done:?}");
         assert!(!done.out.contains("up.sql"), "{done:?}");
         let document = place.json(0, &["rollback", "--dry-run"]);
         assert_eq!((&document["direction"], &document["dry_run"]), (&"down".into(), &true.into()));
         assert_eq!(document["migrations"][0]["version"], "20240103000000");
+        let document = place.json(0, &["rollback", "1", "--dry-run"]);
+        let dropped = serde_json::json!([{"table": "games", "rows": 1}]);
+        assert_eq!(document["migrations"][1]["dropped"], dropped);
         place.write("migrations/20240102000000_games/down.sql", "DROP TABLE nope;");
         place.ends(10, &["rollback", "0", "--dry-run"]);
         assert_eq!(place.schema(), before);

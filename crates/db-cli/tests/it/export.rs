@@ -75,11 +75,16 @@ both_engines! {
             &["export", "--output", ".", "--format", "json"],
             &["export", "--output", "no/such/folder/x.json"],
             &["export", "--output", "x.xlsx"],
+            &["export", "--output", "users2.csv"],
+            &["export", "--output", "new/"],
             &["export", "--output", "migrations/20240101000000_users/up.sql", "--format", "csv"],
         ] {
             let done = place.ends(2, wrong);
             assert_eq!(done.out, "", "{wrong:?}");
             assert!(!done.err.contains("make room"), "{done:?}");
+        }
+        for name in ["users2.csv", "new", "no"] {
+            assert!(!place.path(name).exists(), "{name}");
         }
     }
 

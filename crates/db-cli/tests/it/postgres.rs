@@ -20,6 +20,52 @@ fn a_server_that_is_down() {
     }
 }
 
+/// libpq would take the database that is called as the user is.
+#[test]
+fn a_url_that_names_no_database() {
+    let db = TestDb::postgres();
+    let url = db.url();
+    let (address, query) = url
+        .split_once('?')
+        .unwrap_or((url.as_str(), "application_name=t"));
+    let (server, name) = address.rsplit_once('/').unwrap();
+    let root = tempfile::tempdir().unwrap();
+    std::fs::write(root.path().join("t.csv"), "a\n1\n").unwrap();
+    for nameless in [
+        format!("{server}?{query}"),
+        format!("{server}/?{query}"),
+        format!("{address}?{query}&dbname="),
+    ] {
+        for command in [
+            &["status"][..],
+            &["migrate"],
+            &["migrate", "--dry-run"],
+            &["export"],
+            &["import", "t.csv"],
+            &["copy", "--to", "new.db"],
+            &["copy", "--from", "old.db", "--to", &nameless],
+        ] {
+            let done = finish(
+                bare(root.path())
+                    .args(["--database-url", &nameless])
+                    .args(command),
+            );
+            assert_eq!(done.code, 2, "{command:?}: {done:?}");
+            assert!(done.err.contains(" names no database"), "{done:?}");
+            assert!(done.err.contains("postgres://USER@HOST/NAME"), "{done:?}");
+        }
+    }
+    // What names it elsewhere is as good.
+    let nameless = format!("{server}?{query}");
+    let done = finish(bare(root.path()).env("PGDATABASE", name).args([
+        "--database-url",
+        &nameless,
+        "status",
+    ]));
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(!root.path().join("new.db").exists());
+}
+
 #[test]
 fn a_password_that_is_refused() {
     let db = TestDb::postgres();

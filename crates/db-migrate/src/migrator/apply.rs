@@ -117,6 +117,7 @@ impl Migrator {
                 rehearse: false,
                 reading,
                 rows_changed: None,
+                dropped: None,
             };
             let report = runner
                 .run(conn, &work, options.single_transaction)

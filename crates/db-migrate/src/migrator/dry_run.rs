@@ -14,7 +14,7 @@ use crate::error::{Error, Outcome};
 use crate::migration::Direction;
 use crate::plan::{self, PlannedStep};
 use crate::report::Report;
-use crate::run::{Reading, Runner, Session};
+use crate::run::{Reading, Runner, Session, dropped};
 use crate::target::Target;
 
 impl Migrator {
@@ -70,6 +70,10 @@ impl Migrator {
         } else {
             self.on_postgres(&mut conn, &look, &steps, Report::new(Direction::Down))
         };
+        let outcome = outcome.and_then(|mut report| {
+            dropped::count(&mut conn, &mut report)?;
+            Ok(report)
+        });
         rehearsed(outcome, started)
     }
 
@@ -116,6 +120,7 @@ impl Migrator {
             rehearse: true,
             reading: Reading::after(std::time::Duration::ZERO),
             rows_changed: None,
+            dropped: None,
         };
         runner
             .run(conn, &work, true)

@@ -142,6 +142,7 @@ fn step_of(migration: &Migration) -> Step {
         duration: std::time::Duration::ZERO,
         statements: 0,
         rows_changed: None,
+        dropped: None,
         locks: Vec::new(),
         not_rehearsed: None,
     }

@@ -104,6 +104,7 @@ impl Migrator {
                 rehearse: false,
                 reading,
                 rows_changed: None,
+                dropped: None,
             };
             let report = runner.run(conn, &work, false)?;
             look.ledger.put_seal(conn, None)?;

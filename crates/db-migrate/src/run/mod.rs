@@ -1,6 +1,7 @@
 //! Running a plan: each migration with its ledger row in one transaction, or step by step outside.
 
 mod blockers;
+pub(crate) mod dropped;
 mod foreign_keys;
 mod reading;
 mod rehearsal;
@@ -23,7 +24,7 @@ use crate::ledger::{Ledger, NewEvent, timestamp};
 use crate::lock;
 use crate::migration::Direction;
 use crate::plan::{PlannedStep, without_foreign_keys};
-use crate::report::Report;
+use crate::report::{DroppedTable, Report};
 
 pub use blockers::Blocker;
 pub(crate) use reading::Reading;
@@ -106,6 +107,8 @@ pub(crate) struct Runner<'r, 'm> {
     pub(crate) reading: Reading,
     /// Rows that the step at hand has changed, where the engine counts them.
     pub(crate) rows_changed: Option<u64>,
+    /// Tables that it has dropped on the way back.
+    pub(crate) dropped: Option<Vec<DroppedTable>>,
 }
 
 /// What may have failed: the statements of a migration.
@@ -288,6 +291,7 @@ impl Runner<'_, '_> {
             duration,
             statements: prepared.len() as u64,
             rows_changed: self.rows_changed.take(),
+            dropped: self.dropped.take(),
             locks: Vec::new(),
             not_rehearsed: None,
         });

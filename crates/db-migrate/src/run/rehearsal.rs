@@ -9,6 +9,7 @@ use db_core::{Conn, Engine};
 use diesel::sql_types::{Array, BigInt, Nullable, Oid, Text};
 use diesel::{PgConnection, QueryableByName, RunQueryDsl, sql_query};
 
+use super::dropped;
 use super::script::Prepared;
 use super::statement::execute;
 use super::transaction::{begin, rollback};
@@ -83,6 +84,7 @@ impl Runner<'_, '_> {
     ) -> Result<Step, Error> {
         let mut locks = Vec::new();
         let mut held = held_locks(conn, there_before)?;
+        let tables_before = dropped::before(conn, self.direction)?;
         let mut rows = 0;
         match &step.action {
             Action::Rust(function) => super::step::run_rust(conn, function, step, self.direction)?,
@@ -106,6 +108,7 @@ impl Runner<'_, '_> {
             }
         }
         self.session.restore_search_path(conn, step)?;
+        let dropped = dropped::since(conn, tables_before)?;
         self.record(conn, step, (prepared.len() as u64, started), None)?;
         Ok(Step {
             version: step.version.clone(),
@@ -114,6 +117,7 @@ impl Runner<'_, '_> {
             duration: started.elapsed(),
             statements: prepared.len() as u64,
             rows_changed: Some(rows),
+            dropped,
             locks,
             not_rehearsed: None,
         })
@@ -128,6 +132,7 @@ fn left_out(step: &PlannedStep<'_>) -> Step {
         duration: std::time::Duration::ZERO,
         statements: 0,
         rows_changed: None,
+        dropped: None,
         locks: Vec::new(),
         not_rehearsed: Some("it runs outside a transaction".to_owned()),
     }

@@ -8,11 +8,11 @@ use db_core::{Conn, Engine, ErrorKind};
 use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, RunQueryDsl};
 
-use super::Runner;
 use super::foreign_keys::{self, Orphans, new_orphans, orphans};
 use super::script::Prepared;
 use super::statement::{execute, failure};
 use super::transaction::{COMMITTING, depth, within};
+use super::{Runner, dropped};
 use crate::catalog::Delta;
 use crate::error::{Error, Failure, Outcome, in_database};
 use crate::event::{Event, EventKind};
@@ -58,6 +58,7 @@ impl Runner<'_, '_> {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let orphans_before = orphans_if_unguarded(conn, step, prepared)?;
+        let tables_before = dropped::before(conn, self.direction)?;
         let rows_before = total_changes(conn)?;
         match &step.action {
             Action::Sql(_) => {
@@ -85,6 +86,7 @@ impl Runner<'_, '_> {
             (Some(before), Some(after)) => u64::try_from(after - before).ok(),
             _ => None,
         };
+        self.dropped = dropped::since(conn, tables_before)?;
         let delta = if self.reading.is_due(conn.engine()) {
             Some(self.read_schema(conn)?)
         } else {

@@ -1,6 +1,6 @@
 //! A dry run that really runs, and leaves the database as it was.
 
-use db_migrate::{Error, MigrateOptions};
+use db_migrate::{Error, MigrateOptions, Report, Target};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, catalog, count, diesel_versions, log_kinds, tables, versions};
@@ -42,6 +42,42 @@ both_engines! {
         assert_eq!((failure.statement, failure.line), (Some(2), Some(2)));
         assert_eq!(tables(&mut conn), ["games", "users"]);
         assert_eq!(log_kinds(&folder.migrator(), &mut conn), ["applied"; 3]);
+    }
+}
+
+both_engines! {
+    fn what_the_way_back_takes_away_is_counted(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add("20240104000000_notes", "CREATE TABLE notes (a INT);", "DROP TABLE notes;\nDROP TABLE kept;");
+        folder.add(
+            "20240105000000_rebuilt",
+            "ALTER TABLE notes ADD COLUMN b INT;",
+            "CREATE TABLE kept (a INT);\nINSERT INTO kept SELECT a FROM notes;\n\
+             CREATE TABLE new_notes (a INT);\nINSERT INTO new_notes SELECT a FROM notes;\n\
+             DROP TABLE notes;\nALTER TABLE new_notes RENAME TO notes;",
+        );
+        let mut conn = db.connect();
+        let up = folder.run(&mut conn);
+        assert!(up.steps.iter().all(|step| step.dropped.is_none()));
+        conn.execute("INSERT INTO notes (a) VALUES (1), (2), (3); INSERT INTO users (id, name) VALUES (2, 'a');\
+             INSERT INTO games VALUES (7, 2)");
+        let before = catalog(&mut conn);
+        let lost = |report: &Report| -> Vec<Vec<(String, Option<u64>)>> {
+            let steps = report.steps.iter().map(|step| step.dropped.clone().unwrap());
+            steps.map(|tables| tables.into_iter().map(|table| (table.name, table.rows)).collect()).collect()
+        };
+        let all = Target::parse("0").unwrap();
+        let report = folder.migrator().dry_run_rollback(conn.conn(), Some(&all)).unwrap();
+        // As the database is: what another step makes or deletes does not count.
+        let of = |name: &str, rows: Option<u64>| vec![(name.to_owned(), rows)];
+        let notes = vec![("kept".to_owned(), Some(0_u64)), ("notes".to_owned(), Some(3))];
+        assert_eq!(lost(&report), [vec![], notes, vec![], of("games", Some(1)), of("users", Some(2))]);
+        assert_eq!(catalog(&mut conn), before);
+        assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM notes"), 3);
+        // Once it is done, nobody can count any more.
+        let back = folder.migrator().rollback_to(conn.conn(), &Target::parse("1").unwrap()).unwrap();
+        let notes = vec![("kept".to_owned(), None), ("notes".to_owned(), None)];
+        assert_eq!(lost(&back), [vec![], notes, vec![], of("games", None)]);
     }
 }
 

@@ -6,19 +6,8 @@ use db_schema::types::Json;
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
+use crate::rows::asset;
 use crate::support::{all_pages, at, open, read, refusal, write};
-
-fn asset(name: &str, location: &str) -> NewAsset {
-    NewAsset {
-        name: name.to_owned(),
-        kind: "texture".to_owned(),
-        location: location.to_owned(),
-        size_bytes: 5_000_000_000,
-        hash: vec![0xAB; 32],
-        metadata: Json(json!({"mips": 4})),
-        created_at: at(1),
-    }
-}
 
 both_engines! {
     fn an_asset_is_found_by_key_and_place(db: TestDb) {

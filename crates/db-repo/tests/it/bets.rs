@@ -2,11 +2,12 @@
 
 use db_core::Database;
 use db_repo::{BetRepository, Error, GameRepository, PageRequest, money};
-use db_schema::rows::{Bet, BetOutcome, BetType, NewGame};
+use db_schema::rows::{Bet, BetOutcome, BetType};
 use db_schema::types::BetId;
 use db_testkit::{TestDb, both_engines};
 
 use crate::money::table::{bet, bet_id, deposit, resolve};
+use crate::rows::new_game;
 use crate::support::{all_pages, at, open, read, refusal, users, write};
 
 /// Two to a moment, by two players in two games.
@@ -28,10 +29,7 @@ fn with_games(db: &TestDb) -> Database {
     let database = open(db);
     users(&database, &["ada", "bob"]);
     for id in ["g1", "g2"] {
-        let new = NewGame {
-            id: id.to_owned(),
-            created_at: at(0),
-        };
+        let new = new_game(id, 0);
         write(&database, |conn| GameRepository::create(conn, &new));
     }
     database

@@ -7,28 +7,8 @@ use db_repo::{ConsensusRepository, Error};
 use db_schema::rows::{ConsensusVote, NewConsensusRound};
 use db_testkit::{TestDb, both_engines};
 
+use crate::rows::{round, vote};
 use crate::support::{all_pages, at, open, read, refusal, write};
-
-fn round(number: i64) -> NewConsensusRound {
-    NewConsensusRound {
-        round_number: number,
-        game_id: None,
-        proposer_id: "p0".to_owned(),
-        proposal_hash: vec![1; 32],
-        created_at: at(number),
-    }
-}
-
-fn vote(round: i64, voter: &str, hash: u8) -> ConsensusVote {
-    ConsensusVote {
-        id: format!("{round}/{voter}/{hash}"),
-        round_number: round,
-        voter_id: voter.to_owned(),
-        vote_hash: vec![hash; 32],
-        signature: vec![9; 64],
-        created_at: at(100),
-    }
-}
 
 #[track_caller]
 fn start(database: &Database, number: i64) {

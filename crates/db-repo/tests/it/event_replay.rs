@@ -9,7 +9,7 @@ use db_repo::money::{
     self, BetResult, Deposit, Fund, Fundable, PlaceBet, ResolveBet, SettleGame, Settlement,
 };
 use db_repo::{Error, EventStore, GameRepository, Until};
-use db_schema::rows::{Bet, BetOutcome, BetType, Game, GamePhase, GameState, NewGame};
+use db_schema::rows::{Bet, BetOutcome, BetType, Game, GamePhase, GameState};
 use db_schema::schema::{bets, games};
 use db_schema::types::BetId;
 use db_testkit::{TestDb, both_engines, size};
@@ -17,6 +17,7 @@ use diesel::prelude::*;
 use fastrand::Rng;
 use uuid::Uuid;
 
+use crate::rows::new_game;
 use crate::support::{at, open, read, users, write};
 
 const GAME: &str = "played";
@@ -135,13 +136,7 @@ fn prepare(database: &Database) {
             amount: 1_000_000,
         };
         money::fund(conn, &fund, at(0))?;
-        GameRepository::create(
-            conn,
-            &NewGame {
-                id: GAME.into(),
-                created_at: at(0),
-            },
-        )
+        GameRepository::create(conn, &new_game(GAME, 0))
     });
 }
 

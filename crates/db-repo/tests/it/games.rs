@@ -2,17 +2,11 @@
 
 use db_core::Database;
 use db_repo::{Error, EventStore, GameRepository, PageRequest, Until, money};
-use db_schema::rows::{GameEvent, GamePhase, GameState, NewGame};
+use db_schema::rows::{GameEvent, GamePhase, GameState};
 use db_testkit::{TestDb, both_engines};
 
+use crate::rows::new_game;
 use crate::support::{at, open, read, refusal, write};
-
-fn new_game(id: &str, seconds: i64) -> NewGame {
-    NewGame {
-        id: id.to_owned(),
-        created_at: at(seconds),
-    }
-}
 
 #[track_caller]
 fn end(database: &Database, id: &str) {

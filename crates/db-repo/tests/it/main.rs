@@ -29,6 +29,7 @@ mod plans;
 mod profiles;
 mod reconcile;
 mod retention;
+mod rows;
 mod seed;
 mod sessions;
 mod settings;

@@ -9,17 +9,8 @@ use db_schema::types::{Json, UtcTime};
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
+use crate::rows::sample;
 use crate::support::{all_pages, at, open, read, refusal, write};
-
-fn sample(name: &str, value: f64, seconds: i64) -> NewMetric {
-    NewMetric {
-        name: name.to_owned(),
-        value,
-        unit: Some("ms".to_owned()),
-        labels: Json(json!({"host": "a"})),
-        recorded_at: at(seconds),
-    }
-}
 
 fn micros(micros: i64) -> UtcTime {
     chrono::DateTime::from_timestamp_micros(micros)

@@ -7,15 +7,8 @@ use db_repo::{Error, PeerRepository};
 use db_schema::rows::{ConnectionState, PeerSighting, PeerState};
 use db_testkit::{TestDb, both_engines};
 
+use crate::rows::sighting;
 use crate::support::{after_a_rival, all_pages, at, open, read, refusal, write};
-
-fn sighting(id: &str, seconds: i64) -> PeerSighting {
-    PeerSighting {
-        id: id.to_owned(),
-        address: format!("203.0.113.{seconds}:4000"),
-        seen_at: at(seconds),
-    }
-}
 
 #[track_caller]
 fn see(database: &Database, id: &str, seconds: i64) {

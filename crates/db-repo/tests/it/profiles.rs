@@ -6,22 +6,8 @@ use db_schema::types::Json;
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
+use crate::rows::new_profile;
 use crate::support::{all_pages, at, open, read, refusal, users, write};
-
-fn new_profile(user: &str, telegram_id: i64, seconds: i64) -> NewProfile {
-    NewProfile {
-        user_id: user.to_owned(),
-        telegram_id,
-        username: Some(format!("tg_{user}")),
-        first_name: Some("Ada".to_owned()),
-        last_name: None,
-        language_code: Some("en".to_owned()),
-        is_bot: false,
-        is_premium: true,
-        metadata: Some(Json(json!({"from": "test"}))),
-        created_at: at(seconds),
-    }
-}
 
 both_engines! {
     fn an_account_is_found_by_player_and_by_number(db: TestDb) {

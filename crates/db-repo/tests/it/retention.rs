@@ -10,12 +10,13 @@ use db_repo::{
     Error, MetricsRepository, NotificationRepository, OutboxRepository, PageRequest,
     PeerRepository, Retained, RetentionTask, UsageSnapshotRepository,
 };
-use db_schema::rows::{NewMetric, NewOutboxEntry, OutboxType};
+use db_schema::rows::{NewOutboxEntry, OutboxType};
 use db_schema::types::{Json, UtcTime};
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
 use crate::notifications::message;
+use crate::rows::sample;
 use crate::sessions::{start, take};
 use crate::support::{all_pages, at, open, read, refusal, users, write};
 
@@ -38,15 +39,7 @@ impl Clock for Told {
 #[track_caller]
 fn fill(database: &Database) {
     start(database, "s1", 0);
-    let metrics: Vec<_> = (0..45)
-        .map(|day| NewMetric {
-            name: "load".to_owned(),
-            value: 1.0,
-            unit: None,
-            labels: Json(json!({})),
-            recorded_at: at(day * DAY),
-        })
-        .collect();
+    let metrics: Vec<_> = (0..45).map(|day| sample("load", 1.0, day * DAY)).collect();
     write(database, |conn| {
         MetricsRepository::record_many(conn, &metrics)
     });

@@ -9,34 +9,13 @@ use db_schema::types::{Json, UtcTime};
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
+use crate::rows::{event, new_session, snapshot};
 use crate::support::{after_a_rival, all_pages, at, open, read, refusal, write};
 
 #[track_caller]
 pub(crate) fn start(database: &Database, id: &str, seconds: i64) {
-    let new = NewSession {
-        session_id: id.to_owned(),
-        started_at: at(seconds),
-        metadata: Some(Json(json!({"model": "x"}))),
-    };
+    let new = new_session(id, seconds);
     write(database, |conn| SessionRepository::start(conn, &new));
-}
-
-fn event(session: &str, event_type: &str, seconds: i64) -> NewEvent {
-    NewEvent {
-        session_id: session.to_owned(),
-        event_type: event_type.to_owned(),
-        payload: Json(json!({"n": seconds})),
-        timestamp: at(seconds),
-    }
-}
-
-pub(crate) fn snapshot(session: &str, seconds: i64) -> NewUsageSnapshot {
-    NewUsageSnapshot {
-        session_id: session.to_owned(),
-        snapshot_data: Json(json!({"tokens": seconds})),
-        snapshot_type: SnapshotType::Stats,
-        timestamp: at(seconds),
-    }
 }
 
 #[track_caller]

@@ -5,14 +5,14 @@ use db_core::{Conn, Database, RetryPolicy, with_conn};
 use db_repo::money::{self, Fundable, Settlement};
 use db_repo::{Error, GameRepository, LeaderboardOrder, PageRequest, StatsRepository};
 use db_schema::rows::{
-    BetOutcome, BetType, GamePhase, GameState, GameStatistics, HouseOutcome, NewGame,
-    PlayerStatistics,
+    BetOutcome, BetType, GamePhase, GameState, GameStatistics, HouseOutcome, PlayerStatistics,
 };
 use db_schema::schema::{game_statistics, games, player_statistics};
 use db_testkit::{TestDb, both_engines};
 use diesel::prelude::*;
 use uuid::Uuid;
 
+use crate::rows::new_game;
 use crate::support::{at, open, read, users, write};
 
 /// Adds open games.
@@ -54,9 +54,7 @@ fn ready(db: &TestDb) -> Database {
             amount: 10_000,
         };
         money::fund(conn, &fund, at(0))?;
-        let id = "g1".to_owned();
-        let created_at = at(0);
-        GameRepository::create(conn, &NewGame { id, created_at })
+        GameRepository::create(conn, &new_game("g1", 0))
     });
     database
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use db_core::bulk::{CellRef, SqliteStatement};
 
 use super::room::Room;
-use super::sink::{Finished, Output, Sink, make_folder};
+use super::sink::{Finished, Output, Sink, is_folder, make_folder};
 use super::stream::Stream;
 use super::{Form, Plan};
 use crate::error::Error;
@@ -25,7 +25,7 @@ pub(super) fn export(
 ) -> Result<Vec<Finished>, Error> {
     let is_one = plan.tables.len() == 1 && !plan.is_whole;
     let folder = match output {
-        Output::File(path) if !is_one || path.is_dir() => path,
+        Output::File(path) if !is_one || is_folder(&path) => path,
         _ if !is_one => {
             let reason = "CSV holds one table: name it, or a folder for a file of each";
             return Err(Error::Usage(reason.to_owned()));
@@ -69,6 +69,8 @@ fn refuse_file_names(folder: &Path) -> Result<(), Error> {
         "is a file"
     } else if is_packed {
         "is the name of a packed file, and a folder is not packed"
+    } else if Form::of_path(folder).is_some() && !is_folder(folder) {
+        "is the name of one file"
     } else {
         return Ok(());
     };

@@ -71,7 +71,7 @@ fn endings(path: &Path) -> Option<(Option<String>, Option<String>)> {
 /// would find what he does not expect.
 fn form_of(options: &Options, path: Option<&Path>) -> Result<Form, Error> {
     let told = options.form.or_else(|| path.and_then(Form::of_path));
-    let path = path.filter(|path| !sink::is_special(path));
+    let path = path.filter(|path| !sink::is_special(path) && !sink::is_folder(path));
     let Some((path, (plain, last))) = path.and_then(|path| Some((path, endings(path)?))) else {
         return Ok(told.unwrap_or(Form::Sql));
     };

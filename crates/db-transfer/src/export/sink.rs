@@ -67,6 +67,7 @@ impl Sink {
     pub(super) fn open(output: Output, room: &mut Room) -> Result<Self, Error> {
         let (raw, path) = match output {
             Output::Stream(to) => (Raw::Stream(to), PathBuf::from("-")),
+            Output::File(path) if is_folder(&path) => return Err(no_file(&path)),
             Output::File(path) if is_special(&path) => {
                 // Behind what stands there already, where it is a file.
                 let to = File::options().append(true).open(&path);
@@ -80,7 +81,7 @@ impl Sink {
                 let draft = tempfile::Builder::new()
                     .prefix(DRAFT)
                     .tempfile_in(folder::of(&path))
-                    .map_err(|source| at(&path, source))?;
+                    .map_err(|source| no_draft(&path, source))?;
                 (Raw::Draft(draft), path)
             }
         };
@@ -185,8 +186,14 @@ pub(super) fn make_folder(path: &Path) -> Result<(), Error> {
     builder.create(path).map_err(|source| at(path, source))
 }
 
-/// Whether it is a pipe, a device or a folder, in the place of which no file may be put; opening a
-/// folder then says what is wrong. Or another name of an open stream, such as `/dev/stdout`.
+/// Whether it is a folder, or is to be one: its name ends as only a folder's does.
+pub(super) fn is_folder(path: &Path) -> bool {
+    let last = path.as_os_str().as_encoded_bytes().last();
+    path.is_dir() || last.is_some_and(|byte| std::path::is_separator(char::from(*byte)))
+}
+
+/// Whether it is a pipe, a device or a folder, in the place of which no file may be put. Or another
+/// name of an open stream, such as `/dev/stdout`.
 pub(super) fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|about| !about.is_file()) || is_open_stream(path)
 }
@@ -208,6 +215,29 @@ fn is_open_stream(path: &Path) -> bool {
         path = folder.join(to);
     }
     false
+}
+
+/// A folder where a file has to be named.
+fn no_file(path: &Path) -> Error {
+    let reason = "the export is one file, and only CSV goes to a folder";
+    Error::File {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::IsADirectory, reason),
+    }
+}
+
+/// No file can be made beside this name, most often because its folder is not there.
+fn no_draft(path: &Path, source: io::Error) -> Error {
+    let folder = folder::of(path).display();
+    let reason = match source.kind() {
+        io::ErrorKind::NotFound => format!("there is no folder {folder}"),
+        io::ErrorKind::NotADirectory => format!("{folder} is no folder"),
+        _ => return at(path, source),
+    };
+    Error::File {
+        path: path.to_owned(),
+        source: io::Error::new(source.kind(), reason),
+    }
 }
 
 fn at(path: &Path, source: io::Error) -> Error {

@@ -5,16 +5,13 @@ use db_repo::{
     UsageConfigRepository, UserRepository, WorldRepository, money,
 };
 use db_schema::constraints::CHECK;
-use db_schema::rows::{
-    Bet, BetOutcome, NewAsset, NewMetric, NewWorldObject, Position, UsageConfigChanges,
-};
-use db_schema::types::Json;
-use serde_json::json;
+use db_schema::rows::{Bet, BetOutcome, NewAsset, NewWorldObject, Position, UsageConfigChanges};
 
 use super::Meant::{self, Never, Refused};
 use super::TRIGGER;
-use super::rows::{asset, object, past, round, world};
+use super::rows::past;
 use crate::money::table::{house_game, stake, verdict, withdraw};
+use crate::rows::{asset, new_world, object, round, sample};
 use crate::support::at;
 
 const BOOKS: &str = "follows from the balance before, which a conditional update has changed";
@@ -170,7 +167,7 @@ fn found() -> Vec<(&'static str, Meant)> {
                 |conn| {
                     let wrong = NewAsset {
                         kind: "k".repeat(51),
-                        ..asset()
+                        ..asset("b", "s3://b")
                     };
                     AssetRepository::create(conn, &wrong).map(drop)
                 },
@@ -181,7 +178,7 @@ fn found() -> Vec<(&'static str, Meant)> {
             Refused("name: needs 1 to 255 characters, has 256", |conn| {
                 let wrong = NewAsset {
                     name: "n".repeat(256),
-                    ..asset()
+                    ..asset("b", "s3://b")
                 };
                 AssetRepository::create(conn, &wrong).map(drop)
             }),
@@ -195,7 +192,7 @@ fn found() -> Vec<(&'static str, Meant)> {
                         conn,
                         &NewAsset {
                             size_bytes: -1,
-                            ..asset()
+                            ..asset("b", "s3://b")
                         },
                     )
                     .map(drop)
@@ -291,14 +288,7 @@ fn found() -> Vec<(&'static str, Meant)> {
         (
             "ck_performance_metrics_value",
             Refused("value: must be a finite number up to 1e288", |conn| {
-                let wrong = NewMetric {
-                    name: "cpu".into(),
-                    value: f64::INFINITY,
-                    unit: None,
-                    labels: Json(json!({})),
-                    recorded_at: at(0),
-                };
-                MetricsRepository::record(conn, &wrong).map(drop)
+                MetricsRepository::record(conn, &sample("cpu", f64::INFINITY, 0)).map(drop)
             }),
         ),
         (
@@ -387,7 +377,7 @@ fn found() -> Vec<(&'static str, Meant)> {
             Refused("name: needs 1 to 255 characters, has 256", |conn| {
                 let wrong = NewWorldObject {
                     name: "n".repeat(256),
-                    ..object()
+                    ..object(1, "t", Position::default())
                 };
                 WorldRepository::create_object(conn, &wrong).map(drop)
             }),
@@ -399,7 +389,7 @@ fn found() -> Vec<(&'static str, Meant)> {
                 |conn| {
                     let wrong = NewWorldObject {
                         object_type: "t".repeat(51),
-                        ..object()
+                        ..object(1, "t", Position::default())
                     };
                     WorldRepository::create_object(conn, &wrong).map(drop)
                 },
@@ -410,7 +400,7 @@ fn found() -> Vec<(&'static str, Meant)> {
             Refused(NO_PLACE, |conn| {
                 let wrong = NewWorldObject {
                     position: Position::new(f64::NAN, 0.0, 0.0),
-                    ..object()
+                    ..object(1, "t", Position::default())
                 };
                 WorldRepository::create_object(conn, &wrong).map(drop)
             }),
@@ -420,7 +410,7 @@ fn found() -> Vec<(&'static str, Meant)> {
             Refused(NO_PLACE, |conn| {
                 let wrong = NewWorldObject {
                     position: Position::new(0.0, f64::MAX, 0.0),
-                    ..object()
+                    ..object(1, "t", Position::default())
                 };
                 WorldRepository::create_object(conn, &wrong).map(drop)
             }),
@@ -435,7 +425,7 @@ fn found() -> Vec<(&'static str, Meant)> {
         (
             "ck_worlds_name_length",
             Refused("name: needs 1 to 255 characters, has 256", |conn| {
-                WorldRepository::create(conn, &world(&"w".repeat(256))).map(drop)
+                WorldRepository::create(conn, &new_world(&"w".repeat(256))).map(drop)
             }),
         ),
     ]

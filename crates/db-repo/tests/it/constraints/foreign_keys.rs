@@ -5,20 +5,16 @@ use db_repo::{
     NotificationRepository, OutboxRepository, PeerRepository, ProfileRepository,
     UsageSnapshotRepository, WorldRepository, money,
 };
-use db_schema::rows::{
-    Bet, BetOutcome, ConsensusVote, NewConsensusRound, NewEvent, NewProfile, NewUsageSnapshot,
-    SnapshotType,
-};
-use db_schema::types::Json;
-use serde_json::json;
+use db_schema::rows::{Bet, BetOutcome, ConsensusVote, NewConsensusRound, Position};
 
 use super::Meant::{self, Never, Refused};
 use super::OF_A_NEW_GAME;
-use super::rows::{object, past, profile, round, vote};
+use super::rows::{first_vote, past};
 use crate::event_store::created;
 use crate::money::table::{bet, deposit, end, house_game, result, stake, transfer};
 use crate::notifications::message;
 use crate::outbox::entry;
+use crate::rows::{event, new_profile, object, round, snapshot};
 use crate::support::at;
 
 #[expect(clippy::too_many_lines, reason = "one table, line by line")]
@@ -66,7 +62,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
                     conn,
                     &ConsensusVote {
                         round_number: 9,
-                        ..vote()
+                        ..first_vote()
                     },
                 )
                 .map(drop)
@@ -75,13 +71,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "fk_events_session_id",
             Refused("session_id: there is no session s9", |conn| {
-                let new = NewEvent {
-                    session_id: "s9".into(),
-                    event_type: "start".into(),
-                    payload: Json(json!({})),
-                    timestamp: at(0),
-                };
-                EventRepository::record(conn, &new).map(drop)
+                EventRepository::record(conn, &event("s9", "start", 0)).map(drop)
             }),
         ),
         (
@@ -156,14 +146,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "fk_telegram_profiles_user_id",
             Refused("user_id: there is no user eve", |conn| {
-                ProfileRepository::create(
-                    conn,
-                    &NewProfile {
-                        telegram_id: 9,
-                        ..profile("eve")
-                    },
-                )
-                .map(drop)
+                ProfileRepository::create(conn, &new_profile("eve", 9, 0)).map(drop)
             }),
         ),
         (
@@ -181,19 +164,14 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "fk_usage_snapshots_session_id",
             Refused("session_id: there is no session s9", |conn| {
-                let new = NewUsageSnapshot {
-                    session_id: "s9".into(),
-                    snapshot_data: Json(json!({})),
-                    snapshot_type: SnapshotType::Stats,
-                    timestamp: at(0),
-                };
-                UsageSnapshotRepository::create(conn, &new).map(drop)
+                UsageSnapshotRepository::create(conn, &snapshot("s9", 0)).map(drop)
             }),
         ),
         (
             "fk_world_objects_world_id",
             Refused("world_id: there is no world 999", |conn| {
-                WorldRepository::create_object(conn, &object()).map(drop)
+                let new = object(999, "t", Position::default());
+                WorldRepository::create_object(conn, &new).map(drop)
             }),
         ),
     ]

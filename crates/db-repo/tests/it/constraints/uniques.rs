@@ -4,12 +4,13 @@ use db_repo::{
     AssetRepository, ConsensusRepository, GameRepository, ProfileRepository, SessionRepository,
     UsageConfigRepository, UserRepository, WorldRepository, money,
 };
-use db_schema::rows::{ConsensusVote, NewGame, NewProfile, UsageConfigChanges};
+use db_schema::rows::{ConsensusVote, UsageConfigChanges};
 
 use super::Meant::{self, Never, Refused};
-use super::rows::{asset, profile, round, session, vote, world};
+use super::rows::first_vote;
 use super::{OF_A_NEW_GAME, TRIGGER};
 use crate::money::table::{bet, deposit, stake};
+use crate::rows::{asset, new_game, new_profile, new_session, new_world, round};
 use crate::support::{at, new_user};
 
 const NUMBERED: &str = "the database gives the key";
@@ -27,7 +28,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "uq_assets_location",
             Refused("the location s3://a is taken", |conn| {
-                AssetRepository::create(conn, &asset()).map(drop)
+                AssetRepository::create(conn, &asset("b", "s3://a")).map(drop)
             }),
         ),
         (
@@ -61,7 +62,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
             Refused("there is a vote v1 already", |conn| {
                 let other = ConsensusVote {
                     voter_id: "p2".into(),
-                    ..vote()
+                    ..first_vote()
                 };
                 ConsensusRepository::vote(conn, &other).map(drop)
             }),
@@ -73,7 +74,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
                     conn,
                     &ConsensusVote {
                         id: "v2".into(),
-                        ..vote()
+                        ..first_vote()
                     },
                 )
                 .map(drop)
@@ -87,11 +88,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "pk_games",
             Refused("there is a game g1 already", |conn| {
-                let again = NewGame {
-                    id: "g1".into(),
-                    created_at: at(0),
-                };
-                GameRepository::create(conn, &again).map(drop)
+                GameRepository::create(conn, &new_game("g1", 0)).map(drop)
             }),
         ),
         ("pk_house_games", Never(NUMBERED)),
@@ -111,7 +108,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "pk_sessions",
             Refused("there is a session s1 already", |conn| {
-                SessionRepository::start(conn, &session()).map(drop)
+                SessionRepository::start(conn, &new_session("s1", 0)).map(drop)
             }),
         ),
         ("pk_settings", Never(NUMBERED)),
@@ -125,17 +122,13 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "uq_telegram_profiles_telegram_id",
             Refused("the Telegram account 7 is taken", |conn| {
-                ProfileRepository::create(conn, &profile("bob")).map(drop)
+                ProfileRepository::create(conn, &new_profile("bob", 7, 0)).map(drop)
             }),
         ),
         (
             "pk_telegram_profiles",
             Refused("there is a profile ada already", |conn| {
-                let other = NewProfile {
-                    telegram_id: 8,
-                    ..profile("ada")
-                };
-                ProfileRepository::create(conn, &other).map(drop)
+                ProfileRepository::create(conn, &new_profile("ada", 8, 0)).map(drop)
             }),
         ),
         ("pk_token_balances", Never(UPSERT)),
@@ -171,7 +164,7 @@ pub(super) fn meant() -> Vec<(&'static str, Meant)> {
         (
             "uq_worlds_name",
             Refused("the world name w is taken", |conn| {
-                WorldRepository::create(conn, &world("w")).map(drop)
+                WorldRepository::create(conn, &new_world("w")).map(drop)
             }),
         ),
     ]

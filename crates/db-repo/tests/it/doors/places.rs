@@ -1,15 +1,11 @@
 //! The network, and worlds.
 
 use db_repo::{AssetRepository, ConsensusRepository, PageRequest, PeerRepository, WorldRepository};
-use db_schema::rows::{
-    AssetChanges, ConsensusVote, NewAsset, NewConsensusRound, NewWorld, NewWorldObject,
-    PeerSighting, Position, WorldChanges, WorldObjectChanges,
-};
-use db_schema::types::Json;
-use serde_json::json;
+use db_schema::rows::{AssetChanges, Position, WorldChanges, WorldObjectChanges};
 
 use super::Door;
 use super::wrong::{NO_NUMBERS, Writes, door};
+use crate::rows::{asset, new_world, object, round, sighting, vote};
 use crate::support::at;
 
 pub(super) fn doors() -> Vec<Door> {
@@ -19,12 +15,7 @@ pub(super) fn doors() -> Vec<Door> {
 }
 
 fn network() -> Vec<Door> {
-    let sighting = PeerSighting {
-        id: "p1".to_owned(),
-        address: "a:1".to_owned(),
-        seen_at: at(0),
-    };
-    let peers = Writes::of(sighting)
+    let peers = Writes::of(sighting("p1", 0))
         .by(door!(|conn, new| PeerRepository::upsert(conn, new)))
         .key("id", |new, text| new.id = text)
         .text("address", |new, text| new.address = text)
@@ -59,14 +50,7 @@ fn network() -> Vec<Door> {
         ))
         .numbers("bytes_sent", &[-1, i64::MIN], |new, n| new.0 = n)
         .numbers("bytes_received", &[-1, i64::MIN], |new, n| new.1 = n);
-    let round = NewConsensusRound {
-        round_number: 1,
-        game_id: None,
-        proposer_id: "p1".to_owned(),
-        proposal_hash: vec![1; 32],
-        created_at: at(0),
-    };
-    let rounds = Writes::of(round)
+    let rounds = Writes::of(round(1))
         .by(door!(|conn, new| ConsensusRepository::start_round(
             conn, new
         )))
@@ -79,15 +63,7 @@ fn network() -> Vec<Door> {
             new.proposal_hash = bytes;
         })
         .moment("created_at", |new, at| new.created_at = at);
-    let vote = ConsensusVote {
-        id: "v1".to_owned(),
-        round_number: 1,
-        voter_id: "p1".to_owned(),
-        vote_hash: vec![1; 32],
-        signature: vec![1; 64],
-        created_at: at(0),
-    };
-    let votes = Writes::of(vote)
+    let votes = Writes::of(vote(1, "p1", 1))
         .by(door!(|conn, new| ConsensusRepository::vote(conn, new)))
         .key("id", |new, text| new.id = text)
         .key("voter_id", |new, text| new.voter_id = text)
@@ -120,12 +96,7 @@ fn network() -> Vec<Door> {
 
 #[expect(clippy::too_many_lines, reason = "one table, line by line")]
 fn worlds() -> Vec<Door> {
-    let world = NewWorld {
-        name: "w".to_owned(),
-        description: None,
-        created_at: at(0),
-    };
-    let worlds = Writes::of(world)
+    let worlds = Writes::of(new_world("w"))
         .by(door!(|conn, new| WorldRepository::create(conn, new)))
         .name("name", |new, text| new.name = text)
         .prose("description", |new, text| new.description = Some(text))
@@ -141,15 +112,7 @@ fn worlds() -> Vec<Door> {
         .prose("description", |new, text| {
             new.description = Some(Some(text));
         });
-    let object = NewWorldObject {
-        world_id: 1,
-        object_type: "tree".to_owned(),
-        name: "t".to_owned(),
-        position: Position::default(),
-        properties: Json(json!({})),
-        created_at: at(0),
-    };
-    let objects = Writes::of(object)
+    let objects = Writes::of(object(1, "t", Position::default()))
         .by(door!(|conn, new| WorldRepository::create_object(conn, new)))
         .by(door!(|conn, new| WorldRepository::create_objects(
             conn,
@@ -199,16 +162,7 @@ fn worlds() -> Vec<Door> {
         .floats("centre", &NO_NUMBERS, |new, n| new.0.z = n)
         .floats("radius", &NO_NUMBERS, |new, n| new.1 = n)
         .floats("radius", &[-1.0, 1.1e150], |new, n| new.1 = n);
-    let asset = NewAsset {
-        name: "a".to_owned(),
-        kind: "image".to_owned(),
-        location: "s3://a".to_owned(),
-        size_bytes: 0,
-        hash: vec![1; 32],
-        metadata: Json(json!({})),
-        created_at: at(0),
-    };
-    let assets = Writes::of(asset)
+    let assets = Writes::of(asset("a", "s3://a"))
         .by(door!(|conn, new| AssetRepository::create(conn, new)))
         .text("name", |new, text| new.name = text)
         .word("kind", |new, text| new.kind = text)

@@ -4,9 +4,7 @@ use db_repo::{
     BetRepository, EventStore, Expected, GameRepository, NotificationRepository, ProfileRepository,
     UserRepository,
 };
-use db_schema::rows::{
-    Bet, BetOutcome, BetType, NewGame, NewGameEvent, NewProfile, ProfileChanges, UserChanges,
-};
+use db_schema::rows::{Bet, BetOutcome, BetType, NewGameEvent, ProfileChanges, UserChanges};
 use db_schema::types::Json;
 use serde_json::json;
 
@@ -14,6 +12,7 @@ use super::Door;
 use super::wrong::{NO_NUMBERS, Writes, door};
 use crate::money::table::bet_id;
 use crate::notifications::message;
+use crate::rows::{new_game, new_profile};
 use crate::support::{at, new_user};
 
 pub(super) fn doors() -> Vec<Door> {
@@ -56,19 +55,7 @@ fn players() -> Vec<Door> {
         )))
         .floats("reputation", &NO_NUMBERS, |new, n| *new = n)
         .floats("reputation", &[1.1e308, f64::MIN], |new, n| *new = n);
-    let profile = NewProfile {
-        user_id: "u1".to_owned(),
-        telegram_id: 1,
-        username: None,
-        first_name: None,
-        last_name: None,
-        language_code: None,
-        is_bot: false,
-        is_premium: false,
-        metadata: None,
-        created_at: at(0),
-    };
-    let profiles = Writes::of(profile)
+    let profiles = Writes::of(new_profile("u1", 1, 0))
         .by(door!(|conn, new| ProfileRepository::create(conn, new)))
         .by(door!(|conn, new| ProfileRepository::upsert(conn, new)))
         .key("user_id", |new, text| new.user_id = text)
@@ -121,11 +108,7 @@ fn players() -> Vec<Door> {
 }
 
 fn games() -> Vec<Door> {
-    let game = NewGame {
-        id: "g1".to_owned(),
-        created_at: at(0),
-    };
-    let games = Writes::of(game)
+    let games = Writes::of(new_game("g1", 0))
         .by(door!(|conn, new| GameRepository::create(conn, new)))
         .key("id", |new, text| new.id = text)
         .moment("created_at", |new, at| new.created_at = at);

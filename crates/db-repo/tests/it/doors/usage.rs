@@ -7,15 +7,14 @@ use db_repo::{
     PeerRepository, SessionRepository, SettingsRepository, UsageConfigRepository,
     UsageSnapshotRepository,
 };
-use db_schema::rows::{
-    NewEvent, NewMetric, NewSession, NewUsageSnapshot, SnapshotType, UsageConfigChanges,
-};
+use db_schema::rows::UsageConfigChanges;
 use db_schema::types::Json;
 use serde_json::json;
 
 use super::Door;
 use super::wrong::{NO_NUMBERS, Writes, door};
 use crate::outbox::entry;
+use crate::rows::{event, new_session, sample, snapshot};
 use crate::support::at;
 
 pub(super) fn doors() -> Vec<Door> {
@@ -25,23 +24,12 @@ pub(super) fn doors() -> Vec<Door> {
 }
 
 fn usage() -> Vec<Door> {
-    let session = NewSession {
-        session_id: "s1".to_owned(),
-        started_at: at(0),
-        metadata: None,
-    };
-    let sessions = Writes::of(session)
+    let sessions = Writes::of(new_session("s1", 0))
         .by(door!(|conn, new| SessionRepository::start(conn, new)))
         .key("session_id", |new, text| new.session_id = text)
         .json("metadata", |new, json| new.metadata = Some(json))
         .moment("started_at", |new, at| new.started_at = at);
-    let event = NewEvent {
-        session_id: "s1".to_owned(),
-        event_type: "start".to_owned(),
-        payload: Json(json!({})),
-        timestamp: at(0),
-    };
-    let events = Writes::of(event)
+    let events = Writes::of(event("s1", "start", 0))
         .by(door!(|conn, new| EventRepository::record(conn, new)))
         .by(door!(|conn, new| EventRepository::record_many(
             conn,
@@ -51,13 +39,7 @@ fn usage() -> Vec<Door> {
         .word("event_type", |new, text| new.event_type = text)
         .json("payload", |new, json| new.payload = json)
         .moment("timestamp", |new, at| new.timestamp = at);
-    let snapshot = NewUsageSnapshot {
-        session_id: "s1".to_owned(),
-        snapshot_data: Json(json!({})),
-        snapshot_type: SnapshotType::Stats,
-        timestamp: at(0),
-    };
-    let snapshots = Writes::of(snapshot)
+    let snapshots = Writes::of(snapshot("s1", 0))
         .by(door!(|conn, new| UsageSnapshotRepository::create(
             conn, new
         )))
@@ -92,14 +74,7 @@ fn usage() -> Vec<Door> {
         })
         .with("reset_hour", |new| new.reset_hour = Some(Some(-1)))
         .with("reset_hour", |new| new.reset_hour = Some(Some(24)));
-    let sample = NewMetric {
-        name: "cpu".to_owned(),
-        value: 1.0,
-        unit: None,
-        labels: Json(json!({})),
-        recorded_at: at(0),
-    };
-    let samples = Writes::of(sample)
+    let samples = Writes::of(sample("cpu", 1.0, 0))
         .by(door!(|conn, new| MetricsRepository::record(conn, new)))
         .by(door!(|conn, new| MetricsRepository::record_many(
             conn,

@@ -6,11 +6,12 @@ use db_repo::money::{
     ResolvedBet, SettleGame, SettledGame, Settlement, Stake, Transfer, Withdraw,
 };
 use db_repo::{Error, GameRepository};
-use db_schema::rows::{BetOutcome, BetType, HouseOutcome, NewGame};
+use db_schema::rows::{BetOutcome, BetType, HouseOutcome};
 use db_schema::types::{BetId, UtcTime};
 use db_testkit::TestDb;
 
 use super::books::books;
+use crate::rows::new_game;
 use crate::support::{at, open, refusal, users, write};
 
 /// Ada, Bob and Cid with 1,000 each, the house with 500, game g1 open.
@@ -30,10 +31,7 @@ pub(crate) fn table(db: &TestDb) -> Database {
 
 #[track_caller]
 pub(crate) fn game(database: &Database, id: &str) {
-    let new = NewGame {
-        id: id.to_owned(),
-        created_at: at(0),
-    };
+    let new = new_game(id, 0);
     write(database, |conn| GameRepository::create(conn, &new));
 }
 

@@ -3,11 +3,12 @@
 use db_core::Conn;
 use db_repo::money::{self, Fundable};
 use db_repo::{Error, GameRepository};
-use db_schema::rows::{BetOutcome, NewGame};
+use db_schema::rows::BetOutcome;
 
 use crate::money::table::{
     self, deposit, fund, house_game, lock, result, stake, transfer, withdraw,
 };
+use crate::rows::new_game;
 use crate::support::at;
 
 pub(super) use crate::money::table::bet_id as bet;
@@ -31,11 +32,7 @@ pub(super) fn play(conn: &mut Conn<'_>) -> Result<(), Error> {
 
 fn bet_and_settle(conn: &mut Conn<'_>) -> Result<(), Error> {
     for id in ["g1", "g2"] {
-        let new = NewGame {
-            id: id.into(),
-            created_at: at(7),
-        };
-        GameRepository::create(conn, &new)?;
+        GameRepository::create(conn, &new_game(id, 7))?;
     }
     for (number, player) in (1..=6).zip(["u1", "u2", "u3", "u1", "u2", "u3"]) {
         let game = if number <= 3 { "g1" } else { "g2" };

@@ -11,27 +11,13 @@ use db_schema::types::Json;
 use db_testkit::{TestDb, both_engines};
 use serde_json::json;
 
+use crate::rows::{new_world, object};
 use crate::support::{after_a_rival, all_pages, at, open, read, refusal, write};
 
 #[track_caller]
 fn world(database: &Database, name: &str) -> World {
-    let new = NewWorld {
-        name: name.to_owned(),
-        description: Some("two\nlines".to_owned()),
-        created_at: at(1),
-    };
+    let new = new_world(name);
     write(database, |conn| WorldRepository::create(conn, &new))
-}
-
-fn object(world: i64, name: &str, position: Position) -> NewWorldObject {
-    NewWorldObject {
-        world_id: world,
-        object_type: "tree".to_owned(),
-        name: name.to_owned(),
-        position,
-        properties: Json(json!({"height": 3.5})),
-        created_at: at(1),
-    }
 }
 
 both_engines! {

@@ -11,7 +11,7 @@ use db_transfer::export::{Content, Form, Options};
 use db_transfer::format::Input;
 use db_transfer::import::Import;
 
-use super::support::{contents, copied, lines, types};
+use super::support::{self, Journey, contents, copied, lines, types};
 use crate::export::{exported_with, url};
 use crate::import::generated::{comes_back, comes_back_sorted};
 
@@ -69,16 +69,12 @@ fn left(report: &CopyReport) -> Vec<(&str, usize)> {
     found
 }
 
-/// From a file to a server and back, and once more: nothing was lost on the first journey.
+/// There and back, and the server holds the same rows after the first copy and the last.
 #[track_caller]
-fn there_and_back(before: &TestDb) -> (TestDb, CopyReport) {
-    let (middle, after, again) = (TestDb::postgres(), TestDb::sqlite(), TestDb::postgres());
-    let report = copied(before, &middle);
-    copied(&middle, &after);
-    assert_eq!(contents(before), contents(&after));
-    copied(&after, &again);
-    assert_eq!(data(&middle), data(&again));
-    (middle, report)
+fn there_and_back(before: &TestDb) -> Journey {
+    let journey = support::there_and_back(before);
+    assert_eq!(data(&journey.middle), data(&journey.again));
+    journey
 }
 
 #[test]
@@ -117,7 +113,7 @@ fn a_copy_of_a_sample_has_its_whole_schema() {
 
 #[test]
 fn chinook_goes_there_and_back_postgres() {
-    let (middle, report) = there_and_back(&loaded(CHINOOK));
+    let Journey { middle, report, .. } = there_and_back(&loaded(CHINOOK));
     assert_eq!(left(&report), []);
     assert_eq!(
         types(&middle, "\"Track\""),
@@ -140,7 +136,7 @@ fn chinook_goes_there_and_back_postgres() {
 
 #[test]
 fn sakila_goes_there_and_back_postgres() {
-    let (middle, report) = there_and_back(&loaded(SAKILA));
+    let Journey { middle, report, .. } = there_and_back(&loaded(SAKILA));
     assert_eq!(
         left(&report),
         [

@@ -30,6 +30,34 @@ pub(super) fn copied(from: &TestDb, to: &TestDb) -> CopyReport {
     report
 }
 
+/// What a database has become on its way.
+pub(super) struct Journey {
+    /// On the server.
+    pub(super) middle: TestDb,
+    /// In a file again.
+    pub(super) after: TestDb,
+    /// On the server once more.
+    pub(super) again: TestDb,
+    /// Of the first copy.
+    pub(super) report: CopyReport,
+}
+
+/// From a file to a server and back, and once more: nothing was lost on the first way.
+#[track_caller]
+pub(super) fn there_and_back(before: &TestDb) -> Journey {
+    let (middle, after, again) = (TestDb::postgres(), TestDb::sqlite(), TestDb::postgres());
+    let report = copied(before, &middle);
+    let rows = [copied(&middle, &after).rows, copied(&after, &again).rows];
+    assert_eq!(rows, [report.rows; 2]);
+    assert_eq!(contents(before), contents(&after));
+    Journey {
+        middle,
+        after,
+        again,
+        report,
+    }
+}
+
 /// The answer to a query of one text column named `line`.
 #[track_caller]
 pub(super) fn lines(db: &TestDb, sql: &str) -> Vec<String> {

@@ -182,6 +182,58 @@ both_engines! {
 }
 
 both_engines! {
+    fn the_name_of_a_file_is_no_folder(db: TestDb) {
+        with_rows(&db);
+        let folder = tempfile::tempdir().unwrap();
+        let csv = Options { form: Some(Form::Csv), ..Options::default() };
+        let none = Options::default();
+        for (name, options) in [("all.csv", &none), ("all.CSV", &csv), ("all.json", &csv)] {
+            let reason = refused(&db, options, &folder.path().join(name));
+            let said = "is the name of one file; CSV of several tables goes to a folder, or choose one with --table";
+            assert!(reason.ends_with(said), "{name}: {reason}");
+        }
+        assert!(names(folder.path()).is_empty());
+        // What is a folder, or ends as one does, is meant as one.
+        std::fs::create_dir(folder.path().join("there.csv")).unwrap();
+        let one = Options { tables: vec!["t".to_owned()], ..csv.clone() };
+        for (name, options) in [("there.csv", &none), ("new.csv/", &none), ("new/", &csv), ("of one/", &one)] {
+            let report = to_file(&db, options, &folder.path().join(name)).unwrap();
+            assert_eq!(report.files, [folder.path().join(name).join("t.csv")]);
+        }
+        assert_eq!(names(folder.path()).len(), 4);
+    }
+
+    fn where_no_file_can_be_is_said_before_the_first_row(db: TestDb) {
+        with_rows(&db);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let one = Options { form: Some(Form::Csv), tables: vec!["t".to_owned()], ..Options::default() };
+        let json = Options { form: Some(Form::Json), ..Options::default() };
+        for (name, options, kind, said) in [
+            ("no/x.csv", &one, io::ErrorKind::NotFound, "there is no folder "),
+            ("file/x.csv", &one, io::ErrorKind::NotADirectory, " is no folder"),
+            ("", &json, io::ErrorKind::IsADirectory, "only CSV goes to a folder"),
+            ("new/", &json, io::ErrorKind::IsADirectory, "only CSV goes to a folder"),
+            ("new/", &Options::default(), io::ErrorKind::IsADirectory, "only CSV goes to a folder"),
+        ] {
+            let path = folder.path().join(name);
+            let to = Output::File(path.clone());
+            let mut began = false;
+            let done = export::export(&mut open(&db), &url(&db), options, to, &mut |_| began = true);
+            match done.unwrap_err() {
+                Error::File { path: named, source } => {
+                    assert_eq!((named, source.kind()), (path, kind), "{name}");
+                    assert!(source.to_string().contains(said), "{name}: {source}");
+                }
+                other => panic!("{name}: {other}"),
+            }
+            assert!(!began, "{name}");
+        }
+        assert_eq!(names(folder.path()), [Path::new("file")]);
+    }
+}
+
+both_engines! {
     fn no_database_is_overwritten(db: TestDb) {
         with_rows(&db);
         let other = super::sqlite_with("PRAGMA journal_mode = wal; CREATE TABLE t (a); INSERT INTO t VALUES (1)");

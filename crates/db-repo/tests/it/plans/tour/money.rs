@@ -2,12 +2,13 @@
 
 use db_repo::money::{self, ClaimRewards, Fundable, Involved, Stake, Unlock, Unstake};
 use db_repo::{BetRepository, GameRepository, PageRequest, UserRepository};
-use db_schema::rows::{BetOutcome, GamePhase, GameState, NewGame};
+use db_schema::rows::{BetOutcome, GamePhase, GameState};
 
 use super::{Step, go};
 use crate::money::table::{
     self, bet_id as bet, deposit, fund, house_game, lock, transfer, withdraw,
 };
+use crate::rows::new_game;
 use crate::support::{at, new_user};
 
 const DAY: i64 = 86_400;
@@ -60,14 +61,7 @@ fn games(step: Step<'_>) {
         PageRequest::default().after(cursor.parse().unwrap())
     };
     go(step, "games: create", |conn| {
-        let id = "m1".to_owned();
-        GameRepository::create(
-            conn,
-            &NewGame {
-                id,
-                created_at: at(0),
-            },
-        )
+        GameRepository::create(conn, &new_game("m1", 0))
     });
     go(step, "games: find", |conn| GameRepository::find(conn, "m1"));
     go(step, "games: start", |conn| {

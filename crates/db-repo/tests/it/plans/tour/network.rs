@@ -2,11 +2,10 @@
 
 use db_core::Conn;
 use db_repo::{ConsensusRepository, Error, PageRequest, PeerRepository, ProfileRepository};
-use db_schema::rows::{
-    ConsensusVote, NewConsensusRound, NewProfile, PeerSighting, PeerState, ProfileChanges,
-};
+use db_schema::rows::{PeerState, ProfileChanges};
 
 use super::{Step, go};
+use crate::rows::{new_profile, round, sighting, vote};
 use crate::support::at;
 
 pub(super) fn run(step: Step<'_>) {
@@ -17,18 +16,7 @@ pub(super) fn run(step: Step<'_>) {
 
 fn profiles(step: Step<'_>) {
     let first = PageRequest::default;
-    let profile = NewProfile {
-        user_id: "u1".into(),
-        telegram_id: 1,
-        username: None,
-        first_name: None,
-        last_name: None,
-        language_code: None,
-        is_bot: false,
-        is_premium: false,
-        metadata: None,
-        created_at: at(0),
-    };
+    let profile = new_profile("u1", 1, 0);
     go(step, "profiles: create", |conn| {
         ProfileRepository::create(conn, &profile)
     });
@@ -67,11 +55,7 @@ fn with_connection<T>(
 
 fn peers(step: Step<'_>) {
     let first = PageRequest::default;
-    let sighting = PeerSighting {
-        id: "p1".into(),
-        address: "host:1".into(),
-        seen_at: at(0),
-    };
+    let sighting = sighting("p1", 0);
     go(step, "peers: upsert", |conn| {
         PeerRepository::upsert(conn, &sighting)
     });
@@ -133,21 +117,8 @@ fn peers(step: Step<'_>) {
 
 fn consensus(step: Step<'_>) {
     let first = PageRequest::default;
-    let round = NewConsensusRound {
-        round_number: 1,
-        game_id: None,
-        proposer_id: "p1".into(),
-        proposal_hash: vec![1; 32],
-        created_at: at(0),
-    };
-    let vote = ConsensusVote {
-        id: "v1".into(),
-        round_number: 1,
-        voter_id: "p1".into(),
-        vote_hash: vec![1; 32],
-        signature: vec![1; 64],
-        created_at: at(0),
-    };
+    let round = round(1);
+    let vote = vote(1, "p1", 1);
     go(step, "consensus: start_round", |conn| {
         ConsensusRepository::start_round(conn, &round)
     });

@@ -6,13 +6,10 @@ use db_repo::{
     EventRepository, MetricsRepository, PageRequest, SessionRepository, SettingsRepository,
     SnapshotFilter, UsageConfigRepository, UsageSnapshotRepository,
 };
-use db_schema::rows::{
-    NewEvent, NewMetric, NewSession, NewUsageSnapshot, SnapshotType, UsageConfigChanges,
-};
-use db_schema::types::Json;
-use serde_json::json;
+use db_schema::rows::UsageConfigChanges;
 
 use super::{Step, go};
+use crate::rows::{event, new_session, sample, snapshot};
 use crate::support::at;
 
 pub(super) fn run(step: Step<'_>) {
@@ -40,13 +37,7 @@ pub(super) fn run(step: Step<'_>) {
 }
 
 fn metrics(step: Step<'_>) {
-    let sample = NewMetric {
-        name: "load".into(),
-        value: 1.0,
-        unit: None,
-        labels: Json(json!({})),
-        recorded_at: at(0),
-    };
+    let sample = sample("load", 1.0, 0);
     go(step, "metrics: record", |conn| {
         MetricsRepository::record(conn, &sample)
     });
@@ -90,17 +81,8 @@ fn settings(step: Step<'_>) {
 
 fn sessions(step: Step<'_>) {
     let first = PageRequest::default;
-    let session = NewSession {
-        session_id: "s1".into(),
-        started_at: at(0),
-        metadata: None,
-    };
-    let event = NewEvent {
-        session_id: "s1".into(),
-        event_type: "begin".into(),
-        payload: Json(json!({})),
-        timestamp: at(0),
-    };
+    let session = new_session("s1", 0);
+    let event = event("s1", "begin", 0);
     go(step, "sessions: start", |conn| {
         SessionRepository::start(conn, &session)
     });
@@ -130,12 +112,7 @@ fn sessions(step: Step<'_>) {
 
 fn snapshots(step: Step<'_>) {
     let first = PageRequest::default;
-    let snapshot = NewUsageSnapshot {
-        session_id: "s1".into(),
-        snapshot_data: Json(json!({})),
-        snapshot_type: SnapshotType::Stats,
-        timestamp: at(0),
-    };
+    let snapshot = snapshot("s1", 0);
     go(step, "snapshots: create", |conn| {
         UsageSnapshotRepository::create(conn, &snapshot)
     });

@@ -1,13 +1,10 @@
 //! Worlds, their objects, and assets.
 
 use db_repo::{AssetRepository, PageRequest, WorldRepository};
-use db_schema::rows::{
-    AssetChanges, NewAsset, NewWorld, NewWorldObject, Position, WorldChanges, WorldObjectChanges,
-};
-use db_schema::types::Json;
-use serde_json::json;
+use db_schema::rows::{AssetChanges, Position, WorldChanges, WorldObjectChanges};
 
 use super::{Step, go};
+use crate::rows::{asset, new_world, object};
 use crate::support::at;
 
 pub(super) fn run(step: Step<'_>) {
@@ -21,11 +18,7 @@ pub(super) fn run(step: Step<'_>) {
 }
 
 fn worlds(step: Step<'_>) {
-    let world = NewWorld {
-        name: "w".into(),
-        description: None,
-        created_at: at(0),
-    };
+    let world = new_world("w");
     go(step, "worlds: create", |conn| {
         WorldRepository::create(conn, &world)
     });
@@ -45,14 +38,7 @@ fn worlds(step: Step<'_>) {
 fn objects(step: Step<'_>) {
     let first = PageRequest::default;
     let here = Position::default();
-    let object = NewWorldObject {
-        world_id: 1,
-        object_type: "tree".into(),
-        name: "oak".into(),
-        position: here,
-        properties: Json(json!({})),
-        created_at: at(0),
-    };
+    let object = object(1, "oak", here);
     go(step, "objects: create", |conn| {
         WorldRepository::create_object(conn, &object)
     });
@@ -86,15 +72,7 @@ fn objects(step: Step<'_>) {
 }
 
 fn assets(step: Step<'_>) {
-    let asset = NewAsset {
-        name: "sky".into(),
-        kind: "texture".into(),
-        location: "s3://a/1".into(),
-        size_bytes: 1,
-        hash: vec![1; 32],
-        metadata: Json(json!({})),
-        created_at: at(0),
-    };
+    let asset = asset("sky", "s3://a/1");
     go(step, "assets: create", |conn| {
         AssetRepository::create(conn, &asset)
     });
