@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use db_core::{Clock, SystemClock};
 
 use crate::error::Error;
-use crate::manifest::{Kind, Manifest, Verification};
+use crate::manifest::{Failure, Kind, Manifest, Verification};
 use crate::name::{BackupName, FileName};
 use crate::postgres::RecoveryTarget;
 use crate::series::{self, Wanted, is_future};
@@ -22,8 +22,10 @@ pub struct Entry {
     pub kind: Option<Kind>,
     /// Its manifest, or why that cannot be read.
     pub manifest: Result<Manifest, Error>,
-    /// The last drill with it, if there was one.
+    /// The last drill with it, if there was one and no later look failed.
     pub verification: Option<Verification>,
+    /// The last look at its content, if it failed.
+    pub failure: Option<Failure>,
     /// Parts that the manifest names and that are not there, or not as long as they were.
     pub faults: Vec<String>,
 }
@@ -34,6 +36,12 @@ impl Entry {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.manifest.is_ok() && self.faults.is_empty()
+    }
+
+    /// Whether it is complete, and the last look at its content did not fail.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.is_complete() && self.failure.is_none()
     }
 
     /// Whether it is dated later than any clock of now can be.
@@ -104,6 +112,7 @@ pub fn list(store: &dyn Store) -> Result<Listing, Error> {
 pub(crate) struct Memory {
     manifests: HashMap<StoredFile, Manifest>,
     drills: HashMap<StoredFile, Verification>,
+    failures: HashMap<StoredFile, Failure>,
 }
 
 impl Memory {
@@ -162,17 +171,22 @@ impl Memory {
         let faults = manifest
             .as_ref()
             .map_or_else(|_| Vec::new(), |manifest| faults(manifest, &files.parts));
-        let verification = match &files.verification {
-            None => None,
-            Some(file) => match before.drills.get(file) {
-                Some(drill) => Some(drill.clone()),
-                None => drill(store, name)?,
-            },
-        };
-        if let (Some(drill), Some(file)) = (&verification, &files.verification) {
-            remember(&mut self.drills, file, drill);
-        }
+        let drills = (&before.drills, &mut self.drills);
+        let read = || read_verification(store, name);
+        let verification = recalled(files.verification.as_ref(), drills, read)?;
+        let failures = (&before.failures, &mut self.failures);
+        let failure = recalled(files.failure.as_ref(), failures, || {
+            read_failure(store, name)
+        })?;
         let seal = manifest.as_ref().ok().map(|m| m.sha256.as_str());
+        let verification = verification.filter(|drill| seal == Some(drill.manifest.as_str()));
+        let failure = failure.filter(|failure| seal == Some(failure.manifest.as_str()));
+        // Who was killed between the two has left both: the later one holds.
+        let (verification, failure) = match (verification, failure) {
+            (Some(drill), Some(failure)) if drill.at > failure.at => (Some(drill), None),
+            (drill, None) => (drill, None),
+            (_, failure) => (None, failure),
+        };
         let by_name = || {
             files
                 .parts
@@ -182,7 +196,8 @@ impl Memory {
         Ok(Entry {
             name,
             kind: manifest.as_ref().ok().map(|m| m.kind).or_else(by_name),
-            verification: verification.filter(|drill| seal == Some(drill.manifest.as_str())),
+            verification,
+            failure,
             faults,
             manifest,
         })
@@ -207,23 +222,38 @@ fn remember<T: Clone>(memory: &mut HashMap<StoredFile, T>, file: &StoredFile, re
     }
 }
 
-/// The record of a drill; none if it is damaged, or gone meanwhile.
-fn drill(store: &dyn Store, name: BackupName) -> Result<Option<Verification>, Error> {
-    match read_verification(store, name) {
-        Ok(drill) => Ok(Some(drill)),
-        Err(error) if is_of_the_store(&error) || matches!(error, Error::Io { .. }) => Err(error),
-        Err(Error::NotFound { .. }) => Ok(None),
-        Err(error) => {
-            tracing::warn!(%error, backup = %name, "the record of a drill cannot be read");
-            Ok(None)
+/// The record in a file, from memory or from the store; none if it is damaged, or gone meanwhile.
+fn recalled<T: Clone>(
+    file: Option<&StoredFile>,
+    (before, memory): (&HashMap<StoredFile, T>, &mut HashMap<StoredFile, T>),
+    read: impl FnOnce() -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    let Some(file) = file else {
+        return Ok(None);
+    };
+    let record = match before
+        .get(file)
+        .map_or_else(read, |known| Ok(known.clone()))
+    {
+        Ok(record) => record,
+        Err(error) if is_of_the_store(&error) || matches!(error, Error::Io { .. }) => {
+            return Err(error);
         }
-    }
+        Err(Error::NotFound { .. }) => return Ok(None),
+        Err(error) => {
+            tracing::warn!(%error, file = file.name, "the record of a look at a backup cannot be read");
+            return Ok(None);
+        }
+    };
+    remember(memory, file, &record);
+    Ok(Some(record))
 }
 
 #[derive(Default)]
 struct Files {
     manifest: Option<StoredFile>,
     verification: Option<StoredFile>,
+    failure: Option<StoredFile>,
     parts: Vec<StoredFile>,
 }
 
@@ -232,12 +262,14 @@ impl Files {
         match kind {
             FileName::Manifest(_) => self.manifest = Some(file),
             FileName::Verification(_) => self.verification = Some(file),
+            FileName::Failure(_) => self.failure = Some(file),
             FileName::Part(_) => self.parts.push(file),
         }
     }
 
     fn names(self) -> impl Iterator<Item = String> {
-        let files = self.parts.into_iter().chain(self.verification);
+        let records = self.verification.into_iter().chain(self.failure);
+        let files = self.parts.into_iter().chain(records);
         files.map(|file| file.name)
     }
 }
@@ -379,4 +411,10 @@ fn read_verification(store: &dyn Store, name: BackupName) -> Result<Verification
     let file = name.verification();
     let bytes = read_small(store, &file)?;
     Verification::read(&file, &bytes)
+}
+
+fn read_failure(store: &dyn Store, name: BackupName) -> Result<Failure, Error> {
+    let file = name.failure();
+    let bytes = read_small(store, &file)?;
+    Failure::read(&file, &bytes)
 }

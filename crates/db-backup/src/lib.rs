@@ -21,6 +21,7 @@ mod codec;
 mod error;
 pub mod health;
 mod invariant;
+mod looked;
 pub mod maintenance;
 mod manifest;
 mod name;
@@ -52,8 +53,8 @@ pub use codec::{
 pub use error::{Error, brief};
 pub use invariant::{Checked, HALF_COPY, Invariant, Observation, Unchecked, half_copy};
 pub use manifest::{
-    Compression, Content, Encryption, EngineFacts, FORMAT, FORMAT_UNSOUND, Kind, Level, MadeBy,
-    Manifest, Part, Proof, SchemaFacts, TableRows, Verification,
+    Compression, Content, Depth, Encryption, EngineFacts, FORMAT, FORMAT_UNSOUND, Failure, Kind,
+    Level, MadeBy, Manifest, Part, Proof, SchemaFacts, TableRows, Verification,
 };
 pub use name::{BackupName, FileName};
 pub use priority::lower_priority;

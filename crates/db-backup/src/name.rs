@@ -106,6 +106,12 @@ impl BackupName {
         format!("{self}.verified.json")
     }
 
+    /// The name of the record of the last look at it that failed.
+    #[must_use]
+    pub fn failure(self) -> String {
+        format!("{self}.failed.json")
+    }
+
     /// The name of its artifact.
     #[must_use]
     pub fn artifact(self, kind: Kind, compressed: bool, encrypted: bool) -> String {
@@ -160,6 +166,8 @@ pub enum FileName {
     Manifest(BackupName),
     /// The record of a restore drill.
     Verification(BackupName),
+    /// The record of a look that failed.
+    Failure(BackupName),
     /// An artifact or a part of it.
     Part(BackupName),
 }
@@ -176,6 +184,7 @@ impl FileName {
         Some(match ending {
             "json" => Self::Manifest(name),
             "verified.json" => Self::Verification(name),
+            "failed.json" => Self::Failure(name),
             _ => Self::Part(name),
         })
     }
@@ -184,7 +193,10 @@ impl FileName {
     #[must_use]
     pub const fn backup(self) -> BackupName {
         match self {
-            Self::Manifest(name) | Self::Verification(name) | Self::Part(name) => name,
+            Self::Manifest(name)
+            | Self::Verification(name)
+            | Self::Failure(name)
+            | Self::Part(name) => name,
         }
     }
 }
@@ -270,6 +282,10 @@ mod tests {
         assert_eq!(
             FileName::parse(&name.verification()),
             Some(FileName::Verification(name))
+        );
+        assert_eq!(
+            FileName::parse(&name.failure()),
+            Some(FileName::Failure(name))
         );
         let artifact = name.artifact(Kind::Sqlite, true, true);
         assert_eq!(artifact, "backup_20251122_143005.db.zst.age");

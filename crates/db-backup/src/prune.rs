@@ -177,7 +177,7 @@ pub(crate) fn remove(
             let kind = FileName::parse(&file.name)?;
             let order = match kind {
                 FileName::Manifest(_) => 0,
-                FileName::Verification(_) => 1,
+                FileName::Verification(_) | FileName::Failure(_) => 1,
                 FileName::Part(_) => 2,
             };
             (kind.backup().to_string() == backup).then_some((order, file.name.as_str()))
@@ -278,7 +278,7 @@ fn candidate(entry: &Entry, manifest: &Manifest, before: Option<&String>) -> Can
         started_at: manifest.started_at,
         verified: entry.verification.is_some(),
         // Each kind there is holds everything; a base backup brings the log that it needs with it.
-        extent: if manifest.is_sound() {
+        extent: if manifest.is_sound() && entry.failure.is_none() {
             Extent::Full
         } else {
             Extent::Unsound

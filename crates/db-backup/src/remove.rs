@@ -95,7 +95,8 @@ fn guard(listing: &Listing, entry: &Entry, now: DateTime<Utc>) -> Result<(), Err
     let own = groups
         .iter()
         .find(|group| group.backups.iter().any(|(e, _)| e.name == entry.name));
-    let is_sound = |entry: &Entry| entry.manifest.as_ref().is_ok_and(Manifest::is_sound);
+    let was_sound = |entry: &Entry| entry.manifest.as_ref().is_ok_and(Manifest::is_sound);
+    let is_sound = |entry: &Entry| was_sound(entry) && entry.failure.is_none();
     // One that is not sound is no substitute for one that is.
     let does = |other: &Entry| other.is_complete() && (is_sound(other) || !is_sound(entry));
     let others = || {

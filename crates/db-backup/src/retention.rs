@@ -91,8 +91,8 @@ pub enum Extent {
     Full,
     /// Only with what it requires.
     Increment,
-    /// By itself, but its data was not sound when it was made: it takes no place in a rule by count, and
-    /// no sound one goes because of it.
+    /// By itself, but its data was not sound when it was made, or the last look at it failed: it takes no place in a rule
+    /// by count, and no sound one goes because of it.
     Unsound,
 }
 

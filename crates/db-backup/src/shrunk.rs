@@ -50,7 +50,7 @@ pub(crate) fn of_series(
     let mut found = Vec::new();
     for (entry, manifest) in backups {
         let future = now.is_some_and(|now| is_future(manifest.started_at, now));
-        if future || !entry.is_complete() || !manifest.is_sound() {
+        if future || !entry.is_usable() || !manifest.is_sound() {
             continue;
         }
         let rows = manifest.rows();

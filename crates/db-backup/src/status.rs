@@ -15,9 +15,9 @@ use crate::store::Store;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "json-schema", derive(schemars::JsonSchema))]
 pub struct Status {
-    /// Backups that are whole, of all series.
+    /// Backups that are whole, of all series, and did not fail their last verification.
     pub backups: usize,
-    /// Names of those that are not.
+    /// Names of the others.
     pub damaged: Vec<String>,
     /// Names of those whose data was not sound when they were made.
     pub unsound: Vec<String>,
@@ -92,10 +92,8 @@ pub fn status(store: &dyn Store, now: DateTime<Utc>) -> Result<Status, Error> {
 /// The state of what was listed.
 #[must_use]
 pub fn of(listing: &Listing, now: DateTime<Utc>) -> Status {
-    let (whole, broken): (Vec<&Entry>, Vec<&Entry>) = listing
-        .backups
-        .iter()
-        .partition(|entry| entry.is_complete());
+    let (whole, broken): (Vec<&Entry>, Vec<&Entry>) =
+        listing.backups.iter().partition(|entry| entry.is_usable());
     let names = |entries: Vec<&Entry>| entries.iter().map(|entry| entry.name.to_string()).collect();
     Status {
         backups: whole.len(),
@@ -119,7 +117,7 @@ fn of_series(members: Members<'_>, now: DateTime<Utc>) -> SeriesStatus {
     let whole: Vec<(&Entry, &Manifest)> = members
         .backups
         .into_iter()
-        .filter(|(entry, _)| entry.is_complete() && !entry.is_future(now))
+        .filter(|(entry, _)| entry.is_usable() && !entry.is_future(now))
         .collect();
     let backups = whole.len();
     let is_sound = |(_, manifest): &(&Entry, &Manifest)| manifest.is_sound();

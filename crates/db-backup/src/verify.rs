@@ -11,7 +11,8 @@ use crate::backup::millis;
 use crate::codec::Identities;
 use crate::error::Error;
 use crate::invariant::{Checked, Invariant};
-use crate::manifest::{FORMAT, Kind, Level, Manifest, Verification, host};
+use crate::looked::noted;
+use crate::manifest::{Depth, FORMAT, Kind, Level, Manifest, Verification, host};
 use crate::postgres::{self, PostgresOptions};
 use crate::progress::{Progress, Watcher};
 use crate::sqlite;
@@ -73,8 +74,9 @@ pub struct Verified {
     pub invariants: Checked,
 }
 
-/// Reads a backup back, compares every hash, and checks the data. Nothing is written into the store.
-/// One that was not sound when it was made passes if it is as it was; see [`Manifest::is_sound`].
+/// Reads a backup back, compares every hash, and checks the data. Nothing is written into the store but that it
+/// failed ([`Failure`](crate::Failure)), which a later look that passes takes away. One that was not sound when it
+/// was made passes if it is as it was; see [`Manifest::is_sound`].
 ///
 /// # Errors
 /// [`Error::Damaged`], [`Error::Unsound`], [`Error::Identity`]; what keeps it from being read.
@@ -92,7 +94,8 @@ pub fn verify(
         Kind::PostgresDump => postgres::load::verify(store, manifest, options, &mut watcher),
         Kind::PostgresBase => postgres::pitr::verify(store, manifest, options, &mut watcher),
     };
-    verified.inspect_err(|error| revoke(store, manifest, error))
+    let look = (Depth::of(options.level), &*options.clock);
+    noted((store, manifest), look, verified)
 }
 
 /// What was not sound when it was made need not be so now.
@@ -102,20 +105,6 @@ fn fitting(manifest: &Manifest, options: &VerifyOptions) -> VerifyOptions {
         fitting.invariants = Tolerated::default().invariants(&options.invariants);
     }
     fitting
-}
-
-/// Takes the record of an earlier drill away from a backup that is not any more what it was: it must
-/// not be kept as the last one that is proven.
-fn revoke(store: &dyn Store, manifest: &Manifest, error: &Error) {
-    if !matches!(error, Error::Damaged { .. } | Error::Unsound { .. }) {
-        return;
-    }
-    let removed = manifest
-        .backup_name()
-        .and_then(|name| store.remove(&name.verification()));
-    if let Err(error) = removed {
-        tracing::warn!(%error, backup = manifest.name, "the record of an earlier drill stays");
-    }
 }
 
 /// Restores a backup completely into a scratch database, checks that in full, takes the time, and
@@ -137,8 +126,13 @@ pub fn drill(
         Kind::Sqlite => sqlite::trial::drill(store, manifest, options, &mut watcher),
         Kind::PostgresDump => postgres::load::drill(store, manifest, options, &mut watcher),
         Kind::PostgresBase => postgres::pitr::drill(store, manifest, options, &mut watcher),
-    }
-    .inspect_err(|error| revoke(store, manifest, error))?;
+    };
+    let depth = match manifest.kind {
+        // A file is checked alike wherever it lies.
+        Kind::Sqlite => Depth::Full,
+        Kind::PostgresDump | Kind::PostgresBase => Depth::Restored,
+    };
+    let verified = noted((store, manifest), (depth, &*options.clock), verified)?;
     if !manifest.is_sound() {
         return Err(Error::Unsound {
             name: format!("{}, which is as it was made,", manifest.name),

@@ -8,10 +8,13 @@
 use chrono::{DateTime, Utc};
 use db_core::Conn;
 
-use crate::{AuditRepository, Error, OutboxRepository, Reconciliation, Result};
+use crate::{AuditRepository, Check, Error, OutboxRepository, Reconciliation, Result};
 
 /// What an invariant says: what was seen, in a sentence, and what is wrong, one by one. Or why it cannot be told.
 pub type Findings = std::result::Result<(String, Vec<String>), db_core::Error>;
+
+/// The same, and the checks that could not be made.
+pub type FindingsAsFar = std::result::Result<(String, Vec<String>, Vec<Check>), db_core::Error>;
 
 /// What an outbox holds: since when the oldest event waits, how many wait, and how many were given up.
 pub type Waiting = (Option<DateTime<Utc>>, u64, u64);
@@ -24,10 +27,20 @@ const MOST_NAMES: usize = 20;
 /// # Errors
 /// What the database says.
 pub fn money(conn: &mut Conn<'_>) -> Findings {
+    money_as_far(conn).map(|(observed, wrong, _)| (observed, wrong))
+}
+
+/// As [`money`], with what a schema of this version does not tell:
+/// [`not_checked`](crate::ReconcileReport::not_checked).
+///
+/// # Errors
+/// As [`money`].
+pub fn money_as_far(conn: &mut Conn<'_>) -> FindingsAsFar {
+    let mut not_checked = Vec::new();
     let found = Reconciliation::new()
         .with_most_differences(MOST_NAMES)
         .run(conn);
-    told(found.map(|report| {
+    let (observed, wrong) = told(found.map(|report| {
         let named = report.differences.iter().map(ToString::to_string);
         let mut wrong: Vec<String> = named.collect();
         let rest = report.difference_count.saturating_sub(wrong.len() as u64);
@@ -45,8 +58,10 @@ pub fn money(conn: &mut Conn<'_>) -> Findings {
             1 => "1 thing does not add up".to_owned(),
             many => format!("{many} things do not add up"),
         };
+        not_checked = report.not_checked;
         (observed, wrong)
-    }))
+    }))?;
+    Ok((observed, wrong, not_checked))
 }
 
 /// The audit trail is as it was sealed: [`AuditRepository::verify`], without anchors.

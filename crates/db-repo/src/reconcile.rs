@@ -135,7 +135,7 @@ impl Reconciliation {
     ///
     /// # Errors
     /// `Invalid` for a batch that cannot be; `Overflow` for a supply beyond 64 bits; `Database`, any
-    /// other sum beyond them among these.
+    /// other sum beyond them among these, and of the kind `Statement` where the tables are none of ours.
     pub fn run(&self, conn: &mut Conn<'_>) -> Result<ReconcileReport> {
         check::within("batch", self.batch, 1..=MOST)?;
         let parts = Parts::read(conn)?;

@@ -4,6 +4,10 @@ use chrono::{DateTime, Utc};
 use db_core::DatabaseUrl;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::{self, Entry};
+use crate::manifest::Manifest;
+use crate::{series, status};
+
 /// How old backups are: what a store of backups tells of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupAges {
@@ -16,12 +20,16 @@ pub struct BackupAges {
     /// Whether the last backup has less than half of the rows of the one before.
     #[serde(default)]
     pub shrunk: bool,
+    /// Backups whose last verification failed.
+    #[serde(default)]
+    pub failed: u64,
 }
 
 impl BackupAges {
-    /// What a store tells of this database, whatever else it holds: its newest sound backup and
-    /// its newest drill, none of them dated in the future. It reads every manifest, so a monitor of a
-    /// bucket better keeps the answer for some minutes. How many backups failed it cannot know.
+    /// What a store tells of this database, whatever else it holds: its newest sound backup and its newest drill,
+    /// none of them dated in the future, and how many failed their last verification. It reads every manifest, so a
+    /// monitor of a bucket better keeps the answer for some minutes. How many attempts to make one failed it cannot
+    /// know.
     ///
     /// # Errors
     /// What the store says.
@@ -30,7 +38,12 @@ impl BackupAges {
         database: &DatabaseUrl,
         now: DateTime<Utc>,
     ) -> Result<Self, crate::Error> {
-        let status = crate::status(store, now)?;
+        let listing = catalog::list(store)?;
+        let status = status::of(&listing, now);
+        let groups = series::groups(&listing);
+        let members = groups.iter().filter(|one| one.series.is_of(database));
+        let has_failed = |(entry, _): &&(&Entry, &Manifest)| entry.failure.is_some();
+        let failed = members.flat_map(|one| &one.backups).filter(has_failed);
         let own: Vec<_> = status.of(database).collect();
         // A cluster that was made anew began another series, and the older one says nothing any more.
         let is_newest = |one: &crate::SeriesStatus| {
@@ -47,6 +60,7 @@ impl BackupAges {
                 .max(),
             failures: 0,
             shrunk: own.iter().any(|one| one.shrunk.is_some() && is_newest(one)),
+            failed: u64::try_from(failed.count()).unwrap_or(u64::MAX),
         })
     }
 }

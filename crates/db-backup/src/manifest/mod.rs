@@ -1,8 +1,9 @@
-//! What is written down of a backup, and of the last drill with it.
+//! What is written down of a backup, and of later looks at it.
 //!
 //! The manifest is written last and never changed. It carries the hashes of everything, and a seal
 //! over itself (see `seal`).
 
+mod record;
 mod seal;
 mod text;
 
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::invariant::Unchecked;
 use crate::name::{self, BackupName, FileName};
 
+pub use record::{Depth, Failure, Verification};
 pub(crate) use seal::{LARGEST, hex};
 pub(crate) use text::clean;
 
@@ -270,35 +272,6 @@ pub struct Proof {
     pub unsound: Vec<String>,
 }
 
-/// The record of the last complete restore of a backup, made on a scratch database.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Verification {
-    /// [`FORMAT`].
-    pub format: u32,
-    /// The backup.
-    pub name: String,
-    /// The seal of the manifest that was restored.
-    pub manifest: String,
-    /// When the drill ended.
-    pub at: DateTime<Utc>,
-    /// How thoroughly the restored database was checked.
-    pub level: Level,
-    /// From the first byte read until the database was in its place, in milliseconds.
-    pub copy_ms: u64,
-    /// The checks.
-    pub verify_ms: u64,
-    /// Both, and all between.
-    pub total_ms: u64,
-    /// Bytes of the restored content.
-    pub bytes: u64,
-    /// Where.
-    pub host: String,
-    /// The seal, as a manifest's.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub sha256: String,
-}
-
 impl MadeBy {
     /// This program, as `program`, on this machine, for this user.
     #[must_use]
@@ -502,42 +475,6 @@ impl Manifest {
             }
         }
         Ok(())
-    }
-}
-
-impl Verification {
-    /// Seals it and gives the bytes to write.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] if it cannot be written as JSON.
-    pub fn seal(&mut self) -> Result<Vec<u8>, Error> {
-        self.format = FORMAT;
-        self.host = clean(&self.host);
-        self.sha256 = String::new();
-        let file = format!("{}.verified.json", self.name);
-        self.sha256 = seal::of(&seal::bytes(self, &file)?);
-        seal::bytes(self, &file)
-    }
-
-    /// Reads the record that stands in the file `file`.
-    ///
-    /// # Errors
-    /// As [`Manifest::read`].
-    pub fn read(file: &str, bytes: &[u8]) -> Result<Self, Error> {
-        seal::refuse_newer(file, bytes, FORMAT)?;
-        let read: Self = seal::parse(file, bytes)?;
-        let unsealed = Self {
-            sha256: String::new(),
-            ..read.clone()
-        };
-        seal::check(file, bytes, (&read, &read.sha256), &unsealed)?;
-        if !text::is_clean(&read.host) {
-            return Err(Error::damaged(file, text::ODD));
-        }
-        match BackupName::parse(&read.name) {
-            Ok(name) if file == name.verification() => Ok(read),
-            _ => Err(Error::damaged(file, "it is the record of another backup")),
-        }
     }
 }
 

@@ -204,3 +204,28 @@ fn deep_and_large_documents_are_refused() {
     Manifest::read(FILE, b"").unwrap_err();
     Manifest::read(FILE, &[0xff; 64]).unwrap_err();
 }
+
+#[test]
+fn a_record_of_a_failure_is_read_as_it_was_sealed() {
+    const FAILED: &str = "backup_20251122_143005.failed.json";
+    let manifest = manifest();
+    let mut failure = Failure {
+        format: 0,
+        name: manifest.name.clone(),
+        manifest: manifest.sha256,
+        at: manifest.started_at,
+        depth: Depth::Full,
+        why: "a table \u{1b}[31m has 3 rows".to_owned(),
+        host: "h".to_owned(),
+        sha256: String::new(),
+    };
+    let bytes = failure.seal().unwrap();
+    assert_eq!(Failure::read(FAILED, &bytes).unwrap(), failure);
+    assert!(failure.why.contains(r"\u{1b}"), "{failure}");
+    Failure::read("backup_20251122_143006.failed.json", &bytes).unwrap_err();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        Failure::read(FAILED, &flipped).unwrap_err();
+    }
+}

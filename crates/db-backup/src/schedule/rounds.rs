@@ -171,7 +171,7 @@ impl<J: Job> Rounds<J> {
                 turn
             });
         }
-        // Nobody remembers that the last trial failed but the store, which has no record of it then.
+        // Nobody remembers that the last trial failed but the store, which has no record of one that passed then.
         if matches!(turn, Turn::Waiting(_)) && self.newest(self.timer.now()).is_some() {
             self.guarded(on_event, |rounds, tell| {
                 rounds.drill_if_due(rounds.timer.now(), tell);

@@ -114,7 +114,7 @@ impl Place<'_> {
     }
 
     /// Puts it where nothing is, and replaces nothing that comes there in this very moment.
-    fn put_new(&self, draft: Draft) -> Result<(), Error> {
+    fn put_new(&self, mut draft: Draft) -> Result<(), Error> {
         let target = self.target;
         let aside = self.kept_name()?;
         let home = draft.home();
@@ -138,7 +138,7 @@ impl Place<'_> {
         put_back_beside(target, &aside);
         match error {
             Error::Io { error, .. } if error.kind() == ErrorKind::AlreadyExists => {
-                Err(self.appeared())
+                Err(self.keep(draft, self.appeared()))
             }
             error => Err(error),
         }
@@ -382,30 +382,66 @@ mod tests {
 
     use super::*;
 
-    /// The place is taken in the last moment, after the files beside it were moved.
-    #[test]
-    fn files_beside_a_place_that_is_taken_come_back() {
-        let root = tempfile::tempdir().unwrap();
-        let target = root.path().join("new.db");
-        let log = root.path().join("new.db-wal");
-        fs::write(&target, "theirs").unwrap();
-        fs::write(&log, "their log").unwrap();
-        let draft = Draft::new_in(root.path(), "restore").unwrap();
-        draft.file().write_all(b"ours").unwrap();
-        let place = Place {
-            target: &target,
+    fn place(target: &Path, waits: bool) -> Place<'_> {
+        Place {
+            target,
             key: None,
             replace: true,
             application_id: None,
             now: DateTime::<Utc>::UNIX_EPOCH,
             kept_before: "restore",
-            waits: false,
-        };
-        let error = place.put_new(draft).unwrap_err();
-        assert!(matches!(error, Error::Refused { .. }), "{error}");
+            waits,
+        }
+    }
+
+    /// The place is taken in the last moment, after the files beside it were moved. What was proven is lost only where
+    /// it waits elsewhere already.
+    #[test]
+    fn files_beside_a_place_that_is_taken_come_back() {
+        for waits in [false, true] {
+            let root = tempfile::tempdir().unwrap();
+            let target = root.path().join("new.db");
+            let log = root.path().join("new.db-wal");
+            fs::write(&target, "theirs").unwrap();
+            fs::write(&log, "their log").unwrap();
+            let draft = Draft::new_in(root.path(), "restore").unwrap();
+            draft.file().write_all(b"ours").unwrap();
+            let error = place(&target, waits).put_new(draft).unwrap_err();
+            assert_eq!(fs::read(&target).unwrap(), b"theirs");
+            assert_eq!(fs::read(&log).unwrap(), b"their log");
+            let left = fs::read_dir(root.path()).unwrap().count();
+            let refused = match error {
+                Error::PlaceTaken {
+                    error, waits_as, ..
+                } => {
+                    assert_eq!(fs::read(waits_as).unwrap(), b"ours");
+                    assert_eq!((waits, left), (true, 3));
+                    *error
+                }
+                error => {
+                    assert_eq!((waits, left), (false, 2), "{error}");
+                    error
+                }
+            };
+            assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+        }
+    }
+
+    /// Somebody has put another file there since the old one was looked at.
+    #[test]
+    fn another_file_in_the_place_of_the_old_one_is_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("a.db");
+        let old = root.path().join("old.db");
+        fs::write(&target, "theirs").unwrap();
+        fs::write(&old, "the old one").unwrap();
+        let aside = place(&target, true).set_aside(id(&old), &mut None);
+        assert!(matches!(aside, Err(Error::Locked { .. })), "{aside:?}");
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
-        assert_eq!(fs::read(&log).unwrap(), b"their log");
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
+        place(&target, true)
+            .set_aside(id(&target), &mut None)
+            .unwrap();
     }
 
     /// What cannot be opened in its place does not stay there.
@@ -417,16 +453,7 @@ mod tests {
         fs::write(&journal, "their journal").unwrap();
         let draft = Draft::new_in(root.path(), "restore").unwrap();
         draft.file().write_all(&[b'x'; 4_096]).unwrap();
-        let place = Place {
-            target: &target,
-            key: None,
-            replace: false,
-            application_id: None,
-            now: DateTime::<Utc>::UNIX_EPOCH,
-            kept_before: "restore",
-            waits: false,
-        };
-        let error = place.put_new(draft).unwrap_err();
+        let error = place(&target, false).put_new(draft).unwrap_err();
         assert!(matches!(error, Error::Database { .. }), "{error}");
         assert!(!target.exists());
         assert_eq!(fs::read(&journal).unwrap(), b"their journal");

@@ -127,13 +127,13 @@ impl Draft {
     /// # Errors
     /// [`Error::Io`]; it stays a draft then, and is removed, unless it was the folder that could not be
     /// synced: it is there then, and a loss of power may take it away.
-    pub fn publish_as(self, path: &Path) -> Result<(), Error> {
+    pub fn publish_as(mut self, path: &Path) -> Result<(), Error> {
         self.place_as(path)?;
         sync_folder(path)
     }
 
-    /// The same, without making sure that the name is on the disk. When this fails, it is not there.
-    pub(crate) fn place_as(mut self, path: &Path) -> Result<(), Error> {
+    /// The same, without making sure that the name is on the disk. When this fails, it is not there, and a draft still.
+    pub(crate) fn place_as(&mut self, path: &Path) -> Result<(), Error> {
         self.sync()?;
         rename_new(&self.path, path).map_err(|e| Error::io("write", path, e))?;
         self.keep = true;

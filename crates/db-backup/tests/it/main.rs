@@ -9,4 +9,5 @@ mod retention;
 mod salvage;
 mod schedule;
 mod series;
+mod soak;
 mod sqlite;

@@ -9,7 +9,7 @@ use db_backup::health::BackupAges;
 use db_backup::postgres::{RecoveryTarget, restore_base};
 use db_backup::prune::prune;
 use db_backup::retention::Policy;
-use db_backup::schedule::{Job as _, Schedule, StoreJob, SystemTimer, Timer, run};
+use db_backup::schedule::{Job as _, Schedule, StoreJob, Timer, run};
 use db_backup::{
     BackupOptions, Draft, Error, Kind, LocalStore, Lock, Manifest, RestoreOptions, Selector,
     Source, Store, StoredFile, VerifyOptions, Wanted, WriteMode, create, drill, find, latest, list,
@@ -19,6 +19,7 @@ use db_core::{DatabaseUrl, Interrupt};
 use db_testkit::TestDb;
 
 use crate::prune::{Folder, now};
+use crate::schedule::fake::Patient;
 
 fn of(database: &str) -> impl FnOnce(&mut Manifest) {
     move |manifest| database.clone_into(&mut manifest.database)
@@ -345,7 +346,7 @@ fn a_schedule_makes_its_own_series() {
         let options = (BackupOptions::new(), VerifyOptions::new());
         let policy = Policy::none();
         let job = StoreJob::new(source, Arc::<LocalStore>::clone(&store), options, policy);
-        let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
+        let timer: Arc<dyn Timer> = Arc::new(Patient::default());
         let at = (timer, &Interrupt::default());
         run(Schedule::default(), job, at, true, &mut |_| {}).unwrap()
     };

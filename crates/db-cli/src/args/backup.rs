@@ -27,7 +27,7 @@ pub(crate) enum BackupCommand {
   bitcraps-db backup create --dir /mnt/backups --compress none
   bitcraps-db backup create --recipient age1... --check full")]
     Create(BackupCreate),
-    /// List backups, oldest first; exit 8 if one is not whole (`verify` reads it)
+    /// List backups, oldest first; exit 8 if one is not whole, or failed its last `verify`
     #[command(before_help = "Examples:
   bitcraps-db backup list
   bitcraps-db backup list --json | jq -r '.backups[-1].name'")]

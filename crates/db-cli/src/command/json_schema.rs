@@ -89,6 +89,7 @@ pub(super) fn run(context: &Context<'_>, options: &Arguments) -> Result<Code, Er
 
 /// Writes all of them into a folder.
 fn write(dir: &Path) -> Result<Vec<String>, Error> {
+    super::refuse_file(dir, "name a folder for the schemas with --dir")?;
     fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
     let mut written = Vec::new();
     for (name, make) in SCHEMAS {

@@ -34,6 +34,7 @@ pub(super) fn run(context: &Context<'_>, options: &Man) -> Result<Code, Error> {
         }
         return Ok(Code::Done);
     };
+    super::refuse_file(dir, "name a folder for the pages with --dir")?;
     fs::create_dir_all(dir).map_err(|e| Error::io(dir, e))?;
     let mut command = args::command().disable_help_subcommand(true);
     command.build();

@@ -26,6 +26,7 @@ mod seed;
 mod status;
 mod validate;
 
+use std::path::Path;
 use std::time::Duration;
 
 use db_core::{Access, Connection, DatabaseUrl, EncryptionKey, Engine, Options};
@@ -254,5 +255,18 @@ impl Context<'_> {
         } else {
             self.output.report(&text)
         }
+    }
+}
+
+/// Refuses a file, or what would lie below one, where a folder was to be named. A folder that is not there yet may be
+/// made.
+fn refuse_file(folder: &Path, hint: &str) -> Result<(), Error> {
+    let there = folder.ancestors().find(|path| path.exists());
+    match there.filter(|path| !path.is_dir()) {
+        None => Ok(()),
+        Some(file) => Err(Error::usage(
+            format!("{} is a file, and no folder", file.display()),
+            hint,
+        )),
     }
 }

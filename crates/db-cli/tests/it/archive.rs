@@ -99,6 +99,13 @@ impl World {
     }
 }
 
+/// Makes a base backup as whom the URL says, and tells it in words.
+fn base_backup(home: &Path, url: &str, dir: &Path) -> Done {
+    let mut command = bare(home);
+    command.args(["--database-url", url, "backup", "--method", "base"]);
+    finish(command.arg("--dir").arg(dir))
+}
+
 /// Runs SQL by the server's own superuser.
 fn sql(url: &str, text: &str) -> Result<(), String> {
     let url = DatabaseUrl::parse(url).unwrap();
@@ -244,9 +251,7 @@ fn a_log_that_is_not_archived_is_told_with_the_base_backup() {
         let failed = "SELECT 1 / (failed_count > 0)::int FROM pg_stat_archiver";
         sql(&url, failed).ok()
     });
-    let mut backup = bare(root.path());
-    backup.args(["--database-url", &url, "backup", "--method", "base"]);
-    let made = finish(&mut backup);
+    let made = base_backup(root.path(), &url, &root.path().join("backups"));
     assert_eq!(made.code, 0, "{made:?}");
     let told = "note: what comes after this backup cannot be restored: archiving 0000";
     assert!(made.err.contains(told), "{made:?}");
@@ -327,28 +332,10 @@ fn a_moment_is_restored_from_the_newest_base_backup_that_is_older() {
     .unwrap();
     let (_, after) = url.rsplit_once('@').unwrap();
     let plain = format!("postgres://plain:x@{after}");
-    let mut command = bare(world.root.path());
-    command.args([
-        "--database-url",
-        &plain,
-        "backup",
-        "--method",
-        "base",
-        "--dir",
-    ]);
-    let refused = finish(command.arg(world.dir()));
+    let refused = base_backup(world.root.path(), &plain, &world.dir());
     assert_eq!(refused.code, 14, "{refused:?}");
     assert!(refused.err.contains("ALTER ROLE"), "{refused:?}");
-    let mut command = bare(world.root.path());
-    command.args([
-        "--database-url",
-        &url,
-        "backup",
-        "--method",
-        "base",
-        "--dir",
-    ]);
-    let first = finish(command.arg(world.dir()));
+    let first = base_backup(world.root.path(), &url, &world.dir());
     assert_eq!(first.code, 0, "{first:?}");
     // Nobody has counted them.
     assert!(

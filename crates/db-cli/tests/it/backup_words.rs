@@ -161,6 +161,55 @@ fn a_folder_that_is_not_there_is_told() {
 }
 
 #[test]
+fn a_file_where_a_folder_was_to_be_named_is_told_by_every_verb() {
+    let place = filled();
+    place.write("file", "no folder");
+    let told = |done: &Done| {
+        let words = "file is a file, and no folder";
+        assert!(done.err.contains(words), "{done:?}");
+        assert!(done.err.contains("with --dir"), "{done:?}");
+    };
+    let name = "backup_20261122_143005";
+    for dir in ["file", "./file/below"] {
+        for verb in [
+            &["backup"][..],
+            &["backup", "create"],
+            &["backup", "list"],
+            &["backup", "verify"],
+            &["backup", "verify", name],
+            &["backup", "prune"],
+            &["backup", "prune", "--dry-run"],
+            &["backup", "remove", name, "--force"],
+            &["backup", "schedule"],
+            &["backup", "schedule", "--once"],
+            &["backup", "status"],
+            &["backup", "wal-push", "x"],
+            &["restore", "--target", "new.db"],
+            &["man"],
+            &["json-schema"],
+        ] {
+            let arguments = [verb, &["--dir", dir]].concat();
+            told(&place.ends(2, &arguments));
+        }
+        // Whatever is wrong, a server must not take it for the end of its log.
+        let fetch = [
+            "backup",
+            "wal-fetch",
+            "00000002.history",
+            "to",
+            "--dir",
+            dir,
+        ];
+        told(&place.ends(255, &fetch));
+        let path = format!("{dir}/{name}.json");
+        told(&place.ends(2, &["backup", "verify", &path]));
+    }
+    place.write("bitcraps-db.toml", "[backup]\ndir = 'file'\n");
+    told(&place.ends(2, &["backup"]));
+    assert_eq!(fs::read_to_string(place.path("file")).unwrap(), "no folder");
+}
+
+#[test]
 fn what_is_no_database_is_told_without_our_scratch_file() {
     let place = filled();
     place.write("broken.db", &"no page of a database ".repeat(500));
@@ -207,4 +256,28 @@ fn next_of(place: &Place, more: &[&str]) -> TimeDelta {
 fn a_short_interval_is_not_made_a_long_one_by_the_usual_jitter() {
     let wait = next_of(&filled(), &["--every", "5s"]);
     assert!(wait <= TimeDelta::seconds(60), "{wait}");
+}
+
+#[test]
+fn a_jitter_longer_than_the_interval_is_refused() {
+    let place = filled();
+    let refused = |times: &[&str], words: &str| {
+        let arguments = [&["backup", "schedule", "--once"][..], times].concat();
+        let done = place.ends(2, &arguments);
+        assert!(done.err.contains(words), "{done:?}");
+        assert!(
+            done.err.contains("--jitter no more than --every"),
+            "{done:?}"
+        );
+    };
+    refused(
+        &["--every", "1m", "--jitter", "2m"],
+        "a jitter of 2 min 0 s is longer than the interval, 1 min 0 s",
+    );
+    refused(&["--jitter", "61m"], "the interval, 1 h 0 min");
+    place.write("bitcraps-db.toml", "[backup]\nevery = '30s'\n");
+    refused(&["--jitter", "31s"], "the interval, 30.0 s");
+    assert!(!place.path("backups").exists());
+    let as_long = ["--jitter", "30s", "--drill-every", "0"];
+    place.ok(&[&["backup", "schedule", "--once"][..], &as_long].concat());
 }

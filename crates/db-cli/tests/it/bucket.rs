@@ -191,6 +191,31 @@ fn a_round_trip_of_sqlite() {
 }
 
 #[test]
+fn a_verification_that_failed_is_remembered_in_the_bucket() {
+    let world = World::new(1);
+    world.ends(0, &PLAIN);
+    let (name, good) = world.artifact();
+    let store = world.store();
+    let put = |bytes: &[u8]| {
+        store.write_small(&name, bytes, WriteMode::Replace).unwrap();
+    };
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    put(&bad);
+    world.ends(0, &["backup", "status"]);
+    world.ends(8, &["backup", "verify"]);
+    put(&good);
+    for verb in ["list", "status"] {
+        world.ends(8, &["backup", verb]);
+    }
+    world.ends(0, &["backup", "verify"]);
+    for verb in ["list", "status"] {
+        world.ends(0, &["backup", verb]);
+    }
+    assert_eq!(store.list().unwrap().len(), 2);
+}
+
+#[test]
 fn an_upload_that_was_killed_goes_on_where_it_stopped() {
     const SIZE: u64 = 66;
     let world = World::new(SIZE);

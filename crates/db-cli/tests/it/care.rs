@@ -143,7 +143,8 @@ both_engines! {
 #[test]
 fn a_schedule_that_cannot_write_says_so_by_its_code() {
     let place = sqlite();
-    fs::write(place.path("backups"), "in the way").unwrap();
+    // A link to itself, which leads to no folder and to no file.
+    std::os::unix::fs::symlink("backups", place.path("backups")).unwrap();
     let failed = place.json(13, &["backup", "schedule", "--once"]);
     // It could be neither looked at nor written into.
     assert_eq!(failed["alarms"][0], "store_unreadable");

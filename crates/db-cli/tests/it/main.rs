@@ -4,6 +4,7 @@
 mod archive;
 mod audit;
 mod backup;
+mod backup_failed;
 mod backup_words;
 mod bad_input;
 mod bucket;

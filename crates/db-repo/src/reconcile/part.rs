@@ -1,10 +1,13 @@
 //! What a schema of an earlier version lacks, and which checks want it.
 
-use db_core::Conn;
+use db_core::{Conn, ErrorKind};
 
 use super::Check;
-use crate::Result;
 use crate::dialect::columns::has_column;
+use crate::{Error, Result};
+
+/// A column of the first version, by which lines of players are told from a table of somebody else.
+const OF_LINES: (&str, &str) = ("transactions", "balance_before");
 
 /// What came with a later version of the schema than the first, which has the lines of players.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +67,17 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Those of the database, as it is now.
+    /// Those of the database, as it is now. One without lines of players is none of ours: what it holds under names of
+    /// ours is not read.
     pub(super) fn read(conn: &mut Conn<'_>) -> Result<Self> {
+        let (table, column) = OF_LINES;
+        if !has_column(conn, table, column)? {
+            let told = "there are no tables of BitCraps";
+            return Err(Error::Database(db_core::Error::new(
+                ErrorKind::Statement,
+                told,
+            )));
+        }
         let mut has = |part: Part| {
             let (table, column) = part.column();
             has_column(conn, table, column)

@@ -44,7 +44,7 @@ pub(super) fn backup(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         .measure(metrics::BACKUP_FAILURES, gauge(ages.failures)))
 }
 
-/// A backup was restored and verified not long ago.
+/// A backup was restored and verified not long ago, and of none it is known that it would not be.
 pub(super) fn restore_drill(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
     let Some(ages) = look.ages() else {
         return Ok(Verdict::unknown(UNTOLD));
@@ -57,9 +57,14 @@ pub(super) fn restore_drill(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         limit: &look.limits.restore_age,
         metric: metrics::RESTORE_AGE,
     };
-    Ok(aged
-        .verdict(look.now)
-        .hint("`bitcraps-db backup verify --restore` restores the latest one on the side"))
+    let mut verdict = aged.verdict(look.now);
+    if ages.failed > 0 {
+        let failed = counted(ages.failed, "backup has", "backups have");
+        verdict.observed = format!("{}; {failed} failed a verification", verdict.observed);
+        verdict.state = verdict.state.max(State::Warn);
+        verdict = verdict.hint("`bitcraps-db backup list` says which, and why");
+    }
+    Ok(verdict.hint("`bitcraps-db backup verify --restore` restores the latest one on the side"))
 }
 
 struct Aged<'l> {

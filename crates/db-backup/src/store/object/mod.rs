@@ -284,7 +284,7 @@ impl BucketStore {
         Ok(listing.backups.iter().any(|entry| {
             let manifest = entry.manifest.as_ref();
             let does = manifest.is_ok_and(|m| m.is_sound() && Series::of(m).key() == series);
-            does && entry.is_complete() && entry.name > name
+            does && entry.is_usable() && entry.name > name
         }))
     }
 

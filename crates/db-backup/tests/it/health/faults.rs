@@ -146,6 +146,7 @@ both_engines! {
             ("backup", State::Warn, BackupAges { failures: 1, ..young }),
             ("restore_drill", State::Warn, BackupAges { last_verified_restore: ago(25), ..young }),
             ("restore_drill", State::Fail, BackupAges { last_verified_restore: None, ..young }),
+            ("restore_drill", State::Warn, BackupAges { failed: 1, ..young }),
         ] {
             flips(&examiner, (check, state), || set(ages), cure);
         }

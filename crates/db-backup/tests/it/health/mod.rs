@@ -92,6 +92,7 @@ fn young() -> BackupAges {
         last_verified_restore: Some(SystemClock.now() - TimeDelta::minutes(20)),
         failures: 0,
         shrunk: false,
+        failed: 0,
     }
 }
 

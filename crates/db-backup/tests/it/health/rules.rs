@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use db_backup::health::{AlertRule, Selection, metrics};
 use db_backup::retention::Policy;
-use db_backup::schedule::{self, Alarm, Schedule, StoreJob, SystemTimer, Timer};
+use db_backup::schedule::{self, Alarm, Schedule, StoreJob, Timer};
 use db_backup::{BackupOptions, LocalStore, Source, VerifyOptions};
 use db_core::{Database, DatabaseConfig, DatabaseUrl, Error, Interrupt};
 use db_testkit::TestDb;
@@ -15,6 +15,7 @@ use metrics_util::debugging::DebuggingRecorder;
 use serde::Deserialize;
 
 use super::{World, migrate, patient};
+use crate::schedule::fake::Patient;
 
 /// What `PromQL` has besides names of metrics and of labels.
 const WORDS: [&str; 10] = [
@@ -98,7 +99,7 @@ fn scheduled() {
     let store = Arc::new(LocalStore::new(folder.path()));
     let options = (BackupOptions::default(), VerifyOptions::default());
     let job = StoreJob::new(source, store, options, Policy::none());
-    let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
+    let timer: Arc<dyn Timer> = Arc::new(Patient::default());
     let at = (timer, &Interrupt::default());
     let state = schedule::run(Schedule::default(), job, at, true, &mut |_| {}).unwrap();
     assert_eq!((state.made, state.alarms.len()), (1, 0));

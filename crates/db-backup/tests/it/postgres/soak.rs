@@ -2,7 +2,6 @@
 //! history.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use db_backup::{BackupOptions, Invariant, Method, RestoreOptions, create, restore};
 use db_core::{Access, Conn, Connection, DatabaseUrl, Engine};
@@ -12,8 +11,8 @@ use diesel::{QueryableByName, RunQueryDsl, sql_query};
 
 use super::dump::{drop_database, target};
 use super::{place, source};
+use crate::soak::soak;
 
-const WRITERS: usize = 3;
 const ACCOUNTS: i64 = 50;
 const EACH: i64 = 1_000;
 
@@ -106,85 +105,29 @@ fn dumps_beside_saturating_transfers_are_prefixes_of_the_history() {
     db.connect().execute(BANK);
     let (_folder, store) = place();
     let url = DatabaseUrl::parse(&db.url()).unwrap();
-    let stop = AtomicBool::new(false);
-    let acknowledged: Vec<AtomicI64> = (0..WRITERS).map(|_| AtomicI64::new(0)).collect();
-    let acks = || -> Vec<i64> {
-        let loaded = acknowledged.iter().map(|ack| ack.load(Ordering::SeqCst));
-        loaded.collect()
+    let writer = |number: i64| {
+        let mut random = fastrand::Rng::with_seed(number.unsigned_abs() + 6);
+        let mut connection = Connection::open(&url, Access::ReadWrite).unwrap();
+        move |seq: i64| {
+            let (a, b) = (random.i64(1..=ACCOUNTS), random.i64(1..=ACCOUNTS));
+            let amount = random.i64(1..100);
+            let transfer = format!("SELECT transfer({number}, {seq}, {a}, {b}, {amount})");
+            connection.conn().batch_execute(&transfer).unwrap();
+        }
     };
-    let mut made = Vec::new();
-    std::thread::scope(|scope| {
-        for (writer, acknowledged) in acknowledged.iter().enumerate() {
-            let (url, stop) = (&url, &stop);
-            scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(writer as u64 + 7);
-                let mut connection = Connection::open(url, Access::ReadWrite).unwrap();
-                for seq in 1.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let (a, b) = (random.i64(1..=ACCOUNTS), random.i64(1..=ACCOUNTS));
-                    let amount = random.i64(1..100);
-                    let transfer = format!("SELECT transfer({writer}, {seq}, {a}, {b}, {amount})");
-                    connection.conn().batch_execute(&transfer).unwrap();
-                    acknowledged.store(seq, Ordering::SeqCst);
-                }
-            });
-        }
-        // Whatever fails below, the writers end.
-        let stopper = Stop(&stop);
-        while acks().contains(&0) {
-            std::thread::yield_now();
-        }
-        let options = BackupOptions::new()
-            .with_method(Method::Logical)
-            .with_invariant(conserved());
-        for _ in 0..rounds {
-            let before = acks();
-            let manifest = create(&source(&db.url()), &store, &options, &mut |_| ()).unwrap();
-            made.push((manifest, before, acks()));
-        }
-        drop(stopper);
-    });
-    let whole = history(&url);
+    let options = BackupOptions::new()
+        .with_method(Method::Logical)
+        .with_invariant(conserved());
+    let back_up = || create(&source(&db.url()), &store, &options, &mut |_| ()).unwrap();
+    let soaked = soak(rounds, writer, back_up, |_, _| {});
     let restored = target(&db, "_soak");
-    let mut longest = 0;
-    for (manifest, before, after) in &made {
+    let of = |line: &Line| (line.writer, line.seq);
+    let acked = soaked.check(&history(&url), of, |manifest| {
         let options = RestoreOptions::new().with_invariant(conserved());
         restore(&store, manifest, &restored, &options, &mut |_| ()).unwrap();
         let lines = history(&restored);
-        assert_eq!(
-            lines,
-            whole[..lines.len()],
-            "{} is no prefix",
-            manifest.name
-        );
-        assert!(lines.len() >= longest, "a later dump is shorter");
-        longest = lines.len();
-        for writer in 0..WRITERS {
-            let number = i64::try_from(writer).unwrap();
-            let of_writer = lines.iter().filter(|line| line.writer == number);
-            let last = of_writer.map(|line| line.seq).max().unwrap_or(0);
-            assert!(
-                last >= before[writer],
-                "an acknowledged transfer is missing"
-            );
-            assert!(
-                last <= after[writer] + 1,
-                "a transfer of the future is in it"
-            );
-        }
         drop_database(&db, &restored.database_name().unwrap());
-    }
-    let acked: i64 = acks().iter().sum();
-    assert_eq!(i64::try_from(whole.len()).unwrap(), acked);
+        lines
+    });
     println!("{rounds} dumps beside {acked} transfers");
-}
-
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

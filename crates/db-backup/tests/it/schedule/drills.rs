@@ -173,6 +173,8 @@ fn a_real_trial_restore_runs_beside_real_backups() {
         tell.send(line).unwrap_or_default();
     })
     .unwrap();
+    // Whatever fails below, it is let go before the scheduler waits for it.
+    let go_on = go_on;
     let mut lines = Vec::new();
     let mut until = |wanted: &str, times: usize| {
         let mut found = 0;
@@ -200,6 +202,57 @@ fn a_real_trial_restore_runs_beside_real_backups() {
     assert!(state.alarms.is_empty() && !state.is_drilling, "{state:?}");
     let found = status(&store, db_core::SystemClock.now()).unwrap();
     assert_eq!(found.series[0].newest_verified.as_deref(), Some(on_trial));
+}
+
+/// It is kept as long as it is on trial, and then no better than any other.
+#[test]
+fn a_backup_whose_trial_restore_failed_is_pruned() {
+    let db = TestDb::sqlite();
+    db.connect()
+        .execute("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    let folder = tempfile::tempdir().unwrap();
+    let store = LocalStore::new(folder.path());
+    let source = Source {
+        url: DatabaseUrl::parse(&db.url()).unwrap(),
+        key: None,
+    };
+    let never = db_backup::Invariant::new("never", |_| Ok(vec!["no".to_owned()]));
+    let options = (
+        BackupOptions::new(),
+        VerifyOptions::new().with_invariant(never),
+    );
+    let keep_one = db_backup::retention::Policy {
+        last: 1,
+        ..db_backup::retention::Policy::none()
+    };
+    let mut job = StoreJob::new(source, Arc::new(store.clone()), options, keep_one);
+    let interrupt = Interrupt::default();
+    job.back_up(&interrupt).unwrap();
+    let failed = job.drill()(&interrupt);
+    assert!(matches!(failed, Err(Error::Unsound { .. })), "{failed:?}");
+    let second = job.back_up(&interrupt).unwrap();
+    assert_eq!(job.prune(&interrupt).unwrap(), 1);
+    let listing = list(&store).unwrap();
+    let left: Vec<_> = listing.backups.iter().map(|b| b.name.to_string()).collect();
+    assert_eq!(left, [second]);
+}
+
+/// Not at the next look at the store, ten minutes later: a single round would end with it.
+#[test]
+fn a_trial_restore_that_passed_ends_its_alarm_at_once() {
+    let timer = Fake::new(3);
+    let (mut job, _) = Fakes::new(&timer);
+    job.facts.oldest = Some(start() - TimeDelta::hours(40));
+    let mut ended = Vec::new();
+    let at = (shared(&timer), &Interrupt::default());
+    let state = run(Schedule::default(), job, at, false, &mut |event| {
+        if matches!(event, Event::Drilled | Event::Cleared { .. }) {
+            ended.push(timer.now());
+        }
+    });
+    assert_eq!(state.unwrap().alarms, []);
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    assert_eq!(ended[0], ended[1]);
 }
 
 #[test]

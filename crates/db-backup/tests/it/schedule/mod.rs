@@ -2,10 +2,10 @@
 
 mod alarms;
 mod drills;
+pub(crate) mod fake;
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,201 +17,7 @@ use db_backup::{BackupOptions, Error, LocalStore, Source, Store, VerifyOptions, 
 use db_core::{DatabaseUrl, Interrupt};
 use db_testkit::TestDb;
 
-fn start() -> DateTime<Utc> {
-    "2026-11-22T00:00:00Z".parse().unwrap()
-}
-
-/// A clock that runs by as much as is slept, and stops the scheduler at its end. It stands while something is
-/// restored on trial, unless that is held up.
-#[derive(Debug)]
-struct Fake {
-    now: Mutex<DateTime<Utc>>,
-    end: DateTime<Utc>,
-    /// At each of these moments, in turn, the clock jumps by so much: a machine that slept, or a wrong
-    /// clock.
-    jumps: Mutex<VecDeque<(DateTime<Utc>, TimeDelta)>>,
-    /// Trial restores that are under way.
-    trials: Mutex<usize>,
-    /// If they are held up, until then, or until they are stopped by this clock's end.
-    held_until: Mutex<Option<DateTime<Utc>>>,
-    bell: Condvar,
-}
-
-impl Fake {
-    fn new(hours: i64) -> Arc<Self> {
-        Arc::new(Self {
-            now: Mutex::new(start()),
-            end: start() + TimeDelta::hours(hours),
-            jumps: Mutex::default(),
-            trials: Mutex::default(),
-            held_until: Mutex::default(),
-            bell: Condvar::new(),
-        })
-    }
-
-    fn is_held(&self) -> bool {
-        let until = *self.held_until.lock().unwrap();
-        until.is_some_and(|until| self.now() < until)
-    }
-
-    /// Waits for what is on trial, unless that is held up.
-    fn stand(&self) {
-        let trials = self.trials.lock().unwrap();
-        let busy = |trials: &mut usize| *trials > 0 && !self.is_held();
-        drop(self.bell.wait_while(trials, busy).unwrap());
-    }
-
-    /// Holds a trial up.
-    fn hold(&self, interrupt: &Interrupt) {
-        let trials = self.trials.lock().unwrap();
-        let held = |_: &mut usize| self.is_held() && !interrupt.is_set();
-        drop(self.bell.wait_while(trials, held).unwrap());
-    }
-}
-
-impl Fake {
-    fn jumps(&self, jumps: impl IntoIterator<Item = (DateTime<Utc>, TimeDelta)>) {
-        self.jumps.lock().unwrap().extend(jumps);
-    }
-}
-
-impl Timer for Fake {
-    fn now(&self) -> DateTime<Utc> {
-        *self.now.lock().unwrap()
-    }
-
-    fn nap(&self, longest: Duration, interrupt: &Interrupt) {
-        self.stand();
-        let _trials = self.trials.lock().unwrap();
-        let mut now = self.now.lock().unwrap();
-        *now += TimeDelta::from_std(longest.max(Duration::from_millis(1))).unwrap();
-        let mut jumps = self.jumps.lock().unwrap();
-        if let Some((at, by)) = jumps.front().copied()
-            && *now >= at
-        {
-            jumps.pop_front();
-            *now += by;
-        }
-        if *now >= self.end {
-            interrupt.interrupt().unwrap();
-        }
-        self.bell.notify_all();
-    }
-
-    fn wake(&self) {
-        let mut trials = self.trials.lock().unwrap();
-        *trials = trials.saturating_sub(1);
-        self.bell.notify_all();
-    }
-}
-
-#[derive(Debug, Default)]
-struct Log {
-    backups: Vec<DateTime<Utc>>,
-    drills: Vec<DateTime<Utc>>,
-    prunes: usize,
-}
-
-struct Fakes {
-    timer: Arc<Fake>,
-    log: Arc<Mutex<Log>>,
-    facts: Facts,
-    /// Which attempts fail or find the store locked, counted from 0.
-    fails: fn(usize) -> Option<Error>,
-    drill_fails: bool,
-    drill_panics: bool,
-    attempts: usize,
-    /// Which looks at the store fail, counted from 0.
-    look_fails: fn(usize) -> bool,
-    /// Which looks panic, counted from 0.
-    look_panics: fn(usize) -> bool,
-    looks: Arc<std::sync::atomic::AtomicUsize>,
-    /// Which attempts panic, counted from 0.
-    panics: fn(usize) -> bool,
-}
-
-impl Fakes {
-    fn new(timer: &Arc<Fake>) -> (Self, Arc<Mutex<Log>>) {
-        let log = Arc::new(Mutex::new(Log::default()));
-        let fakes = Self {
-            timer: Arc::clone(timer),
-            log: Arc::clone(&log),
-            facts: Facts::default(),
-            fails: |_| None,
-            drill_fails: false,
-            drill_panics: false,
-            attempts: 0,
-            look_fails: |_| false,
-            look_panics: |_| false,
-            looks: Arc::default(),
-            panics: |_| false,
-        };
-        (fakes, log)
-    }
-}
-
-fn broken() -> Error {
-    Error::Store {
-        place: "the store".to_owned(),
-        reason: "it is gone".to_owned(),
-    }
-}
-
-fn locked() -> Error {
-    Error::Locked {
-        what: "the store".to_owned(),
-        holder: None,
-    }
-}
-
-impl Job for Fakes {
-    fn facts(&mut self) -> Result<Facts, Error> {
-        let look = self.looks.fetch_add(1, Ordering::SeqCst);
-        assert!(!(self.look_panics)(look), "look {look} panics");
-        if (self.look_fails)(look) {
-            return Err(broken());
-        }
-        let drilled = self.log.lock().unwrap().drills.last().copied();
-        self.facts.last_drill = self.facts.last_drill.max(drilled);
-        Ok(self.facts)
-    }
-
-    fn back_up(&mut self, _: &Interrupt) -> Result<String, Error> {
-        let attempt = self.attempts;
-        self.attempts += 1;
-        assert!(!(self.panics)(attempt), "attempt {attempt} panics");
-        if let Some(error) = (self.fails)(attempt) {
-            return Err(error);
-        }
-        let now = self.timer.now();
-        self.facts.newest = self.facts.newest.max(Some(now));
-        self.log.lock().unwrap().backups.push(now);
-        Ok(format!("b{attempt}"))
-    }
-
-    fn prune(&mut self, _: &Interrupt) -> Result<usize, Error> {
-        self.log.lock().unwrap().prunes += 1;
-        Ok(0)
-    }
-
-    fn drill(&mut self) -> Trial {
-        *self.timer.trials.lock().unwrap() += 1;
-        let (timer, log) = (Arc::clone(&self.timer), Arc::clone(&self.log));
-        let (fails, panics) = (self.drill_fails, self.drill_panics);
-        Box::new(move |interrupt| {
-            timer.hold(interrupt);
-            assert!(!panics, "the trial panics");
-            if interrupt.is_set() {
-                return Err(Error::Interrupted);
-            }
-            if fails {
-                return Err(broken());
-            }
-            log.lock().unwrap().drills.push(timer.now());
-            Ok(())
-        })
-    }
-}
+use fake::{Fake, Fakes, Patient, broken, locked, start};
 
 fn shared(timer: &Arc<Fake>) -> Arc<dyn Timer> {
     Arc::<Fake>::clone(timer)
@@ -463,7 +269,7 @@ fn nobody_overlaps_with_another_process() {
     let lock = store.lock("backup").unwrap();
     let mut was_locked = false;
     let mut once = |job| {
-        let timer: Arc<dyn Timer> = Arc::new(SystemTimer::default());
+        let timer: Arc<dyn Timer> = Arc::new(Patient::default());
         run(
             Schedule {
                 lock_wait: Duration::ZERO,

@@ -2,6 +2,7 @@
 
 mod bank;
 mod encrypted;
+mod failed;
 mod flips;
 mod hostile;
 mod round_trip;

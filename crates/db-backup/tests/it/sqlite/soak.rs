@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use db_testkit::{holds_shared_lock, size};
 
 use super::bank::*;
-
-const WRITERS: usize = 3;
+use crate::soak::{Stop, soak};
 
 /// So many backups are made of a bank: its writers never rest, and what they do in hours fills disks.
 const OF_ONE_BANK: u64 = 10;
@@ -20,100 +19,41 @@ fn backups_beside_saturating_transfers_are_prefixes_of_the_history() {
     let (mut done, mut transfers) = (0, 0);
     while done < rounds {
         let now = OF_ONE_BANK.min(rounds - done);
-        transfers += soak(now);
+        transfers += of_one_bank(now);
         done += now;
         println!("{done} backups beside {transfers} transfers");
     }
 }
 
 /// So many backups of one bank; returns how many transfers were acknowledged meanwhile.
-fn soak(rounds: u64) -> i64 {
+fn of_one_bank(rounds: u64) -> i64 {
     let bank = Bank::new();
     fill(&bank, 500);
     let database = bank.open();
-    let stop = AtomicBool::new(false);
-    let acknowledged: Vec<AtomicI64> = (0..WRITERS).map(|_| AtomicI64::new(0)).collect();
-    let acks = || -> Vec<i64> {
-        let loaded = acknowledged.iter().map(|a| a.load(Ordering::SeqCst));
-        loaded.collect()
+    let writer = |number: i64| {
+        let database = &database;
+        let mut random = fastrand::Rng::with_seed(number.unsigned_abs() + 6);
+        move |seq| transfer(database, &mut random, number, seq)
     };
-    let mut made = Vec::new();
-    std::thread::scope(|scope| {
-        for (writer, acknowledged) in acknowledged.iter().enumerate() {
-            let (database, stop) = (&database, &stop);
-            scope.spawn(move || {
-                let mut random = fastrand::Rng::with_seed(writer as u64 + 7);
-                let writer = i64::try_from(writer).unwrap() + 1;
-                for seq in 1.. {
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    transfer(database, &mut random, writer, seq);
-                    acknowledged.store(seq, Ordering::SeqCst);
-                }
-            });
+    let verify = db_backup::VerifyOptions::new()
+        .with_identities(identities())
+        .with_invariant(conserved());
+    let mut codecs = codecs().into_iter().cycle();
+    let back_up = || bank.create(&options(codecs.next().unwrap())).unwrap();
+    let soaked = soak(rounds, writer, back_up, |round, manifest| {
+        if round % 2 == 0 {
+            db_backup::drill(&bank.store, manifest, &verify, &mut |_| {}).unwrap();
         }
-        // Whatever fails below, the writers end.
-        let stopper = Stop(&stop);
-        for (round, codec) in (0..rounds).zip(codecs().into_iter().cycle()) {
-            let before = acks();
-            let manifest = bank.create(&options(codec)).unwrap();
-            let after = acks();
-            made.push((manifest, before, after));
-            let (manifest, ..) = &made[made.len() - 1];
-            let verify = db_backup::VerifyOptions::new()
-                .with_identities(identities())
-                .with_invariant(conserved());
-            if round % 2 == 0 {
-                db_backup::drill(&bank.store, manifest, &verify, &mut |_| {}).unwrap();
-            }
-        }
-        drop(stopper);
     });
     close(&database);
-    let whole = history(bank.path());
-    let mut longest = 0;
-    for (manifest, before, after) in &made {
+    let of = |entry: &Entry| (entry.writer, entry.seq);
+    soaked.check(&history(bank.path()), of, |manifest| {
         let to = bank.root.path().join(format!("{}.db", manifest.name));
         bank.restore(manifest, &to).unwrap();
         let entries = history(&to);
-        assert_eq!(
-            entries,
-            whole[..entries.len()],
-            "{} is no prefix",
-            manifest.name
-        );
-        assert!(entries.len() >= longest, "a later backup is shorter");
-        longest = entries.len();
-        for writer in 0..WRITERS {
-            let number = i64::try_from(writer).unwrap() + 1;
-            let of_writer = entries.iter().filter(|e| e.writer == number);
-            let last = of_writer.map(|e| e.seq).max().unwrap_or(0);
-            // What was acknowledged before is in it; of what was not by its end, one may be.
-            assert!(
-                last >= before[writer],
-                "an acknowledged transfer is missing"
-            );
-            assert!(
-                last <= after[writer] + 1,
-                "a transfer of the future is in it"
-            );
-        }
         std::fs::remove_file(to).unwrap();
-    }
-    let acked: i64 = acks().iter().sum();
-    assert!(acked > 0);
-    let kept = whole.iter().filter(|entry| entry.writer > 0).count();
-    assert_eq!(i64::try_from(kept).unwrap(), acked);
-    acked
-}
-
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+        entries
+    })
 }
 
 #[cfg(target_os = "linux")]

@@ -110,11 +110,12 @@ fn line(entry: &Entry, now: DateTime<Utc>) -> Line {
         verified_at: entry.verification.as_ref().map(|v| v.at),
         verified_ms: entry.verification.as_ref().map(|v| v.total_ms),
         future: entry.is_future(now),
-        complete: entry.is_complete(),
+        complete: entry.is_usable(),
         unsound: manifest.map_or_else(Vec::new, |m| m.proof.unsound.clone()),
         problems: problem
             .into_iter()
             .chain(entry.faults.iter().cloned())
+            .chain(entry.failure.as_ref().map(ToString::to_string))
             .collect(),
     }
 }

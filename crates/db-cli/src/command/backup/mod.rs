@@ -104,7 +104,7 @@ pub(super) fn store_for(
 ) -> Result<Box<dyn Store>, Error> {
     let dir = settings.dir(place.dir.as_deref());
     if !dir.contains("://") {
-        return Ok(Box::new(LocalStore::new(dir)));
+        return in_folder(Path::new(dir));
     }
     let given = place.staging.as_ref().or(settings.staging.as_ref());
     let staging = match (given, database) {
@@ -121,6 +121,15 @@ pub(super) fn store_for(
     let variables = env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Box::new(BucketStore::open(dir, staging, variables)?))
+}
+
+/// The store in a folder, which need not be there yet. A file in its place is told before anything is done.
+fn in_folder(folder: &Path) -> Result<Box<dyn Store>, Error> {
+    super::refuse_file(
+        folder,
+        "name a folder for the backups with --dir, or as dir in [backup] of bitcraps-db.toml",
+    )?;
+    Ok(Box::new(LocalStore::new(folder)))
 }
 
 /// The store that is meant, with what waits for it beside the database of this run, if one is named.
@@ -184,7 +193,7 @@ pub(super) fn chosen(
             format!("{name} is not in {dir}"),
             format!("write its name alone, with --dir '{}'", folder.display()),
         )),
-        _ => Ok((selector, Box::new(LocalStore::new(folder)))),
+        _ => Ok((selector, in_folder(folder)?)),
     }
 }
 

@@ -1,10 +1,12 @@
 //! `backup schedule`: in the foreground, until a signal comes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::SecondsFormat;
 use db_backup::schedule::{self, Alarm, Event, Schedule, StoreJob, SystemTimer, Timer};
 use db_backup::{Source, Store, VerifyOptions};
+use db_core::duration::show;
 use db_core::{Access, Interrupt};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,6 +14,7 @@ use serde::Serialize;
 use super::{create, identities, invariants, postgres, scratch, store_for};
 use crate::args::BackupSchedule;
 use crate::command::Context;
+use crate::config::BackupSettings;
 use crate::database;
 use crate::error::Error;
 use crate::exit::{self, Code};
@@ -51,6 +54,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
             "make one by hand, with `backup create --accept-unsound`, and mend the data",
         ));
     }
+    let (every, jitter) = times(options, settings)?;
     let backup = create::options(&options.create, settings)?;
     let job = context.job()?;
     let place = &options.create.place;
@@ -66,13 +70,9 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         .with_postgres(postgres(&options.create.tools, settings))
         .with_server(job.target.clone())
         .with_invariants(invariants::of_copy());
-    let every = settings.every().map_err(|e| Error::usage(e, "write 1h"))?;
-    let default = Schedule::default();
-    let every = options.every.or(every).unwrap_or(default.every);
     let schedule = Schedule {
         every,
-        // What nobody asked for does not make a short interval a long one.
-        jitter: options.jitter.unwrap_or(default.jitter.min(every)),
+        jitter,
         drill_every: (!options.drill_every.is_zero()).then_some(options.drill_every),
         verified_within: options.verified_within,
         backup_within: options.backup_within,
@@ -132,6 +132,29 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
         context.output.report(&line)?;
     }
     Ok(code)
+}
+
+/// From one backup to the next, and what is added at random.
+fn times(
+    options: &BackupSchedule,
+    settings: &BackupSettings,
+) -> Result<(Duration, Duration), Error> {
+    let every = settings.every().map_err(|e| Error::usage(e, "write 1h"))?;
+    let default = Schedule::default();
+    let every = options.every.or(every).unwrap_or(default.every);
+    // What nobody asked for does not make a short interval a long one.
+    let jitter = options.jitter.unwrap_or(default.jitter.min(every));
+    if jitter > every {
+        return Err(Error::usage(
+            format!(
+                "a jitter of {} is longer than the interval, {}",
+                show(jitter),
+                show(every)
+            ),
+            "give --jitter no more than --every: so much may be added to each interval",
+        ));
+    }
+    Ok((every, jitter))
 }
 
 fn tell(output: &Output, event: &Event<'_>) {
