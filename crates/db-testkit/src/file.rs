@@ -42,7 +42,8 @@ impl FileDb {
 
     /// Makes it with our schema; `false` if there is a file already.
     pub(crate) fn make_migrated(&self) -> bool {
-        let made = File::create_new(&self.path).and_then(|mut file| file.write_all(template::file()));
+        let made =
+            File::create_new(&self.path).and_then(|mut file| file.write_all(template::file()));
         match made {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
