@@ -5,8 +5,8 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
 
+use db_core::{Clock as _, SystemClock};
 use db_migrate::{Migrator, Source};
 use db_schema::migrations::{POSTGRES, SQLITE};
 use diesel::connection::SimpleConnection as _;
@@ -23,9 +23,10 @@ const PREFIX: &str = "bitcraps_template";
 const LOCK: &str = "SELECT pg_advisory_lock(hashtext('bitcraps_template'))";
 
 /// A server that outlives its tests keeps what a test program copied for so many days.
-const DAYS_KEPT: u64 = 7;
+const DAYS_KEPT: i64 = 7;
 
-const DAY: u64 = 24 * 60 * 60;
+/// Seconds.
+const DAY: i64 = 24 * 60 * 60;
 
 #[derive(QueryableByName)]
 struct Named {
@@ -70,13 +71,13 @@ fn made_on(server: &str) -> diesel::QueryResult<String> {
     let mut admin = server::open(server);
     // Given back with the connection.
     admin.batch_execute(LOCK)?;
-    let today = since_1970().as_secs() / DAY;
+    let today = SystemClock.now().timestamp() / DAY;
     let program = program();
     for Named { name, day } in all(&mut admin)? {
         if name.ends_with(&program) {
             return Ok(name);
         }
-        if u64::try_from(day).is_ok_and(|day| day + DAYS_KEPT < today) {
+        if day + DAYS_KEPT < today {
             admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
         }
     }
@@ -110,9 +111,4 @@ fn program() -> String {
         (path, modified).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
-}
-
-fn since_1970() -> Duration {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    now.unwrap_or_default()
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::backup::{Work, chosen, find, identities, invariants, postgres, shrank};
 use super::{Context, Job};
 use crate::args::Restore;
-use crate::database::show_size;
+use crate::database::{self, show_size};
 use crate::error::Error;
 use crate::exit::Code;
 use crate::output::style::Style;
@@ -310,7 +310,7 @@ fn agree_on_server(
     if !is_on_server(target)? {
         return Ok(false);
     }
-    let name = target.database_name().unwrap_or_default();
+    let name = database::name_of(target).ok_or_else(|| database::nameless(target))?;
     let question = format!(
         "replace the database {name} by {}? The old one is kept under another name",
         shown(backup)
