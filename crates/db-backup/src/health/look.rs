@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use db_core::{Conn, Connection, Database, DatabaseStats, Engine, Error, Interrupt};
 use db_migrate::Migrator;
 
@@ -61,7 +61,9 @@ pub(super) struct Look<'a> {
     pub(super) target: &'a Target,
     pub(super) limits: &'a HealthLimits,
     pub(super) migrator: Option<&'a Migrator>,
+    /// When it began.
     pub(super) now: DateTime<Utc>,
+    began: Instant,
     pub(super) memory: &'a mut Memory,
     pub(super) stats: Option<DatabaseStats>,
     /// Damage that a check met.
@@ -100,6 +102,12 @@ pub(super) struct Eyes<'a> {
 }
 
 impl<'a> Look<'a> {
+    /// What the clock that said when it began says by now.
+    pub(super) fn moment(&self) -> DateTime<Utc> {
+        let since = TimeDelta::from_std(self.began.elapsed());
+        self.now + since.unwrap_or_default()
+    }
+
     /// Opens the database; that it cannot be opened is a finding, and no error.
     pub(super) fn open(eyes: &Eyes<'a>, memory: &'a mut Memory) -> Self {
         let target = eyes.target;
@@ -119,6 +127,7 @@ impl<'a> Look<'a> {
             limits: eyes.limits,
             migrator: eyes.migrator,
             now: eyes.now,
+            began: start,
             memory,
             stats: target.database.as_ref().map(Database::stats),
             damage: None,

@@ -1,6 +1,8 @@
 //! What a schema of an earlier version lacks, and which checks want it.
 
-use db_core::{Conn, ErrorKind};
+use db_core::{Conn, ErrorKind, with_conn};
+use db_schema::schema::users;
+use diesel::{QueryDsl as _, RunQueryDsl as _};
 
 use super::Check;
 use crate::dialect::columns::has_column;
@@ -72,6 +74,10 @@ impl Parts {
     pub(super) fn read(conn: &mut Conn<'_>) -> Result<Self> {
         let (table, column) = OF_LINES;
         if !has_column(conn, table, column)? {
+            // Whoever may not read is told that, and not what is there.
+            if has_column(conn, "users", "id")? {
+                with_conn!(conn, |c| users::table.select(users::id).limit(1).execute(c))?;
+            }
             let told = "there are no tables of BitCraps";
             return Err(Error::Database(db_core::Error::new(
                 ErrorKind::Statement,

@@ -18,22 +18,29 @@ pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
     let ages = look.ages().and_then(Result::ok);
     let backup = ages.and_then(|ages| ages.last_backup.max(ages.last_verified_restore));
     let (mut back, mut behind) = (TimeDelta::zero(), "");
-    for (then, whom) in [
+    let seen = [
         (look.memory.newest, "the last look"),
         (last_change(look), "the last change of the database's file"),
         (backup, "the last backup"),
-    ] {
-        let by = then.map_or(TimeDelta::zero(), |then| then - look.now);
+    ];
+    // A busy machine may keep a look waiting for seconds: what was seen is older than this moment.
+    let after = look.moment();
+    for (then, whom) in seen {
+        let by = then.map_or(TimeDelta::zero(), |then| then - after);
         if by > back {
             back = by;
             behind = whom;
         }
     }
     if look.target.engine() == Engine::Postgres {
+        let before = look.moment();
         let server = look.ask(|conn| number(conn, SERVER))?;
+        let after = look.moment();
         let server = server.and_then(DateTime::from_timestamp_micros);
         // Either may be wrong, but not by much if they keep time.
-        let by = server.map_or(TimeDelta::zero(), |server| (server - look.now).abs());
+        let by = server.map_or(TimeDelta::zero(), |server| {
+            (server - after).max(before - server)
+        });
         if by > back {
             back = by;
             behind = "the server's clock";

@@ -1,13 +1,17 @@
 //! Faults that both engines can have.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use chrono::TimeDelta;
-use db_backup::health::{BackupAges, Examiner, Selection, Space, State, metrics};
-use db_core::{Clock, Engine, SystemClock};
+use db_backup::health::{BackupAges, Examiner, Limit, Selection, Space, State, metrics};
+use db_core::{Clock, Engine, Error, SystemClock};
 use db_migrate::{Migrator, Source};
 use db_testkit::{TestDb, both_engines};
 
 use super::{
-    BETS, INDEX, PLAYERS, World, assert_healthy, find, flips, migration, patient, patient_of,
+    BETS, INDEX, PLAYERS, World, assert_healthy, find, flips, migrate, migration, patient,
+    patient_of, young,
 };
 
 both_engines! {
@@ -118,6 +122,28 @@ both_engines! {
         assert!(found.observed.contains("5.0 GiB of 100 GiB free (5 %)"), "{found:?}");
     }
 
+    /// As on a busy machine: what changes meanwhile is newer than the look's beginning, and not of the future.
+    fn a_look_that_takes_long_is_no_clock_that_went_back(db: TestDb) {
+        const LONG: Duration = Duration::from_millis(300);
+        migrate(&db);
+        let mut limits = patient();
+        limits.clock_back = Limit::new(LONG / 3, Duration::from_hours(1));
+        let (world, database) = (World::new(), db.database());
+        let examiner = world.examiner(world.target(&db.url()), limits).with_backups(move || {
+            let began = Instant::now();
+            while began.elapsed() < LONG {
+                thread::park_timeout(LONG.saturating_sub(began.elapsed()));
+            }
+            let insert = "INSERT INTO players VALUES (1, 'somebody')";
+            database.write(|conn| Ok::<_, Error>(conn.batch_execute(insert)?))?;
+            Ok(young())
+        });
+        let report = examiner.examine(&Selection::Named(vec!["clock".to_owned()]));
+        let clock = find(&report, "clock");
+        assert_eq!(clock.state, State::Ok, "{clock:?}");
+        assert_eq!(clock.measured(metrics::CLOCK_BACK), Some(0.0));
+    }
+
     fn a_clock_that_goes_back(db: TestDb) {
         let (world, examiner) = patient_of(&db);
         let set = |offset| *world.offset.lock().unwrap() = offset;
@@ -135,7 +161,7 @@ both_engines! {
 
     fn backups_that_are_old_or_fail(db: TestDb) {
         let (world, examiner) = patient_of(&db);
-        let young = super::young();
+        let young = young();
         let set = |ages| *world.ages.lock().unwrap() = ages;
         let ago = |hours| Some(SystemClock.now() - TimeDelta::hours(hours));
         let cure = || set(young);

@@ -30,8 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(290);
 /// What the log may grow to, in bytes.
 const LARGEST_LOG: u64 = 256 << 20;
 
-/// How often a backup is made and restored on trial.
-const BACKUP_EVERY: Duration = Duration::from_secs(30);
+/// How often maintenance is done, and a backup made and restored on trial.
+const OPERATE_EVERY: Duration = Duration::from_secs(30);
 
 /// Ends the threads, whatever fails.
 struct Ender<'a>(&'a AtomicBool);
@@ -57,10 +57,16 @@ impl Service {
         done.unwrap();
     }
 
+    /// All players, and as many bets as there always are.
     fn fill(&self) {
-        for id in 0..PLAYERS {
-            self.execute(&format!("INSERT INTO players VALUES ({id}, 'somebody')"));
-        }
+        let rows = |each: &dyn Fn(u64) -> String, count| {
+            (0..count).map(each).collect::<Vec<_>>().join(", ")
+        };
+        let players = rows(&|id| format!("({id}, 'somebody')"), PLAYERS);
+        let bets = rows(&|n| format!("({n}, {}, 5)", n % PLAYERS), BETS);
+        self.execute(&format!("INSERT INTO players VALUES {players}"));
+        self.execute(&format!("INSERT INTO bets VALUES {bets}"));
+        self.writes.store(BETS, Ordering::Relaxed);
     }
 
     fn writes(&self) {
@@ -98,8 +104,12 @@ impl Service {
     }
 }
 
-/// Backups of the database, and how old they are.
-fn back_up(db: &TestDb, store: &LocalStore) {
+/// What whoever operates it has a timer for: maintenance, a backup, and its restore on trial.
+fn operate(db: &TestDb, store: &LocalStore) {
+    db.connect().execute(match db.engine() {
+        Engine::Sqlite => "ANALYZE",
+        Engine::Postgres => "VACUUM (ANALYZE)",
+    });
     let source = Source {
         url: DatabaseUrl::parse(&db.url()).unwrap(),
         key: None,
@@ -127,7 +137,7 @@ both_engines! {
         service.fill();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalStore::new(folder.path().join("backups")));
-        back_up(&db, &store);
+        operate(&db, &store);
 
         let world = World::new();
         let url = DatabaseUrl::parse(&db.url()).unwrap();
@@ -150,7 +160,7 @@ both_engines! {
         let (changed, alerted) = (note(&alarms), note(&alarms));
         let monitor = HealthMonitor::of(examiner)
             .every(LOOK_EVERY)
-            .expensive_every(Some(BACKUP_EVERY.min(lasts / 4)))
+            .expensive_every(Some(OPERATE_EVERY.min(lasts / 4)))
             .on_change(move |_, result| changed("changed", result))
             .on_alert(AlertRule::usual(), move |alert| alerted(&alert.rule.name, &alert.result))
             .start()
@@ -167,10 +177,10 @@ both_engines! {
                 scope.spawn(move || service.reads(READ * reader / READERS));
             }
             let _ender = Ender(&service.over);
-            let between = BACKUP_EVERY.min(lasts / 2);
+            let between = OPERATE_EVERY.min(lasts / 2);
             while began.elapsed() < lasts {
                 if began.elapsed() >= between * (backups + 1) {
-                    back_up(&db, &store);
+                    operate(&db, &store);
                     backups += 1;
                 }
                 if let Some(path) = db.path() {
@@ -188,7 +198,7 @@ both_engines! {
             "{:.0} s: {} writes, {} reads, {backups} backups restored on trial, {cheap} looks, {expensive} of them at \
              the data, the log had at most {:.1} MiB",
             began.elapsed().as_secs_f64(),
-            service.writes.load(Ordering::Relaxed),
+            service.writes.load(Ordering::Relaxed) - BETS,
             service.reads.load(Ordering::Relaxed),
             f64::from(u32::try_from(largest_log >> 10).unwrap()) / 1024.0,
         );
