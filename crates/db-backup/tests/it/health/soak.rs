@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use db_backup::health::{AlertRule, BackupAges, CheckResult, HealthMonitor, State};
 use db_backup::{BackupOptions, LocalStore, Source, VerifyOptions, create, drill};
 use db_core::{Clock as _, Database, DatabaseUrl, Engine, Error, SystemClock};
-use db_testkit::{TestDb, both_engines, size};
+use db_testkit::{TestDb, both_engines, size, wait_until};
 
 use super::{OF_SERVER, World, is_well, migrate, number, patient};
 
@@ -57,18 +57,6 @@ impl Service {
         done.unwrap();
     }
 
-    /// All players, and as many bets as there always are.
-    fn fill(&self) {
-        let rows = |each: &dyn Fn(u64) -> String, count| {
-            (0..count).map(each).collect::<Vec<_>>().join(", ")
-        };
-        let players = rows(&|id| format!("({id}, 'somebody')"), PLAYERS);
-        let bets = rows(&|n| format!("({n}, {}, 5)", n % PLAYERS), BETS);
-        self.execute(&format!("INSERT INTO players VALUES {players}"));
-        self.execute(&format!("INSERT INTO bets VALUES {bets}"));
-        self.writes.store(BETS, Ordering::Relaxed);
-    }
-
     fn writes(&self) {
         while !self.over.load(Ordering::Relaxed) {
             let n = self.writes.fetch_add(1, Ordering::Relaxed);
@@ -104,6 +92,30 @@ impl Service {
     }
 }
 
+/// All players, and as many bets as there always are.
+fn fill(db: &TestDb) {
+    let players = rows(PLAYERS, |id| format!("({id}, 'somebody')"));
+    let bets = rows(BETS, |n| format!("({n}, {}, 5)", n % PLAYERS));
+    let mut conn = db.connect();
+    conn.execute(&format!("INSERT INTO players VALUES {players}"));
+    conn.execute(&format!("INSERT INTO bets VALUES {bets}"));
+    drop(conn);
+    if db.engine() == Engine::Postgres {
+        // A server counts rows as new when the session has told of them, which may be after an ANALYZE.
+        let told = "SELECT n_tup_ins AS n FROM pg_stat_user_tables WHERE relname = 'bets'";
+        wait_until("the server has counted the rows", || {
+            number(&mut db.connect().conn(), told)
+                .unwrap()
+                .unsigned_abs()
+                >= BETS
+        });
+    }
+}
+
+fn rows(count: u64, each: impl Fn(u64) -> String) -> String {
+    (0..count).map(each).collect::<Vec<_>>().join(", ")
+}
+
 /// What whoever operates it has a timer for: maintenance, a backup, and its restore on trial.
 fn operate(db: &TestDb, store: &LocalStore) {
     db.connect().execute(match db.engine() {
@@ -128,13 +140,13 @@ both_engines! {
     fn what_is_well_raises_no_alarm(db: TestDb) {
         let lasts = Duration::from_secs(size("SOAK_SECONDS", 4));
         migrate(&db);
+        fill(&db);
         let service = Service {
             database: db.database(),
             over: AtomicBool::new(false),
-            writes: AtomicU64::new(0),
+            writes: AtomicU64::new(BETS),
             reads: AtomicU64::new(0),
         };
-        service.fill();
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalStore::new(folder.path().join("backups")));
         operate(&db, &store);
