@@ -99,22 +99,15 @@ impl Connection {
                 ));
             }
             Engine::Postgres => {
-                let (conn, interrupt) = crate::postgres::open(url)?;
+                let (conn, interrupt) = crate::postgres::open(url, access)?;
                 (Inner::Postgres(Box::new(conn)), interrupt)
             }
         };
-        let mut connection = Self {
+        Ok(Self {
             inner,
             interrupt,
             url: url.clone(),
-        };
-        if access == Access::ReadOnly && url.engine() == Engine::Postgres {
-            connection
-                .conn()
-                .batch_execute("SET default_transaction_read_only = on")
-                .map_err(|e| Error::classify(Engine::Postgres, &e))?;
-        }
-        Ok(connection)
+        })
     }
 
     /// Opens a SQLite file that nobody changes meanwhile, a backup for example, to read it. No lock is

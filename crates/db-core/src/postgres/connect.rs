@@ -10,7 +10,7 @@ use diesel::{Connection, OptionalExtension, PgConnection, QueryableByName, RunQu
 use super::session::{Session, Traits};
 use crate::config::PostgresOptions;
 use crate::error::Error;
-use crate::{DatabaseUrl, Engine, Interrupt};
+use crate::{Access, DatabaseUrl, Engine, Interrupt};
 
 /// libpq waits for ever by default; a dead host should not take longer than this.
 const CONNECT_TIMEOUT_S: u32 = 10;
@@ -46,19 +46,26 @@ struct Running {
 }
 
 /// Connects, and makes sure that errors can be classified by their text.
-pub(crate) fn open(url: &DatabaseUrl) -> Result<(PgConnection, Interrupt), Error> {
+pub(crate) fn open(url: &DatabaseUrl, access: Access) -> Result<(PgConnection, Interrupt), Error> {
     let mut conn = connect(url)?;
-    let (greeting, _) = greet(&mut conn)?;
+    let (greeting, _) = greet(&mut conn, access)?;
     let interrupt = Interrupt::for_backend(url.clone(), greeting.pid);
     Ok((conn, interrupt))
 }
 
-/// Asks who answers, and makes the session speak English; tells whether that took a SET.
-fn greet(conn: &mut PgConnection) -> Result<(Greeting, bool), Error> {
-    let greeting = diesel::sql_query(
+/// Asks who answers, and makes the session what it is to be: one that reads only begins no other
+/// transactions, and it speaks English; tells whether that took a SET.
+fn greet(conn: &mut PgConnection, access: Access) -> Result<(Greeting, bool), Error> {
+    let read_only = match access {
+        Access::ReadOnly => {
+            ", pg_catalog.set_config('default_transaction_read_only', 'on', false) AS access"
+        }
+        _ => "",
+    };
+    let greeting = diesel::sql_query(format!(
         "SELECT current_setting('lc_messages') AS lc_messages, pg_backend_pid() AS pid,
-                current_setting('synchronous_commit') <> 'off' AS waits_for_disk",
-    )
+                current_setting('synchronous_commit') <> 'off' AS waits_for_disk{read_only}"
+    ))
     .get_result::<Greeting>(conn)
     .map_err(|e| Error::classify(Engine::Postgres, &e))?;
     if is_english(&greeting.lc_messages) {
@@ -172,7 +179,7 @@ pub(super) fn open_session(
 ) -> Result<Session, Error> {
     let full = pooled(text_of(url), options, role.keeps_state);
     let mut conn = establish(url, &full)?;
-    let (greeting, made_english) = greet(&mut conn)?;
+    let (greeting, made_english) = greet(&mut conn, Access::ReadWrite)?;
     let mut again = Vec::new();
     if made_english {
         again.push(SPEAK_ENGLISH);

@@ -92,7 +92,8 @@ WHERE k.conrelid = ANY((SELECT oids FROM input)::oid[]) AND k.contype IN ('c', '
 UNION ALL
 SELECT CASE WHEN k.oid IS NULL THEN 'index' ELSE 'keyindex' END,
   i.indrelid, i.indexrelid, 0, c.relname::text,
-  pg_get_indexdef(i.indexrelid, 0, true) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
+  CASE WHEN k.oid IS NULL THEN pg_get_indexdef(i.indexrelid, 0, true)
+    || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END ELSE '' END
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 LEFT JOIN pg_constraint k ON k.conrelid = i.indrelid AND k.conindid = i.indexrelid
   AND k.contype IN ('p', 'u', 'x')
