@@ -55,8 +55,8 @@ pub struct Step {
     pub statements: u64,
     /// Rows inserted, updated and deleted, where they were counted; not those of dropped tables.
     pub rows_changed: Option<u64>,
-    /// Tables that the way back has dropped, by name; none on the way up and outside of a transaction,
-    /// where it was not looked for.
+    /// Tables that the way back has dropped, by name: not one that it has renamed, nor one that it has made anew and
+    /// filled. None on the way up and outside of a transaction, where it was not looked for.
     pub dropped: Option<Vec<DroppedTable>>,
     /// Locks on tables, by the statement that took them first (PostgreSQL rehearsals).
     pub locks: Vec<StatementLocks>,
@@ -67,10 +67,14 @@ pub struct Step {
 /// A table that is gone with a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DroppedTable {
-    /// Its name, with its schema where that is not on the search path.
+    /// Its name before the run, with its schema where that is not on the search path.
     pub name: String,
     /// The rows that it holds, counted after a rehearsal; 0 for one that another step of it makes.
     pub rows: Option<u64>,
+    /// Whether another step of the run has made it.
+    pub(crate) is_of_run: bool,
+    /// Whether an empty table of its name is there instead.
+    pub(crate) is_made_anew: bool,
 }
 
 /// The locks that one statement of a rehearsal took.

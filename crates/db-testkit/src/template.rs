@@ -22,7 +22,7 @@ const PREFIX: &str = "bitcraps_template";
 /// Serialises those who make one on a server.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtext('bitcraps_template'))";
 
-/// A server that outlives its tests keeps what a test program copied for so many days.
+/// A server that outlives its tests keeps for so many days what a test program has begun to copy.
 const DAYS_KEPT: i64 = 7;
 
 /// Seconds.
@@ -32,9 +32,9 @@ const DAY: i64 = 24 * 60 * 60;
 struct Named {
     #[diesel(sql_type = Text)]
     name: String,
-    /// The day it was made on, counted from 1970.
+    /// The day on which a program last began with it, counted from 1970.
     #[diesel(sql_type = BigInt)]
-    day: i64,
+    used: i64,
 }
 
 /// What brings a database to the newest version of our schema.
@@ -62,27 +62,34 @@ pub(crate) fn file() -> &'static [u8] {
 pub(crate) fn database(server: &str) -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
-        made_on(server)
+        let today = SystemClock.now().timestamp() / DAY;
+        made_on(server, (PREFIX, &program()), today)
             .unwrap_or_else(|error| panic!("no PostgreSQL database to copy for tests: {error}"))
     })
 }
 
-fn made_on(server: &str) -> diesel::QueryResult<String> {
+fn made_on(
+    server: &str,
+    (prefix, program): (&str, &str),
+    today: i64,
+) -> diesel::QueryResult<String> {
     let mut admin = server::open(server);
     // Given back with the connection.
     admin.batch_execute(LOCK)?;
-    let today = SystemClock.now().timestamp() / DAY;
-    let program = program();
-    for Named { name, day } in all(&mut admin)? {
-        if name.ends_with(&program) {
+    for Named { name, used } in all(&mut admin, prefix)? {
+        if name.ends_with(program) {
+            if used < today {
+                // Under another name nobody who copies it already would find it.
+                admin.batch_execute(&format!("COMMENT ON DATABASE {name} IS '{today}'"))?;
+            }
             return Ok(name);
         }
-        if day + DAYS_KEPT < today {
+        if used + DAYS_KEPT < today {
             admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))?;
         }
     }
     // Nobody else makes one now: what has this name is of somebody who was killed.
-    let draft = format!("{PREFIX}_draft");
+    let draft = format!("{prefix}_draft");
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {draft} WITH (FORCE)"))?;
     server::create(&mut admin, &draft, "template0")?;
     let mut conn = server::open(&server::with_database(server, &draft));
@@ -90,15 +97,18 @@ fn made_on(server: &str) -> diesel::QueryResult<String> {
         .run(&mut conn)
         .unwrap_or_else(|error| panic!("no PostgreSQL database to copy for tests: {error}"));
     drop(conn);
-    let name = format!("{PREFIX}_{today}_{program}");
+    let name = format!("{prefix}_{today}_{program}");
     admin.batch_execute(&format!("ALTER DATABASE {draft} RENAME TO {name}"))?;
     Ok(name)
 }
 
-fn all(admin: &mut PgConnection) -> diesel::QueryResult<Vec<Named>> {
+/// Their names say when they were made, their comments when one was found again.
+fn all(admin: &mut PgConnection, prefix: &str) -> diesel::QueryResult<Vec<Named>> {
     diesel::sql_query(format!(
-        "SELECT datname::text AS name, split_part(datname, '_', 3)::bigint AS day
-         FROM pg_catalog.pg_database WHERE datname ~ '^{PREFIX}_[0-9]+_[0-9a-f]+$'"
+        "SELECT datname::text AS name, greatest(
+             substring(datname::text FROM '_([0-9]+)_[0-9a-f]+$')::bigint,
+             substring(shobj_description(oid, 'pg_database') FROM '^[0-9]+$')::bigint) AS used
+         FROM pg_catalog.pg_database WHERE datname ~ '^{prefix}_[0-9]+_[0-9a-f]+$'"
     ))
     .load(admin)
 }
@@ -111,4 +121,33 @@ fn program() -> String {
         (path, modified).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection as _;
+
+    use super::{all, made_on};
+    use crate::server::{SERVER_VARIABLE, open};
+
+    #[test]
+    fn what_is_still_begun_with_outlives_its_week_postgres() {
+        let server = std::env::var(SERVER_VARIABLE).unwrap();
+        // Nobody else sees these, and these nobody else's.
+        let prefix = format!("bitcraps_templates_of_{}", std::process::id());
+        let made = |program, day| made_on(&server, (&prefix, program), day).unwrap();
+        let old = made("0a", 100);
+        assert_eq!(made("0a", 106), old);
+        // Another program comes when it is older than a week, while the first one still copies it.
+        made("0b", 110);
+        assert_eq!(made("0a", 110), old);
+        let new = made("0c", 118);
+        let mut admin = open(&server);
+        let left = all(&mut admin, &prefix).unwrap();
+        let names: Vec<_> = left.into_iter().map(|one| one.name).collect();
+        assert_eq!(names, [new.as_str()]);
+        admin
+            .batch_execute(&format!("DROP DATABASE {new}"))
+            .unwrap();
+    }
 }

@@ -151,6 +151,13 @@ impl Context<'_> {
 
     /// The database, not opened yet, and the migrations, which are read while it is opened.
     fn job(&self) -> Result<Job, Error> {
+        let job = self.job_beside()?;
+        database::refuse_nameless(&job.url)?;
+        Ok(job)
+    }
+
+    /// The same for what is done beside the database: of a server it need not be said which one.
+    fn job_beside(&self) -> Result<Job, Error> {
         let file = self.file()?;
         let settings = file.database(self.global)?;
         let (url, target, may_create, source) = match settings.options().map_err(Error::setting)? {
@@ -162,7 +169,6 @@ impl Context<'_> {
             ),
             Options::Postgres(options) => {
                 key::refuse_on_postgres(self.global)?;
-                database::refuse_nameless(&options.url)?;
                 (options.url, options.target, false, None)
             }
         };

@@ -53,7 +53,10 @@ pub(super) fn run(context: &Context<'_>, options: &Restore) -> Result<Code, Erro
     let file = context.file()?;
     let settings = &file.backup;
     let (selector, store) = chosen(&options.name, &options.place, settings)?;
-    let job = context.job();
+    let job = match &options.target {
+        None => context.job(),
+        Some(_) => context.job_beside(),
+    };
     let mut wanted = wanted(options, job.as_ref().ok())?;
     // What is there is not replaced by another database, unless somebody said which.
     let is_replaced = |url: &DatabaseUrl| match url.path() {

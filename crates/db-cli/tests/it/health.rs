@@ -395,3 +395,29 @@ fn a_folder_that_a_refused_backup_made_is_no_store_sqlite() {
     let document = place.json(3, &["health", "--check=backup"]);
     assert_eq!(check(&document, "backup")["state"], "unknown");
 }
+
+#[test]
+fn a_place_of_backups_that_is_none_leaves_the_database_to_be_looked_at_sqlite() {
+    let place = place(TestDb::sqlite());
+    place.write("kept", "no folder");
+    // A bucket without a name is none either.
+    for (dir, words) in [
+        ("kept", "kept is a file, and no folder"),
+        ("s3://", "names no bucket"),
+    ] {
+        place.write(
+            "bitcraps-db.toml",
+            &format!("{LENIENT}[backup]\ndir = '{dir}'\n"),
+        );
+        let document = place.json(0, &["health"]);
+        assert_eq!(check(&document, "connectivity")["state"], "ok");
+        for name in ["backup", "restore_drill"] {
+            let check = check(&document, name);
+            assert_eq!(check["state"], "unknown", "{check}");
+            let observed = check["observed"].as_str().unwrap();
+            assert!(observed.contains(words), "{check}");
+        }
+        // Who asks for these and is told nothing must not take it for well.
+        place.json(3, &["health", "--check=backup", "--check=restore_drill"]);
+    }
+}

@@ -55,8 +55,18 @@ fn a_url_that_names_no_database() {
             assert!(done.err.contains("postgres://USER@HOST/NAME"), "{done:?}");
         }
     }
-    // What names it elsewhere is as good.
     let nameless = format!("{server}?{query}");
+    // A trial restore makes a database of its own on the server.
+    for (url, words) in [
+        (&url, &["backup"][..]),
+        (&nameless, &["backup", "verify"]),
+        (&nameless, &["backup", "verify", "--restore"]),
+    ] {
+        let mut command = bare(root.path());
+        let done = finish(command.args(["--database-url", url]).args(words));
+        assert_eq!(done.code, 0, "{words:?}: {done:?}");
+    }
+    // What names it elsewhere is as good.
     let done = finish(bare(root.path()).env("PGDATABASE", name).args([
         "--database-url",
         &nameless,

@@ -99,6 +99,37 @@ fn a_proven_file_that_waits_gets_its_place() {
     place.ends(2, &["restore", "latest", "--finish", &waiting, "--force"]);
 }
 
+/// At three in the morning a file is brought back, whatever the environment says of a server.
+#[test]
+fn what_touches_no_server_needs_no_name_of_its_database() {
+    let place = filled();
+    let made = place.json(0, &["backup"]);
+    let name = made["name"].as_str().unwrap();
+    let database = place.db.path().unwrap().display().to_string();
+    let waiting = format!("{database}.restored-20260102T030405Z");
+    let run = |words: &[&str]| {
+        let mut command = bare(place.root.path());
+        command.env("DATABASE_URL", "postgres://app@nowhere.invalid");
+        finish(command.args(words))
+    };
+    for words in [
+        &["backup", "verify", &format!("./backups/{name}.db.zst")][..],
+        &["backup", "verify", "--restore"],
+        &["restore", "--target", "new.db"],
+        &["restore", name, "--target", &waiting],
+        &["restore", "--finish", &waiting, "--force"],
+    ] {
+        let done = run(words);
+        assert_eq!(done.code, 0, "{words:?}: {done:?}");
+    }
+    let new = place.path("new.db");
+    assert_eq!((users(new.to_str().unwrap()), users(&database)), (1, 1));
+    // Without a place it is a database of that server which would be replaced.
+    let refused = run(&["restore", name]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains(" names no database"), "{refused:?}");
+}
+
 /// What waits after `restore --accept-unsound` is no sounder than its backup was.
 #[test]
 fn an_unsound_file_that_waits_gets_its_place_where_that_is_accepted() {

@@ -16,7 +16,7 @@ use crate::lock::{self, Held, Patience};
 use crate::migration::Direction;
 use crate::plan::{self, PlannedStep};
 use crate::report::Report;
-use crate::run::{Context, Reading, Runner, Session, Work, at_once, within};
+use crate::run::{Context, Reading, Runner, Session, Work, at_once, dropped, within};
 use crate::target::Target;
 
 /// How to go forward.
@@ -118,6 +118,7 @@ impl Migrator {
                 reading,
                 rows_changed: None,
                 dropped: None,
+                origins: dropped::Origins::default(),
             };
             let report = runner
                 .run(conn, &work, options.single_transaction)

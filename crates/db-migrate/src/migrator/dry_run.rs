@@ -121,6 +121,7 @@ impl Migrator {
             reading: Reading::after(std::time::Duration::ZERO),
             rows_changed: None,
             dropped: None,
+            origins: dropped::Origins::default(),
         };
         runner
             .run(conn, &work, true)

@@ -11,7 +11,7 @@ use crate::ledger::Applied;
 use crate::migration::Direction;
 use crate::plan;
 use crate::report::Report;
-use crate::run::Runner;
+use crate::run::{Runner, dropped};
 use crate::target::Target;
 
 impl Migrator {
@@ -105,6 +105,7 @@ impl Migrator {
                 reading,
                 rows_changed: None,
                 dropped: None,
+                origins: dropped::Origins::default(),
             };
             let report = runner.run(conn, &work, false)?;
             look.ledger.put_seal(conn, None)?;

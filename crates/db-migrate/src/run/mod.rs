@@ -109,6 +109,8 @@ pub(crate) struct Runner<'r, 'm> {
     pub(crate) rows_changed: Option<u64>,
     /// Tables that it has dropped on the way back.
     pub(crate) dropped: Option<Vec<DroppedTable>>,
+    /// What its tables were called before the run.
+    pub(crate) origins: dropped::Origins,
 }
 
 /// What may have failed: the statements of a migration.

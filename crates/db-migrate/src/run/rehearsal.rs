@@ -84,7 +84,7 @@ impl Runner<'_, '_> {
     ) -> Result<Step, Error> {
         let mut locks = Vec::new();
         let mut held = held_locks(conn, there_before)?;
-        let tables_before = dropped::before(conn, self.direction)?;
+        let tables_before = dropped::before(conn, self.direction, &mut self.origins)?;
         let mut rows = 0;
         match &step.action {
             Action::Rust(function) => super::step::run_rust(conn, function, step, self.direction)?,
@@ -108,7 +108,7 @@ impl Runner<'_, '_> {
             }
         }
         self.session.restore_search_path(conn, step)?;
-        let dropped = dropped::since(conn, tables_before)?;
+        let dropped = dropped::since(conn, tables_before, &mut self.origins)?;
         self.record(conn, step, (prepared.len() as u64, started), None)?;
         Ok(Step {
             version: step.version.clone(),

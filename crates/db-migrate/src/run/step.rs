@@ -58,7 +58,7 @@ impl Runner<'_, '_> {
     ) -> Result<(), Error> {
         let started = Instant::now();
         let orphans_before = orphans_if_unguarded(conn, step, prepared)?;
-        let tables_before = dropped::before(conn, self.direction)?;
+        let tables_before = dropped::before(conn, self.direction, &mut self.origins)?;
         let rows_before = total_changes(conn)?;
         match &step.action {
             Action::Sql(_) => {
@@ -86,7 +86,7 @@ impl Runner<'_, '_> {
             (Some(before), Some(after)) => u64::try_from(after - before).ok(),
             _ => None,
         };
-        self.dropped = dropped::since(conn, tables_before)?;
+        self.dropped = dropped::since(conn, tables_before, &mut self.origins)?;
         let delta = if self.reading.is_due(conn.engine()) {
             Some(self.read_schema(conn)?)
         } else {

@@ -1,6 +1,6 @@
 //! A dry run that really runs, and leaves the database as it was.
 
-use db_migrate::{Error, MigrateOptions, Report, Target};
+use db_migrate::{DroppedTable, Error, MigrateOptions, Report, Target};
 use db_testkit::{TestDb, both_engines};
 
 use crate::support::{Folder, catalog, count, diesel_versions, log_kinds, tables, versions};
@@ -62,10 +62,6 @@ both_engines! {
         conn.execute("INSERT INTO notes (a) VALUES (1), (2), (3); INSERT INTO users (id, name) VALUES (2, 'a');\
              INSERT INTO games VALUES (7, 2)");
         let before = catalog(&mut conn);
-        let lost = |report: &Report| -> Vec<Vec<(String, Option<u64>)>> {
-            let steps = report.steps.iter().map(|step| step.dropped.clone().unwrap());
-            steps.map(|tables| tables.into_iter().map(|table| (table.name, table.rows)).collect()).collect()
-        };
         let all = Target::parse("0").unwrap();
         let report = folder.migrator().dry_run_rollback(conn.conn(), Some(&all)).unwrap();
         // As the database is: what another step makes or deletes does not count.
@@ -79,6 +75,74 @@ both_engines! {
         let notes = vec![("kept".to_owned(), None), ("notes".to_owned(), None)];
         assert_eq!(lost(&back), [vec![], notes, vec![], of("games", None)]);
     }
+
+    /// By the name that it still has, if a later step drops it.
+    fn what_is_only_renamed_is_not_taken_away(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add("20240104000000_notes", "CREATE TABLE notes (a INT);", "DROP TABLE old_notes;");
+        folder.add(
+            "20240105000000_renamed",
+            "SELECT 1;",
+            "ALTER TABLE notes RENAME TO old_notes;\nALTER TABLE users RENAME TO players;\nCREATE TABLE notes (b INT);",
+        );
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        conn.execute("INSERT INTO notes (a) VALUES (1), (2), (3)");
+        let back = Target::parse("3").unwrap();
+        let report = folder.migrator().dry_run_rollback(conn.conn(), Some(&back)).unwrap();
+        assert_eq!(lost(&report), [vec![], vec![("notes".to_owned(), Some(3))]]);
+        assert_eq!(tables(&mut conn), ["games", "notes", "users"]);
+        let done = folder.migrator().rollback_to(conn.conn(), &back).unwrap();
+        assert_eq!(lost(&done), [vec![], vec![("notes".to_owned(), None)]]);
+        assert_eq!(tables(&mut conn), ["games", "notes", "players"]);
+        assert_eq!(count(&mut conn, "SELECT count(*) AS count FROM players"), 1);
+    }
+
+    fn a_table_that_takes_a_name_does_not_hide_what_had_it(db: TestDb) {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_more",
+            "CREATE TABLE empty (a INT);\nCREATE TABLE emptied (a INT);\nCREATE TABLE taken (a INT);\n\
+             CREATE TABLE other (a INT);\nCREATE TABLE last (a INT);",
+            // On SQLite the next table gets the number and the page of the last one.
+            "DROP TABLE last;\nCREATE TABLE next (a INT);\nINSERT INTO next VALUES (1);\n\
+             DROP TABLE empty;\nCREATE TABLE empty (a INT, b INT);\n\
+             DROP TABLE emptied;\nCREATE TABLE emptied (a INT);\n\
+             DROP TABLE taken;\nALTER TABLE other RENAME TO taken;",
+        );
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        conn.execute(
+            "INSERT INTO last VALUES (1), (2); INSERT INTO emptied VALUES (1), (2), (3);\
+             INSERT INTO taken VALUES (1), (2), (3), (4); INSERT INTO other VALUES (1)",
+        );
+        let before = catalog(&mut conn);
+        let report = folder.migrator().dry_run_rollback(conn.conn(), None).unwrap();
+        let of = |rows: [Option<u64>; 3]| -> Vec<_> {
+            let names = ["emptied", "last", "taken"].map(str::to_owned);
+            names.into_iter().zip(rows).collect()
+        };
+        assert_eq!(lost(&report), [of([Some(3), Some(2), Some(4)])]);
+        assert_eq!(catalog(&mut conn), before);
+        // Whether the table that is there again held anything can no longer be told.
+        let done = folder.migrator().rollback(conn.conn()).unwrap();
+        let mut all = of([None; 3]);
+        all.insert(1, ("empty".to_owned(), None));
+        assert_eq!(lost(&done), [all]);
+        assert!(!tables(&mut conn).iter().any(|name| name.contains("mark")));
+    }
+}
+
+/// Of each step, the tables that are gone and their rows.
+fn lost(report: &Report) -> Vec<Vec<(String, Option<u64>)>> {
+    let steps = report
+        .steps
+        .iter()
+        .map(|step| step.dropped.clone().unwrap());
+    let of = |table: DroppedTable| (table.name, table.rows);
+    steps
+        .map(|tables| tables.into_iter().map(of).collect())
+        .collect()
 }
 
 mod postgres {
@@ -120,6 +184,29 @@ mod postgres {
             "{:?}",
             report.notices
         );
+    }
+
+    /// Its name reads otherwise, and that of another one as its own did.
+    #[test]
+    fn what_is_in_another_schema_now_is_not_taken_away() {
+        let folder = Folder::dice();
+        folder.add(
+            "20240104000000_aside",
+            "CREATE SCHEMA old; CREATE SCHEMA older; CREATE TABLE notes (a INT); CREATE TABLE older.bets (a INT);",
+            "ALTER TABLE notes SET SCHEMA old; ALTER SCHEMA older RENAME TO oldest; \
+             ALTER TABLE users SET SCHEMA old; CREATE TABLE users (a INT);",
+        );
+        let db = TestDb::postgres();
+        let mut conn = db.connect();
+        folder.run(&mut conn);
+        conn.execute("INSERT INTO notes VALUES (1); INSERT INTO older.bets VALUES (1)");
+        let report = folder
+            .migrator()
+            .dry_run_rollback(conn.conn(), None)
+            .unwrap();
+        assert_eq!(lost(&report), [vec![]]);
+        let done = folder.migrator().rollback(conn.conn()).unwrap();
+        assert_eq!(lost(&done), [vec![]]);
     }
 
     #[test]

@@ -18,12 +18,13 @@ use crate::dialect::locking::{self, Hold};
 use crate::{Error, Result, check};
 
 statement! {
+    /// With the first one that is [too many](MOST_BETS).
     struct OpenBets<'a> {
         game: &'a str as Text,
     }
     returns (Binary, Text, BigInt);
     "SELECT id, player_id, amount FROM bets WHERE game_id = " game " AND outcome IS NULL
-    ORDER BY created_at, id"
+    ORDER BY created_at, id LIMIT 100001"
 }
 
 /// How one bet ended.
@@ -71,6 +72,10 @@ const AT_ONCE: usize = 1_000;
 /// Most bets that one settlement settles: all of it is one write, which others wait for on SQLite.
 const MOST_BETS: usize = 100_000;
 
+/// What helps where there are more.
+const FEWER_BETS: &str =
+    "must be a game with at most 100,000 open bets; resolve_bet settles the others before";
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettledGame {
@@ -110,7 +115,7 @@ pub fn settle_game(conn: &mut Conn<'_>, request: &SettleGame, now: UtcTime) -> R
         let game = request.game_id.as_str();
         let pot = games::hold_open(conn, game, Hold::State)?;
         let open = open_bets(conn, game)?;
-        check::within("open bets", open.len(), 0..=MOST_BETS)?;
+        check::rule("game_id", open.len() <= MOST_BETS, FEWER_BETS)?;
         let (state, winner) = match &request.settlement {
             Settlement::Completed { winner, .. } => (GameState::Completed, winner.as_deref()),
             Settlement::Cancelled => (GameState::Cancelled, None),
@@ -166,7 +171,7 @@ fn check_request(request: &SettleGame) -> Result<()> {
     Ok(())
 }
 
-/// Open bets of a game, the oldest first.
+/// Open bets of a game, the oldest first; one more than may be settled at most.
 fn open_bets(conn: &mut Conn<'_>, game: &str) -> Result<Vec<OpenBet>> {
     let found: Vec<(BetId, String, i64)> = with_conn!(conn, |c| OpenBets { game }.load(c))?;
     Ok(found

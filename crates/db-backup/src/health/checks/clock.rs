@@ -18,15 +18,17 @@ pub(super) fn run(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
     let ages = look.ages().and_then(Result::ok);
     let backup = ages.and_then(|ages| ages.last_backup.max(ages.last_verified_restore));
     let (mut back, mut behind) = (TimeDelta::zero(), "");
-    let seen = [
-        (look.memory.newest, "the last look"),
-        (last_change(look), "the last change of the database's file"),
-        (backup, "the last backup"),
-    ];
-    // A busy machine may keep a look waiting for seconds: what was seen is older than this moment.
+    let changed = last_change(look);
+    // A busy machine may keep a look waiting for seconds: what it sees is older than this moment, and what an earlier one
+    // saw than its beginning.
     let after = look.moment();
-    for (then, whom) in seen {
-        let by = then.map_or(TimeDelta::zero(), |then| then - after);
+    let seen = [
+        (look.memory.newest, look.now, "the last look"),
+        (changed, after, "the last change of the database's file"),
+        (backup, after, "the last backup"),
+    ];
+    for (then, since, whom) in seen {
+        let by = then.map_or(TimeDelta::zero(), |then| then - since);
         if by > back {
             back = by;
             behind = whom;

@@ -1,18 +1,36 @@
 //! Faults that both engines can have.
 
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use db_backup::health::{BackupAges, Examiner, Limit, Selection, Space, State, metrics};
 use db_core::{Clock, Engine, Error, SystemClock};
 use db_migrate::{Migrator, Source};
 use db_testkit::{TestDb, both_engines};
 
 use super::{
-    BETS, INDEX, PLAYERS, World, assert_healthy, find, flips, migrate, migration, patient,
-    patient_of, young,
+    BETS, INDEX, PLAYERS, World, assert_healthy, find, flips, migrate, migration, migrator,
+    patient, patient_of, young,
 };
+
+/// A clock that says what it is set to.
+#[derive(Clone)]
+struct Stands(Arc<Mutex<DateTime<Utc>>>);
+
+impl Clock for Stands {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap()
+    }
+}
+
+fn wait(long: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < long {
+        thread::park_timeout(long.saturating_sub(began.elapsed()));
+    }
+}
 
 both_engines! {
     fn a_healthy_database_raises_no_alarm(db: TestDb) {
@@ -130,10 +148,7 @@ both_engines! {
         limits.clock_back = Limit::new(LONG / 3, Duration::from_hours(1));
         let (world, database) = (World::new(), db.database());
         let examiner = world.examiner(world.target(&db.url()), limits).with_backups(move || {
-            let began = Instant::now();
-            while began.elapsed() < LONG {
-                thread::park_timeout(LONG.saturating_sub(began.elapsed()));
-            }
+            wait(LONG);
             let insert = "INSERT INTO players VALUES (1, 'somebody')";
             database.write(|conn| Ok::<_, Error>(conn.batch_execute(insert)?))?;
             Ok(young())
@@ -142,6 +157,35 @@ both_engines! {
         let clock = find(&report, "clock");
         assert_eq!(clock.state, State::Ok, "{clock:?}");
         assert_eq!(clock.measured(metrics::CLOCK_BACK), Some(0.0));
+    }
+
+    /// The ages of a bucket may take minutes: what a clock was set back by is not made up for by then.
+    fn a_clock_that_goes_back_by_less_than_a_look_lasts(db: TestDb) {
+        const BACK: Duration = Duration::from_millis(400);
+        migrate(&db);
+        let mut limits = patient();
+        limits.clock_back = Limit::new(BACK / 4, Duration::from_hours(1));
+        let stands = Stands(Arc::new(Mutex::new(SystemClock.now())));
+        let target = World::new().target(&db.url());
+        let examiner = Examiner::new(target)
+            .with_limits(limits)
+            .with_clock(stands.clone())
+            .with_migrator(migrator())
+            .with_backups(|| {
+                wait(2 * BACK);
+                Ok(young())
+            });
+        let before = examiner.examine(&Selection::Named(vec!["connectivity".to_owned()]));
+        assert!(before.is_healthy(), "{before:#?}");
+        *stands.0.lock().unwrap() -= BACK;
+        let report = examiner.examine(&Selection::Named(vec!["clock".to_owned()]));
+        let clock = find(&report, "clock");
+        assert_eq!(clock.state, State::Warn, "{clock:?}");
+        let by = clock.measured(metrics::CLOCK_BACK).unwrap();
+        assert!(by >= BACK.as_secs_f64(), "{clock:?}");
+        // A server's clock, which does not stand, is further off.
+        let is_far = db.engine() == Engine::Postgres;
+        assert!(is_far || clock.observed.ends_with("off the last look"), "{clock:?}");
     }
 
     fn a_clock_that_goes_back(db: TestDb) {
@@ -199,7 +243,7 @@ fn a_server_that_stands_still_postgres() {
     let server = db_testkit::cluster(&[]);
     let world = World::new();
     let url = server.url();
-    let done = super::migrator().run(
+    let done = migrator().run(
         db_core::Connection::open(
             &db_core::DatabaseUrl::parse(&url).unwrap(),
             db_core::Access::ReadWrite,

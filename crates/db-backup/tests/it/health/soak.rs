@@ -33,7 +33,7 @@ const LARGEST_LOG: u64 = 256 << 20;
 /// How often maintenance is done, and a backup made and restored on trial.
 const OPERATE_EVERY: Duration = Duration::from_secs(30);
 
-/// Ends the threads, whatever fails.
+/// Ends all threads, whichever fails.
 struct Ender<'a>(&'a AtomicBool);
 
 impl Drop for Ender<'_> {
@@ -58,6 +58,7 @@ impl Service {
     }
 
     fn writes(&self) {
+        let _ender = Ender(&self.over);
         while !self.over.load(Ordering::Relaxed) {
             let n = self.writes.fetch_add(1, Ordering::Relaxed);
             let player = n % PLAYERS;
@@ -71,6 +72,7 @@ impl Service {
     }
 
     fn reads(&self, after: Duration) {
+        let _ender = Ender(&self.over);
         let began = Instant::now();
         while began.elapsed() < after {
             thread::park_timeout(after.saturating_sub(began.elapsed()));
@@ -190,7 +192,8 @@ both_engines! {
             }
             let _ender = Ender(&service.over);
             let between = OPERATE_EVERY.min(lasts / 2);
-            while began.elapsed() < lasts {
+            // A thread that fails ends the others, and is told at once.
+            while began.elapsed() < lasts && !service.over.load(Ordering::Relaxed) {
                 if began.elapsed() >= between * (backups + 1) {
                     operate(&db, &store);
                     backups += 1;

@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
     let file = context.file()?;
     let settings = &file.backup;
     let (selector, store) = chosen(&options.name, &options.place, settings)?;
-    let job = context.job()?;
+    let job = context.job_beside()?;
     let wanted = Wanted {
         databases: vec![job.target.clone()],
         kinds: Vec::new(),

@@ -122,9 +122,10 @@ fn examiner(context: &Context<'_>, interrupt: &Interrupt) -> Result<Examiner, Er
             .with_replicas(options.replicas)
             .with_transaction_pooler(options.transaction_pooler);
     }
-    let store = backups(&file.backup)?;
-    if let Some(folder) = store.as_ref().and_then(|store| store.folder())
-        && folder.is_dir()
+    // What is wrong with their place is no reason not to look at the database.
+    let store = backups(&file.backup).map_err(|error| error.message());
+    if let Ok(Some(store)) = &store
+        && let Some(folder) = store.folder().filter(|folder| folder.is_dir())
     {
         target = target.with_place(folder);
     }
@@ -133,9 +134,13 @@ fn examiner(context: &Context<'_>, interrupt: &Interrupt) -> Result<Examiner, Er
     let mut examiner = Examiner::new(target)
         .with_limits(file.health)
         .with_migrator(job.migrator);
-    if let Some(store) = store {
-        examiner = examiner
-            .with_backups(move || Ok(BackupAges::of(&*store, &database, SystemClock.now())?));
+    match store {
+        Ok(None) => {}
+        Ok(Some(store)) => {
+            examiner = examiner
+                .with_backups(move || Ok(BackupAges::of(&*store, &database, SystemClock.now())?));
+        }
+        Err(words) => examiner = examiner.with_backups(move || Err(words.clone().into())),
     }
     Ok(ours::with_checks(examiner))
 }

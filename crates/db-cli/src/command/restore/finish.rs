@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context<'_>, options: &Restore, waiting: &Path) -> R
     let place = db_backup::place_of_waiting(waiting, given)?;
     let is_agreed = agree_to_replace(context, options, &place, &waiting.display().to_string())?;
     let restore = RestoreOptions::new()
-        .with_key(context.job()?.key)
+        .with_key(context.job_beside()?.key)
         .with_level(options.check.or(settings.check).unwrap_or_default().into())
         .with_accept_unsound(options.accept_unsound)
         .with_invariants(invariants::of_copy())

@@ -1,7 +1,8 @@
 //! What is refused, and that nothing of it is left.
 
-use db_repo::Error;
+use db_core::Engine;
 use db_repo::money::{self, MOST, Transfer, Withdraw};
+use db_repo::{Error, GameRepository};
 use db_schema::rows::{BetOutcome, GameState};
 use db_testkit::{TestDb, both_engines};
 
@@ -10,7 +11,7 @@ use super::table::{
     bet, bet_id, cancel, deposit, end, fund, game, place, refused, resolve, result, settle, table,
     verdict,
 };
-use crate::support::{at, users, write};
+use crate::support::{at, read, refusal, users, write};
 
 fn transfer(from: &str, to: &str, amount: i64) -> Transfer {
     Transfer {
@@ -110,6 +111,33 @@ both_engines! {
         assert_eq!(error.to_string(), "to: must be another player");
         let error = refused(&database, |conn, now| money::deposit(conn, &deposit("", "ada", 1), now));
         assert!(matches!(error, Error::Invalid { field: "reference", .. }), "{error:?}");
+    }
+
+    fn a_game_of_more_bets_than_one_write_settles(db: TestDb) {
+        let database = table(&db);
+        // Without the lines of the audit trail, which take most of the time.
+        db.connect().execute(match db.engine() {
+            Engine::Sqlite => {
+                "DROP TRIGGER audit_bets_insert;
+                 INSERT INTO bets (id, game_id, player_id, bet_type, amount)
+                 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100001)
+                 SELECT randomblob(16), 'g1', 'ada', 'pass', 1 FROM n"
+            }
+            Engine::Postgres => {
+                "SET session_replication_role = replica;
+                 INSERT INTO bets (id, game_id, player_id, bet_type, amount)
+                 SELECT decode(md5(i::text), 'hex'), 'g1', 'ada', 'pass', 1 FROM generate_series(1, 100001) i"
+            }
+        });
+        for request in [cancel("g1"), end("g1", Vec::new(), None)] {
+            let error = refusal(&database, |conn| money::settle_game(conn, &request, at(30)));
+            assert_eq!(
+                error.to_string(),
+                "game_id: must be a game with at most 100,000 open bets; resolve_bet settles the others before"
+            );
+        }
+        let game = read(&database, |conn| GameRepository::get(conn, "g1"));
+        assert_eq!(game.state, GameState::Open);
     }
 
     fn more_than_can_be_counted(db: TestDb) {
