@@ -26,6 +26,7 @@ use crate::series;
 use crate::sqlite;
 use crate::store::{Draft, Finished, Resumed, Store, Waiting};
 use crate::tolerated::Tolerated;
+use crate::withheld;
 
 /// Bytes of one step.
 const CHUNK: usize = 1 << 18;
@@ -221,6 +222,10 @@ pub fn create(
         requires: taken.requires,
         sha256: String::new(),
     };
+    let unsound = manifest.proof.unsound.clone();
+    if manifest.is_encrypted() {
+        manifest.proof.unsound = withheld::counted(&unsound, &options.invariants);
+    }
     let document = manifest.seal()?;
     let total = manifest.stored_bytes();
     let finished = Finished {
@@ -235,7 +240,7 @@ pub fn create(
     if !manifest.is_sound() {
         tracing::warn!(
             backup = %name,
-            findings = manifest.proof.unsound.join("; "),
+            findings = unsound.join("; "),
             "the backup is not sound, and says so"
         );
     }

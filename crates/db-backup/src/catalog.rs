@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::manifest::{Failure, Kind, Manifest, Verification};
 use crate::name::{BackupName, FileName};
 use crate::postgres::RecoveryTarget;
+use crate::records::{self, Found, Records};
 use crate::series::{self, Wanted, is_future};
 use crate::store::{Store, StoredFile, read_small};
 
@@ -24,8 +25,10 @@ pub struct Entry {
     pub manifest: Result<Manifest, Error>,
     /// The last drill with it, if there was one and no later look failed.
     pub verification: Option<Verification>,
-    /// The last look at its content, if it failed.
+    /// The last look at its content, if it failed; or a record of one that cannot be read.
     pub failure: Option<Failure>,
+    /// Why the record of the last drill with it cannot be read, if it is there.
+    pub unread: Option<String>,
     /// Parts that the manifest names and that are not there, or not as long as they were.
     pub faults: Vec<String>,
 }
@@ -111,8 +114,7 @@ pub fn list(store: &dyn Store) -> Result<Listing, Error> {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     manifests: HashMap<StoredFile, Manifest>,
-    drills: HashMap<StoredFile, Verification>,
-    failures: HashMap<StoredFile, Failure>,
+    records: records::Memory,
 }
 
 impl Memory {
@@ -165,28 +167,18 @@ impl Memory {
                 read => read,
             },
         };
+        let mut faults = Vec::new();
+        let mut recorded = Records::default();
         if let (Ok(manifest), Some(file)) = (&manifest, &files.manifest) {
             remember(&mut self.manifests, file, manifest);
+            faults = self::faults(manifest, &files.parts);
+            let found = Found {
+                verification: files.verification.as_ref(),
+                failure: files.failure.as_ref(),
+            };
+            let records = &mut self.records;
+            recorded = records.read(&before.records, (store, name), manifest, found)?;
         }
-        let faults = manifest
-            .as_ref()
-            .map_or_else(|_| Vec::new(), |manifest| faults(manifest, &files.parts));
-        let drills = (&before.drills, &mut self.drills);
-        let read = || read_verification(store, name);
-        let verification = recalled(files.verification.as_ref(), drills, read)?;
-        let failures = (&before.failures, &mut self.failures);
-        let failure = recalled(files.failure.as_ref(), failures, || {
-            read_failure(store, name)
-        })?;
-        let seal = manifest.as_ref().ok().map(|m| m.sha256.as_str());
-        let verification = verification.filter(|drill| seal == Some(drill.manifest.as_str()));
-        let failure = failure.filter(|failure| seal == Some(failure.manifest.as_str()));
-        // Who was killed between the two has left both: the later one holds.
-        let (verification, failure) = match (verification, failure) {
-            (Some(drill), Some(failure)) if drill.at > failure.at => (Some(drill), None),
-            (drill, None) => (drill, None),
-            (_, failure) => (None, failure),
-        };
         let by_name = || {
             files
                 .parts
@@ -196,8 +188,9 @@ impl Memory {
         Ok(Entry {
             name,
             kind: manifest.as_ref().ok().map(|m| m.kind).or_else(by_name),
-            verification,
-            failure,
+            verification: recorded.verification,
+            failure: recorded.failure,
+            unread: recorded.unread,
             faults,
             manifest,
         })
@@ -216,37 +209,10 @@ fn files_of(store: &dyn Store) -> Result<BTreeMap<BackupName, Files>, Error> {
 }
 
 /// Without a time, a file could be another one of the same length.
-fn remember<T: Clone>(memory: &mut HashMap<StoredFile, T>, file: &StoredFile, read: &T) {
+pub(crate) fn remember<T: Clone>(memory: &mut HashMap<StoredFile, T>, file: &StoredFile, read: &T) {
     if file.modified.is_some() {
         memory.insert(file.clone(), read.clone());
     }
-}
-
-/// The record in a file, from memory or from the store; none if it is damaged, or gone meanwhile.
-fn recalled<T: Clone>(
-    file: Option<&StoredFile>,
-    (before, memory): (&HashMap<StoredFile, T>, &mut HashMap<StoredFile, T>),
-    read: impl FnOnce() -> Result<T, Error>,
-) -> Result<Option<T>, Error> {
-    let Some(file) = file else {
-        return Ok(None);
-    };
-    let record = match before
-        .get(file)
-        .map_or_else(read, |known| Ok(known.clone()))
-    {
-        Ok(record) => record,
-        Err(error) if is_of_the_store(&error) || matches!(error, Error::Io { .. }) => {
-            return Err(error);
-        }
-        Err(Error::NotFound { .. }) => return Ok(None),
-        Err(error) => {
-            tracing::warn!(%error, file = file.name, "the record of a look at a backup cannot be read");
-            return Ok(None);
-        }
-    };
-    remember(memory, file, &record);
-    Ok(Some(record))
 }
 
 #[derive(Default)]
@@ -274,15 +240,9 @@ impl Files {
     }
 }
 
-/// A store that fails has not lost its backups, nor the records of their drills.
+/// A store that fails has not lost its backups.
 const fn is_of_the_store(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Store { .. }
-            | Error::Credentials { .. }
-            | Error::Forbidden { .. }
-            | Error::Interrupted
-    )
+    records::is_away(error) || matches!(error, Error::Forbidden { .. })
 }
 
 fn faults(manifest: &Manifest, files: &[StoredFile]) -> Vec<String> {
@@ -405,16 +365,4 @@ fn read_manifest(store: &dyn Store, name: BackupName) -> Result<Manifest, Error>
     let file = name.manifest();
     let bytes = read_small(store, &file)?;
     Manifest::read(&file, &bytes)
-}
-
-fn read_verification(store: &dyn Store, name: BackupName) -> Result<Verification, Error> {
-    let file = name.verification();
-    let bytes = read_small(store, &file)?;
-    Verification::read(&file, &bytes)
-}
-
-fn read_failure(store: &dyn Store, name: BackupName) -> Result<Failure, Error> {
-    let file = name.failure();
-    let bytes = read_small(store, &file)?;
-    Failure::read(&file, &bytes)
 }

@@ -30,6 +30,7 @@ pub mod postgres;
 mod priority;
 mod progress;
 pub mod prune;
+mod records;
 mod remove;
 mod replace;
 mod restore;
@@ -44,6 +45,7 @@ mod status;
 mod store;
 mod tolerated;
 mod verify;
+mod withheld;
 
 pub use backup::{BackupOptions, Method, Source, create};
 pub use catalog::{Entry, Listing, Selector, find, latest, list};

@@ -71,7 +71,8 @@ impl BackupOptions {
         /// The same, with a copy that is checked so thoroughly before it is published.
         with_check: check = check: Level => check;
         /// The same, where a database whose foreign keys or invariants are broken is backed up all the same,
-        /// or not. The manifest says what was found; such a backup never counts as verified, and a restore
+        /// or not. The manifest says what was found, of what is encrypted by which check and how much only; such a
+        /// backup never counts as verified, and a restore
         /// asks for [`RestoreOptions::with_accept_unsound`]. A file whose pages are damaged is refused all
         /// the same: salvage it.
         with_accept_unsound: accept_unsound = is_accepted: bool => is_accepted;
@@ -88,7 +89,7 @@ impl VerifyOptions {
     common!();
 
     setters! {
-        /// The same, so thorough. A drill is always full.
+        /// The same, so thorough. A drill is always full, and without one there is only one check of PostgreSQL's.
         with_level: level = level: Level => level;
         /// The same with what opens an encrypted backup.
         with_identities: identities = identities: Identities => identities;

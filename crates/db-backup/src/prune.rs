@@ -212,11 +212,13 @@ fn decide(
         }
     }
     let groups = series::groups(listing);
-    let shrunk: HashMap<String, String> = groups
+    let shrunk: HashMap<String, Vec<String>> = groups
         .iter()
-        .flat_map(|group| shrunk::of_series(&group.backups, Some(now)))
-        .map(|one| (one.name, one.before))
+        .flat_map(|group| shrunk::of_series(&group.backups, now))
+        .map(|one| (one.shrunk.name.clone(), one.before().cloned().collect()))
         .collect();
+    let unread = readable.iter().filter(|(entry, _)| entry.unread.is_some());
+    let unread: BTreeSet<&str> = unread.map(|(_, m)| m.name.as_str()).collect();
     let candidates: Vec<Candidate> = readable
         .iter()
         .map(|(e, m)| candidate(e, m, shrunk.get(&m.name)))
@@ -227,7 +229,10 @@ fn decide(
         if !keys.contains(&one.series) {
             return Some(Reason::OtherSeries);
         }
-        (rules.on_trial == Some(one.name.as_str())).then_some(Reason::OnTrial)
+        if rules.on_trial == Some(one.name.as_str()) {
+            return Some(Reason::OnTrial);
+        }
+        unread.contains(one.name.as_str()).then_some(Reason::Unread)
     };
     let retention::Plan { kept, removed } =
         retention::plan_some(rules.policy, &candidates, now, stays);
@@ -271,7 +276,7 @@ fn decide(
     }
 }
 
-fn candidate(entry: &Entry, manifest: &Manifest, before: Option<&String>) -> Candidate {
+fn candidate(entry: &Entry, manifest: &Manifest, before: Option<&Vec<String>>) -> Candidate {
     Candidate {
         name: manifest.name.clone(),
         series: Series::of(manifest).key(),
@@ -284,7 +289,7 @@ fn candidate(entry: &Entry, manifest: &Manifest, before: Option<&String>) -> Can
             Extent::Unsound
         },
         requires: manifest.requires.clone(),
-        shrunk_from: before.cloned(),
+        shrunk_from: before.cloned().unwrap_or_default(),
         bytes: manifest.stored_bytes(),
     }
 }

@@ -105,7 +105,8 @@ fn guard(listing: &Listing, entry: &Entry, now: DateTime<Utc>) -> Result<(), Err
             .map(|(other, _)| *other)
             .filter(|other| other.name != entry.name && does(other))
     };
-    if entry.verification.is_some() && !others().any(|other| other.verification.is_some()) {
+    let is_verified = entry.verification.is_some() || entry.unread.is_some();
+    if is_verified && !others().any(|other| other.verification.is_some()) {
         return Err(Error::refused(
             format!("{name} is the last backup of its database that was restored on trial"),
             "restore another one on trial first: `backup verify NAME --restore`; `backup remove --last` \
@@ -113,8 +114,13 @@ fn guard(listing: &Listing, entry: &Entry, now: DateTime<Utc>) -> Result<(), Err
         ));
     }
     if !entry.is_future(now) && !others().any(|other| !other.is_future(now)) {
+        let last = if is_sound(entry) {
+            " that is whole and sound"
+        } else {
+            ""
+        };
         return Err(Error::refused(
-            format!("{name} is the last backup of its database that is whole and sound"),
+            format!("{name} is the last backup of its database{last}"),
             "make another one first; `backup remove --last` removes it all the same, as that of a \
              database that is no more",
         ));

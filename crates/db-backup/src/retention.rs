@@ -111,9 +111,9 @@ pub struct Candidate {
     pub extent: Extent,
     /// The names of the backups without which it cannot be restored.
     pub requires: Vec<String>,
-    /// The last backup before this one that had more than twice its rows, if it is so: that one stays
-    /// as long as this one.
-    pub shrunk_from: Option<String>,
+    /// The last backup before this one that had more than twice its rows, if it is so, and where a look at that one
+    /// failed, the last before it that is usable: they stay as long as this one.
+    pub shrunk_from: Vec<String>,
     /// What it takes in the store.
     pub bytes: u64,
 }
@@ -129,6 +129,8 @@ pub enum Reason {
     OtherSeries,
     /// It is being restored on trial.
     OnTrial,
+    /// The record of its last trial restore cannot be read: it may be the last one that is proven.
+    Unread,
     /// It is younger than `keep_days`.
     Within {
         /// `keep_days`.
@@ -199,6 +201,7 @@ impl fmt::Display for Reason {
             Self::NoPolicy => f.write_str("no rule"),
             Self::OtherSeries => f.write_str("another series"),
             Self::OnTrial => f.write_str("on trial"),
+            Self::Unread => f.write_str("the record of its trial restore cannot be read"),
             Self::Within { days } => write!(f, "within {days} days"),
             Self::Counted {
                 every,

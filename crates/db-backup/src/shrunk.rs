@@ -41,29 +41,50 @@ impl std::fmt::Display for Shrunk {
     }
 }
 
-/// Those of a series, oldest first. Only what is whole, sound and of the past is looked at.
-pub(crate) fn of_series(
-    backups: &[(&Entry, &Manifest)],
-    now: Option<DateTime<Utc>>,
-) -> Vec<Shrunk> {
+/// One that has shrunk, as retention looks at it.
+pub(crate) struct Found {
+    pub(crate) shrunk: Shrunk,
+    /// The last backup before that which is known to be usable, where a later look at [`Shrunk::before`] failed.
+    usable_before: Option<String>,
+}
+
+impl Found {
+    /// The backups that hold what is gone. One that failed a look may be all that is left of it.
+    pub(crate) fn before(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.shrunk.before).chain(&self.usable_before)
+    }
+}
+
+/// Those of a series, oldest first. Only what is whole, was sound when it was made, and is of the past is looked at,
+/// whatever later looks said of it: its rows were counted then, and a failure makes no database whole that has shrunk.
+pub(crate) fn of_series(backups: &[(&Entry, &Manifest)], now: DateTime<Utc>) -> Vec<Found> {
     let mut before: Option<(&Manifest, u64)> = None;
+    let mut usable: Option<&Manifest> = None;
     let mut found = Vec::new();
     for (entry, manifest) in backups {
-        let future = now.is_some_and(|now| is_future(manifest.started_at, now));
-        if future || !entry.is_usable() || !manifest.is_sound() {
+        if is_future(manifest.started_at, now) || !entry.is_complete() || !manifest.is_sound() {
             continue;
         }
         let rows = manifest.rows();
         match before {
             Some((last, most)) if most >= LEAST_ROWS && rows < most.div_ceil(2) => {
-                found.push(Shrunk {
-                    name: manifest.name.clone(),
-                    rows,
-                    before: last.name.clone(),
-                    rows_before: most,
+                let usable_before = usable.filter(|one| one.name != last.name);
+                found.push(Found {
+                    shrunk: Shrunk {
+                        name: manifest.name.clone(),
+                        rows,
+                        before: last.name.clone(),
+                        rows_before: most,
+                    },
+                    usable_before: usable_before.map(|one| one.name.clone()),
                 });
             }
-            _ => before = Some((manifest, rows)),
+            _ => {
+                before = Some((manifest, rows));
+                if entry.is_usable() {
+                    usable = Some(manifest);
+                }
+            }
         }
     }
     found
@@ -74,7 +95,8 @@ pub(crate) fn of_series(
 pub fn shrunk(listing: &Listing, name: &str, now: DateTime<Utc>) -> Option<Shrunk> {
     series::groups(listing)
         .iter()
-        .flat_map(|group| of_series(&group.backups, Some(now)))
+        .flat_map(|group| of_series(&group.backups, now))
+        .map(|found| found.shrunk)
         .find(|one| one.name == name)
 }
 
@@ -87,6 +109,6 @@ pub(crate) fn newest(
     let status = crate::status::of(listing, now);
     let own = status
         .of_kind(database, kind)
-        .max_by_key(|one| one.newest_at)?;
+        .max_by_key(|one| one.made_at)?;
     own.shrunk.clone()
 }

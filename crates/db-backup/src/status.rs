@@ -51,6 +51,10 @@ pub struct SeriesStatus {
     pub newest_at: Option<DateTime<Utc>>,
     /// Seconds since then: what would be lost now (RPO).
     pub rpo_s: Option<u64>,
+    /// The moment of the newest that was whole and sound when it was made, whatever a later look at it said: by it a series goes
+    /// on, and its next backup is due. Who restores goes by `newest_at`.
+    #[serde(skip)]
+    pub(crate) made_at: Option<DateTime<Utc>>,
     /// The longest time between two backups of those that are there, in seconds.
     pub longest_gap_s: Option<u64>,
     /// The newest that was restored on trial.
@@ -114,6 +118,11 @@ pub fn of(listing: &Listing, now: DateTime<Utc>) -> Status {
 }
 
 fn of_series(members: Members<'_>, now: DateTime<Utc>) -> SeriesStatus {
+    let shrunk = shrunk::of_series(&members.backups, now);
+    let made = members.backups.iter().rfind(|(entry, manifest)| {
+        entry.is_complete() && manifest.is_sound() && !entry.is_future(now)
+    });
+    let made_at = made.map(|(_, manifest)| manifest.started_at);
     let whole: Vec<(&Entry, &Manifest)> = members
         .backups
         .into_iter()
@@ -125,8 +134,8 @@ fn of_series(members: Members<'_>, now: DateTime<Utc>) -> SeriesStatus {
     let newest_unsound = newest_unsound.map(|(entry, _)| entry.name.to_string());
     let whole: Vec<_> = whole.into_iter().filter(is_sound).collect();
     let newest = whole.last();
-    let shrunk = shrunk::of_series(&whole, None).pop();
-    let shrunk = shrunk.filter(|one| newest.is_some_and(|(_, m)| m.name == one.name));
+    let mut shrunk = shrunk.into_iter().map(|found| found.shrunk);
+    let shrunk = shrunk.find(|one| newest.is_some_and(|(_, m)| m.name == one.name));
     let at = |(_, manifest): &(&Entry, &Manifest)| manifest.started_at;
     let verified = whole
         .iter()
@@ -147,6 +156,7 @@ fn of_series(members: Members<'_>, now: DateTime<Utc>) -> SeriesStatus {
         oldest_at: whole.first().map(at),
         newest: newest.map(|(entry, _)| entry.name.to_string()),
         newest_at: newest.map(at),
+        made_at,
         rpo_s: newest.and_then(|found| seconds(now.signed_duration_since(at(found)))),
         longest_gap_s: gaps.max(),
         newest_verified: verified.map(|(entry, _)| entry.name.to_string()),

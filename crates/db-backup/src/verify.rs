@@ -62,7 +62,7 @@ impl std::fmt::Debug for VerifyOptions {
 /// A backup that is as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// How thoroughly it was looked at.
+    /// How thoroughly it was looked at: of PostgreSQL's there is one check only, whatever was asked for.
     pub level: Level,
     /// Reading it back and comparing hashes, in milliseconds.
     pub decode_ms: u64,
@@ -94,8 +94,8 @@ pub fn verify(
         Kind::PostgresDump => postgres::load::verify(store, manifest, options, &mut watcher),
         Kind::PostgresBase => postgres::pitr::verify(store, manifest, options, &mut watcher),
     };
-    let look = (Depth::of(options.level), &*options.clock);
-    noted((store, manifest), look, verified)
+    let depth = Depth::of(manifest.kind, options.level);
+    noted((store, manifest), (depth, options), verified)
 }
 
 /// What was not sound when it was made need not be so now.
@@ -127,12 +127,8 @@ pub fn drill(
         Kind::PostgresDump => postgres::load::drill(store, manifest, options, &mut watcher),
         Kind::PostgresBase => postgres::pitr::drill(store, manifest, options, &mut watcher),
     };
-    let depth = match manifest.kind {
-        // A file is checked alike wherever it lies.
-        Kind::Sqlite => Depth::Full,
-        Kind::PostgresDump | Kind::PostgresBase => Depth::Restored,
-    };
-    let verified = noted((store, manifest), (depth, &*options.clock), verified)?;
+    let depth = Depth::of_trial(manifest.kind);
+    let verified = noted((store, manifest), (depth, options), verified)?;
     if !manifest.is_sound() {
         return Err(Error::Unsound {
             name: format!("{}, which is as it was made,", manifest.name),

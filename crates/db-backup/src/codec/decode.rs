@@ -4,6 +4,8 @@ use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zstd::zstd_safe::{self, zstd_sys::ZSTD_ErrorCode};
+
 use super::{Hashed, Identities};
 use crate::error::Error;
 use crate::manifest::{Content, Manifest, Part};
@@ -196,9 +198,19 @@ fn copy(
 pub(crate) fn unreadable(name: &str, error: io::Error) -> Error {
     match error.downcast::<Error>() {
         Ok(error) => error,
-        Err(error) if error.raw_os_error().is_some() => Error::io("read", name, error),
+        Err(error) if error.raw_os_error().is_some() || is_of_memory(&error) => {
+            Error::io("read", name, error)
+        }
         Err(error) => Error::damaged(name, format!("it cannot be read back: {error}")),
     }
+}
+
+/// Whether there was no memory to read them back with, which zstd says in a word of its own.
+fn is_of_memory(error: &io::Error) -> bool {
+    let code = ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize;
+    // Its functions return codes as negative numbers.
+    let word = zstd_safe::get_error_name(0_usize.wrapping_sub(code));
+    error.kind() == ErrorKind::OutOfMemory || error.to_string() == word
 }
 
 /// The stored files one after the other, each compared with its length and hash at its end.
@@ -342,5 +354,26 @@ impl<R: Read> Read for Limited<R> {
                 .store(left.saturating_sub(read as u64), Ordering::Relaxed);
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_memory_is_no_damage() {
+        let of = |error: io::Error| unreadable("it", error);
+        for said in [
+            io::Error::other("Allocation error : not enough memory"),
+            ErrorKind::OutOfMemory.into(),
+        ] {
+            let told = of(said);
+            assert!(matches!(told, Error::Io { .. }), "{told}");
+        }
+        for said in ["Unknown frame descriptor", "Data corruption detected"] {
+            let told = of(io::Error::other(said));
+            assert!(matches!(told, Error::Damaged { .. }), "{told}");
+        }
     }
 }

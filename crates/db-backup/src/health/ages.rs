@@ -27,9 +27,9 @@ pub struct BackupAges {
 
 impl BackupAges {
     /// What a store tells of this database, whatever else it holds: its newest sound backup and its newest drill,
-    /// none of them dated in the future, and how many failed their last verification. It reads every manifest, so a
-    /// monitor of a bucket better keeps the answer for some minutes. How many attempts to make one failed it cannot
-    /// know.
+    /// none of them dated in the future, and how many failed their last verification, without those of a cluster that was
+    /// there before. It reads every manifest, so a monitor of a bucket better keeps the answer for some minutes. How many
+    /// attempts to make one failed it cannot know.
     ///
     /// # Errors
     /// What the store says.
@@ -41,17 +41,19 @@ impl BackupAges {
         let listing = catalog::list(store)?;
         let status = status::of(&listing, now);
         let groups = series::groups(&listing);
-        let members = groups.iter().filter(|one| one.series.is_of(database));
-        let has_failed = |(entry, _): &&(&Entry, &Manifest)| entry.failure.is_some();
-        let failed = members.flat_map(|one| &one.backups).filter(has_failed);
         let own: Vec<_> = status.of(database).collect();
         // A cluster that was made anew began another series, and the older one says nothing any more.
         let is_newest = |one: &crate::SeriesStatus| {
             let mut of_kind = own
                 .iter()
                 .filter(|other| other.series.kind == one.series.kind);
-            of_kind.all(|other| other.newest_at <= one.newest_at)
+            of_kind.all(|other| other.made_at <= one.made_at)
         };
+        let newest = own.iter().filter(|one| is_newest(one));
+        let newest: Vec<_> = newest.map(|one| &one.series).collect();
+        let members = groups.iter().filter(|one| newest.contains(&&one.series));
+        let has_failed = |(entry, _): &&(&Entry, &Manifest)| entry.failure.is_some();
+        let failed = members.flat_map(|one| &one.backups).filter(has_failed);
         Ok(Self {
             last_backup: status.of(database).filter_map(|one| one.newest_at).max(),
             last_verified_restore: status

@@ -325,6 +325,11 @@ impl Manifest {
         self.compression.is_none() && self.encryption.is_none() && self.parts.len() == 1
     }
 
+    /// Whether others may see the files of the backup, and not what is in them.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encryption.is_some() || self.engine.encrypted == Some(true)
+    }
+
     /// Whether the data passed every check when it was made. One that did not was asked for with
     /// [`BackupOptions::with_accept_unsound`](crate::BackupOptions::with_accept_unsound).
     #[must_use]

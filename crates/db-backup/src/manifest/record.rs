@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::text::{self, clean};
-use super::{FORMAT, Level, seal};
+use super::{FORMAT, Kind, Level, Manifest, host, seal};
 use crate::error::Error;
 use crate::name::BackupName;
 
@@ -55,11 +55,23 @@ pub enum Depth {
 }
 
 impl Depth {
-    /// That of a check.
-    pub(crate) const fn of(level: Level) -> Self {
-        match level {
-            Level::Quick => Self::Quick,
-            Level::Full => Self::Full,
+    /// That of a check of a backup of this kind. Of PostgreSQL's there is one check only, whatever is asked for: what
+    /// goes deeper is a restore.
+    pub(crate) const fn of(kind: Kind, level: Level) -> Self {
+        match (kind, level) {
+            (Kind::Sqlite, Level::Full) => Self::Full,
+            (Kind::Sqlite, Level::Quick) | (Kind::PostgresDump | Kind::PostgresBase, _) => {
+                Self::Quick
+            }
+        }
+    }
+
+    /// That of a restore on trial: the deepest look that there is.
+    pub(crate) const fn of_trial(kind: Kind) -> Self {
+        match kind {
+            // A file is checked alike wherever it lies.
+            Kind::Sqlite => Self::Full,
+            Kind::PostgresDump | Kind::PostgresBase => Self::Restored,
         }
     }
 }
@@ -122,6 +134,20 @@ impl Verification {
 }
 
 impl Failure {
+    /// What stands for a record that is there and cannot be read: some look has failed, nobody knows how deep.
+    pub(crate) fn unread(manifest: &Manifest, at: DateTime<Utc>, error: &Error) -> Self {
+        Self {
+            format: FORMAT,
+            name: manifest.name.clone(),
+            manifest: manifest.sha256.clone(),
+            at,
+            depth: Depth::of_trial(manifest.kind),
+            why: clean(&format!("its record cannot be read: {error}")),
+            host: host(),
+            sha256: String::new(),
+        }
+    }
+
     /// Seals it and gives the bytes to write.
     ///
     /// # Errors

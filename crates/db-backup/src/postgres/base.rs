@@ -119,13 +119,12 @@ pub(super) fn verify_files(
 ) -> Result<(), Error> {
     let mut command = Command::new(tools.path("pg_verifybackup"));
     command.arg("--exit-on-error").arg(folder);
-    match Run::output(&mut command, None, interrupt, 1 << 20) {
-        Ok(_) => Ok(()),
-        Err(Error::ToolFailed { reason, .. }) => Err(Error::Unsound {
+    match Run::verdict(&mut command, interrupt)? {
+        None => Ok(()),
+        Some(finding) => Err(Error::Unsound {
             name: "the base backup".to_owned(),
-            findings: vec![reason],
+            findings: vec![finding],
         }),
-        Err(error) => Err(error),
     }
 }
 

@@ -27,6 +27,18 @@ const LINES_KEPT: usize = 40;
 /// Bytes of one line that are kept.
 const LINE_KEPT: usize = 4096;
 
+/// How programs of PostgreSQL end that have found something, and those that could not look.
+const FOUND: i32 = 1;
+
+/// What they say then, in the words of the system. `LC_MESSAGES` is set.
+const LACKING: [&str; 5] = [
+    "out of memory",
+    ": Cannot allocate memory",
+    ": Too many open files",
+    ": Resource temporarily unavailable",
+    ": Input/output error",
+];
+
 /// Bytes of the pipe that a program writes into: what Linux allows everyone.
 #[cfg(target_os = "linux")]
 const PIPE: usize = 1 << 20;
@@ -152,18 +164,42 @@ impl Run {
         let (status, words) = self.wait();
         match status {
             Ok(status) if status.success() => Ok(words),
-            _ if self.interrupt.is_set() => Err(Error::Interrupted),
-            status => {
-                let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
-                let text = format!("{}\n({status})", words.join("\n"));
-                Err(Error::ToolFailed {
-                    tool: self.program.clone(),
-                    reason: match &self.url {
-                        Some(url) => url.scrub(&text),
-                        None => text,
-                    },
-                })
-            }
+            status => Err(self.failed(status, &words)),
+        }
+    }
+
+    /// Runs a program that checks something to its end, and returns what it found, if it found something.
+    ///
+    /// One that was killed or could not be started has found nothing, nor has one for which the system had no memory or
+    /// no files left, though it ends as one that has.
+    pub(super) fn verdict(
+        command: &mut Command,
+        interrupt: &Interrupt,
+    ) -> Result<Option<String>, Error> {
+        let mut run = Self::start(command, None, interrupt)?;
+        let read = io::copy(&mut run.stdout(), &mut io::sink());
+        let (status, words) = run.wait();
+        let code = status.as_ref().ok().and_then(ExitStatus::code);
+        match code {
+            Some(0) if read.is_ok() => Ok(None),
+            Some(FOUND) if is_verdict(&words) && !interrupt.is_set() => Ok(Some(words.join("\n"))),
+            _ => Err(run.failed(status, &words)),
+        }
+    }
+
+    /// What a program that ended badly said.
+    fn failed(&self, status: io::Result<ExitStatus>, words: &[String]) -> Error {
+        if self.interrupt.is_set() {
+            return Error::Interrupted;
+        }
+        let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
+        let text = format!("{}\n({status})", words.join("\n"));
+        Error::ToolFailed {
+            tool: self.program.clone(),
+            reason: match &self.url {
+                Some(url) => url.scrub(&text),
+                None => text,
+            },
         }
     }
 
@@ -231,6 +267,14 @@ impl Drop for Run {
         }
         drop(self.wait());
     }
+}
+
+/// Whether a program that ended as one that found something says so, and not that the system gave it too little.
+fn is_verdict(words: &[String]) -> bool {
+    let says = |what: &str| words.iter().any(|line| line.contains(what));
+    // `pg_verifybackup` says so of `pg_waldump` alike if that was killed, which then has said nothing itself.
+    let is_silent = says("WAL parsing failed") && !says("pg_waldump: ");
+    !words.is_empty() && !is_silent && !LACKING.iter().any(|what| says(what))
 }
 
 /// Lets a program write further ahead, so that it and we wait for each other less often.
@@ -332,5 +376,55 @@ fn last_words(stderr: impl Read) -> Vec<String> {
             lines.pop_front();
         }
         lines.push_back(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a program that says this and ends so.
+    fn verdict(words: &str, end: &str) -> Result<Option<String>, Error> {
+        let script = format!("echo said; echo '{words}' >&2; {end}");
+        let mut command = Command::new("sh");
+        Run::verdict(command.args(["-c", script.as_str()]), &Interrupt::default())
+    }
+
+    #[test]
+    fn a_program_that_checks_says_what_it_found() {
+        assert_eq!(verdict("well", "exit 0").unwrap(), None);
+        for words in [
+            "pg_verifybackup: error: checksum mismatch for file \"base/5/1259\"",
+            "pg_verifybackup: error: WAL parsing failed for timeline 1\npg_waldump: error: could not find a valid record",
+        ] {
+            assert_eq!(verdict(words, "exit 1").unwrap().as_deref(), Some(words));
+        }
+    }
+
+    #[test]
+    fn a_program_that_died_has_found_nothing() {
+        let word = "pg_verifybackup: error: checksum mismatch for file \"base/5/1259\"";
+        for (words, end) in [
+            (word, "kill -9 $$"),
+            (word, "exit 2"),
+            ("", "exit 1"),
+            ("pg_verifybackup: error: out of memory", "exit 1"),
+            (
+                "pg_verifybackup: error: could not open file \"a\": Too many open files",
+                "exit 1",
+            ),
+            (
+                "pg_verifybackup: error: WAL parsing failed for timeline 1",
+                "exit 1",
+            ),
+        ] {
+            let ended = verdict(words, end);
+            assert!(
+                matches!(ended, Err(Error::ToolFailed { .. })),
+                "{words}, {end}: {ended:?}"
+            );
+        }
+        let none = Run::verdict(&mut Command::new("/there/is/none"), &Interrupt::default());
+        assert!(matches!(none, Err(Error::ToolFailed { .. })), "{none:?}");
     }
 }

@@ -215,11 +215,7 @@ fn read_log(
         .arg("--path")
         .arg(folder.join(LOG))
         .args(range.arguments());
-    match Run::output(&mut command, None, interrupt, 1 << 20) {
-        Ok(_) => Ok(None),
-        Err(Error::ToolFailed { reason, .. }) => Ok(Some(reason)),
-        Err(error) => Err(error),
-    }
+    Run::verdict(&mut command, interrupt)
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ use crate::verify::VerifyOptions;
 pub struct Facts {
     /// The moment of the newest backup that is whole and sound, whoever made it.
     pub newest: Option<DateTime<Utc>>,
+    /// The same of those too that a later look has failed at: the next one is due by it, so that a backup that does not
+    /// pass its trial is not made again before its time.
+    pub last_made: Option<DateTime<Utc>>,
     /// The moment of the oldest one that is there.
     pub oldest: Option<DateTime<Utc>>,
     /// When the last trial restore ended.
@@ -127,9 +130,10 @@ impl Job for StoreJob {
         let (url, kind) = (&self.source.url, self.kind());
         self.shrunk = shrunk::newest(&listing, (url, kind), now);
         // After a change of the cluster its old series lies beside the new one.
-        let own = found.of_kind(url, kind).max_by_key(|one| one.newest_at);
+        let own = found.of_kind(url, kind).max_by_key(|one| one.made_at);
         Ok(Facts {
             newest: own.and_then(|one| one.newest_at),
+            last_made: own.and_then(|one| one.made_at),
             oldest: own.and_then(|one| one.oldest_at),
             last_drill: own.and_then(|one| one.last_drill_at),
         })

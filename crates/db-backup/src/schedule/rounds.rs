@@ -172,7 +172,7 @@ impl<J: Job> Rounds<J> {
             });
         }
         // Nobody remembers that the last trial failed but the store, which has no record of one that passed then.
-        if matches!(turn, Turn::Waiting(_)) && self.newest(self.timer.now()).is_some() {
+        if matches!(turn, Turn::Waiting(_)) && self.last_made(self.timer.now()).is_some() {
             self.guarded(on_event, |rounds, tell| {
                 rounds.drill_if_due(rounds.timer.now(), tell);
                 turn
@@ -284,6 +284,12 @@ impl<J: Job> Rounds<J> {
         self.facts.newest.filter(past).max(self.own.filter(past))
     }
 
+    /// The same, whether a later look at it failed or not.
+    fn last_made(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let past = |at: &DateTime<Utc>| !is_future(*at, now);
+        self.newest(now).max(self.facts.last_made.filter(past))
+    }
+
     /// Whether what there is has become too old.
     fn judge(&mut self, now: DateTime<Utc>, on_event: &mut dyn FnMut(Event<'_>)) {
         let newest = self.newest(now);
@@ -306,7 +312,7 @@ impl<J: Job> Rounds<J> {
     /// When the next backup is due. A moment in the future is that of a clock that was set back, and
     /// counts for nothing.
     fn due(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let due = self.newest(now).map_or(now, |last| {
+        let due = self.last_made(now).map_or(now, |last| {
             let next = later(last, self.schedule.every).checked_add_signed(self.jitter);
             next.unwrap_or(DateTime::<Utc>::MAX_UTC)
         });

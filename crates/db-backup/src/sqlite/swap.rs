@@ -359,14 +359,11 @@ fn open(target: &Path, key: Option<&EncryptionKey>) -> Result<(), Error> {
 
 /// The new one belongs to whom the old one did, who could not open it otherwise.
 fn take_owner(draft: &Draft, target: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    use std::os::unix::fs::PermissionsExt;
     let failed = |e| Error::io("give the restored database to the owner of", target, e);
     let old = fs::metadata(target).map_err(failed)?;
-    let new = draft.file().metadata().map_err(failed)?;
-    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-        fchown(draft.file(), Some(old.uid()), Some(old.gid())).map_err(failed)?;
-    }
-    let mode = fs::Permissions::from_mode(old.mode() & 0o777);
+    draft.give_to_owner_of(&old).map_err(failed)?;
+    let mode = fs::Permissions::from_mode(old.permissions().mode() & 0o777);
     draft.file().set_permissions(mode).map_err(failed)
 }
 

@@ -9,7 +9,7 @@ use db_core::folder::{self, LockedFile};
 use super::draft::{self, Draft};
 use super::{Lock, Store, StoredFile, WriteMode};
 use crate::error::Error;
-use crate::name;
+use crate::name::{self, FileName};
 
 /// The file whose lock keeps creating and pruning apart; it holds who has it.
 const LOCK: &str = ".lock";
@@ -39,6 +39,14 @@ impl LocalStore {
         } else {
             Err(Error::damaged(file, "it is no name of a stored file"))
         }
+    }
+}
+
+/// What root notes of a look at another user's backup has to be read by who owns that.
+fn give_to_owner_of(record: &Draft, manifest: &Path) {
+    let given = fs::metadata(manifest).and_then(|manifest| record.give_to_owner_of(&manifest));
+    if let Err(error) = given {
+        tracing::debug!(%error, manifest = %manifest.display(), "a record stays its writer's");
     }
 }
 
@@ -130,6 +138,12 @@ impl Store for LocalStore {
             .file()
             .write_all(bytes)
             .map_err(|e| Error::io("write", &path, e))?;
+        if let Some(record @ (FileName::Verification(_) | FileName::Failure(_))) =
+            FileName::parse(name)
+        {
+            let manifest = self.path(&record.backup().manifest())?;
+            give_to_owner_of(&draft, &manifest);
+        }
         match mode {
             WriteMode::Create => draft.publish_as(&path),
             WriteMode::Replace => draft.replace(&path),

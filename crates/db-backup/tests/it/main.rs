@@ -5,6 +5,7 @@ mod health;
 mod maintenance;
 mod postgres;
 mod prune;
+mod records;
 mod retention;
 mod salvage;
 mod schedule;

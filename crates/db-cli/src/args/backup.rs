@@ -201,7 +201,7 @@ pub(crate) struct BackupVerify {
     /// Restore it completely into a scratch database, check that in full, and record the time
     #[arg(long)]
     pub(crate) restore: bool,
-    /// How thoroughly the data is checked; a trial restore is always full [default: quick]
+    /// How thoroughly the data of a SQLite file is checked; a trial restore is always full [default: quick]
     #[arg(long, value_name = "LEVEL", conflicts_with = "restore")]
     pub(crate) check: Option<CheckLevel>,
     /// Where it is unpacked [default: where backups are prepared; what is encrypted in a private folder

@@ -19,6 +19,8 @@ both_engines! {
             let check = checks.iter().find(|check| check["name"] == "restore_drill").unwrap();
             let told = check["observed"].as_str().unwrap();
             assert_eq!(told.ends_with("; 1 backup has failed a verification"), more, "{check}");
+            // What was proven once is no lie.
+            assert!(!told.contains("ever"), "{check}");
         };
         health(0, false);
         let file = place.path("backups").join(made["files"][0].as_str().unwrap());
@@ -42,6 +44,8 @@ both_engines! {
         assert_eq!(status["series"][0]["newest"], Value::Null);
         let shown = place.ends(8, &["backup", "status"]);
         assert!(shown.out.contains(&format!("damaged: {name}")), "{shown:?}");
+        assert!(shown.out.contains("none of them can be relied on"), "{shown:?}");
+        assert!(!shown.out.contains("nothing to restore"), "{shown:?}");
         health(8, true);
         // Another one is made, and proven; the first stays what it is.
         place.ok(&["backup"]);
@@ -54,5 +58,18 @@ both_engines! {
         place.ok(&["backup", "list"]);
         place.ok(&["backup", "status"]);
         health(0, false);
+    }
+
+    /// Of a dump there is one check without a restore, and no other is told.
+    fn the_check_that_is_told_is_the_one_that_was_made(db: TestDb) {
+        let is_file = db.path().is_some();
+        let place = Place::migrated(db);
+        place.ok(&["backup"]);
+        let level = if is_file { "full" } else { "quick" };
+        let arguments = ["backup", "verify", "--check", "full"];
+        assert_eq!(place.json(0, &arguments)["level"], level);
+        let shown = place.ok(&arguments);
+        assert!(shown.out.contains(&format!("{level} check in")), "{shown:?}");
+        assert_eq!(place.json(0, &["backup", "verify", "--restore"])["level"], "full");
     }
 }

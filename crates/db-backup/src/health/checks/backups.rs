@@ -52,7 +52,7 @@ pub(super) fn restore_drill(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
     let ages = ages.map_err(Trouble::Other)?;
     let aged = Aged {
         at: ages.last_verified_restore,
-        never: "no backup was ever restored and verified",
+        never: "no backup counts as restored and verified",
         what: "the last verified restore is",
         limit: &look.limits.restore_age,
         metric: metrics::RESTORE_AGE,

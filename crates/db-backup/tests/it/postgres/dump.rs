@@ -2,8 +2,8 @@
 
 use db_backup::postgres::PostgresOptions;
 use db_backup::{BackupOptions, Invariant, Observation, Source};
-use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, restore, verify};
-use db_backup::{Level, Method, Phase, Progress};
+use db_backup::{Depth, Level, Method, Phase, Progress, Store, WriteMode};
+use db_backup::{Error, Kind, RestoreOptions, VerifyOptions, drill, list, restore, verify};
 use db_core::{Access, Conn, Connection, DatabaseUrl, Engine};
 use db_testkit::{TestDb, wait_for};
 
@@ -82,6 +82,31 @@ fn a_dump_comes_back_as_it_was() {
     assert_eq!(second.schema, manifest.schema);
     assert_eq!(second.tables, manifest.tables);
     drop_database(&db, &new.database_name().unwrap());
+}
+
+/// There is one check of a dump without a restore: what it finds ends by the same, however it is asked for.
+#[test]
+fn a_full_check_of_a_dump_is_none_and_is_not_called_so() {
+    let db = TestDb::postgres();
+    db.connect().execute("CREATE TABLE dice (face int)");
+    let (_folder, store) = place();
+    let mut manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    let full = VerifyOptions::new().with_level(Level::Full);
+    let verified = verify(&store, &manifest, &full, &mut |_| ()).unwrap();
+    assert_eq!(verified.level, Level::Quick);
+    manifest.tables.push(db_backup::TableRows {
+        name: "public.cards".to_owned(),
+        rows: 52,
+    });
+    let bytes = manifest.seal().unwrap();
+    let file = manifest.backup_name().unwrap().manifest();
+    store
+        .write_small(&file, &bytes, WriteMode::Replace)
+        .unwrap();
+    let error = verify(&store, &manifest, &full, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, Error::Unsound { .. }), "{error}");
+    let failure = list(&store).unwrap().backups.remove(0).failure.unwrap();
+    assert_eq!(failure.depth, Depth::Quick);
 }
 
 #[test]

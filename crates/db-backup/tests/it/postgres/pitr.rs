@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use db_backup::postgres::wal::{self, Pushed};
-use db_backup::postgres::{Recovered, RecoveryTarget, WalFile, WalKind, restore_base};
+use db_backup::postgres::{
+    PostgresOptions, Recovered, RecoveryTarget, WalFile, WalKind, restore_base,
+};
 use db_backup::{
     Codec, Error, Identities, Kind, LocalStore, Manifest, Method, RestoreOptions, VerifyOptions,
-    drill, verify,
+    drill, list, verify,
 };
 use db_core::{Access, Connection, DatabaseUrl};
 use db_testserver::Cluster;
@@ -278,6 +280,55 @@ fn a_segment_under_a_name_that_is_taken_is_refused() {
     std::fs::write(&path, b"x").unwrap();
     let error = wal::push(&history.store, &Codec::default(), &path).unwrap_err();
     assert!(matches!(error, Error::Damaged { .. }), "{error}");
+}
+
+/// A look that could not be taken says nothing of the backup, and is not remembered as one that failed.
+#[test]
+fn a_program_that_dies_makes_no_bad_backup() {
+    let cluster = db_testkit::cluster(&[]);
+    let (_folder, store) = place();
+    let manifest = back_up(&cluster.url(), &store, Method::Base).unwrap();
+    let url = DatabaseUrl::parse(&cluster.url()).unwrap();
+    let mut connection = Connection::open(&url, Access::ReadWrite).unwrap();
+    let db_core::Conn::Postgres(conn) = connection.conn() else {
+        panic!("not PostgreSQL");
+    };
+    let (bin, _) = ask(
+        conn,
+        "(SELECT setting FROM pg_config WHERE name = 'BINDIR')",
+        "0",
+    );
+    let real = Path::new(&bin);
+    let programs = tempfile::tempdir().unwrap();
+    for program in ["pg_waldump", "pg_controldata"] {
+        std::os::unix::fs::symlink(real.join(program), programs.path().join(program)).unwrap();
+    }
+    let looks = |end: &str| {
+        let path = programs.path().join("pg_verifybackup");
+        let real = real.join("pg_verifybackup");
+        let script = format!(
+            "#!/bin/sh\ntest \"$1\" = --version && exec {} --version\n{end}\n",
+            real.display()
+        );
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let programs = PostgresOptions::new().with_bin(programs.path().to_owned());
+        let check = VerifyOptions::new().with_postgres(programs);
+        let error = verify(&store, &manifest, &check, &mut |_| ()).unwrap_err();
+        let failure = list(&store).unwrap().backups.remove(0).failure;
+        (error, failure)
+    };
+    for end in [
+        "kill -9 $$",
+        "echo 'pg_verifybackup: error: could not open file: Too many open files' >&2; exit 1",
+    ] {
+        let (error, failure) = looks(end);
+        assert!(matches!(error, Error::ToolFailed { .. }), "{error}");
+        assert_eq!(failure, None);
+    }
+    let (error, failure) = looks("echo 'pg_verifybackup: error: checksum mismatch' >&2; exit 1");
+    assert!(matches!(error, Error::Unsound { .. }), "{error}");
+    assert!(failure.unwrap().why.contains("checksum mismatch"));
 }
 
 impl History {

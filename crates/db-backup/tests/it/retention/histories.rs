@@ -199,7 +199,7 @@ fn live(events: Vec<Event>) {
             extent,
             requires,
             bytes: 1,
-            shrunk_from: None,
+            shrunk_from: Vec::new(),
         };
         match event {
             Event::Pass(seconds) => now += TimeDelta::seconds(i64::from(seconds)),

@@ -16,7 +16,7 @@ fn full(name: &str, moment: &str) -> Candidate {
         extent: Extent::Full,
         requires: Vec::new(),
         bytes: 10,
-        shrunk_from: None,
+        shrunk_from: Vec::new(),
     }
 }
 

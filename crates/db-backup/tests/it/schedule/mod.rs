@@ -2,6 +2,7 @@
 
 mod alarms;
 mod drills;
+mod failed;
 pub(crate) mod fake;
 
 use std::sync::atomic::Ordering;

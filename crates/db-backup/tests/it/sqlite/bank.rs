@@ -15,9 +15,9 @@ pub(super) const ACCOUNTS: i64 = 100;
 pub(super) const EACH: i64 = 1_000;
 
 /// The public key of [`IDENTITY`].
-pub(super) const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+pub(crate) const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
 /// A secret key of nobody: it is in age's own documentation.
-pub(super) const IDENTITY: &str =
+pub(crate) const IDENTITY: &str =
     "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 
 #[derive(QueryableByName)]
@@ -151,11 +151,11 @@ pub(super) fn restore_options() -> RestoreOptions {
         .with_invariant(conserved())
 }
 
-pub(super) fn identities() -> Identities {
+pub(crate) fn identities() -> Identities {
     Identities::parse_file("key.txt", IDENTITY).unwrap()
 }
 
-pub(super) fn encrypted(level: Option<i32>) -> Codec {
+pub(crate) fn encrypted(level: Option<i32>) -> Codec {
     Codec {
         level,
         recipients: Recipients::parse([RECIPIENT]).unwrap(),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use db_backup::{Error, Identities, RestoreOptions, VerifyOptions};
+use db_backup::{Error, Identities, Invariant, RestoreOptions, Store, VerifyOptions, WriteMode};
 
 use super::bank::*;
 
@@ -68,11 +68,29 @@ fn only_its_identity_opens_it() {
     bank.restore(&manifest, &to).unwrap();
 }
 
+/// Of a file that is encrypted itself the place knows nothing either, whatever its artifact is wrapped in.
+#[test]
+fn what_failed_of_an_encrypted_file_is_counted_only() {
+    let bank = Bank::new();
+    let mut manifest = bank.made(plain(Some(3)));
+    manifest.engine.encrypted = Some(true);
+    let bytes = manifest.seal().unwrap();
+    let name = manifest.backup_name().unwrap();
+    let write = |file: &str| bank.store.write_small(file, &bytes, WriteMode::Replace);
+    write(&name.manifest()).unwrap();
+    let wrong = Invariant::new("theirs", |_| Ok(vec![CANARY.to_owned()]));
+    let verify = VerifyOptions::new().with_invariant(wrong);
+    let error = db_backup::drill(&bank.store, &manifest, &verify, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Unsound { .. }), "{error}");
+    let record = fs::read(bank.folder().join(name.failure())).unwrap();
+    assert!(!holds(&record, CANARY) && holds(&record, "theirs: 1 finding"));
+}
+
 /// A file that SQLCipher encrypts stays so: in the backup, and in what is restored from it.
 #[cfg(feature = "sqlcipher")]
 #[test]
 fn a_file_of_sqlcipher_stays_encrypted() {
-    use db_backup::{Source, VerifyOptions};
+    use db_backup::Source;
     use db_core::{Access, Connection, DatabaseUrl, Interrupt, KeySource};
 
     let root = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use db_backup::health::BackupAges;
 use db_backup::retention::{Policy, Reason};
-use db_backup::{Error, Invariant, Kind, Level, Manifest, Store, VerifyOptions, prune};
+use db_backup::{
+    Depth, Error, Failure, Invariant, Kind, Level, Manifest, Store, VerifyOptions, WriteMode, prune,
+};
 use db_core::{Clock, SystemClock};
 
 use super::bank::*;
@@ -155,11 +157,113 @@ fn of_two_records_the_later_one_holds() {
     drill(&bank, &manifest, false).unwrap_err();
     fs::write(&verified, drilled).unwrap();
     assert_eq!(failures(&bank.store).len(), 1);
-    // One that is damaged itself counts for nothing, and is gone after the next look that passes.
-    fs::write(&failed, &failure[1..]).unwrap();
-    assert_eq!(failures(&bank.store), [""; 0]);
+}
+
+/// Nobody knows what it says of the look, so it is taken for the deepest.
+#[test]
+fn a_record_that_is_damaged_makes_no_backup_good_again() {
+    let bank = Bank::new();
+    let manifest = bank.made(plain(Some(3)));
+    let name = manifest.backup_name().unwrap();
+    let [failed, verified] = [name.failure(), name.verification()].map(|n| bank.folder().join(n));
+    drill(&bank, &manifest, true).unwrap();
+    let drilled = fs::read(&verified).unwrap();
+    drill(&bank, &manifest, false).unwrap_err();
+    let failure = fs::read(&failed).unwrap();
+    let damage = || {
+        fs::write(&failed, &failure[1..]).unwrap();
+        // Nor does a trial that passed before, or after.
+        fs::write(&verified, &drilled).unwrap();
+    };
+    let is_told = || {
+        let told = failures(&bank.store);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("its record cannot be read"), "{told:?}");
+        let status = db_backup::status(&bank.store, SystemClock.now()).unwrap();
+        assert_eq!(status.damaged, [&*manifest.name]);
+    };
+    damage();
+    is_told();
     verify(&bank.store, &manifest, Level::Quick).unwrap();
+    is_told();
+    // One that fails as well, and goes less deep, takes nothing of it away.
+    let artifact = Artifact::of(&bank, &manifest);
+    artifact.damage();
+    verify(&bank.store, &manifest, Level::Quick).unwrap_err();
+    artifact.mend();
+    verify(&bank.store, &manifest, Level::Quick).unwrap();
+    assert_eq!(failures(&bank.store).len(), 1);
+    damage();
+    drill(&bank, &manifest, true).unwrap();
+    assert_eq!(failures(&bank.store), [""; 0]);
     assert!(!failed.exists());
+}
+
+/// As of a backup of the same name that was there before.
+#[test]
+fn the_record_of_another_manifest_counts_for_nothing() {
+    let bank = Bank::new();
+    let manifest = bank.made(plain(Some(3)));
+    let mut record = Failure {
+        format: 1,
+        name: manifest.name.clone(),
+        manifest: "0".repeat(64),
+        at: SystemClock.now(),
+        depth: Depth::Restored,
+        why: "it was another one".to_owned(),
+        host: "here".to_owned(),
+        sha256: String::new(),
+    };
+    let file = manifest.backup_name().unwrap().failure();
+    let bytes = record.seal().unwrap();
+    let put = |bytes: &[u8]| bank.store.write_small(&file, bytes, WriteMode::Replace);
+    put(&bytes).unwrap();
+    assert_eq!(failures(&bank.store), [""; 0]);
+    let artifact = Artifact::of(&bank, &manifest);
+    artifact.damage();
+    verify(&bank.store, &manifest, Level::Quick).unwrap_err();
+    assert_eq!(failures(&bank.store).len(), 1);
+    artifact.mend();
+    verify(&bank.store, &manifest, Level::Quick).unwrap();
+    assert_eq!(failures(&bank.store), [""; 0]);
+}
+
+/// Root may look at everybody's backups; whose they are has to be able to read what came of it.
+#[test]
+fn records_belong_to_whom_the_backup_does() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let bank = Bank::new();
+    let manifest = bank.made(plain(Some(3)));
+    let name = manifest.backup_name().unwrap();
+    let path = |file: String| bank.folder().join(file);
+    let owner = |file: &PathBuf| {
+        let file = fs::metadata(file).unwrap();
+        (file.uid(), file.gid())
+    };
+    let other = if rustix::process::geteuid().is_root() {
+        (65_534, 65_533)
+    } else {
+        owner(&path(name.manifest()))
+    };
+    chown(path(name.manifest()), Some(other.0), Some(other.1)).unwrap();
+    drill(&bank, &manifest, true).unwrap();
+    assert_eq!(owner(&path(name.verification())), other);
+    drill(&bank, &manifest, false).unwrap_err();
+    assert_eq!(owner(&path(name.failure())), other);
+}
+
+#[test]
+fn the_last_one_that_failed_is_not_called_sound() {
+    let bank = Bank::new();
+    let manifest = bank.made(plain(Some(3)));
+    drill(&bank, &manifest, false).unwrap_err();
+    let name = manifest.backup_name().unwrap();
+    let refused = db_backup::remove(&bank.store, name, SystemClock.now()).unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.ends_with("is the last backup of its database"),
+        "{told}"
+    );
 }
 
 #[test]

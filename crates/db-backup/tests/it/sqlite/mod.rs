@@ -1,6 +1,6 @@
 //! SQLite: made beside writers, read back, restored.
 
-mod bank;
+pub(crate) mod bank;
 mod encrypted;
 mod failed;
 mod flips;

@@ -116,6 +116,7 @@ fn line(entry: &Entry, now: DateTime<Utc>) -> Line {
             .into_iter()
             .chain(entry.faults.iter().cloned())
             .chain(entry.failure.as_ref().map(ToString::to_string))
+            .chain(entry.unread.clone())
             .collect(),
     }
 }

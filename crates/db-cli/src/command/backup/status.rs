@@ -143,8 +143,10 @@ fn text(status: &Status, dir: &str) -> String {
             "dated in the future: {name}; look at the clocks, it counts for nothing until then"
         ));
     }
-    if status.backups == 0 {
+    if status.backups == 0 && status.damaged.is_empty() {
         text.line("there is nothing to restore: `bitcraps-db backup` makes the first one");
+    } else if status.backups == 0 {
+        text.line("none of them can be relied on: `bitcraps-db backup` makes another one");
     }
     for one in &status.series {
         series(one, &mut text);

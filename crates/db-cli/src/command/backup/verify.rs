@@ -91,6 +91,8 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
         })
     } else {
         db_backup::verify(&*store, &manifest, &verify, progress).map(|verified| {
+            // Of PostgreSQL's there is one check, whatever was asked for.
+            document.level = verified.level.name();
             document.copy_ms = verified.decode_ms;
             document.verify_ms = verified.check_ms;
             verified.invariants
