@@ -174,6 +174,7 @@ pub(crate) enum Command {
   bitcraps-db health                   exit 0 healthy, 3 attention, 8 unhealthy, 9 unreachable
   bitcraps-db health --full            also what reads all of the data
   bitcraps-db health --watch 5         again every five seconds
+  bitcraps-db health --limit 'backup_age = { warn = \"3h\", fail = \"2d\" }'
   bitcraps-db health --json | jq '.checks[] | select(.state != \"ok\")'")]
     Health(Health),
     /// Mend checksums and the ledger

@@ -45,8 +45,8 @@ pub(crate) struct File {
     settings: DatabaseConfig,
     /// The table of backups.
     pub(crate) backup: BackupSettings,
-    /// What `health` holds a database against.
-    pub(crate) health: HealthLimits,
+    /// The table of the limits of `health`.
+    health: toml::Table,
     /// What the tables say, word by word.
     said: Vec<Said>,
     /// The line of `migrations`.
@@ -184,6 +184,26 @@ impl File {
         Ok(settings)
     }
 
+    /// What `health` holds a database against: the lines that were given, what the file says, or the usual limits.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`], which names the limit that cannot be.
+    pub(crate) fn limits(&self, given: &[String]) -> Result<HealthLimits, Error> {
+        let mut table = self.health.clone();
+        for line in given {
+            let wrong = |reason: &str| of_limits(format!("--limit {line:?}: {reason}"));
+            let said: toml::Table = line
+                .parse()
+                .map_err(|e: toml::de::Error| wrong(e.message()))?;
+            if said.is_empty() {
+                return Err(wrong("it names no limit"));
+            }
+            tables::each(|_| "--limit".to_owned(), (HEALTH, &said), is_limit).map_err(of_limits)?;
+            table.extend(said);
+        }
+        limits(table.into()).map_err(of_limits)
+    }
+
     /// The folders of migrations; none means those that are compiled in.
     pub(crate) fn folders(&self, global: &Global) -> Vec<Folder> {
         if global.migrations.is_empty() {
@@ -253,14 +273,16 @@ fn parse(path: &Path, text: &str) -> Result<File, Error> {
     let of_backup = (BACKUP, table.get(BACKUP));
     tables::check((path, text), of_backup, BackupSettings::check).map_err(backup::wrong)?;
     let of_health = (HEALTH, table.get(HEALTH));
-    let health = tables::check((path, text), of_health, |one| limits(Some(one)).map(|_| ()))
-        .and_then(|()| limits(table.remove(HEALTH)))
-        .map_err(|message| Error::Configuration {
-            message,
-            hint: "a limit is written as wal_size = { warn = \"256MiB\", fail = \"1GiB\" }; docs/health.md \
-                   lists them"
-                .to_owned(),
-        })?;
+    tables::check((path, text), of_health, is_limit).map_err(of_limits)?;
+    let health = match table.remove(HEALTH) {
+        None => toml::Table::new(),
+        Some(value) => {
+            limits(value.clone()).map_err(of_limits)?;
+            value
+                .try_into()
+                .map_err(|e: toml::de::Error| of_limits(e.message().to_owned()))?
+        }
+    };
     let texts = || wrong(format!("{MIGRATIONS} is a text or a list of texts"));
     let migrations = match table.remove(MIGRATIONS) {
         None => Vec::new(),
@@ -323,11 +345,22 @@ fn said(text: &str, table: &toml::Table) -> (Vec<Said>, usize) {
     (all, migrations_line)
 }
 
+/// Limits that cannot be.
+fn of_limits(message: String) -> Error {
+    Error::Configuration {
+        message,
+        hint: "a limit is written as wal_size = { warn = \"256MiB\", fail = \"1GiB\" }; docs/health.md lists \
+               them"
+            .to_owned(),
+    }
+}
+
+fn is_limit(table: toml::Value) -> Result<(), String> {
+    limits(table).map(|_| ())
+}
+
 /// The limits that the table names, and the usual ones for all others.
-fn limits(table: Option<toml::Value>) -> Result<HealthLimits, String> {
-    let Some(table) = table else {
-        return Ok(HealthLimits::default());
-    };
+fn limits(table: toml::Value) -> Result<HealthLimits, String> {
     let limits: HealthLimits = table
         .try_into()
         .map_err(|e: toml::de::Error| db_core::redact(e.message()))?;

@@ -24,6 +24,9 @@ const STEPS: &str = "BITCRAPS_TEST_STEPS";
 /// Between two looks whether a process has ended by itself.
 const LOOK: Duration = Duration::from_micros(200);
 
+/// No process of a test takes so long.
+const LONG: Duration = Duration::from_mins(10);
+
 /// Whether a process was killed, and did not end by itself.
 #[must_use]
 pub fn was_killed(status: ExitStatus) -> bool {
@@ -37,9 +40,30 @@ pub fn was_killed(status: ExitStatus) -> bool {
 #[track_caller]
 pub fn whole(command: &mut Command) -> Duration {
     let began = Instant::now();
-    let status = told(command.status());
+    let status = ended(command);
     assert!(status.success(), "{command:?}: {status}");
     began.elapsed()
+}
+
+/// How a process ended, whether well or not.
+///
+/// # Panics
+/// If it cannot be started, or has not ended after ten minutes.
+#[track_caller]
+pub fn ended(command: &mut Command) -> ExitStatus {
+    let until = Instant::now() + LONG;
+    let mut child = told(command.spawn());
+    loop {
+        if let Some(status) = told(child.try_wait()) {
+            return status;
+        }
+        if Instant::now() >= until {
+            drop(child.kill());
+            told(child.wait());
+            panic!("waited in vain for the end of {command:?}");
+        }
+        std::thread::park_timeout(LOOK);
+    }
 }
 
 /// Kills a process after this part, from 0 to 1, of its usual time. One that had ended by then is faster than it
@@ -149,7 +173,7 @@ impl Worker {
         let mut command = self.command();
         if random(2) == 0 {
             command.env(STEP, random(usual.steps).to_string());
-            return was_killed(told(command.status()));
+            return was_killed(ended(&mut command));
         }
         let part = Duration::from_millis(random(1_000)).as_secs_f64();
         was_killed(midway(&mut command, &mut usual.time, part))

@@ -75,7 +75,7 @@ pub use process::{Process, awake};
 pub use proxy::Proxy;
 pub use server::SERVER_VARIABLE;
 pub use started::Started;
-pub use wait::{wait_for, wait_until};
+pub use wait::{in_time, wait_for, wait_until};
 
 /// A size that a longer run sets from outside, `BITCRAPS_TEST_<name>`.
 ///

@@ -27,6 +27,11 @@ impl<T: PartialOrd> Limit<T> {
         Self { warn, fail }
     }
 
+    /// Whether both can be reached by a value that rises.
+    fn rises(&self) -> bool {
+        self.warn <= self.fail
+    }
+
     /// How a value is that ought to be small.
     pub fn judge(&self, value: &T) -> State {
         if *value >= self.fail {
@@ -176,31 +181,34 @@ impl HealthLimits {
     pub fn check(&self) -> Result<(), InvalidLimit> {
         let rising = "`warn` must not be above `fail`";
         let share = "must be shares from 0 to 1, `warn` not below `fail`";
+        let free = self.disk_free;
+        let is_share = (0.0..=1.0).contains(&free.warn) && (0.0..=free.warn).contains(&free.fail);
         let in_order = [
-            ("response", self.response.warn <= self.response.fail, rising),
-            ("wal_size", self.wal_size.warn <= self.wal_size.fail, rising),
-            (
-                "disk_free",
-                (0.0..=1.0).contains(&self.disk_free.warn)
-                    && (0.0..=self.disk_free.warn).contains(&self.disk_free.fail),
-                share,
-            ),
+            ("response", self.response.rises(), rising),
+            ("wal_size", self.wal_size.rises(), rising),
+            ("disk_free", is_share, share),
             (
                 "oldest_transaction",
-                self.oldest_transaction.warn <= self.oldest_transaction.fail,
+                self.oldest_transaction.rises(),
                 rising,
             ),
+            ("pool_refusals", self.pool_refusals.rises(), rising),
             (
-                "backup_age",
-                self.backup_age.warn <= self.backup_age.fail,
+                "failures_per_minute",
+                self.failures_per_minute.rises(),
                 rising,
             ),
-            (
-                "restore_age",
-                self.restore_age.warn <= self.restore_age.fail,
-                rising,
-            ),
-            ("bloat", self.bloat.warn <= self.bloat.fail, rising),
+            ("replica_lag", self.replica_lag.rises(), rising),
+            ("replica_lag_bytes", self.replica_lag_bytes.rises(), rising),
+            ("slot_retained", self.slot_retained.rises(), rising),
+            ("backup_age", self.backup_age.rises(), rising),
+            ("restore_age", self.restore_age.rises(), rising),
+            ("clock_back", self.clock_back.rises(), rising),
+            ("bloat", self.bloat.rises(), rising),
+            ("transaction_age", self.transaction_age.rises(), rising),
+            ("stale_statistics", self.stale_statistics.rises(), rising),
+            ("slow_query", self.slow_query.rises(), rising),
+            ("outbox_age", self.outbox_age.rises(), rising),
         ];
         match in_order.into_iter().find(|(_, holds, _)| !holds) {
             Some((name, _, rule)) => Err(InvalidLimit { name, rule }),
@@ -329,6 +337,44 @@ mod tests {
             ..HealthLimits::default()
         };
         assert_eq!(limits.check().unwrap_err().name, "disk_free");
+        // Every limit of two values that may not fall.
+        let fields = [
+            (
+                "\"2h\"",
+                "\"1h\"",
+                &[
+                    "response",
+                    "oldest_transaction",
+                    "replica_lag",
+                    "backup_age",
+                    "restore_age",
+                    "clock_back",
+                    "slow_query",
+                    "outbox_age",
+                ][..],
+            ),
+            (
+                "2",
+                "1",
+                &[
+                    "wal_size",
+                    "pool_refusals",
+                    "failures_per_minute",
+                    "replica_lag_bytes",
+                    "slot_retained",
+                    "bloat",
+                    "transaction_age",
+                    "stale_statistics",
+                ],
+            ),
+        ];
+        for (warn, fail, names) in fields {
+            for name in names {
+                let text = format!("{{\"{name}\": {{\"warn\": {warn}, \"fail\": {fail}}}}}");
+                let limits: HealthLimits = serde_json::from_str(&text).unwrap();
+                assert_eq!(limits.check().unwrap_err().name, *name);
+            }
+        }
     }
 
     #[test]

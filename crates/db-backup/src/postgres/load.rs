@@ -216,11 +216,11 @@ pub(crate) fn drill(
     let url = server.ok_or_else(|| {
         Error::usage(
             "a drill with a dump needs a server to restore it to",
-            "name one with --database-url; a scratch database is made there, and dropped",
+            "name one with --drill-server; a scratch database is made there, and dropped",
         )
     })?;
     let began = Instant::now();
-    let mut scratch = Scratch::create(url, None, options.clock.now())?;
+    let mut scratch = Scratch::for_trial(url, options.clock.now())?;
     // Roles of another server need not exist on this one.
     let how = (&options.postgres, Owners::Ours);
     let decoded = fill(&mut scratch, how, watcher, |out, watcher| {

@@ -1,7 +1,7 @@
 //! A database that is made for a restore or a drill, and is gone unless it takes its place.
 
 use chrono::{DateTime, Utc};
-use db_core::{Access, Connection, DatabaseUrl, ScratchDatabase};
+use db_core::{Access, Connection, DatabaseUrl, ErrorKind, ScratchDatabase};
 use diesel::PgConnection;
 
 use super::facts;
@@ -9,6 +9,13 @@ use crate::error::Error;
 
 /// Databases that every server has, to be connected to while others are made and renamed.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// What a role without the right to do it is told that it was doing.
+const MAKING: &str = "making a new database";
+
+/// What such a role needs for a drill, or who else has it.
+const RIGHT: &str = "ALTER ROLE … CREATEDB lets this role make the scratch database of a trial restore; \
+     --drill-server URL, or drill_server in [backup], names another role or another server for it";
 
 /// A database of our own, dropped unless it took a [place](Scratch::take_place).
 #[derive(Debug)]
@@ -22,24 +29,42 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes a database on the server of `url`, as `like` is, if that exists.
+    /// Makes a database on the server of `url`, as `like` is, whose place it may take, if that exists.
     pub(super) fn create(
         url: &DatabaseUrl,
         like: Option<&str>,
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
-        let mut admin = maintenance(url)?;
+        let mut admin = beside(url, like)?;
         let traits = match like {
             Some(like) => traits(facts::postgres(&mut admin)?, like)?,
             None => Traits::default(),
         };
         let database = ScratchDatabase::create(admin, &traits.at_creation, now)
-            .map_err(|e| Error::database("making a new database", e))?;
+            .map_err(|e| Error::database(MAKING, e))?;
         Ok(Self {
             url: database.url(),
             database,
             traits: traits.afterwards,
             took: None,
+        })
+    }
+
+    /// The same for a trial, which takes the place of none.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create); who may not make a database is told what would help.
+    pub(super) fn for_trial(url: &DatabaseUrl, now: DateTime<Utc>) -> Result<Self, Error> {
+        Self::create(url, None, now).map_err(|error| match error {
+            Error::Database { doing, error }
+                if doing == MAKING && error.kind() == ErrorKind::PermissionDenied =>
+            {
+                Error::Database {
+                    doing,
+                    error: error.with_hint(RIGHT),
+                }
+            }
+            error => error,
         })
     }
 
@@ -128,14 +153,16 @@ pub(super) enum Old<'n> {
     Aside(&'n str),
 }
 
-/// Connects to a database of the server that is not the one to be replaced.
+/// Connects to a database of the server that is not the one that `url` names.
 pub(super) fn maintenance(url: &DatabaseUrl) -> Result<Connection, Error> {
-    let wanted = url.database_name();
+    beside(url, url.database_name().as_deref())
+}
+
+/// Connects to a database of the server that is not the one to be replaced, if one is: rather to `postgres`, since
+/// nobody can make a database as long as a session is in `template1`.
+fn beside(url: &DatabaseUrl, replaced: Option<&str>) -> Result<Connection, Error> {
     let mut last = None;
-    for name in MAINTENANCE
-        .iter()
-        .filter(|name| wanted.as_deref() != Some(**name))
-    {
+    for name in MAINTENANCE.iter().filter(|name| replaced != Some(**name)) {
         match facts::connect(&url.with_database(name), Access::ReadWrite) {
             Ok(connection) => return Ok(connection),
             Err(error) => last = Some(error),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use db_core::{Engine, Interrupt};
@@ -31,6 +32,8 @@ pub struct Facts {
     pub oldest: Option<DateTime<Utc>>,
     /// When the last trial restore ended.
     pub last_drill: Option<DateTime<Utc>>,
+    /// How long that took.
+    pub drill_took: Duration,
 }
 
 /// A restore of the newest backup on trial, for a thread of its own. It ends soon with [`Error::Interrupted`] when the
@@ -136,6 +139,7 @@ impl Job for StoreJob {
             last_made: own.and_then(|one| one.made_at),
             oldest: own.and_then(|one| one.oldest_at),
             last_drill: own.and_then(|one| one.last_drill_at),
+            drill_took: Duration::from_millis(own.and_then(|one| one.rto_ms).unwrap_or(0)),
         })
     }
 

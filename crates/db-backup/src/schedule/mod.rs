@@ -1,8 +1,8 @@
 //! Backups on a timetable, in a thread of an application or as a program of their own.
 //!
-//! A round makes a backup, prunes, and now and then begins to restore one on trial, in a thread beside it: that may
-//! take hours, and the next backup is made when it is due all the same. When the next one is due
-//! is counted from the newest backup in the store by the wall clock, so that a restart makes none too
+//! A round makes a backup, prunes, and now and then, before the last one is too old, begins to restore one on trial, in
+//! a thread beside it: that may take hours, and the next backup is made when it is due all the same. When the next one
+//! is due is counted from the newest backup in the store by the wall clock, so that a restart makes none too
 //! many, a machine that slept catches up with one at once, and two processes share one timetable:
 //! whoever finds the store locked looks again a moment later. If the clock was set back, a backup is
 //! made at once and the count begins anew.
@@ -38,7 +38,8 @@ pub struct Schedule {
     pub every: Duration,
     /// Up to so much is added at random, so that many machines do not begin at once.
     pub jitter: Duration,
-    /// From one trial restore to the next; `None` for none.
+    /// A trial restore is to be followed by the next one within this, as far as the interval of backups, with one of
+    /// which each begins, allows it; `None` for none.
     pub drill_every: Option<Duration>,
     /// A last trial restore that is older than this is alarming; so is a store whose oldest backup
     /// is, if none was ever restored, unless there are to be none.

@@ -174,7 +174,7 @@ impl<J: Job> Rounds<J> {
         // Nobody remembers that the last trial failed but the store, which has no record of one that passed then.
         if matches!(turn, Turn::Waiting(_)) && self.last_made(self.timer.now()).is_some() {
             self.guarded(on_event, |rounds, tell| {
-                rounds.drill_if_due(rounds.timer.now(), tell);
+                rounds.drill_if_due(rounds.timer.now(), Duration::ZERO, tell);
                 turn
             });
         }
@@ -324,8 +324,13 @@ impl<J: Job> Rounds<J> {
 
     fn round(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> Turn {
         on_event(Event::Started);
+        let began = self.timer.now();
         let made = self.job.back_up(&self.interrupt);
         let now = self.timer.now();
+        let took = now
+            .signed_duration_since(began)
+            .to_std()
+            .unwrap_or_default();
         match made {
             Ok(name) => {
                 self.own = Some(now);
@@ -355,18 +360,33 @@ impl<J: Job> Rounds<J> {
             Err(Error::Locked { .. }) => on_event(Event::Locked),
             Err(error) => self.fail("prune", &error, on_event),
         }
-        self.drill_if_due(now, on_event);
+        self.drill_if_due(now, self.until_next(took), on_event);
         if self.alarms.stands(&Alarm::StoreUnreadable) {
             self.look(self.timer.now(), on_event);
         }
         Turn::Round
     }
 
-    /// Begins to restore the newest backup on trial, if it is time and none is restored yet.
-    fn drill_if_due(&mut self, now: DateTime<Utc>, on_event: &mut dyn FnMut(Event<'_>)) {
+    /// How long it may be until a trial restore has ended that the next round begins, if that takes as long as the last
+    /// ones took, and a timer does not look all the time whether it is due.
+    fn until_next(&self, backup_took: Duration) -> Duration {
+        let Schedule { every, jitter, .. } = self.schedule;
+        let more = [jitter, LOOK_EVERY, backup_took, self.facts.drill_took];
+        more.into_iter().fold(every, Duration::saturating_add)
+    }
+
+    /// Begins to restore the newest backup on trial, if it is time, or would be too late after so long, and none is
+    /// restored yet.
+    fn drill_if_due(
+        &mut self,
+        now: DateTime<Utc>,
+        next: Duration,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) {
         let last_drill = self.facts.last_drill;
         let is_due = self.schedule.drill_every.is_some_and(|every| {
-            last_drill.is_none_or(|at| is_future(at, now) || later(at, every) <= now)
+            let is_late = |at| later(at, every) <= later(now, next);
+            last_drill.is_none_or(|at| is_future(at, now) || is_late(at))
         });
         if !is_due || self.is_drilling() || self.is_stopped() {
             return;

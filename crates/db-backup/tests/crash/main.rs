@@ -9,14 +9,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 use db_backup::{
     BackupOptions, Codec, LocalStore, Progress, Recipients, RestoreOptions, Selector, Source,
     Store, VerifyOptions,
 };
 use db_core::DatabaseUrl;
-use db_testkit::kill::{Calls, Work, Worker, before_each_call};
+use db_testkit::kill::{Calls, Work, Worker, before_each_call, ended};
 use db_testkit::size;
 use db_testkit::tools::need;
 use db_testkit::versioned::{forget, kept, partial, read, write};
@@ -74,10 +74,6 @@ fn worker() {
 
 fn on(root: &Path, word: &str) -> Worker {
     Worker::new("worker", format!("{}\n{word}", root.display()))
-}
-
-fn ends(mut command: Command) -> ExitStatus {
-    command.status().unwrap()
 }
 
 /// What the folder of backups shows: complete ones, and nothing that looks like one and is none.
@@ -210,7 +206,7 @@ fn strace(arguments: &[&str]) -> Command {
 fn killed_before_each_call(worker: &Worker, calls: Calls<'_>, mut check: impl FnMut(&str)) -> u64 {
     let every = |at| at + 1;
     before_each_call(calls, every, |strace, when| {
-        let status = ends(worker.command_by(strace));
+        let status = ended(&mut worker.command_by(strace));
         check(when);
         status.success()
     })
@@ -351,7 +347,7 @@ fn the_order_of_a_backup_is_durable() {
     let log = root.join("trace");
     let calls = "trace=rename,renameat,renameat2,link,linkat,fsync,fdatasync";
     let strace = strace(&["-y", "-e", calls, "-o", log.to_str().unwrap()]);
-    assert!(ends(on(root, "create").command_by(strace)).success());
+    assert!(ended(&mut on(root, "create").command_by(strace)).success());
     let text = fs::read_to_string(log).unwrap();
     let backups = store(root).folder().unwrap().canonicalize().unwrap();
     let folder = format!("<{}>", backups.display());
@@ -400,7 +396,7 @@ fn a_folder_that_cannot_be_synced_loses_no_backup_and_leaves_no_part() {
         let (path, output) = (folder.to_str().unwrap(), log.to_str().unwrap());
         let inject = format!("inject=fsync:error=EIO:when={at}");
         let strace = strace(&["-P", path, "-o", output, "-e", "trace=fsync", "-e", &inject]);
-        let status = ends(create.command_by(strace));
+        let status = ended(&mut create.command_by(strace));
         let failed = fs::read_to_string(&log).unwrap().contains("INJECTED");
         let made = usize::from(status.success());
         assert_eq!(complete(root), made, "sync {at}");

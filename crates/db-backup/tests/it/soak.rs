@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use db_backup::Manifest;
+use db_testkit::wait_until;
 
 /// They have the numbers from 1 on.
 const WRITERS: usize = 3;
@@ -54,9 +55,9 @@ pub(crate) fn soak<W: FnMut(i64)>(
         }
         // Whatever fails below, the writers end.
         let stopper = Stop(&stop);
-        while acks().contains(&0) && !stop.load(Ordering::Relaxed) {
-            std::thread::yield_now();
-        }
+        wait_until("the first transfer of each writer", || {
+            !acks().contains(&0) || stop.load(Ordering::Relaxed)
+        });
         for round in 0..rounds {
             let before = acks();
             let manifest = back_up();

@@ -201,6 +201,10 @@ pub(crate) struct BackupVerify {
     /// Restore it completely into a scratch database, check that in full, and record the time
     #[arg(long)]
     pub(crate) restore: bool,
+    /// PostgreSQL: the server on which a dump is restored on trial, whose role may make a database
+    /// [default: that of --database-url, or backup.drill_server in the configuration file]
+    #[arg(long, value_name = "URL", requires = "restore")]
+    pub(crate) drill_server: Option<String>,
     /// How thoroughly the data of a SQLite file is checked; a trial restore is always full [default: quick]
     #[arg(long, value_name = "LEVEL", conflicts_with = "restore")]
     pub(crate) check: Option<CheckLevel>,

@@ -89,9 +89,13 @@ pub(crate) struct BackupSchedule {
     /// Up to so much is added at random [default: 3m, or --every where that is shorter]
     #[arg(long, value_name = "DURATION", value_parser = db_core::duration::parse)]
     pub(crate) jitter: Option<Duration>,
-    /// From one trial restore to the next; 0 for none
+    /// From one trial restore to the next at most, as far as --every allows it; 0 for none
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = db_core::duration::parse)]
     pub(crate) drill_every: Duration,
+    /// PostgreSQL: the server on which a dump is restored on trial, whose role may make a database
+    /// [default: that of --database-url, or backup.drill_server in the configuration file]
+    #[arg(long, value_name = "URL")]
+    pub(crate) drill_server: Option<String>,
     /// A last trial restore that is older is alarming
     #[arg(long, value_name = "DURATION", default_value = "36h", value_parser = db_core::duration::parse)]
     pub(crate) verified_within: Duration,

@@ -33,6 +33,8 @@ pub(crate) struct BackupSettings {
     pub(crate) identity: Option<PathBuf>,
     /// The folder of PostgreSQL's own programs.
     pub(crate) pg_bin: Option<PathBuf>,
+    /// The server on which dumps are restored on trial.
+    pub(crate) drill_server: Option<String>,
     /// How thoroughly copies are checked.
     pub(crate) check: Option<CheckLevel>,
     /// Which backups are kept, rule by rule.
@@ -166,6 +168,7 @@ mod tests {
             ("folder = 'x'", "unknown field `folder`"),
             ("check = 'deep'", "deep"),
             ("dir = 3", "expected a string"),
+            ("drill_server = 3", "expected a string"),
             ("keep_daily = -1", "expected u32"),
             ("every = 'often'", "every: "),
         ] {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-/// Looks at each setting of a table by itself, so that what is wrong has a name and a line.
+/// Looks at each setting of a table of the file by itself, so that what is wrong has a name and a line.
 ///
 /// # Errors
 /// The first that `check` refuses: its place, what is wrong, and which setting was meant.
@@ -13,10 +13,26 @@ pub(super) fn check(
     (table, value): (&str, Option<&toml::Value>),
     check: impl Fn(toml::Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    for (name, value) in value.and_then(toml::Value::as_table).into_iter().flatten() {
+    let place = |name: &str| format!("{}:{}", path.display(), line(text, table, name));
+    match value.and_then(toml::Value::as_table) {
+        Some(settings) => each(place, (table, settings), check),
+        None => Ok(()),
+    }
+}
+
+/// The same of settings that `place` says where they stand.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn each(
+    place: impl Fn(&str) -> String,
+    (table, settings): (&str, &toml::Table),
+    check: impl Fn(toml::Value) -> Result<(), String>,
+) -> Result<(), String> {
+    for (name, value) in settings {
         let alone = toml::Table::from_iter([(name.clone(), value.clone())]);
         check(alone.into()).map_err(|reason| {
-            let place = format!("{}:{}", path.display(), line(text, table, name));
+            let place = place(name);
             let reason = told(name, &db_core::redact(&reason));
             format!("{table}.{name} ({place}): {reason}")
         })?;

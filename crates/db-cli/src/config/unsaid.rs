@@ -9,7 +9,7 @@ use db_core::duration;
 use crate::database::show_size;
 
 /// The settings of `[backup]`, and what they are without a word.
-pub(super) const BACKUP: [(&str, &str); 17] = [
+pub(super) const BACKUP: [(&str, &str); 18] = [
     ("dir", super::backup::DEFAULT_DIR),
     ("staging", "beside the database, or the user's cache"),
     ("scratch", "beside the database"),
@@ -18,6 +18,7 @@ pub(super) const BACKUP: [(&str, &str); 17] = [
     ("recipients_file", "none"),
     ("identity", "none"),
     ("pg_bin", "looked for"),
+    ("drill_server", "that of the database"),
     ("check", "quick"),
     ("keep_days", "7"),
     ("keep_last", "0"),

@@ -281,3 +281,26 @@ fn a_jitter_longer_than_the_interval_is_refused() {
     let as_long = ["--jitter", "30s", "--drill-every", "0"];
     place.ok(&[&["backup", "schedule", "--once"][..], &as_long].concat());
 }
+
+#[test]
+fn a_server_for_trial_restores_that_is_none() {
+    let place = filled();
+    place.ok(&["backup"]);
+    let verify = ["backup", "verify", "--restore", "--drill-server"];
+    for (url, part) in [
+        (
+            "other.db",
+            "--drill-server: sqlite://other.db is no PostgreSQL server",
+        ),
+        ("mysql://db2/x", "--drill-server"),
+    ] {
+        let done = place.ends(2, &[&verify[..], &[url]].concat());
+        assert!(done.err.contains(part), "{part}: {done:?}");
+        assert!(done.err.contains("write postgres://USER@HOST"), "{done:?}");
+    }
+    place.write("bitcraps-db.toml", "[backup]\ndrill_server = 'other.db'\n");
+    let done = place.ends(2, &["backup", "verify", "--restore"]);
+    assert!(done.err.contains("backup.drill_server: "), "{done:?}");
+    let alone = place.ends(2, &["backup", "verify", "--drill-server", "postgres://db2"]);
+    assert!(alone.err.contains("--restore"), "{alone:?}");
+}

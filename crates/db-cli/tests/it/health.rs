@@ -159,6 +159,38 @@ both_engines! {
         let refused = place.ends(2, &["health"]);
         assert!(refused.err.contains("health.wal_size (bitcraps-db.toml:2): \"1 mile\" is no size"), "{refused:?}");
     }
+
+    /// Written as in the file, which it outdoes, for this look.
+    fn a_limit_is_given_for_one_look(db: TestDb) {
+        let place = place(db);
+        let ends = |code: i32, limits: &[&str]| {
+            let limits = limits.iter().flat_map(|limit| ["--limit", *limit]);
+            let arguments = ["health", "--check=response_time"].into_iter().chain(limits);
+            place.ends(code, &arguments.collect::<Vec<_>>())
+        };
+        let (attention, broken) = ("response = { warn = '0s', fail = '1h' }", "response={warn='0s',fail='0s'}");
+        ends(0, &[]);
+        ends(3, &[attention]);
+        ends(8, &[broken]);
+        // The last one counts, and others beside it.
+        ends(3, &[broken, attention, "slow_query_least_calls=9"]);
+        place.write("bitcraps-db.toml", &format!("[health]\n{broken}\n"));
+        ends(8, &["bloat_least = '1GiB'"]);
+        ends(0, &["response = { warn = '1h', fail = '1h' }"]);
+        for (limit, words) in [
+            ("respones = { warn = '1s', fail = '2s' }", "health.respones (--limit): there is no setting of this name; \
+              did you mean response?"),
+            ("response = { warn = '2s', fail = '1s' }", "health.response (--limit): response: `warn` must not be above"),
+            ("response = { warn = 'soon', fail = '1s' }", "health.response (--limit): "),
+            ("response = '1s'", "health.response (--limit): "),
+            ("response=1s", "--limit \"response=1s\": "),
+            ("", "it names no limit"),
+        ] {
+            let refused = ends(2, &[limit]);
+            assert!(refused.err.contains(words), "{limit}: {refused:?}");
+            assert!(refused.err.contains("a limit is written as wal_size = {"), "{limit}: {refused:?}");
+        }
+    }
 }
 
 #[test]

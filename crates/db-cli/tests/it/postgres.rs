@@ -312,6 +312,73 @@ fn the_scratch_database_of_a_killed_rebuild_goes_with_the_next() {
     }
 }
 
+/// A role that may read everything, and make no database, and what it is connected as.
+fn reader_of(place: &Place) -> (String, String) {
+    let role = format!("backs_up_{}", std::process::id());
+    place.db.connect().execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'right'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};
+         GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    ));
+    let url = place.db.url();
+    let (_, after) = url.rsplit_once('@').unwrap();
+    (format!("postgres://{role}:right@{after}"), role)
+}
+
+/// Who backs up need not be who restores on trial, and learns what is missing before anything is read.
+#[test]
+fn a_role_that_may_make_no_database_has_its_trial_restores_elsewhere() {
+    let place = Place::migrated(TestDb::postgres());
+    let (url, role) = reader_of(&place);
+    let run = |arguments: &[&str]| {
+        let mut command = bare(place.root.path());
+        finish(command.args(["--database-url", &url]).args(arguments))
+    };
+    let schedule = ["backup", "schedule", "--once"];
+    let verify = ["backup", "verify", "--restore"];
+    let elsewhere = ["--drill-server", &place.db.url()];
+    let refused = run(&schedule);
+    let listed = run(&["backup", "list", "--json"]);
+    let document = listed.document();
+    let name = document["backups"][0]["name"].as_str().unwrap_or_default();
+    let artifact = place.path(&format!("backups/{name}.dump.zst"));
+    let whole = std::fs::read(&artifact).unwrap();
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    std::fs::write(&artifact, &damaged).unwrap();
+    let unread = run(&verify);
+    let found = run(&[&verify[..], &elsewhere].concat());
+    std::fs::write(&artifact, &whole).unwrap();
+    let well = run(&[&schedule[..], &elsewhere].concat());
+    let settings = format!("[backup]\ndrill_server = '{}'\n", place.db.url());
+    place.write("bitcraps-db.toml", &settings);
+    let said = run(&[&verify[..], &["--json"]].concat());
+    let shown = run(&["config", "show"]);
+    place
+        .db
+        .connect()
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    for (done, code) in [(&refused, 8), (&unread, 14)] {
+        assert_eq!(done.code, code, "{done:?}");
+        for part in [
+            "denied to create database",
+            "CREATEDB",
+            "--drill-server URL",
+        ] {
+            assert!(done.err.contains(part), "{part}: {done:?}");
+        }
+    }
+    assert_eq!((listed.code, found.code), (0, 8), "{listed:?} {found:?}");
+    assert_eq!(well.code, 0, "{well:?}");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(said.document()["restored"], true, "{said:?}");
+    let password = db_core::redact(&place.db.url()) != place.db.url();
+    assert!(
+        password && !shown.out.contains(&place.db.url()),
+        "{shown:?}"
+    );
+    assert!(shown.out.contains("backup.drill_server"), "{shown:?}");
+}
+
 /// `pg_dump` says nothing while it waits, and at 3 a.m. that looks like a program that hangs.
 #[test]
 fn a_backup_tells_whose_lock_it_waits_for() {

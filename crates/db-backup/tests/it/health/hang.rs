@@ -8,6 +8,7 @@ use db_backup::health::{
     BackupAges, Cost, Examiner, HealthMonitor, HealthReport, Selection, State, Verdict,
 };
 use db_core::{Conn, with_conn};
+use db_testkit::in_time;
 use diesel::RunQueryDsl as _;
 use diesel::sql_types::Integer;
 use rustix::process::{Pid, Signal, kill_process};
@@ -81,30 +82,31 @@ fn a_server_that_stops_in_the_middle_of_a_look_is_left_in_time_postgres() {
             Cost::Cheap => Selection::Cheap,
             Cost::Expensive => Selection::All,
         };
-        std::thread::scope(|scope| {
-            let look = scope.spawn(|| examiner.examine(&what));
-            reached.recv_timeout(SLACK).unwrap();
-            let frozen = server.freeze().unwrap();
-            let began = Instant::now();
-            go.send(()).unwrap();
-            let report = look.join().unwrap();
-            assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
+        let examiner = Arc::new(examiner);
+        let (looker, of_all) = (Arc::clone(&examiner), what.clone());
+        let (tell, told) = channel();
+        std::thread::spawn(move || tell.send(looker.examine(&of_all)));
+        reached.recv_timeout(SLACK).unwrap();
+        let frozen = server.freeze().unwrap();
+        go.send(()).unwrap();
+        let report = told
+            .recv_timeout(SLACK)
+            .expect("a look that is given up in time");
+        assert_eq!(find(&report, "connectivity").state, State::Fail);
+        assert_eq!(find(&report, "meeting").state, State::Unknown);
+        assert!(report.refused.is_some(), "{report:#?}");
+        let names: Vec<_> = report.results.iter().map(|one| &*one.name).collect();
+        for name in examiner.names() {
+            let is_cheap = what == Selection::Cheap;
+            let count = names.iter().filter(|seen| **seen == name).count();
+            assert!(count == 1 || (is_cheap && count == 0), "{name}: {names:?}");
+        }
+        // The next ones meet a server that takes no connection.
+        for _ in 0..3 {
+            let report = examiner.examine(&Selection::Cheap);
             assert_eq!(find(&report, "connectivity").state, State::Fail);
-            assert_eq!(find(&report, "meeting").state, State::Unknown);
-            assert!(report.refused.is_some(), "{report:#?}");
-            let names: Vec<_> = report.results.iter().map(|one| &*one.name).collect();
-            for name in examiner.names() {
-                let is_cheap = what == Selection::Cheap;
-                let count = names.iter().filter(|seen| **seen == name).count();
-                assert!(count == 1 || (is_cheap && count == 0), "{name}: {names:?}");
-            }
-            // The next ones meet a server that takes no connection.
-            for _ in 0..3 {
-                let report = examiner.examine(&Selection::Cheap);
-                assert_eq!(find(&report, "connectivity").state, State::Fail);
-            }
-            drop(frozen);
-        });
+        }
+        drop(frozen);
         let report = well_again(&examiner);
         assert!(report.refused.is_none(), "{report:#?}");
     }
@@ -216,7 +218,7 @@ fn a_monitor_with_many_looks_that_hang_ends_postgres() {
         .unwrap();
     let frozen = server.freeze().unwrap();
     let began = Instant::now();
-    drop(monitor);
+    in_time("the monitor", || drop(monitor));
     // Two or more connections that are each given up after a minute take more.
     assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
     drop(frozen);
@@ -235,7 +237,7 @@ fn a_monitor_of_a_server_that_hangs_ends_postgres() {
     let frozen = server.freeze().unwrap();
     go.send(()).unwrap();
     let began = Instant::now();
-    drop(monitor);
+    in_time("the monitor", || drop(monitor));
     assert!(began.elapsed() < SLACK, "{:?}", began.elapsed());
     drop(frozen);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use db_backup::health::{
     AlertChange, AlertRule, BackupAges, Condition, Cost, HealthMonitor, State, metrics,
 };
-use db_testkit::TestDb;
+use db_testkit::{TestDb, in_time};
 
 use super::{patient_of, young};
 
@@ -135,7 +135,7 @@ fn it_looks_by_itself() {
     for _ in 0..5 {
         looks.recv_timeout(PATIENCE).unwrap();
     }
-    drop(monitor);
+    in_time("the monitor", || drop(monitor));
     // The thread, and with it the sender, is gone.
     while looks.try_recv().is_ok() {}
     assert_eq!(looks.try_recv(), Err(mpsc::TryRecvError::Disconnected));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use db_backup::health::{Limit, Selection, Space, State, Target, metrics};
 use db_core::{Database, DatabaseConfig, Error, ErrorKind};
-use db_testkit::{TestDb, holds_shared_lock};
+use db_testkit::{TestDb, holds_shared_lock, wait_for};
 
 use super::truth::Damaged;
 use super::{World, assert_healthy, find, flips, migrate, patient, patient_of};
@@ -40,7 +40,9 @@ fn while_reading(database: &Database, f: impl FnOnce()) {
             });
             read.unwrap();
         });
-        has_begun.recv().unwrap();
+        has_begun
+            .recv_timeout(Duration::from_mins(1))
+            .expect("a read that has begun");
         f();
         drop(end);
     });
@@ -87,12 +89,10 @@ fn a_read_that_stays_open() {
     );
     assert_healthy(&examiner);
     while_reading(&database, || {
-        let report = loop {
+        let report = wait_for("a look that sees the read", || {
             let report = examiner.examine(&Selection::Cheap);
-            if find(&report, "transactions").state != State::Ok {
-                break report;
-            }
-        };
+            (find(&report, "transactions").state != State::Ok).then_some(report)
+        });
         let found = find(&report, "transactions");
         assert_eq!(found.state, State::Warn);
         assert!(found.names[0].contains("sqlite.rs"), "{found:?}");

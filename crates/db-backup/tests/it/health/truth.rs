@@ -10,7 +10,7 @@ use db_backup::health::{
     BoxError, Cost, Examiner, HealthLimits, HealthMonitor, Selection, State, Verdict,
 };
 use db_core::{Conn, ErrorKind};
-use db_testkit::TestDb;
+use db_testkit::{TestDb, wait_for};
 
 use super::{World, find, migrate, number, patient};
 
@@ -148,13 +148,14 @@ fn what_nobody_looks_at_any_more_is_not_known() {
         .expensive_every(Some(Duration::from_millis(20)))
         .start()
         .unwrap();
-    let report = loop {
+    // Whatever fails below, it is let go before the monitor waits for it.
+    let go = go;
+    let report = wait_for("a look of whose age nobody knows", || {
         let report = monitor.look_now(false, PATIENCE).unwrap();
         let integrity = report.find("integrity");
-        if integrity.is_some_and(|result| result.state == State::Unknown) {
-            break report;
-        }
-    };
+        let is_unknown = integrity.is_some_and(|result| result.state == State::Unknown);
+        is_unknown.then_some(report)
+    });
     let integrity = find(&report, "integrity");
     assert!(integrity.age > Duration::from_millis(60), "{integrity:?}");
     let observed = &integrity.observed;
@@ -191,18 +192,17 @@ fn what_nobody_has_ever_seen_is_not_known_either() {
         .expensive_every(Some(Duration::from_millis(20)))
         .start()
         .unwrap();
-    loop {
+    // Whatever fails below, it is let go before the monitor waits for it.
+    let go = go;
+    let integrity = wait_for("a look that says what it does not know", || {
         let report = monitor.look_now(false, PATIENCE).unwrap();
-        let Some(integrity) = report.find("integrity") else {
-            continue;
-        };
-        assert_eq!(integrity.state, State::Unknown);
-        assert!(
-            integrity.observed.starts_with("nothing was seen in "),
-            "{integrity:?}"
-        );
-        break;
-    }
+        report.find("integrity").cloned()
+    });
+    assert_eq!(integrity.state, State::Unknown);
+    assert!(
+        integrity.observed.starts_with("nothing was seen in "),
+        "{integrity:?}"
+    );
     drop(go);
 }
 

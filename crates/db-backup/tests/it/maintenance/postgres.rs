@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use db_backup::maintenance::{Options, Report, Task, run};
 use db_core::{Access, Conn, Connection, DatabaseUrl};
-use db_testkit::TestDb;
+use db_testkit::{TestDb, wait_until};
 use diesel::dsl::sql;
 use diesel::sql_types::BigInt;
 use diesel::{RunQueryDsl, sql_query};
@@ -107,21 +107,15 @@ fn what_is_under_construction_or_not_valid_is_no_damage() {
          INSERT INTO child VALUES (1);
          ALTER TABLE child ADD CONSTRAINT of_t FOREIGN KEY (id) REFERENCES t NOT VALID",
     );
-    // An index that waits for an older transaction before it may be valid.
-    let mut old = db.connect();
-    old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t");
     std::thread::scope(|scope| {
+        // An index that waits for an older transaction before it may be valid. That ends, whatever fails below.
+        let mut old = db.connect();
+        old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t");
         let builder = scope.spawn(|| {
             db.connect()
                 .execute("CREATE INDEX CONCURRENTLY slow ON t (line)");
         });
-        let began = std::time::Instant::now();
-        while count(&db, INVALID) == 0 {
-            assert!(
-                began.elapsed() < Duration::from_mins(1),
-                "no index is built"
-            );
-        }
+        wait_until("an index that is built", || count(&db, INVALID) > 0);
         let report = done(&db, &[Task::Check]);
         assert!(!report.has_damage(), "{report:#?}");
         let notes = report.tasks[0].notes.join("\n");

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use db_backup::Error;
 use db_backup::maintenance::{Options, Task, run};
 use db_core::ErrorKind;
-use db_testkit::TestDb;
+use db_testkit::{TestDb, wait_until};
 use diesel::RunQueryDsl;
 
 use super::{done, open};
+use crate::soak::Stop;
 
 fn with_log() -> TestDb {
     let db = TestDb::sqlite();
@@ -95,9 +96,9 @@ fn writers_lose_nothing_while_it_works() {
                 written.fetch_add(1, Ordering::SeqCst);
             }
         });
-        while written.load(Ordering::SeqCst) < 50 {
-            std::thread::yield_now();
-        }
+        // Whatever fails below, the writer ends.
+        let stopper = Stop(&ended);
+        wait_until("fifty writes", || written.load(Ordering::SeqCst) >= 50);
         for _ in 0..3 {
             let options = Options {
                 tasks: Task::ALL.to_vec(),
@@ -106,7 +107,7 @@ fn writers_lose_nothing_while_it_works() {
             let report = run(&mut open(&db), &options, &mut |_| {}).unwrap();
             assert!(!report.has_damage(), "{report:#?}");
         }
-        ended.store(true, Ordering::SeqCst);
+        drop(stopper);
         writer.join().unwrap();
     });
     let report = done(&db, &[Task::Check]);

@@ -301,6 +301,30 @@ fn settings_of_the_old_database_do_not_hinder_the_restore() {
     drop_database(&db, &name);
 }
 
+/// Nobody can make a database as long as somebody is in that which new ones are made after.
+#[test]
+fn a_trial_stays_out_of_the_template() {
+    let db = TestDb::postgres();
+    db.connect().execute("CREATE TABLE dice (id int)");
+    let (_folder, store) = place();
+    let manifest = back_up(&db.url(), &store, Method::Logical).unwrap();
+    // Who makes a scratch database bears its name.
+    let is_free = Invariant::new("free", |conn| {
+        let asked = conn.batch_execute(
+            "SELECT 1 / (count(*) = 0)::int FROM pg_stat_activity
+             WHERE datname = 'template1' AND application_name = current_database()",
+        );
+        Ok(asked.err().iter().map(ToString::to_string).collect())
+    });
+    let server = DatabaseUrl::parse(&db.url()).unwrap();
+    for server in [server.with_database("postgres"), server] {
+        let options = VerifyOptions::new()
+            .with_server(server)
+            .with_invariant(is_free.clone());
+        drill(&store, &manifest, &options, &mut |_| ()).unwrap();
+    }
+}
+
 /// A connection that was closed is gone from the server a moment later.
 fn wait_until_free<T>(mut again: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
     let since = std::time::Instant::now();

@@ -1,6 +1,7 @@
 //! Trial restores beside the rounds: held up, failing, panicking, stopped.
 
 use std::sync::mpsc::channel;
+use std::time::Instant;
 
 use db_core::Clock as _;
 use metrics_util::debugging::DebuggingRecorder;
@@ -119,6 +120,9 @@ fn a_trial_restore_that_panics_is_told_and_costs_no_backup() {
     assert!(state.alarms.contains(&Alarm::DrillFailing), "{state:?}");
 }
 
+/// Nothing that is waited for takes so long, of all together.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// A real one of a real database, held up in a check of the data until two more backups are made; rules that keep
 /// one backup leave it alone meanwhile. Its state is seen from outside.
 #[test]
@@ -162,8 +166,10 @@ fn a_real_trial_restore_runs_beside_real_backups() {
             Event::Made { name } => format!("made {name}"),
             Event::Drilling => {
                 // No second backup before it is known which one is on trial.
-                entered.recv().unwrap();
-                "drilling".to_owned()
+                match entered.recv_timeout(PATIENCE) {
+                    Ok(()) => "drilling".to_owned(),
+                    Err(error) => format!("failed: nothing is restored on trial: {error}"),
+                }
             }
             Event::Drilled => "drilled".to_owned(),
             Event::Pruned { .. } => "pruned".to_owned(),
@@ -176,10 +182,15 @@ fn a_real_trial_restore_runs_beside_real_backups() {
     // Whatever fails below, it is let go before the scheduler waits for it.
     let go_on = go_on;
     let mut lines = Vec::new();
+    // Others may be told for ever, so that the limit is that of all.
+    let deadline = Instant::now() + 2 * PATIENCE;
     let mut until = |wanted: &str, times: usize| {
         let mut found = 0;
         while found < times {
-            let line = told.recv_timeout(Duration::from_mins(2)).unwrap();
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = told.recv_timeout(left).unwrap_or_else(|error| {
+                panic!("{found} of {times} times {wanted:?}, then {error}: {lines:?}")
+            });
             assert!(!line.contains("failed"), "{line}: {lines:?}");
             found += usize::from(line.starts_with(wanted));
             lines.push(line);
@@ -197,7 +208,7 @@ fn a_real_trial_restore_runs_beside_real_backups() {
     assert!(scheduler.state().is_drilling);
     drop(go_on);
     until("drilled", 1);
-    let state = scheduler.stop();
+    let state = in_time("the scheduler", || scheduler.stop());
     assert!(state.made >= 4 && state.drilled == 1, "{state:?}");
     assert!(state.alarms.is_empty() && !state.is_drilling, "{state:?}");
     let found = status(&store, db_core::SystemClock.now()).unwrap();

@@ -16,7 +16,7 @@ use db_backup::schedule::{
 };
 use db_backup::{BackupOptions, Error, LocalStore, Source, Store, VerifyOptions, list, status};
 use db_core::{DatabaseUrl, Interrupt};
-use db_testkit::TestDb;
+use db_testkit::{TestDb, in_time};
 
 use fake::{Fake, Fakes, Patient, broken, locked, start};
 
@@ -66,9 +66,43 @@ fn a_backup_an_hour_and_a_drill_a_day() {
     );
     assert!(gaps.iter().any(|gap| *gap != gaps[0]), "no jitter");
     assert_eq!(log.prunes, log.backups.len());
-    assert_eq!(log.drills.len(), 3);
+    // With the last backup before the day is over.
+    let between = self::gaps(&log.drills);
+    assert!(
+        between.iter().all(|gap| (81_000..=86_400).contains(gap)),
+        "{between:?}"
+    );
+    assert_eq!(log.drills.len(), 4);
     assert_eq!(state.made, log.backups.len() as u64);
     assert_eq!((state.failed, told.len()), (0, 0), "{told:?}");
+}
+
+/// `health` warns of a trial restore that is older than a day.
+#[test]
+fn a_trial_restore_comes_before_the_last_one_is_too_old() {
+    let (minute, hour) = (60, 3_600);
+    for (every, took) in [(hour, 50 * minute), (5 * hour, 0), (24 * hour, 10 * minute)] {
+        let timer = Fake::new(24 * 8);
+        let (mut job, log) = Fakes::new(&timer);
+        job.facts.drill_took = Duration::from_secs(took);
+        // The first one takes so long.
+        let taken = TimeDelta::seconds(i64::try_from(took).unwrap());
+        *timer.held_until.lock().unwrap() = Some(start() + taken);
+        let schedule = Schedule {
+            every: Duration::from_secs(every),
+            ..Schedule::default()
+        };
+        let latest = (every + schedule.jitter.as_secs()).max(24 * hour - took);
+        let (state, told) = live(job, &timer, schedule);
+        let log = log.lock().unwrap();
+        let between = gaps(&log.drills);
+        assert!(
+            between.iter().all(|gap| gap.unsigned_abs() <= latest),
+            "{every}: {between:?}"
+        );
+        assert!((8..=11).contains(&log.drills.len()), "{every}: {between:?}");
+        assert_eq!((state.failed, told.len()), (0, 0), "{told:?}");
+    }
 }
 
 #[test]
@@ -245,7 +279,7 @@ fn a_thread_backs_up_a_real_database_and_ends() {
     for _ in 0..4 {
         told.recv_timeout(Duration::from_mins(2)).unwrap().unwrap();
     }
-    let state = scheduler.stop();
+    let state = in_time("the scheduler", || scheduler.stop());
     assert_eq!(state.panics, 0);
     assert!(state.made >= 3 && state.alarms.is_empty(), "{state:?}");
     let listing = list(&store).unwrap();

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use db_testkit::{holds_shared_lock, size};
+use db_testkit::{holds_shared_lock, size, wait_until};
 
 use super::bank::*;
 use crate::soak::{Stop, soak};
@@ -140,9 +140,7 @@ fn a_backup_beside_writes_ends_and_its_progress_never_falls() {
             }
         });
         let stopper = Stop(&stop);
-        while written.load(Ordering::SeqCst) == 0 {
-            std::thread::yield_now();
-        }
+        wait_until("the first write", || written.load(Ordering::SeqCst) > 0);
         let (before, wrote, began) = (
             length(),
             written.load(Ordering::SeqCst),

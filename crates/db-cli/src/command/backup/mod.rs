@@ -24,9 +24,9 @@ use db_backup::{
     Waiting, Wanted,
 };
 pub(crate) use db_backup::{HALF_COPY, half_copy};
-use db_core::{Clock, DatabaseUrl, Interrupt, SystemClock};
+use db_core::{Clock, DatabaseUrl, Interrupt, Options, SystemClock};
 
-use super::Context;
+use super::{Context, Job};
 use crate::args::{Backup, BackupCommand, BackupPlace, PostgresTools};
 use crate::config::BackupSettings;
 use crate::database::show_size;
@@ -254,6 +254,36 @@ pub(super) fn postgres(tools: &PostgresTools, settings: &BackupSettings) -> Post
     PostgresOptions::new()
         .with_bin(tools.pg_bin.clone().or_else(|| settings.pg_bin.clone()))
         .with_run_as(tools.run_as.clone())
+}
+
+/// The server on which dumps are restored on trial: as was given, or else as the configuration says, or that of the
+/// database. It need not say which database: a new one is made there.
+fn drill_server(
+    context: &Context<'_>,
+    given: Option<&String>,
+    settings: &BackupSettings,
+    job: &Job,
+) -> Result<DatabaseUrl, Error> {
+    let (by, url) = match (given, &settings.drill_server) {
+        (Some(url), _) => ("--drill-server", url),
+        (None, Some(url)) => ("backup.drill_server", url),
+        (None, None) => return Ok(job.target.clone()),
+    };
+    let hint =
+        "write postgres://USER@HOST; a file of SQLite needs no server to be restored on trial";
+    let hinted = |error| Error::Hinted {
+        error: Box::new(Error::setting(error)),
+        hint: hint.to_owned(),
+    };
+    let server = context.file()?.database(context.global)?;
+    let server = server.with_argument(by, "url", url).map_err(hinted)?;
+    match server.options().map_err(hinted)? {
+        Options::Postgres(options) => Ok(options.target),
+        Options::Sqlite(options) => Err(Error::usage(
+            format!("{by}: {} is no PostgreSQL server", options.url),
+            hint,
+        )),
+    }
 }
 
 /// Where something is plain for a while: as was given, or else as the configuration says.

@@ -11,7 +11,7 @@ use db_core::{Access, Interrupt};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{create, identities, invariants, postgres, scratch, store_for};
+use super::{create, drill_server, identities, invariants, postgres, scratch, store_for};
 use crate::args::BackupSchedule;
 use crate::command::Context;
 use crate::config::BackupSettings;
@@ -63,12 +63,13 @@ pub(super) fn run(context: &Context<'_>, options: &BackupSchedule) -> Result<Cod
     database::open(&job, Access::ReadOnly)?;
     let method = options.create.method;
     let backup = backup.with_invariants(invariants::of_source(job.target.engine(), method));
+    let server = drill_server(context, options.drill_server.as_ref(), settings, &job)?;
     let verify = VerifyOptions::new()
         .with_identities(identities(options.identity.as_ref(), settings)?)
         .with_key(job.key.clone())
         .with_scratch(scratch(options.create.scratch.as_ref(), settings))
         .with_postgres(postgres(&options.create.tools, settings))
-        .with_server(job.target.clone())
+        .with_server(server)
         .with_invariants(invariants::of_copy());
     let schedule = Schedule {
         every,
@@ -186,7 +187,12 @@ fn tell(output: &Output, event: &Event<'_>) {
                  restores to a machine that has the identity"
             )),
         ),
-        Event::Failed { part, error } => ("failed", Some(format!("{part}: {error}"))),
+        Event::Failed { part, error } => {
+            let hint = error
+                .hint()
+                .map_or_else(String::new, |hint| format!("; {hint}"));
+            ("failed", Some(format!("{part}: {error}{hint}")))
+        }
         Event::Panicked { message } => ("panicked", Some(format!("panic: {message}"))),
         Event::Raised { alarm } => ("raised", Some(format!("alarm: {alarm}"))),
         Event::Cleared { alarm } => ("cleared", Some(format!("no longer so: {alarm}"))),

@@ -5,7 +5,7 @@ use db_backup::{Level, Unchecked, VerifyOptions, Wanted};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Work, chosen, find, identities, invariants, postgres, scratch};
+use super::{Work, chosen, drill_server, find, identities, invariants, postgres, scratch};
 use crate::args::BackupVerify;
 use crate::command::Context;
 use crate::database::show_size;
@@ -52,11 +52,12 @@ pub(super) fn run(context: &Context<'_>, options: &BackupVerify) -> Result<Code,
     };
     let manifest = find(&*store, selector, &wanted)?;
     let level: Level = options.check.or(settings.check).unwrap_or_default().into();
+    let server = drill_server(context, options.drill_server.as_ref(), settings, &job)?;
     let verify = VerifyOptions::new()
         .with_identities(identities(options.identity.as_ref(), settings)?)
         .with_key(job.key.clone())
         .with_postgres(postgres(&options.tools, settings))
-        .with_server(job.target.clone())
+        .with_server(server)
         .with_scratch(scratch(options.scratch.as_ref(), settings))
         .with_level(level)
         .with_invariants(invariants::of_copy());

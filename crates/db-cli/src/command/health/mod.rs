@@ -20,7 +20,7 @@ use crate::signals;
 
 pub(super) fn run(context: &Context<'_>, options: &Health) -> Result<Code, Error> {
     let interrupt = Interrupt::default();
-    let examiner = examiner(context, &interrupt)?;
+    let examiner = examiner(context, &interrupt, &options.limit)?;
     let selection = selection(&examiner, options)?;
     let looker = Looker {
         context,
@@ -108,8 +108,13 @@ impl Looker<'_> {
     }
 }
 
-fn examiner(context: &Context<'_>, interrupt: &Interrupt) -> Result<Examiner, Error> {
+fn examiner(
+    context: &Context<'_>,
+    interrupt: &Interrupt,
+    limits: &[String],
+) -> Result<Examiner, Error> {
     let file = context.file()?;
+    let limits = file.limits(limits)?;
     let job = context.job()?;
     let database = job.target.clone();
     let mut target = Target::new(job.target).with_interrupt(interrupt.clone());
@@ -132,7 +137,7 @@ fn examiner(context: &Context<'_>, interrupt: &Interrupt) -> Result<Examiner, Er
     // What is wrong with the files is said whatever the state of the database.
     job.migrator.migrations(target.engine())?;
     let mut examiner = Examiner::new(target)
-        .with_limits(file.health)
+        .with_limits(limits)
         .with_migrator(job.migrator);
     match store {
         Ok(None) => {}
