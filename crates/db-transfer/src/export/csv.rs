@@ -17,6 +17,9 @@ use crate::error::Error;
 use crate::shape::Table;
 use crate::source::EngineSource;
 
+/// Whoever reads the file passes over it at the start, unless it stands in quotes.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 pub(super) fn export(
     engine: &mut EngineSource,
     plan: &Plan<'_>,
@@ -135,7 +138,12 @@ fn write_table(
         if at > 0 {
             stream.buffer.push(b',');
         }
-        text(column.name.as_bytes(), &mut stream.buffer);
+        let name = column.name.as_bytes();
+        if at == 0 && column.name.starts_with(BYTE_ORDER_MARK) {
+            quoted(name, &mut stream.buffer);
+        } else {
+            text(name, &mut stream.buffer);
+        }
     }
     stream.buffer.extend_from_slice(b"\r\n");
     let rows = match engine {
@@ -228,8 +236,12 @@ fn text(bytes: &[u8], out: &mut Vec<u8>) {
     let special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
     if !bytes.is_empty() && !bytes.iter().any(special) && !bytes.starts_with(b"\\x") {
         out.extend_from_slice(bytes);
-        return;
+    } else {
+        quoted(bytes, out);
     }
+}
+
+fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for (at, part) in bytes.split(|byte| *byte == b'"').enumerate() {
         if at > 0 {

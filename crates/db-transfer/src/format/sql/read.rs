@@ -19,6 +19,8 @@ const LETTERS: usize = 32;
 /// What `pg_dump` puts around its scripts; they only concern psql.
 const HARMLESS: &[&[u8]] = &[b"restrict", b"unrestrict"];
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 const CUT_OFF: &str =
     "the script that begins here has no \\unrestrict, so that it seems to be cut off";
 
@@ -84,8 +86,8 @@ impl<R: Read> SqlReader<R> {
         if !self.begun {
             self.begun = true;
             self.buffer.more()?;
-            if self.buffer.rest().starts_with(&[0xef, 0xbb, 0xbf]) {
-                self.buffer.consume(3);
+            if self.buffer.rest().starts_with(BYTE_ORDER_MARK) {
+                self.buffer.consume(BYTE_ORDER_MARK.len());
             }
         }
         let mut statement: Option<Statement> = None;
@@ -97,7 +99,7 @@ impl<R: Read> SqlReader<R> {
                 let problem = format!("the statement that begins here is longer than {most} bytes");
                 return Err(ReadError::at(place, problem));
             }
-            let comment = self.comment(byte, text)?;
+            let comment = self.comment(byte, text)? || self.mark(byte, text)?;
             // PostgreSQL's white space has the vertical tab too.
             let tab = byte == b'\x0b' && self.engine == Engine::Postgres;
             let blank = byte.is_ascii_whitespace() || tab;
@@ -280,6 +282,23 @@ impl<R: Read> SqlReader<R> {
             }
             _ => Ok(false),
         }
+    }
+
+    /// Takes a byte order mark, which is white space to SQLite wherever a token could start: what stands
+    /// behind it is no part of a word.
+    fn mark(&mut self, byte: u8, text: &mut Vec<u8>) -> Result<bool, ReadError> {
+        if self.engine != Engine::Sqlite || byte != BYTE_ORDER_MARK[0] {
+            return Ok(false);
+        }
+        for (index, byte) in BYTE_ORDER_MARK.iter().enumerate() {
+            if self.peek(index)? != Some(*byte) {
+                return Ok(false);
+            }
+        }
+        for _ in BYTE_ORDER_MARK {
+            self.bump(text);
+        }
+        Ok(true)
     }
 
     /// A command of the shell between statements: `pg_dump`'s own are passed over.

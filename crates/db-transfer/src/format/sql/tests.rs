@@ -67,6 +67,27 @@ fn statements_of_postgres_are_cut_where_psql_cuts_them() {
     assert_eq!(found[7], "SELECT 3");
 }
 
+/// Otherwise the words behind it would be hidden in one that means nothing.
+#[test]
+fn a_byte_order_mark_is_white_space_to_sqlite_where_a_word_could_begin() {
+    let first = |engine, script: &str| {
+        let mut reader = SqlReader::new(script.as_bytes(), engine, Limits::default());
+        let (mut text, mut first) = (Vec::new(), Vec::new());
+        while let Some(statement) = reader.next(&mut text).unwrap() {
+            first.push(statement.words[0].clone());
+        }
+        first
+    };
+    let script = "\u{feff}\u{feff}SELECT 1;\n\u{feff}COMMIT;END\u{feff};\
+        CREATE \u{feff}TRIGGER g BEGIN SELECT 1; \u{feff}END;ROLLBACK";
+    let words = ["SELECT", "COMMIT", "END\u{feff}", "CREATE", "ROLLBACK"];
+    assert_eq!(first(Engine::Sqlite, script), words);
+    assert_eq!(
+        first(Engine::Postgres, "SELECT 1; \u{feff}END"),
+        ["SELECT", "\u{feff}END"]
+    );
+}
+
 #[test]
 fn commands_of_the_shells_and_what_never_ends_are_refused() {
     for (engine, script, part) in [

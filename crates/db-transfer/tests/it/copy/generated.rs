@@ -1,10 +1,12 @@
 //! Any schema with any rows goes there and back.
 
 use db_testkit::TestDb;
+use db_transfer::copy::Copy;
+use db_transfer::{OnNan, Policies};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 
-use super::support::{contents, copied};
+use super::support::{contents, copied, endpoint};
 use crate::generated::each;
 use crate::generated::sqlite::{Table, Values, database, fill};
 
@@ -45,6 +47,29 @@ fn every_type_goes_from_postgres_to_postgres() {
         before.connect().execute(&rows(&tables));
         let report = copied(&before, &after);
         prop_assert!(report.failures.is_empty());
+        Ok(())
+    });
+}
+
+/// Any types, from PostgreSQL into a file, and from there as a database of SQLite there and back.
+#[test]
+fn every_type_goes_into_a_file_and_back_postgres() {
+    use crate::generated::postgres::{database, rows, schema};
+    let policies = Policies {
+        nan: OnNan::Null,
+        ..Policies::default()
+    };
+    each(("COPIES", 12), database(), |tables| {
+        let (before, middle) = (TestDb::postgres(), TestDb::postgres());
+        let (there, back) = (TestDb::sqlite(), TestDb::sqlite());
+        before.connect().execute(&schema(&tables));
+        before.connect().execute(&rows(&tables));
+        let copy = Copy::new(endpoint(&before), endpoint(&there)).policies(policies);
+        let report = copy.run();
+        prop_assert!(report.is_ok(), "{report:?}");
+        copied(&there, &middle);
+        copied(&middle, &back);
+        prop_assert_eq!(contents(&there), contents(&back));
         Ok(())
     });
 }

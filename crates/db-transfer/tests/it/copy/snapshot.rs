@@ -72,6 +72,17 @@ fn locked_until_the_proof(engine: Engine) {
         Engine::Sqlite
     });
     let (estimates, tried) = (AtomicI64::new(0), AtomicI64::new(0));
+    let refused = || {
+        let mut conn = source.connect();
+        let wait = if engine == Engine::Sqlite {
+            "PRAGMA busy_timeout = 50"
+        } else {
+            "SET lock_timeout = 50"
+        };
+        conn.execute(wait);
+        let write = conn.conn().batch_execute("UPDATE a SET n = 0");
+        write.is_err()
+    };
     let report = Copy::new(endpoint(&source), endpoint(&target))
         .lock_source(true)
         .on_estimate(|estimate| {
@@ -81,19 +92,17 @@ fn locked_until_the_proof(engine: Engine) {
         })
         .on_progress(|progress| {
             if progress.phase == Phase::Prove && tried.fetch_add(1, Ordering::Relaxed) == 0 {
-                let mut conn = source.connect();
-                let wait = if engine == Engine::Sqlite {
-                    "PRAGMA busy_timeout = 50"
-                } else {
-                    "SET lock_timeout = 50"
-                };
-                conn.execute(wait);
-                let write = conn.conn().batch_execute("UPDATE a SET n = 0");
-                assert!(write.is_err(), "the source can be written during the proof");
+                assert!(refused(), "the source can be written during the proof");
             }
+        })
+        // What has to be true of the data is the last part of the proof.
+        .invariant(|_| {
+            assert!(refused(), "the source can be written before the proof is done");
+            Ok("nobody has written".to_owned())
         })
         .run()
         .unwrap();
+    assert!(report.checked.contains(&"nobody has written".to_owned()));
     assert!(report.source_locked && tried.load(Ordering::Relaxed) > 0);
     assert_eq!(estimates.load(Ordering::Relaxed), 1);
     source.connect().execute("UPDATE a SET n = 0");

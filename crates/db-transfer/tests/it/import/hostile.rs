@@ -58,7 +58,7 @@ fn mutated(text: &str, dice: &mut Dice) -> Vec<u8> {
 both_engines! {
     fn changed_files_come_whole_or_not_at_all(db: TestDb) {
         let place = Place::new(db, SCHEMA);
-        let mut dice = Dice(36);
+        let mut dice = Dice(size("SEED", 36));
         let files = size("MUTATED_FILES", 400);
         let mut whole = 0;
         for number in 0..files {

@@ -59,6 +59,14 @@ fn a_table_without_columns_comes_back_postgres() {
 }
 
 both_engines! {
+    fn a_column_that_begins_with_a_byte_order_mark_comes_back(db: TestDb) {
+        let place = Place::new(db, "CREATE TABLE t (\"\u{feff}\" INTEGER, \"\u{feff}a\" INTEGER); INSERT INTO t VALUES (1, 2)");
+        let (files, _) = exported_csv(&place.db);
+        place.execute("DELETE FROM t");
+        place.load("t.csv", &files[0].1);
+        assert_eq!(place.rows("SELECT * FROM t"), [["1", "2"]]);
+    }
+
     fn tables_can_be_left_out(db: TestDb) {
         let place = Place::new(db, "CREATE TABLE a (id INTEGER); CREATE TABLE b (id INTEGER); CREATE TABLE c (id INTEGER)");
         let text = "{\"$table\":\"a\",\"columns\":[\"id\"]}\n{\"id\":1}\n\

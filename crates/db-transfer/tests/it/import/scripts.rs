@@ -54,6 +54,35 @@ both_engines! {
     }
 }
 
+/// SQLite passes over it wherever a word could begin, and runs the word behind it.
+#[test]
+fn a_byte_order_mark_hides_no_statement() {
+    let place = Place::new(TestDb::sqlite(), "CREATE TABLE t (a INTEGER)");
+    let beside = place.dir.path().join("beside.db");
+    let beside = beside.to_str().unwrap();
+    for hidden in [
+        "COMMIT",
+        "END; SELECT 1",
+        "ROLLBACK",
+        "PRAGMA journal_mode = WAL",
+        &format!("COMMIT; \u{feff}ATTACH '{beside}' AS b; CREATE TABLE b.t (a)"),
+        &format!("COMMIT; \u{feff}VACUUM INTO '{beside}'"),
+        "CREATE TRIGGER g AFTER INSERT ON t BEGIN SELECT 1; \u{feff}END; COMMIT; SELECT 2; END",
+    ] {
+        let script =
+            format!("INSERT INTO t VALUES (1);\n\u{feff}{hidden};\nnothing that is a statement;\n");
+        place.faults(&place.import("x.sql", script));
+        assert_eq!(place.count("t"), "0", "{hidden}");
+        assert_eq!(place.rows("PRAGMA journal_mode"), [["delete"]]);
+        assert!(!std::path::Path::new(beside).exists(), "{hidden}");
+    }
+    place.load(
+        "x.sql",
+        "\u{feff}INSERT \u{feff}INTO t VALUES (1);\n\u{feff}COMMIT;",
+    );
+    assert_eq!(place.count("t"), "1");
+}
+
 #[test]
 fn triggers_stay_quiet_in_a_script_postgres() {
     let place = Place::new(
