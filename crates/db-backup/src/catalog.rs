@@ -172,7 +172,7 @@ impl Memory {
         if let (Ok(manifest), Some(file)) = (&manifest, &files.manifest) {
             remember(&mut self.manifests, file, manifest);
             faults = self::faults(manifest, &files.parts);
-            let found = Found {
+            let found = &Found {
                 verification: files.verification.as_ref(),
                 failure: files.failure.as_ref(),
             };

@@ -43,7 +43,7 @@ impl Memory {
         before: &Self,
         (store, name): (&dyn Store, BackupName),
         manifest: &Manifest,
-        found: Found<'_>,
+        found: &Found<'_>,
     ) -> Result<Records, Error> {
         let failures = (&before.failures, &mut self.failures);
         let failure = recalled(found.failure, failures, || read_failure(store, name))?;

@@ -276,6 +276,48 @@ pub fn before_each_call(
     kills
 }
 
+/// Starts a program by `strace` again and again, whose first call of a name fails as on a disk that is broken, then
+/// its second, and so on until there is none that could; and so for each name. `run` completes the command by a
+/// program, runs it, and looks at what is left. `next` follows a number: 1 for every call. Tells how many failed.
+///
+/// # Panics
+/// If there is no `strace`.
+#[track_caller]
+pub fn failing_at_each_call(
+    names: &[&str],
+    next: impl Fn(u64) -> u64,
+    mut run: impl FnMut(Command, &str),
+) -> u64 {
+    need("strace", "strace");
+    let folder = told(TempDir::new());
+    let log = folder.path().join("trace");
+    let mut failures = 0;
+    for name in names {
+        let mut at = 1;
+        loop {
+            let inject = format!("inject=?{name}:error=EIO:when={at}");
+            let mut strace = Command::new("strace");
+            strace.args([
+                "-f",
+                "-qq",
+                "-e",
+                &inject,
+                "-e",
+                &format!("trace=?{name}"),
+                "-o",
+            ]);
+            strace.arg(&log).arg("--");
+            run(strace, &format!("{name} {at}"));
+            if !told(fs::read_to_string(&log)).contains("(INJECTED)") {
+                break;
+            }
+            failures += 1;
+            at = next(at);
+        }
+    }
+    failures
+}
+
 /// A test whose processes cannot be had has failed.
 #[track_caller]
 fn told<T>(result: io::Result<T>) -> T {

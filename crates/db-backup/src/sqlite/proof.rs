@@ -1,5 +1,6 @@
 //! What a copy of a SQLite database is checked for, and what is known of it.
 
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ use crate::tolerated::Tolerated;
 
 /// So many faults are named; the rest adds nothing.
 const MOST_FINDINGS: usize = 20;
+
+/// What SQLite's codes of a disk that fails have in their lower byte.
+const SQLITE_IOERR: i32 = 10;
 
 /// Integrity, foreign keys, rows, and the state of the schema.
 const STEPS: u64 = 4;
@@ -120,6 +124,10 @@ fn pages(
     let mut connection = open(what, stop)?;
     let findings = integrity(sqlite(&mut connection)?, what.level)
         .map_err(|e| unreadable(what.name, db_core::Error::classify(Engine::Sqlite, &e)))?;
+    if let Some(finding) = findings.iter().find(|finding| is_of_disk(finding)) {
+        let said = io::Error::other(finding.clone());
+        return Err(Error::io("read", what.path, said));
+    }
     unsound(what.name, findings)?;
     Ok((connection, began.elapsed()))
 }
@@ -161,6 +169,14 @@ fn unreadable(name: &str, error: db_core::Error) -> Error {
         },
         _ => Error::database(format!("checking {name}"), error),
     }
+}
+
+/// Whether a finding is that a page could not be read: it says nothing of what is on that page.
+fn is_of_disk(finding: &str) -> bool {
+    let code = finding.rsplit_once("error code=");
+    let code = code.and_then(|(_, code)| code.trim().parse::<i32>().ok());
+    // The lower byte is the class.
+    code.is_some_and(|code| code & 0xFF == SQLITE_IOERR)
 }
 
 fn unsound(name: &str, findings: Vec<String>) -> Result<(), Error> {

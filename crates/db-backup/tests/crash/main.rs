@@ -6,6 +6,8 @@
 //! `BITCRAPS_TEST_KILLS` sets how often.
 #![cfg(test)]
 
+mod faults;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
