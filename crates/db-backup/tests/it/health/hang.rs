@@ -85,7 +85,7 @@ fn a_server_that_stops_in_the_middle_of_a_look_is_left_in_time_postgres() {
         let examiner = Arc::new(examiner);
         let (looker, of_all) = (Arc::clone(&examiner), what.clone());
         let (tell, told) = channel();
-        std::thread::spawn(move || tell.send(looker.examine(&of_all)));
+        std::thread::spawn(move || drop(tell.send(looker.examine(&of_all))));
         reached.recv_timeout(SLACK).unwrap();
         let frozen = server.freeze().unwrap();
         go.send(()).unwrap();
