@@ -12,7 +12,7 @@ pub(crate) struct Health {
     /// Only this check, and whether the database can be reached; may be given more than once
     #[arg(long, value_name = "NAME", conflicts_with = "full")]
     pub(crate) check: Vec<String>,
-    /// Hold it against this limit, written as in [health] of the configuration file, as in
+    /// Hold it against this limit, written as under "health" in the configuration file, as in
     /// 'backup_age = { warn = "3h", fail = "2d" }'; may be given more than once
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) limit: Vec<String>,
