@@ -1,12 +1,45 @@
-//! Links the program at a fixed address where that is a plain choice of the linker: it then starts
-//! without 30,000 relocations and the copies of their pages (docs/adr/0032).
+//! Links the program at a fixed address (docs/adr/0032), and what usual runs use of it side by side
+//! (docs/adr/0051), where both are a plain choice of the linker.
 
-use std::env;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
-fn main() {
+/// The functions that usual runs use, a name a line; `cargo xtask layout` writes it.
+const USUAL: &str = "usual.txt";
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={USUAL}");
     let target = |key: &str| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
-    if target("OS") == "linux" && target("ENV") == "gnu" {
-        println!("cargo::rustc-link-arg-bins=-no-pie");
+    if target("OS") != "linux" || target("ENV") != "gnu" {
+        return Ok(());
     }
+    println!("cargo::rustc-link-arg-bins=-no-pie");
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    if is_release && target("ARCH") == "x86_64" && is_usual_linker() {
+        let script = PathBuf::from(env::var("OUT_DIR")?).join("usual.ld");
+        let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+        fs::write(&script, order(&root.join(USUAL))?)?;
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+    }
+    Ok(())
+}
+
+/// Whether nobody chose another linker than Rust's or the system's, which both read scripts.
+fn is_usual_linker() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    env::var_os("RUSTC_LINKER").is_none() && !flags.contains("link")
+}
+
+/// A linker script that puts these functions before all others.
+fn order(list: &Path) -> Result<String, Box<dyn Error>> {
+    let names = fs::read_to_string(list).map_err(|e| format!("{}: {e}", list.display()))?;
+    let mut script = String::from("SECTIONS {\n.text.usual : {\n*(\n");
+    for name in names.lines() {
+        // What is said to be cold, such as the growing of a table, is run all the same.
+        script.push_str(&format!(".text.{name}\n.text.unlikely.{name}\n"));
+    }
+    script.push_str(")\n}\n}\nINSERT BEFORE .text;\n");
+    Ok(script)
 }

@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod dist;
+mod layout;
 mod migration;
 mod process;
 mod schema;
@@ -47,6 +48,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Build the program for others: an archive and a Debian package
     Dist(dist::Arguments),
+    /// Record which code of the program usual runs use, so that it is linked side by side
+    Layout,
     /// Everything that must hold before a merge
     Ci,
 }
@@ -59,6 +62,7 @@ fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Dist(arguments) => dist::run(&arguments),
+        Verb::Layout => layout::run(),
         Verb::Ci => ci::run(),
     }
 }

@@ -4,6 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Context, Result};
+
+use crate::process;
+
 /// The folder that holds the workspace's `Cargo.toml`.
 ///
 /// Cargo sets the variable for `cargo run`; the value at build time serves a binary that is
@@ -38,4 +42,27 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
         }
     }
     command
+}
+
+/// Where Cargo builds.
+pub(crate) fn target() -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
+    let text = process::output(&mut command)?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)?;
+    let folder = metadata["target_directory"].as_str();
+    folder
+        .map(PathBuf::from)
+        .context("cargo metadata names no target folder")
+}
+
+/// Builds the program as people install it, and says where it is.
+pub(crate) fn release(sqlcipher: bool) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--locked", "--release", "--package", "db-cli"]);
+    if sqlcipher {
+        command.args(["--features", "sqlcipher"]);
+    }
+    process::run(&mut command)?;
+    Ok(target()?.join("release").join("bitcraps-db"))
 }

@@ -54,10 +54,10 @@ pub(crate) struct Release {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let target = target_folder()?;
+    let target = workspace::target()?;
     let program = match &arguments.program {
         Some(program) => program.clone(),
-        None => build(arguments.sqlcipher, &target)?,
+        None => workspace::release(arguments.sqlcipher)?,
     };
     let output = arguments
         .output
@@ -86,28 +86,6 @@ fn mebibytes(bytes: u64) -> f64 {
     )]
     let bytes = bytes as f64;
     bytes / f64::from(1 << 20)
-}
-
-fn build(sqlcipher: bool, target: &Path) -> Result<PathBuf> {
-    let mut command = workspace::cargo();
-    command.args(["build", "--locked", "--release", "--package", "db-cli"]);
-    if sqlcipher {
-        command.args(["--features", "sqlcipher"]);
-    }
-    process::run(&mut command)?;
-    Ok(target.join("release").join(NAME))
-}
-
-/// Where Cargo builds.
-fn target_folder() -> Result<PathBuf> {
-    let mut command = workspace::cargo();
-    command.args(["metadata", "--format-version", "1", "--no-deps", "--locked"]);
-    let text = process::output(&mut command)?;
-    let metadata: serde_json::Value = serde_json::from_str(&text)?;
-    let folder = metadata["target_directory"].as_str();
-    folder
-        .map(PathBuf::from)
-        .context("cargo metadata names no target folder")
 }
 
 impl Release {

@@ -18,6 +18,10 @@ use crate::ledger::Stamp;
 /// What part of a run's time reading the schema may take between its migrations: one in so many.
 const SHARE: u32 = 50;
 
+/// What a reading is taken to cost at least: a run's first one often sees an empty schema, and says little of
+/// what the next will cost. So half a second passes between two readings.
+const LEAST: Duration = Duration::from_millis(10);
+
 /// What is known of the readings of this run.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -53,7 +57,9 @@ impl Reading {
     pub(super) fn is_due(&mut self, engine: Engine) -> bool {
         let due = match engine {
             Engine::Sqlite => true,
-            Engine::Postgres => self.is_last || self.last.elapsed() >= self.cost * SHARE,
+            Engine::Postgres => {
+                self.is_last || { self.last.elapsed() >= self.cost.max(LEAST) * SHARE }
+            }
         };
         self.is_stale = !due;
         due
