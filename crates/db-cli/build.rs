@@ -5,7 +5,8 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The functions that usual runs use, a name a line; `cargo xtask layout` writes it.
+/// The functions that usual runs use, a name a line, and an empty line between those of SQLite's runs and what
+/// PostgreSQL's use beside them; `cargo xtask layout` writes it.
 const USUAL: &str = "usual.txt";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -35,11 +36,15 @@ fn is_usual_linker() -> bool {
 /// A linker script that puts these functions before all others.
 fn order(list: &Path) -> Result<String, Box<dyn Error>> {
     let names = fs::read_to_string(list).map_err(|e| format!("{}: {e}", list.display()))?;
-    let mut script = String::from("SECTIONS {\n.text.usual : {\n*(\n");
-    for name in names.lines() {
-        // What is said to be cold, such as the growing of a table, is run all the same.
-        script.push_str(&format!(".text.{name}\n.text.unlikely.{name}\n"));
+    let mut script = String::from("SECTIONS {\n.text.usual : {\n");
+    for group in names.split("\n\n") {
+        script.push_str("*(\n");
+        for name in group.lines() {
+            // What is said to be cold, such as the growing of a table, is run all the same.
+            script.push_str(&format!(".text.{name}\n.text.unlikely.{name}\n"));
+        }
+        script.push_str(")\n");
     }
-    script.push_str(")\n}\n}\nINSERT BEFORE .text;\n");
+    script.push_str("}\n}\nINSERT BEFORE .text;\n");
     Ok(script)
 }
