@@ -5,9 +5,9 @@
 //! (docs/adr/0051). A list that is older than the code costs memory and page faults, nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 
@@ -26,18 +26,17 @@ pub(crate) fn run() -> Result<()> {
     let mut valgrind = Command::new("valgrind");
     process::output(valgrind.arg("--version"))
         .context("Valgrind records the runs: install the package `valgrind`")?;
-    let server = match server::provide()? {
-        Server::Foreign(_) => bail!("unset {SERVER_VARIABLE}: a server of its own is filled"),
-        server @ Server::Own(_) => server,
-    };
+    let servers = [empty_server()?, empty_server()?];
     let program = workspace::release(false)?;
     let folder = tempfile::tempdir().context("cannot make a folder for temporary files")?;
     let file = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
-    let migrations = workspace::root().join("migrations");
+    let many = folder.path().join("many");
+    write_many(&many).with_context(|| format!("cannot write into {}", many.display()))?;
     let recorded = |url: &str, own: Option<&Path>| recorded(&program, folder.path(), url, own);
     let mut sqlite = recorded(&file("built-in.db"), None)?;
-    sqlite.extend(recorded(&file("folder.db"), Some(&migrations))?);
-    let mut postgres = recorded(&server.url(), None)?;
+    sqlite.extend(recorded(&file("folder.db"), Some(&many))?);
+    let mut postgres = recorded(&servers[0].url(), None)?;
+    postgres.extend(recorded(&servers[1].url(), Some(&many))?);
     // No run shall have the other engine's code in memory.
     postgres.retain(|name| !sqlite.contains(name));
     let count = sqlite.len() + postgres.len();
@@ -49,6 +48,31 @@ pub(crate) fn run() -> Result<()> {
     fs::write(workspace::root().join(LIST), text)
         .with_context(|| format!("cannot write {LIST}"))?;
     println!("{LIST}: {count} functions");
+    Ok(())
+}
+
+/// A server whose database nobody misses.
+fn empty_server() -> Result<Server> {
+    match server::provide()? {
+        Server::Foreign(_) => bail!("unset {SERVER_VARIABLE}: a server of its own is filled"),
+        server @ Server::Own(_) => Ok(server),
+    }
+}
+
+/// As many small migrations as a service has after years: enough that lists are sorted as long ones are, and that
+/// the log of a SQLite file is worth a checkpoint.
+fn write_many(folder: &Path) -> io::Result<()> {
+    for n in 1..=300 {
+        let folder = folder.join(format!("2024010100{n:04}_make_t{n}"));
+        fs::create_dir_all(&folder)?;
+        let up = format!(
+            "-- One of many.\nCREATE TABLE t{n} (id INTEGER PRIMARY KEY, amount INTEGER NOT NULL, name TEXT);\n\
+             CREATE INDEX idx_t{n}_amount ON t{n} (amount);\n\
+             INSERT INTO t{n} (id, amount, name) VALUES (1, {n}, 'one'), (2, 7, 'two');\n"
+        );
+        fs::write(folder.join("up.sql"), up)?;
+        fs::write(folder.join("down.sql"), format!("DROP TABLE t{n};\n"))?;
+    }
     Ok(())
 }
 
