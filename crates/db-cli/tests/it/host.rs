@@ -176,7 +176,8 @@ fn on_a_machine(story: &str) -> Done {
     // Build scripts that look at what Cargo said of this package would be run anew.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+        let of_package = ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"];
+        if of_package.iter().any(|start| name.starts_with(start)) {
             machine.env_remove(&*name);
         }
     }
