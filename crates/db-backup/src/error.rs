@@ -203,6 +203,9 @@ fn orphan_of(finding: &str) -> Option<&str> {
     rest.contains(" has no parent in ").then_some(rest)
 }
 
+/// What is said of a bucket that is not there.
+pub(crate) const NO_BUCKET: &str = "there is no such bucket";
+
 impl Error {
     /// Wraps what a database said.
     pub(crate) fn database(doing: impl Into<String>, error: db_core::Error) -> Self {
@@ -224,6 +227,15 @@ impl Error {
                 place: place.as_ref().display().to_string(),
                 error,
             },
+        }
+    }
+
+    /// Whether the place of backups, or what we say to it, is wrong: asking again changes nothing.
+    pub(crate) fn is_wrong_place(&self) -> bool {
+        match self {
+            Self::Usage { .. } | Self::Credentials { .. } | Self::Forbidden { .. } => true,
+            Self::Store { reason, .. } => reason == NO_BUCKET,
+            _ => false,
         }
     }
 

@@ -81,7 +81,7 @@ impl Error {
                     .to_string()
                     .contains("without the feature `sqlcipher`") =>
             {
-                "build it with `cargo install --path crates/db-cli --features sqlcipher`; \
+                "build it with `cargo install --locked --path crates/db-cli --features sqlcipher`; \
                  docs/encryption.md says more"
             }
             "encryption_key_file" | "encryption_key_command" => {

@@ -158,25 +158,36 @@ impl Worker {
     #[track_caller]
     pub fn whole(&self) -> Usual {
         let time = whole(&mut self.command());
-        let steps = told(fs::read_to_string(self.steps()));
-        let steps = steps.parse().unwrap_or_else(|_| panic!("{steps} steps"));
+        let steps = self.told();
         Usual { steps, time }
     }
 
+    /// How many steps the last one that ended by itself took.
+    fn told(&self) -> u64 {
+        let steps = told(fs::read_to_string(self.steps()));
+        steps.parse().unwrap_or_else(|_| panic!("{steps} steps"))
+    }
+
     /// Kills it: every second one at a step, the others after a part of the time. `random` gives a number below
-    /// another one. Whether it was in time is told.
+    /// another one. Whether it was in time is told; one that was not tells what is usual from now on, as how many
+    /// steps there are may depend on how fast others write.
     ///
     /// # Panics
     /// If it cannot be started.
     #[track_caller]
     pub fn kill(&self, usual: &mut Usual, random: &mut dyn FnMut(u64) -> u64) -> bool {
         let mut command = self.command();
-        if random(2) == 0 {
+        let status = if random(2) == 0 {
             command.env(STEP, random(usual.steps).to_string());
-            return was_killed(ended(&mut command));
+            ended(&mut command)
+        } else {
+            let part = Duration::from_millis(random(1_000)).as_secs_f64();
+            midway(&mut command, &mut usual.time, part)
+        };
+        if status.success() {
+            usual.steps = self.told();
         }
-        let part = Duration::from_millis(random(1_000)).as_secs_f64();
-        was_killed(midway(&mut command, &mut usual.time, part))
+        was_killed(status)
     }
 }
 
@@ -276,6 +287,15 @@ pub fn before_each_call(
     kills
 }
 
+/// For how long a disk is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// For one call.
+    Once,
+    /// For that one and all after it of its name.
+    ForGood,
+}
+
 /// Starts a program by `strace` again and again, whose first call of a name fails as on a disk that is broken, then
 /// its second, and so on until there is none that could; and so for each name. `run` completes the command by a
 /// program, runs it, and looks at what is left. `next` follows a number: 1 for every call. Tells how many failed.
@@ -285,6 +305,7 @@ pub fn before_each_call(
 #[track_caller]
 pub fn failing_at_each_call(
     names: &[&str],
+    broken: Broken,
     next: impl Fn(u64) -> u64,
     mut run: impl FnMut(Command, &str),
 ) -> u64 {
@@ -295,7 +316,8 @@ pub fn failing_at_each_call(
     for name in names {
         let mut at = 1;
         loop {
-            let inject = format!("inject=?{name}:error=EIO:when={at}");
+            let on = if broken == Broken::Once { "" } else { "+" };
+            let inject = format!("inject=?{name}:error=EIO:when={at}{on}");
             let mut strace = Command::new("strace");
             strace.args([
                 "-f",

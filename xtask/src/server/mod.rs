@@ -60,18 +60,25 @@ fn host() -> Result<Host> {
     Host::find(run)?.context("the package was installed, but no server programs were found")
 }
 
-/// Programs that tests use beside the server, named as their packages: what makes calls fail, and those
-/// that read our completions and manual pages.
-const TOOLS: [&str; 5] = ["strace", "zsh", "fish", "mandoc", "groff"];
+/// Programs that tests use beside the server, and their packages: what makes calls fail, those that read our
+/// completions and manual pages, and what the runbook starts its timer with.
+const TOOLS: [(&str, &str); 6] = [
+    ("strace", "strace"),
+    ("zsh", "zsh"),
+    ("fish", "fish"),
+    ("mandoc", "mandoc"),
+    ("groff", "groff"),
+    ("systemctl", "systemd"),
+];
 
 /// Installs them where that is possible. Elsewhere the tests that need one fail, and say what to install.
 pub(crate) fn tools() -> Result<()> {
-    for tool in TOOLS {
+    for (tool, package) in TOOLS {
         let mut find = Command::new("sh");
         find.args(["-c", "command -v \"$0\"", tool]);
         if !process::succeeds(&mut find) && install::is_possible()? {
             eprintln!("no {tool} found: installing Debian's package");
-            install::package(tool)?;
+            install::package(package)?;
         }
     }
     Ok(())

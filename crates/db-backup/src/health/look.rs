@@ -78,10 +78,18 @@ pub(super) struct Look<'a> {
     pub(super) forbidden: Option<Error>,
     pub(super) opened: Duration,
     backups: Option<&'a (dyn Fn() -> Result<BackupAges, BoxError> + Send + Sync)>,
-    ages: Option<Result<BackupAges, String>>,
+    ages: Option<Result<BackupAges, Untold>>,
     session: Session,
     schema: Option<Rc<Result<schema::Schema, String>>>,
     copy: Option<Result<copy::Copy, Trouble>>,
+}
+
+/// Why nobody can tell how old backups are.
+#[derive(Debug, Clone)]
+pub(super) struct Untold {
+    pub(super) words: String,
+    /// Their place, or what we say to it, is wrong: it stays so until somebody changes that.
+    pub(super) is_wrong: bool,
 }
 
 enum Session {
@@ -223,11 +231,16 @@ impl<'a> Look<'a> {
     }
 
     /// How old backups are; asked once in a look. `None` if nobody tells.
-    pub(super) fn ages(&mut self) -> Option<Result<BackupAges, String>> {
+    pub(super) fn ages(&mut self) -> Option<Result<BackupAges, Untold>> {
         let backups = self.backups?;
-        let ages = self
-            .ages
-            .get_or_insert_with(|| backups().map_err(|error| error.to_string()));
+        let ages = self.ages.get_or_insert_with(|| {
+            backups().map_err(|error| Untold {
+                words: error.to_string(),
+                is_wrong: error
+                    .downcast_ref::<crate::Error>()
+                    .is_some_and(crate::Error::is_wrong_place),
+            })
+        });
         Some(ages.clone())
     }
 

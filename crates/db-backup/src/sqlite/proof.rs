@@ -1,5 +1,6 @@
 //! What a copy of a SQLite database is checked for, and what is known of it.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -66,12 +67,12 @@ pub(crate) fn prove(what: &What<'_>, watcher: &mut Watcher<'_>) -> Result<Proved
     let (pages, rows) = std::thread::scope(|scope| {
         let beside = std::thread::Builder::new()
             .name("references".to_owned())
-            .spawn_scoped(scope, || rows(what, began, stop));
-        let pages = pages(what, began, stop);
+            .spawn_scoped(scope, || sure(what, || rows(what, began, stop)));
+        let pages = sure(what, || pages(what, began, stop));
         let rows = match beside.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(rows)) => rows,
             // No thread was to be had.
-            _ => rows(what, began, stop),
+            _ => sure(what, || rows(what, began, stop)),
         };
         (pages, rows)
     });
@@ -87,7 +88,7 @@ pub(crate) fn prove(what: &What<'_>, watcher: &mut Watcher<'_>) -> Result<Proved
 
     let conn = sqlite(&mut connection)?;
     let classified = |e| unreadable(what.name, db_core::Error::classify(Engine::Sqlite, &e));
-    let engine = facts(conn, what.key.is_some()).map_err(classified)?;
+    let engine = sure(what, || facts(conn, what.key.is_some()).map_err(classified))?;
     let schema = schema(&mut Conn::Sqlite(conn))?;
     watcher.at(Phase::Check, STEPS, total)?;
     let mut invariants = Checked::default();
@@ -168,6 +169,31 @@ fn unreadable(name: &str, error: db_core::Error) -> Error {
             findings: vec![error.told()],
         },
         _ => Error::database(format!("checking {name}"), error),
+    }
+}
+
+/// Looks once more where something was found, after the disk has given the whole file: to SQLite a page that could not
+/// be read is damage as a rule, with the same code and text.
+fn sure<T>(what: &What<'_>, mut look: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+    match look() {
+        Err(Error::Unsound { .. }) => {
+            read_through(what.path).map_err(|e| Error::io("read", what.path, e))?;
+            look()
+        }
+        done => done,
+    }
+}
+
+/// Reads a file to its end, by calls like SQLite's own.
+fn read_through(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileExt as _;
+    let file = File::open(path)?;
+    let (mut buffer, mut at) = (vec![0; 1 << 20], 0);
+    loop {
+        match file.read_at(&mut buffer, at)? {
+            0 => return Ok(()),
+            read => at += read as u64,
+        }
     }
 }
 

@@ -178,7 +178,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         progress: &mut dyn FnMut(u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut published = Vec::new();
-        let mut before = 0;
+        let (mut before, mut is_begun) = (0, false);
         let all = || {
             for (draft, part) in backup.parts {
                 progress(before)?;
@@ -191,12 +191,22 @@ pub trait Store: Send + Sync + fmt::Debug {
                 done?;
                 before += part.bytes;
             }
+            is_begun = true;
             self.write_small(&backup.manifest, &backup.document, WriteMode::Create)
         };
-        let done = match all() {
+        let done = all();
+        if done.is_ok() {
+            return done;
+        }
+        let left = if is_begun && !is_taken(&done) {
+            left(self, &backup.manifest, &backup.document)
+        } else {
+            Left::Nothing
+        };
+        match (left, done) {
             // It is there under its name, and whole: to take its files away now would make a damaged
             // backup of it, and to call it a failure would be wrong as long as the power stays on.
-            Err(error) if holds(self, &backup.manifest, &backup.document) => {
+            (Left::Whole, Err(error)) => {
                 tracing::warn!(
                     %error,
                     manifest = backup.manifest,
@@ -204,16 +214,22 @@ pub trait Store: Send + Sync + fmt::Debug {
                 );
                 Ok(())
             }
-            done => done,
-        };
-        if done.is_err() {
-            for name in published {
-                if let Err(error) = self.remove(&name) {
-                    tracing::warn!(%error, file = name, "a part without its manifest stays behind");
+            (Left::Unknown, done) if self.remove(&backup.manifest).is_err() => {
+                tracing::warn!(
+                    manifest = backup.manifest,
+                    "nobody can tell whether the manifest is there: what it names stays, too"
+                );
+                done
+            }
+            (_, done) => {
+                for name in published {
+                    if let Err(error) = self.remove(&name) {
+                        tracing::warn!(%error, file = name, "a part without its manifest stays behind");
+                    }
                 }
+                done
             }
         }
-        done
     }
 
     /// Completes what earlier runs could not publish. Whoever calls this holds the lock. `progress` is
@@ -286,14 +302,29 @@ fn is_taken(done: &Result<(), Error>) -> bool {
     matches!(done, Err(Error::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists)
 }
 
+/// What there is of a small file whose writing failed.
+enum Left {
+    /// All of it.
+    Whole,
+    /// None of it: there is nothing of the name, or another file.
+    Nothing,
+    /// It cannot be looked at.
+    Unknown,
+}
+
 /// Whether a small file is there with these bytes.
-fn holds(store: &(impl Store + ?Sized), name: &str, bytes: &[u8]) -> bool {
+fn left(store: &(impl Store + ?Sized), name: &str, bytes: &[u8]) -> Left {
     let mut there = Vec::new();
     let most = bytes.len() as u64 + 1;
-    store
-        .read(name)
-        .is_ok_and(|file| file.take(most).read_to_end(&mut there).is_ok())
-        && there == bytes
+    match store.read(name) {
+        Err(Error::NotFound { .. }) => Left::Nothing,
+        Err(_) => Left::Unknown,
+        Ok(file) => match file.take(most).read_to_end(&mut there) {
+            Err(_) => Left::Unknown,
+            Ok(_) if there == bytes => Left::Whole,
+            Ok(_) => Left::Nothing,
+        },
+    }
 }
 
 /// Reads a small file whole.

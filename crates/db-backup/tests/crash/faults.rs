@@ -1,11 +1,11 @@
-//! A disk that fails at any call of a backup or of a restore: it is told as that, nothing is half there, and the next
-//! one does it.
+//! A disk that fails at any call of a backup or of a restore, once or from then on: it is told as that, nothing is half
+//! there, and the next one does it.
 //!
 //! By `strace`, which counts the calls of each thread on their own. `BITCRAPS_TEST_EVERY_CALL=1` leaves none out.
 
 use std::fs::File;
 
-use db_testkit::kill::failing_at_each_call;
+use db_testkit::kill::{Broken, failing_at_each_call};
 
 use super::*;
 
@@ -32,6 +32,9 @@ const OF_DISKS: [&str; 19] = [
     "fcntl",
 ];
 
+/// So many calls of each name fail in any run.
+const FIRST: u64 = 6;
+
 /// How a worker ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -43,11 +46,23 @@ enum End {
 }
 
 /// Lets each call fail, some left out where there are many, and tells how often.
-fn with_each_failing(worker: &Worker, root: &Path, mut check: impl FnMut(&str, End)) -> u64 {
+fn with_each_failing(
+    worker: &Worker,
+    broken: Broken,
+    root: &Path,
+    mut check: impl FnMut(&str, End),
+) -> u64 {
     let every = size("EVERY_CALL", 0) > 0;
-    let next = |at| if every { at + 1 } else { at + 1 + at / 2 };
+    // The first ones open files and read their headers: none of these is left out.
+    let next = |at| {
+        if every || at < FIRST {
+            at + 1
+        } else {
+            at + 1 + at / 2
+        }
+    };
     let words = root.join("words");
-    failing_at_each_call(&OF_DISKS, next, |strace, when| {
+    failing_at_each_call(&OF_DISKS, broken, next, |strace, when| {
         let mut command = worker.command_by(strace);
         let status = ended(command.stderr(File::create(&words).unwrap()));
         let said = fs::read_to_string(&words).unwrap();
@@ -75,6 +90,16 @@ fn with_each_failing(worker: &Worker, root: &Path, mut check: impl FnMut(&str, E
 
 #[test]
 fn a_backup_on_a_disk_that_fails_is_none_or_complete() {
+    backups(Broken::Once);
+}
+
+#[test]
+fn a_backup_on_a_disk_that_fails_for_good_is_none_or_complete() {
+    backups(Broken::ForGood);
+}
+
+#[expect(clippy::print_stdout, reason = "the figure of a long run")]
+fn backups(broken: Broken) {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write(&database(root), OLD, BALLAST);
@@ -82,7 +107,7 @@ fn a_backup_on_a_disk_that_fails_is_none_or_complete() {
     create.whole();
     clear(root);
     let mut told = 0;
-    let failures = with_each_failing(&create, root, |when, end| {
+    let failures = with_each_failing(&create, broken, root, |when, end| {
         let made = complete(root);
         match end {
             End::Done => assert_eq!(made, 1, "{when}"),
@@ -94,6 +119,7 @@ fn a_backup_on_a_disk_that_fails_is_none_or_complete() {
         // The next one finds nothing in its way, and takes away what was left.
         clear(root);
     });
+    println!("{broken:?}: {failures} failures, {told} told");
     assert!(told > 20 && failures > told, "{told} of {failures}");
     create.whole();
     assert_eq!(complete(root), 1);
@@ -102,6 +128,16 @@ fn a_backup_on_a_disk_that_fails_is_none_or_complete() {
 
 #[test]
 fn a_restore_on_a_disk_that_fails_leaves_the_old_or_the_new() {
+    restores(Broken::Once);
+}
+
+#[test]
+fn a_restore_on_a_disk_that_fails_for_good_leaves_the_old_or_the_new() {
+    restores(Broken::ForGood);
+}
+
+#[expect(clippy::print_stdout, reason = "the figure of a long run")]
+fn restores(broken: Broken) {
     let root = tempfile::tempdir().unwrap();
     let root = root.path();
     write(&database(root), NEW, BALLAST);
@@ -109,7 +145,7 @@ fn a_restore_on_a_disk_that_fails_leaves_the_old_or_the_new() {
     begin(root);
     let restore = on(root, "restore");
     let mut told = 0;
-    let failures = with_each_failing(&restore, root, |when, end| {
+    let failures = with_each_failing(&restore, broken, root, |when, end| {
         // Side files of the old one that could not be removed stay beside it, and are its own.
         for left in kept(&database(root), "restore") {
             let name = left.to_string_lossy();
@@ -128,6 +164,7 @@ fn a_restore_on_a_disk_that_fails_leaves_the_old_or_the_new() {
         told += u64::from(end == End::Told);
         begin(root);
     });
+    println!("{broken:?}: {failures} failures, {told} told");
     assert!(told > 20 && failures > told, "{told} of {failures}");
     restore.whole();
     assert_eq!(read(&database(root)), NEW);

@@ -5,6 +5,7 @@ mod health;
 mod maintenance;
 mod postgres;
 mod prune;
+mod published;
 mod records;
 mod retention;
 mod salvage;

@@ -424,3 +424,41 @@ fn what_goes_wrong_has_its_code_and_no_secret() {
         assert!(!done.err.contains("hunter2"), "{done:?}");
     }
 }
+
+/// Nothing can be backed up there until somebody changes something; a service that is away comes back by itself.
+#[test]
+fn what_is_wrong_with_a_bucket_is_no_good_health() {
+    let world = World::new(1);
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let away = format!("http://127.0.0.1:{port}");
+    let own = world.bucket.url();
+    for (dir, change, state) in [
+        (own, None, "fail"),
+        (own, Some(("AWS_SECRET_ACCESS_KEY", "hunter2")), "warn"),
+        (own, Some(("AWS_ALLOW_HTTP", "false")), "warn"),
+        ("s3://not-there/x", None, "warn"),
+        ("s3://forbidden/x", None, "warn"),
+        (own, Some(("AWS_ENDPOINT_URL", away.as_str())), "unknown"),
+    ] {
+        let file = format!("[backup]\ndir = '{dir}'\nstaging = 'staging'\n");
+        world.place.write("bitcraps-db.toml", &file);
+        let mut command = world.place.command(&["health", "--json"]);
+        command.args(["--check=backup", "--check=disk"]);
+        command.args(["--limit", "disk_free={warn=0,fail=0}"]);
+        let done = finish(command.envs(world.variables()).envs(change));
+        world.assert_no_secret(&done);
+        let checks = &done.document()["checks"];
+        let found = checks.as_array().unwrap().iter();
+        let found = found.clone().find(|c| c["name"] == "backup").unwrap();
+        assert_eq!(found["state"], state, "{dir} {change:?}: {found}");
+        let code = match state {
+            "fail" => 8,
+            "warn" => 3,
+            _ => 0,
+        };
+        assert_eq!(done.code, code, "{dir} {change:?}: {done:?}");
+    }
+}

@@ -441,15 +441,16 @@ fn a_place_of_backups_that_is_none_leaves_the_database_to_be_looked_at_sqlite() 
             "bitcraps-db.toml",
             &format!("{LENIENT}[backup]\ndir = '{dir}'\n"),
         );
-        let document = place.json(0, &["health"]);
+        let document = place.json(3, &["health"]);
         assert_eq!(check(&document, "connectivity")["state"], "ok");
         for name in ["backup", "restore_drill"] {
             let check = check(&document, name);
-            assert_eq!(check["state"], "unknown", "{check}");
+            assert_eq!(check["state"], "warn", "{check}");
             let observed = check["observed"].as_str().unwrap();
             assert!(observed.contains(words), "{check}");
+            let hint = check["hint"].as_str().unwrap();
+            assert!(hint.contains("dir in [backup]"), "{check}");
         }
-        // Who asks for these and is told nothing must not take it for well.
-        place.json(3, &["health", "--check=backup", "--check=restore_drill"]);
+        place.json(2, &["backup", "list"]);
     }
 }

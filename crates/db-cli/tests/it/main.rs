@@ -29,6 +29,8 @@ mod full_disk;
 mod half_copy;
 mod health;
 mod help;
+#[cfg(target_os = "linux")]
+mod host;
 mod hostile_names;
 mod import;
 mod interrupt;

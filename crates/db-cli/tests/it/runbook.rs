@@ -1,10 +1,11 @@
 //! `docs/operations.md` is run, block by block, and every command of the documentation is one.
+//!
+//! Here with folders of a test in place of the machine's: `host` runs it word by word.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use crate::pages::{Block, Scene, blocks, read, repository};
 use crate::support::{BINARY, bare, finish};
@@ -138,51 +139,16 @@ fn the_runbook_runs_on_postgres() {
     assert!(Path::new(&new).join("PG_VERSION").is_file());
 }
 
-/// These need an account, a service manager or the network, so they are not run: that a shell can
-/// read them, that what they install is there, and that systemd can.
 #[test]
-fn what_needs_a_machine_is_checked_otherwise() {
-    const NEEDED: [&str; 6] = [
-        "cargo",
-        "useradd",
-        "install",
-        "systemctl",
-        "bitcraps-db",
-        "psql",
-    ];
+fn the_units_fit_the_program_and_the_runbook() {
     let page = read("docs/operations.md");
-    let hosts: Vec<Block> = blocks(&page)
-        .into_iter()
-        .filter(|block| block.is(&["sh", "host"]))
-        .collect();
-    assert!(!hosts.is_empty());
-    for block in &hosts {
-        for line in block.text.lines() {
-            let program = line.split(' ').next().unwrap();
-            assert!(NEEDED.contains(&program), "line {}: {line}", block.line);
-        }
-        let mut shell = Command::new("bash");
-        let read = shell.args(["-n", "-c", &block.text]).output().unwrap();
-        assert!(read.status.success(), "line {}: {read:?}", block.line);
-        let words = block.text.split_whitespace();
-        for file in
-            words.filter(|word| word.starts_with("packaging/") || word.starts_with("crates/"))
-        {
-            assert!(repository().join(file).exists(), "{file}");
-        }
-    }
     let setup = blocks(&page).into_iter().find(|b| b.is(&["sh", "setup"]));
     let setup = setup.unwrap().text;
     let backups = setup
         .lines()
         .find_map(|line| line.strip_prefix("export BACKUPS="));
-    units_are_whole(backups.unwrap());
-}
-
-/// `backups` is where the runbook has them.
-fn units_are_whole(backups: &str) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut names = Vec::new();
+    let backups = backups.unwrap();
+    let mut units = 0;
     for entry in fs::read_dir(repository().join("packaging/systemd")).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
@@ -206,24 +172,9 @@ fn units_are_whole(backups: &str) {
             // There the runbook writes the configuration that says so.
             assert!(text.contains("\nWorkingDirectory=/var/lib/bitcraps\n"));
         }
-        // The program that would be installed, and the user, are not there.
-        let text = text.replace("/usr/local/bin/bitcraps-db", BINARY);
-        fs::write(folder.path().join(&name), text).unwrap();
-        names.push(name);
+        units += 1;
     }
-    assert_eq!(names.len(), 3, "{names:?}");
-    let mut verify = Command::new("systemd-analyze");
-    verify
-        .arg("verify")
-        .arg("--man=no")
-        .args(names.iter().map(|name| folder.path().join(name)));
-    // Machines without systemd cannot be asked.
-    if let Ok(verified) = verify.output() {
-        let said = String::from_utf8_lossy(&verified.stderr);
-        let of_ours = said.lines().filter(|line| line.contains("bitcraps-db"));
-        let wrong: Vec<_> = of_ours.filter(|line| !line.contains("not-found")).collect();
-        assert!(wrong.is_empty(), "{wrong:#?}");
-    }
+    assert_eq!(units, 3);
 }
 
 /// Whether our program knows the command and its flags: what stands behind `--help` is not looked at,

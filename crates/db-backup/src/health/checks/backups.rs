@@ -5,18 +5,23 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use db_core::duration::show;
 
-use super::super::look::Look;
+use super::super::look::{Look, Untold};
 use super::super::query::{Trouble, counted, gauge};
 use super::super::{Limit, State, Verdict, metrics};
+
+/// What is wrong with a place of backups is said more closely by whoever works on it.
+const WRONG_PLACE: &str = "is dir in [backup] of bitcraps-db.toml right, and what the environment says of a bucket? \
+     `bitcraps-db backup list` says more";
 
 const UNTOLD: &str = "nobody tells where backups are (dir in [backup] of bitcraps-db.toml does)";
 
 /// There is a young backup, and the last attempt worked.
 pub(super) fn backup(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
-    let Some(ages) = look.ages() else {
-        return Ok(Verdict::unknown(UNTOLD));
+    let ages = match look.ages() {
+        None => return Ok(Verdict::unknown(UNTOLD)),
+        Some(Err(untold)) => return not_told(untold),
+        Some(Ok(ages)) => ages,
     };
-    let ages = ages.map_err(Trouble::Other)?;
     let limit = &look.limits.backup_age;
     let aged = Aged {
         at: ages.last_backup,
@@ -46,10 +51,11 @@ pub(super) fn backup(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
 
 /// A backup was restored and verified not long ago, and of none it is known that it would not be.
 pub(super) fn restore_drill(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
-    let Some(ages) = look.ages() else {
-        return Ok(Verdict::unknown(UNTOLD));
+    let ages = match look.ages() {
+        None => return Ok(Verdict::unknown(UNTOLD)),
+        Some(Err(untold)) => return not_told(untold),
+        Some(Ok(ages)) => ages,
     };
-    let ages = ages.map_err(Trouble::Other)?;
     let aged = Aged {
         at: ages.last_verified_restore,
         never: "no backup counts as restored and verified",
@@ -65,6 +71,14 @@ pub(super) fn restore_drill(look: &mut Look<'_>) -> Result<Verdict, Trouble> {
         verdict = verdict.hint("`bitcraps-db backup list` says which, and why");
     }
     Ok(verdict.hint("`bitcraps-db backup verify --restore` restores the latest one on the side"))
+}
+
+/// A place that is wrong must not look well: nothing is backed up there. What passes by itself is unknown.
+fn not_told(untold: Untold) -> Result<Verdict, Trouble> {
+    if untold.is_wrong {
+        return Ok(Verdict::warn(untold.words).hint(WRONG_PLACE));
+    }
+    Err(Trouble::Other(untold.words))
 }
 
 struct Aged<'l> {

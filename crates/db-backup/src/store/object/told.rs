@@ -6,7 +6,7 @@ use std::io;
 
 use object_store::Error as Said;
 
-use crate::error::Error;
+use crate::error::{self, Error};
 
 /// Codes of a service for credentials that are wrong, unknown or too old.
 const WRONG_CREDENTIALS: [&str; 11] = [
@@ -32,7 +32,7 @@ const FORBIDDEN: [&str; 4] = [
 ];
 
 /// Codes for a bucket that is not there.
-const NO_BUCKET: [&str; 4] = [
+const MISSING: [&str; 4] = [
     "NoSuchBucket",
     "ContainerNotFound",
     "The specified bucket does not exist",
@@ -64,10 +64,10 @@ pub(super) fn told(place: &str, name: &str, error: &Said) -> Error {
             reason: "the environment holds no credentials".to_owned(),
         };
     }
-    if has(&NO_BUCKET) {
+    if has(&MISSING) {
         return Error::Store {
             place,
-            reason: "there is no such bucket".to_owned(),
+            reason: error::NO_BUCKET.to_owned(),
         };
     }
     match error {

@@ -128,7 +128,7 @@ fn examiner(
             .with_transaction_pooler(options.transaction_pooler);
     }
     // What is wrong with their place is no reason not to look at the database.
-    let store = backups(&file.backup).map_err(|error| error.message());
+    let store = backups(&file.backup);
     if let Ok(Some(store)) = &store
         && let Some(folder) = store.folder().filter(|folder| folder.is_dir())
     {
@@ -145,7 +145,13 @@ fn examiner(
             examiner = examiner
                 .with_backups(move || Ok(BackupAges::of(&*store, &database, SystemClock.now())?));
         }
-        Err(words) => examiner = examiner.with_backups(move || Err(words.clone().into())),
+        Err(error) => {
+            let (reason, hint) = (error.message(), error.hint().unwrap_or_default());
+            examiner = examiner.with_backups(move || {
+                let (reason, hint) = (reason.clone(), hint.clone());
+                Err(db_backup::Error::Usage { reason, hint }.into())
+            });
+        }
     }
     Ok(ours::with_checks(examiner))
 }
