@@ -32,11 +32,13 @@ pub(super) fn run(context: &Context<'_>, options: &Migrate) -> Result<Code, Erro
     };
     running.progress.finish();
     let mut done = done?;
-    let known = running.migrator.migrations(url.engine())?;
-    let first = known.all().first().map(Migration::version);
     // Start scripts migrate; a database that was lost would come up empty without a word.
-    if !done.rehearsal && first.is_some() && first == done.steps.first().map(|step| &step.version) {
-        done.notices.extend(lost::made_anew(context));
+    if let Some(step) = done.steps.first().filter(|_| !done.rehearsal) {
+        let known = running.migrator.migrations(url.engine())?;
+        let first = known.all().first().map(Migration::version);
+        if first == Some(&step.version) {
+            done.notices.extend(lost::made_anew(context));
+        }
     }
     let nothing = if done.steps.is_empty() && !running.migrator.has_migrations(url.engine())? {
         "nothing to do: there are no migrations; `bitcraps-db create NAME` makes one"
