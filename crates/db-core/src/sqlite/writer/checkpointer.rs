@@ -19,6 +19,7 @@ use super::checkpoint::{self, Checkpointed, Effort};
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::file::Pinned;
+use crate::sqlite::flush::flush;
 use crate::sqlite::session;
 use crate::sqlite::watch::Health;
 
@@ -220,6 +221,10 @@ impl Source {
             self.snapshots.release();
             let done = checkpoint::run(conn, Effort::Passive)?;
             tracing::debug!(round, ?done, "checkpoint beside the writes");
+            if done.busy != 0 {
+                return Ok(done);
+            }
+            flush(conn)?;
             let before = std::mem::replace(&mut left, self.left(done));
             // Readers may hold it up, or writes be as fast as it is.
             let enough = left <= FEW || left >= before / 4 * 3 || round == ROUNDS;
