@@ -60,3 +60,23 @@ pub(super) fn flush(conn: &mut SqliteConnection) -> Result<(), Error> {
 fn failed(code: i32) -> Error {
     Error::from_sqlite_code(code, "the database file cannot be synced")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, Connection, DatabaseUrl};
+
+    #[test]
+    fn a_file_is_synced_and_there_is_none_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = DatabaseUrl::SqliteFile(folder.path().join("x.db"));
+        let file = Connection::open_beside(&file, Access::Create);
+        let memory = Connection::open(&DatabaseUrl::SqliteMemory, Access::Create).unwrap();
+        for (mut connection, is_file) in [(file, true), (memory, false)] {
+            let crate::Conn::Sqlite(conn) = connection.conn() else {
+                unreachable!();
+            };
+            assert_eq!(flush(conn).is_ok(), is_file);
+        }
+    }
+}

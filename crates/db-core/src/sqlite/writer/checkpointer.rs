@@ -3,8 +3,8 @@
 //! Most of a checkpoint's time is the disk's. Made between two groups it holds all writers up for
 //! milliseconds; made beside them it never finds the end of the log, so the log would never start
 //! anew. So this thread copies what there is, and again what came meanwhile, until little is left,
-//! and the writer makes the last one itself. That one still waits until the database file is on the
-//! disk, which SQLite asks for only at the end of the log.
+//! and the writer makes the last one itself. That one waits until the database file is on the disk,
+//! which SQLite asks for only at the end of the log: so each copy here is synced, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
