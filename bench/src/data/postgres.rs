@@ -39,7 +39,7 @@ struct Operation {
 const POINT: Operation = Operation {
     title: "Point read, PostgreSQL",
     text: "One user by primary key. The limit is the `postgres` crate with a connection per client \
-           and a prepared statement. Every pool may open a connection per client.",
+           and a prepared statement. Pools have ten connections.",
     metric: "postgres.point",
     work: Work::Point,
     contenders: &READERS,

@@ -1,7 +1,7 @@
 //! The raw `sqlite3*` of a Diesel connection, for what Diesel does not pass on: extended error
 //! codes, the offset of a syntax error, and interruption.
 //!
-//! `unsafe` is at home here, in `bulk`, in `cipher`, in `copy`, in `fault`, in `guard`, in `identity`, in
+//! `unsafe` is at home here, in `bulk`, in `cipher`, in `copy`, in `fault`, in `flush`, in `guard`, in `identity`, in
 //! `raw_statement`, in `touched`, in `watch` and in `writer::job`. Each block says why it is sound.
 #![expect(
     unsafe_code,

@@ -6,6 +6,7 @@ mod copy;
 mod database;
 mod fault;
 mod file;
+mod flush;
 mod guard;
 mod handle;
 mod identity;

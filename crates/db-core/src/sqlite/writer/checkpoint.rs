@@ -132,6 +132,14 @@ impl Schedule {
             .min(MOST_RESTART_PATIENCE)
     }
 
+    /// Another process is at it: to be tried again after a quarter of the pages, unless the log has begun
+    /// anew by then, or after the interval.
+    pub(super) fn postpone(&mut self, log: u32) {
+        let quarter = self.pages.div_ceil(4);
+        self.settled = log.saturating_sub(self.pages - quarter);
+        self.dirty_since = Some(Instant::now());
+    }
+
     /// After a checkpoint, whatever it came to: the next one waits for further pages or for the
     /// interval, so that one that fails is not tried after every commit.
     pub(super) fn done(&mut self, log: u32, complete: bool) {
@@ -189,6 +197,21 @@ mod tests {
         assert!(matches!(schedule.due(1_000), Chores::At(_)));
         assert_eq!(schedule.effort(1_000), Effort::Passive);
         assert_eq!(schedule.effort(2_001), Effort::Restart);
+    }
+
+    #[test]
+    fn what_another_process_does_is_looked_at_again_soon() {
+        for (pages, quarter) in [(1_000, 250), (1, 1)] {
+            let mut schedule = Schedule::new(Some(HOUR), pages);
+            schedule.committed(2_000);
+            schedule.postpone(2_000);
+            assert!(matches!(schedule.due(1_999 + quarter), Chores::At(_)));
+            assert_eq!(schedule.due(2_000 + quarter), Chores::Now);
+            // It has begun anew.
+            schedule.committed(0);
+            assert!(matches!(schedule.due(pages - 1), Chores::At(_)));
+            assert_eq!(schedule.due(pages), Chores::Now);
+        }
     }
 
     #[test]

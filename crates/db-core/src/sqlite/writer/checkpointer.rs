@@ -3,8 +3,8 @@
 //! Most of a checkpoint's time is the disk's. Made between two groups it holds all writers up for
 //! milliseconds; made beside them it never finds the end of the log, so the log would never start
 //! anew. So this thread copies what there is, and again what came meanwhile, until little is left,
-//! and the writer makes the last one itself. That one still waits until the database file is on the
-//! disk, which SQLite asks for only at the end of the log.
+//! and the writer makes the last one itself. That one waits until the database file is on the disk,
+//! which SQLite asks for only at the end of the log: so each copy here is synced, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -19,6 +19,7 @@ use super::checkpoint::{self, Checkpointed, Effort};
 use crate::config::SqliteOptions;
 use crate::error::{Error, ErrorKind};
 use crate::sqlite::file::Pinned;
+use crate::sqlite::flush::flush;
 use crate::sqlite::session;
 use crate::sqlite::watch::Health;
 
@@ -220,6 +221,10 @@ impl Source {
             self.snapshots.release();
             let done = checkpoint::run(conn, Effort::Passive)?;
             tracing::debug!(round, ?done, "checkpoint beside the writes");
+            if done.busy != 0 {
+                return Ok(done);
+            }
+            flush(conn)?;
             let before = std::mem::replace(&mut left, self.left(done));
             // Readers may hold it up, or writes be as fast as it is.
             let enough = left <= FEW || left >= before / 4 * 3 || round == ROUNDS;

@@ -8,7 +8,7 @@ use diesel::SqliteConnection;
 use libsqlite3_sys as ffi;
 
 use super::backend::{Backend, BeginError, Chores, GroupReport, Transaction, Turn, Waiting};
-use super::checkpoint::{self, Effort, Schedule};
+use super::checkpoint::{Effort, Schedule};
 use super::checkpointer::{Checkpointer, Source};
 use super::turnstile::{Entry, Line, Turnstile};
 use super::{Observer, SnapshotHolder};
@@ -35,18 +35,20 @@ pub(super) struct SqliteBackend {
     /// None after a failure that only a new connection gets over.
     lane: Option<Lane>,
     /// After the connection, whose close still calls the hook (see `watch::attach`).
-    watch: Arc<Watch>,
+    pub(super) watch: Arc<Watch>,
     touched: Arc<Touched>,
     guard: Arc<Guard>,
     clock: Arc<TableClock>,
     /// What a page takes in the log.
     frame_bytes: u64,
-    turnstile: Option<Turnstile>,
-    snapshots: Arc<dyn SnapshotHolder>,
-    observer: Arc<dyn Observer>,
-    schedule: Schedule,
+    pub(super) turnstile: Option<Turnstile>,
+    pub(super) snapshots: Arc<dyn SnapshotHolder>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) schedule: Schedule,
     /// None where there is no log.
-    checkpointer: Option<Checkpointer>,
+    pub(super) checkpointer: Option<Checkpointer>,
+    /// How long the last step of a checkpoint waits for the turn.
+    pub(super) turn_until: Option<Instant>,
     /// Pages in the log, for whoever asks.
     wal_pages: Arc<AtomicU32>,
     /// Rollbacks that the connection had seen when the present transaction began.
@@ -114,6 +116,7 @@ impl SqliteBackend {
         });
         Ok(Self {
             checkpointer,
+            turn_until: None,
             schedule: Schedule::new(options.checkpoint_interval, options.checkpoint_pages),
             options,
             file,
@@ -177,6 +180,11 @@ impl SqliteBackend {
             .ok_or_else(|| Error::new(ErrorKind::ConnectionLost, "no connection"))
     }
 
+    /// The connection, for what the writer itself does between two transactions.
+    pub(super) fn writing(&mut self) -> Result<&mut SqliteConnection, Error> {
+        Ok(self.reopen()?.connection.conn())
+    }
+
     fn enter(&mut self, turn: Turn) -> Result<(), BeginError> {
         let Some(turnstile) = &mut self.turnstile else {
             return Ok(());
@@ -202,7 +210,7 @@ impl SqliteBackend {
         }
     }
 
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(turnstile) = &mut self.turnstile
             && let Err(error) = turnstile.leave()
         {
@@ -258,15 +266,6 @@ impl SqliteBackend {
             self.lane = None;
         }
         known
-    }
-
-    fn checkpoint(&mut self, effort: Effort) -> Result<bool, Error> {
-        let done = checkpoint::run(self.reopen()?.connection.conn(), effort)?;
-        let log = u32::try_from(done.log).unwrap_or(0);
-        let complete = done.busy == 0 && done.checkpointed >= done.log;
-        tracing::debug!(?effort, ?done, "checkpoint");
-        self.schedule.done(log, complete);
-        Ok(complete)
     }
 }
 
@@ -396,7 +395,9 @@ impl Backend for SqliteBackend {
         let Err(error) = committed else {
             self.touched.committed();
             self.schedule.committed(self.watch.wal_pages());
-            self.leave();
+            if !self.keeps_turn() {
+                self.leave();
+            }
             return Ok(());
         };
         // Not for want of room: what was opened again might find none either.
@@ -440,44 +441,12 @@ impl Backend for SqliteBackend {
     }
 
     fn chores(&self) -> Chores {
-        match &self.checkpointer {
-            Some(copier) if copier.is_done() => Chores::Now,
-            // It reminds us when it is done.
-            Some(copier) if copier.is_busy() => Chores::None,
-            _ => self.schedule.due(self.watch.wal_pages()),
-        }
+        self.checkpoints_due()
     }
 
     fn do_chores(&mut self) {
-        let log = self.watch.wal_pages();
-        let effort = self.schedule.effort(log);
-        let mut took = Duration::ZERO;
-        if let Some(copier) = &mut self.checkpointer {
-            match copier.fetch() {
-                Some(copied) => {
-                    took = copied.took;
-                    if let Err(error) = copied.last {
-                        tracing::warn!(%error, "the log could not be copied beside the writes");
-                    }
-                }
-                None if copier.is_busy() || effort == Effort::Passive && copier.start() => return,
-                None => {}
-            }
-        }
-        self.watch.set_patience(match effort {
-            Effort::Passive => Duration::ZERO,
-            Effort::Restart | Effort::Truncate => self.schedule.restart_patience(log),
-        });
-        self.snapshots.release();
-        let start = Instant::now();
-        match self.checkpoint(effort) {
-            Ok(_) => self.observer.checkpoint(took + start.elapsed()),
-            Err(error) => {
-                tracing::warn!(%error, "a checkpoint failed; it is tried again later");
-                self.schedule.done(self.watch.wal_pages(), false);
-            }
-        }
-        self.snapshots.advance();
+        self.checkpoint_if_due();
+        self.leave();
     }
 
     fn close(&mut self) {

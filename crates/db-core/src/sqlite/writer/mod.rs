@@ -2,13 +2,14 @@
 //!
 //! [`Writer`] is the door. Behind it: `executor` decides who runs where and what shares a COMMIT,
 //! `job` lends closures between threads, `connection` speaks to SQLite, `turnstile` makes processes
-//! take turns, `threads` serve and wait for these, `checkpoint` and `checkpointer` keep the log small.
+//! take turns, `threads` serve and wait for these, `checkpoint`, `checkpointer` and `chores` keep the log small.
 //! Figures and the shapes that were turned down are in docs/adr.
 
 mod backend;
 mod boxed;
 mod checkpoint;
 mod checkpointer;
+mod chores;
 mod connection;
 mod executor;
 mod job;

@@ -73,11 +73,11 @@ impl Threads {
             .name("db-writer".to_owned())
             .spawn(move || {
                 if catch_unwind(AssertUnwindSafe(|| threads.run(&executor, role))).is_err() {
-                    tracing::error!("the writer's thread failed; no more writes are taken");
-                    executor.bury();
                     if let Some(line) = &threads.line {
                         line.over();
                     }
+                    executor.abandon();
+                    tracing::error!("the writer's thread failed; no more writes are taken");
                 }
             })?;
         handles.push(thread);

@@ -185,6 +185,11 @@ impl Turnstile {
         Ok(self.inside)
     }
 
+    /// Whether it has the turn.
+    pub(super) const fn is_inside(&self) -> bool {
+        self.inside
+    }
+
     /// Lets the next one in, also where the turn has come but was not taken yet.
     pub(super) fn leave(&mut self) -> io::Result<()> {
         let mut state = self.line.state();

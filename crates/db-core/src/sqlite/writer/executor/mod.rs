@@ -295,6 +295,13 @@ impl<B: Backend> Executor<B> {
         self.state().queue.len()
     }
 
+    /// When the writer's thread failed: no more writes, and what it had opened or kept is given back, to
+    /// other processes too.
+    pub(super) fn abandon(&self) {
+        self.bury();
+        self.backend().rollback();
+    }
+
     /// After the last write, or when the writer's thread failed.
     pub(super) fn bury(&self) {
         let mut state = self.state();

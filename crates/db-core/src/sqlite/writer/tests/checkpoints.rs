@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::super::turnstile::Turnstile;
 use super::*;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -155,4 +156,54 @@ fn what_is_written_meanwhile_survives_a_close() {
     };
     let kept = number(conn, "SELECT count(*) AS n FROM entry WHERE id >= 1000");
     assert_eq!(kept, 500);
+}
+
+/// Fails on the writer's thread as soon as that keeps the turn for the last step of a checkpoint.
+struct Fails(Mutex<Turnstile>);
+
+impl Observer for Fails {
+    fn group(&self, group: &GroupReport, _log: u64) {
+        let is_free = enters(&self.0);
+        assert!(group.inline || is_free, "this panic is part of a test");
+    }
+}
+
+/// Whether another process could write now.
+fn enters(other: &Mutex<Turnstile>) -> bool {
+    let mut other = other
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let is_free = other.try_enter().unwrap();
+    other.leave().unwrap();
+    is_free
+}
+
+#[test]
+fn a_writer_that_fails_lets_other_processes_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("x.db");
+    let mut options = options(&path);
+    options.checkpoint_pages = 1;
+    std::fs::write(&path, "").unwrap();
+    let observer = Arc::new(Fails(Mutex::new(Turnstile::open(&path).unwrap())));
+    let writer = open(options, Arc::<Fails>::clone(&observer));
+    writer.run(None, |conn| execute(conn, SCHEMA)).unwrap();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for first in [1_000_000, 2_000_000, 3_000_000] {
+            let writer = &writer;
+            scope.spawn(move || {
+                for id in first.. {
+                    match writer.run(None, |conn| insert(conn, id)) {
+                        Ok(()) => assert!(start.elapsed() < PATIENCE, "it never fails"),
+                        Err(error) => return assert_eq!(error.kind(), ErrorKind::Closed),
+                    }
+                }
+            });
+        }
+    });
+    while !enters(&observer.0) {
+        assert!(start.elapsed() < PATIENCE, "it keeps the turn");
+        std::thread::yield_now();
+    }
 }
