@@ -1,5 +1,7 @@
 //! Every command when all is well, on both engines.
 
+use std::fs;
+
 use db_core::Engine;
 use db_testkit::{TestDb, both_engines};
 
@@ -14,6 +16,21 @@ both_engines! {
         let again = place.ok(&["migrate"]);
         assert!(again.out.contains("nothing to do"), "{again:?}");
         assert_eq!(place.applied().len(), 3);
+    }
+
+    /// Each start of an application runs it, and half of the files are ways back.
+    fn a_run_with_nothing_to_do_reads_no_way_back(db: TestDb) {
+        let place = Place::migrated(db);
+        for folder in fs::read_dir(place.path("migrations")).unwrap() {
+            let down = folder.unwrap().path().join("down.sql");
+            fs::remove_file(&down).unwrap();
+            // Nobody can read it as a file.
+            fs::create_dir(&down).unwrap();
+        }
+        assert_ne!(place.run(&["validate"]).code, 0);
+        let done = place.ok(&["migrate"]);
+        assert!(done.out.contains("nothing to do"), "{done:?}");
+        place.ok(&["status"]);
     }
 
     fn migrate_to_a_target_and_back_by_steps(db: TestDb) {
