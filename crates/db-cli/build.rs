@@ -2,6 +2,7 @@
 //! (docs/adr/0051), where both are a plain choice of the linker.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -41,7 +42,7 @@ fn order(list: &Path) -> Result<String, Box<dyn Error>> {
         script.push_str("*(\n");
         for name in group.lines() {
             // What is said to be cold, such as the growing of a table, is run all the same.
-            script.push_str(&format!(".text.{name}\n.text.unlikely.{name}\n"));
+            writeln!(script, ".text.{name}\n.text.unlikely.{name}")?;
         }
         script.push_str(")\n");
     }
