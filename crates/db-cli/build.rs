@@ -13,6 +13,7 @@ const USUAL: &str = "usual.txt";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={USUAL}");
+    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     let target = |key: &str| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
     if target("OS") != "linux" || target("ENV") != "gnu" {
         return Ok(());
@@ -23,7 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let script = PathBuf::from(env::var("OUT_DIR")?).join("usual.ld");
         let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
         fs::write(&script, order(&root.join(USUAL))?)?;
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
+        // Not by `-Wl`, which parts a path at its commas.
+        for word in ["-Xlinker", "-T", "-Xlinker"] {
+            println!("cargo::rustc-link-arg-bins={word}");
+        }
+        println!("cargo::rustc-link-arg-bins={}", script.display());
     }
     Ok(())
 }

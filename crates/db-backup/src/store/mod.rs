@@ -198,7 +198,9 @@ pub trait Store: Send + Sync + fmt::Debug {
         if done.is_ok() {
             return done;
         }
-        let left = if is_begun && !is_taken(&done) {
+        // A file server that answers twice says of our own name that it is taken.
+        let taken = is_taken(&done);
+        let left = if is_begun {
             left(self, &backup.manifest, &backup.document)
         } else {
             Left::Nothing
@@ -214,7 +216,7 @@ pub trait Store: Send + Sync + fmt::Debug {
                 );
                 Ok(())
             }
-            (Left::Unknown, done) if self.remove(&backup.manifest).is_err() => {
+            (Left::Unknown, done) if taken || self.remove(&backup.manifest).is_err() => {
                 tracing::warn!(
                     manifest = backup.manifest,
                     "nobody can tell whether the manifest is there: what it names stays, too"

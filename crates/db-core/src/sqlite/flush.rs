@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 /// process holds on the file.
 ///
 /// # Errors
-/// What the system says of the file, which the next one who syncs it by another descriptor is told as well.
+/// What the system says of the file. Whoever had opened it before is told by the next sync of their own as well.
 pub(super) fn flush(conn: &mut SqliteConnection) -> Result<(), Error> {
     let missing = || {
         Error::new(

@@ -4,6 +4,7 @@ mod ours;
 mod text;
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -128,7 +129,7 @@ fn examiner(
             .with_transaction_pooler(options.transaction_pooler);
     }
     // What is wrong with their place is no reason not to look at the database.
-    let store = backups(&file.backup);
+    let store = backups(&file.backup, database.path());
     if let Ok(Some(store)) = &store
         && let Some(folder) = store.folder().filter(|folder| folder.is_dir())
     {
@@ -158,7 +159,10 @@ fn examiner(
 
 /// Where backups are, if the configuration says it or the usual folder is there: who keeps them
 /// elsewhere is not told that there are none.
-fn backups(settings: &BackupSettings) -> Result<Option<Box<dyn Store>>, Error> {
+fn backups(
+    settings: &BackupSettings,
+    database: Option<&Path>,
+) -> Result<Option<Box<dyn Store>>, Error> {
     let place = BackupPlace {
         dir: None,
         staging: None,
@@ -172,7 +176,7 @@ fn backups(settings: &BackupSettings) -> Result<Option<Box<dyn Store>>, Error> {
     if settings.dir.is_none() && !is_used() {
         return Ok(None);
     }
-    backup::store(&place, settings).map(Some)
+    backup::store_for(&place, settings, database).map(Some)
 }
 
 fn selection(examiner: &Examiner, options: &Health) -> Result<Selection, Error> {

@@ -56,6 +56,7 @@ impl SqliteBackend {
                     match copied.last {
                         Ok(last) if last.busy != 0 => {
                             self.schedule.postpone(log);
+                            self.snapshots.advance();
                             return;
                         }
                         Ok(_) => {}
